@@ -1,0 +1,180 @@
+"""The patch as pydantic models: the only shapes that any later floor sees."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic_core import PydanticCustomError
+
+from gpt_cursor_runner.patch.identity import PatchId
+from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
+
+MAX_CHANGES = 200
+
+Tolerance = Literal["strict", "standard", "merge"]
+
+
+def _path(text: str) -> str:
+    try:
+        return parse_path(text)
+    except UnsafePath as unsafe:
+        raise PydanticCustomError("path_escape", "{reason}", {"reason": str(unsafe)}) from unsafe
+
+
+def _id(text: str) -> str:
+    try:
+        return PatchId.parse(text).text
+    except ValueError as illegal:
+        raise PydanticCustomError("patch_id", "{reason}", {"reason": str(illegal)}) from illegal
+
+
+def _one_line(text: str) -> str:
+    line = text.strip()
+    if not line:
+        raise PydanticCustomError("empty_line", "this may not be blank")
+    if any(ord(c) < 0x20 or ord(c) == 0x7F or c in "\u0085\u2028\u2029" for c in line):
+        raise PydanticCustomError("control_character", "this must be one line without control characters")
+    return line
+
+
+def _short_mode(value: object) -> object:
+    """Accept `100755`, `0755` and `755` alike."""
+    return value.removeprefix("100").removeprefix("0") if isinstance(value, str) else value
+
+
+RepoPath = Annotated[str, AfterValidator(_path)]
+OneLine = Annotated[str, Field(max_length=300), AfterValidator(_one_line)]
+Mode = Annotated[Literal["644", "755"], BeforeValidator(_short_mode)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Line = Annotated[int, Field(ge=0, le=10_000_000)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class Upsert(_Strict):
+    """Write a whole file, new or not."""
+
+    type: Literal["upsert"]
+    path: RepoPath
+    contents: str | None = None
+    contents_b64: str | None = None
+    mode: Mode | None = None
+    expect_sha256: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Upsert:
+        if (self.contents is None) == (self.contents_b64 is None):
+            raise PydanticCustomError("contents", "give exactly one of contents and contents_b64")
+        try:
+            self.data  # noqa: B018  decoded here so that bad base64 is the sender's fault, at the door
+        except (binascii.Error, ValueError) as bad:
+            raise PydanticCustomError("contents_b64", "contents_b64 is not base64") from bad
+        return self
+
+    @property
+    def data(self) -> bytes:
+        """The bytes to write."""
+        if self.contents_b64 is not None:
+            return base64.b64decode(self.contents_b64, validate=True)
+        return (self.contents or "").encode()
+
+
+class Delete(_Strict):
+    type: Literal["delete"]
+    path: RepoPath
+    expect_sha256: Sha256 | None = None
+
+
+class Move(_Strict):
+    type: Literal["move"]
+    from_: RepoPath = Field(alias="from")
+    to: RepoPath
+
+
+class Chmod(_Strict):
+    type: Literal["chmod"]
+    path: RepoPath
+    mode: Mode
+
+
+class StrReplace(_Strict):
+    """Replace a literal text; it must occur once unless `occurrence` (from 1) or `replace_all` says otherwise."""
+
+    type: Literal["str_replace"]
+    path: RepoPath
+    old: str = Field(min_length=1)
+    new: str
+    replace_all: bool = False
+    occurrence: Annotated[int, Field(ge=1)] | None = None
+    line_hint: Line | None = None
+
+
+class Insert(_Strict):
+    """Insert `text` after line `after_line`; 0 is the top. `expect_line` is what that line must hold."""
+
+    type: Literal["insert"]
+    path: RepoPath
+    after_line: Line
+    text: str = Field(min_length=1)
+    expect_line: str | None = None
+
+
+class UnifiedDiff(_Strict):
+    type: Literal["unified_diff"]
+    text: str = Field(min_length=1)
+    path: RepoPath | None = None
+    strip: Annotated[int, Field(ge=0, le=10)] | None = None
+
+
+class Regex(_Strict):
+    """The historical pattern and replacement; the search is limited in time."""
+
+    type: Literal["regex"]
+    path: RepoPath
+    pattern: str = Field(min_length=1, max_length=10_000)
+    replacement: str
+    flags: Annotated[str, Field(pattern=r"^[imsx]*$")] = ""
+    expect_matches: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
+Change = Annotated[
+    Upsert | Delete | Move | Chmod | StrReplace | Insert | UnifiedDiff | Regex,
+    Field(discriminator="type"),
+]
+ONE_CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
+
+
+class Patch(_Strict):
+    """What a sender wants done: one id, one title, an ordered list of changes."""
+
+    id: Annotated[str, AfterValidator(_id)]
+    title: OneLine
+    changes: Annotated[tuple[Change, ...], Field(min_length=1, max_length=MAX_CHANGES)]
+    repository: Annotated[str, Field(max_length=100)] | None = None
+    base: Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")] | None = None
+    description: Annotated[str, Field(max_length=20_000)] | None = None
+    role: Annotated[str, Field(max_length=200)] | None = None
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    mode: Literal["apply", "preview"] = "apply"
+    tolerance: Tolerance = "standard"
+    # Command lists of the historical shapes: recorded and shown, never run.
+    claimed_commands: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> PatchId:
+        return PatchId.parse(self.id)
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+    def digest(self) -> str:
+        """SHA-256 of the patch in canonical JSON: the same wishes give the same digest, however they were spelt."""
+        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()
