@@ -1,0 +1,221 @@
+"""The only reader of settings: `runner.toml` and the `GCR_…` environment become one frozen Config, or a refusal."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+CONFIG_NAME = "runner.toml"
+APP_NAME = "gpt-cursor-runner"
+DEFAULT_PORT = 5555
+
+# Files that run code, steer tools or change what git does: a patch that touches one waits for a person.
+DEFAULT_PROTECTED = (
+    ".github/**",
+    ".gitlab-ci.yml",
+    ".circleci/**",
+    ".pre-commit-config.yaml",
+    "**/.gitattributes",
+    "**/.gitmodules",
+    "**/.envrc",
+    "**/conftest.py",
+    ".vscode/**",
+    ".cursor/**",
+    ".claude/**",
+    ".devcontainer/**",
+    "**/AGENTS.md",
+    "**/CLAUDE.md",
+    "Makefile",
+    "runner.toml",
+)
+
+
+class ConfigRefused(Exception):
+    """The configuration cannot be used; the message names each key and its fix."""
+
+
+def _expanded(path: Path) -> Path:
+    return path.expanduser()
+
+
+UserPath = Annotated[Path, AfterValidator(_expanded)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Server(_Section):
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)] = DEFAULT_PORT
+    public_url: str = ""
+    max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+
+    @field_validator("public_url")
+    @classmethod
+    def _a_web_address(cls, url: str) -> str:
+        if url and not url.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return url.rstrip("/")
+
+    @property
+    def url(self) -> str:
+        """Where a program on this machine reaches the gateway."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  compared, not bound
+        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in ("127.0.0.1", "::1", "localhost")
+
+
+class State(_Section):
+    dir: UserPath = Field(default_factory=lambda: Path(platformdirs.user_state_dir(APP_NAME)))
+    database: str = "sqlite"
+
+    @field_validator("database")
+    @classmethod
+    def _known_database(cls, database: str) -> str:
+        if database != "sqlite":
+            raise ValueError("only 'sqlite' can be served by this version")
+        return database
+
+    @property
+    def patches_dir(self) -> Path:
+        """One folder of evidence per patch."""
+        return self.dir / "patches"
+
+    @property
+    def workspaces_dir(self) -> Path:
+        return self.dir / "workspaces"
+
+
+class Check(_Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+
+
+class Repository(_Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+    path: UserPath
+    branch: str = "main"
+    checks: tuple[Check, ...] = ()
+    approval: Literal["never", "protected", "always"] = "protected"
+    protected: tuple[str, ...] = DEFAULT_PROTECTED
+    sandbox: Literal["required", "best", "none"] = "required"
+    sandbox_read_only: tuple[UserPath, ...] = ()
+    tag: bool = True
+    push: str = ""
+
+    @field_validator("path")
+    @classmethod
+    def _a_git_repository(cls, path: Path) -> Path:
+        if not path.is_dir():
+            raise ValueError(f"{path} is not a directory; correct the path, or create the repository with `git init`")
+        return path.resolve()
+
+    @field_validator("branch")
+    @classmethod
+    def _a_branch_name(cls, branch: str) -> str:
+        if not branch or branch.startswith(("-", "refs/")) or branch.split() != [branch]:
+            raise ValueError("must be a plain branch name like main")
+        return branch
+
+    @model_validator(mode="after")
+    def _check_names_differ(self) -> Repository:
+        names = [check.name for check in self.checks]
+        if len(set(names)) != len(names):
+            raise ValueError("two checks have the same name")
+        return self
+
+
+class Config(BaseSettings):
+    """Every setting, read once at the start of a process and never changed after."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="GCR_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    server: Server = Server()
+    state: State = Field(default_factory=State)
+    repository: tuple[Repository, ...] = ()
+
+    @model_validator(mode="after")
+    def _repository_names_differ(self) -> Config:
+        names = [one.name for one in self.repository]
+        if len(set(names)) != len(names):
+            raise ValueError("two [[repository]] sections have the same name")
+        return self
+
+    def repository_named(self, name: str | None) -> Repository | None:
+        """The repository of that name; without a name the only one there is."""
+        if name is None:
+            return self.repository[0] if len(self.repository) == 1 else None
+        return next((one for one in self.repository if one.name == name), None)
+
+
+def find_config(given: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The settings file: the one given, `GCR_CONFIG`, the working directory's, the user's; None when there is none.
+
+    Raises ConfigRefused when a file was named and is not there.
+    """
+    named = given or environment.get("GCR_CONFIG")
+    if named:
+        path = Path(named).expanduser().resolve()
+        if not path.is_file():
+            raise ConfigRefused(f"{path}: there is no such settings file. Create it with `gcr init --config {path}`.")
+        return path
+    homes = (Path.cwd(), Path(platformdirs.user_config_dir(APP_NAME)))
+    return next((home / CONFIG_NAME for home in homes if (home / CONFIG_NAME).is_file()), None)
+
+
+def load_config(path: Path | None) -> Config:
+    """Read the file, then the environment over it; raise ConfigRefused naming every key that is wrong."""
+
+    class FromHere(Config):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            *sources: PydanticBaseSettingsSource,
+            **named: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return named["env_settings"], TomlConfigSettingsSource(settings_cls, path)
+
+    where = str(path) if path else "the environment"
+    try:
+        return FromHere()
+    except tomllib.TOMLDecodeError as broken:
+        raise ConfigRefused(f"{where}: not TOML: {broken}") from broken
+    except OSError as unreadable:
+        raise ConfigRefused(f"{where}: cannot be read: {unreadable.strerror}") from unreadable
+    except ValidationError as invalid:
+        lines = "\n".join(f"  {_key(error['loc'])}: {_sentence(error)}" for error in invalid.errors(include_url=False))
+        raise ConfigRefused(f"{where} cannot be used:\n{lines}") from invalid
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    key = ""
+    for part in location:
+        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else part
+    return key or "the file"
+
+
+def _sentence(error: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
+    if error["type"] == "extra_forbidden":
+        return "unknown key; remove it or correct its spelling"
+    if error["type"] == "missing":
+        return "missing; add it"
+    return str(error["msg"]).removeprefix("Value error, ")

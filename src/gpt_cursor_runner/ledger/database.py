@@ -1,0 +1,55 @@
+"""Opening the SQLite ledger: durable, exclusive for writers, and at the schema's head."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import alembic.command
+import alembic.config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.pool import QueuePool
+
+LEDGER_NAME = "ledger.sqlite3"
+READ_ONLY = "gcr_read_only"
+
+
+def open_database(directory: Path, busy_seconds: float) -> Engine:
+    """An engine on the ledger in `directory`; `busy_seconds` is how long a writer waits for another one."""
+    engine = create_engine(
+        f"sqlite:///{directory / LEDGER_NAME}",
+        poolclass=QueuePool,
+        pool_size=8,
+        max_overflow=64,
+        connect_args={"timeout": busy_seconds, "check_same_thread": False},
+    )
+    event.listen(engine, "connect", _prepare_connection)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the schema to its head; nothing happens when it is there already."""
+    settings = alembic.config.Config()
+    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        alembic.command.upgrade(settings, "head")
+
+
+def _prepare_connection(connection: sqlite3.Connection, _: Any) -> None:  # noqa: ANN401  SQLAlchemy's record
+    # The driver must not begin transactions by itself: _begin says BEGIN IMMEDIATE where it means it.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode = WAL")
+    # WAL with FULL syncs at every commit: a 202 means the patch is on the disk. NORMAL could lose it with the power.
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # A writer takes the write lock at once: upgrading a read transaction later fails instead of waiting.
+    read_only = connection.get_execution_options().get(READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

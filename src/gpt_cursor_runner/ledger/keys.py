@@ -1,0 +1,106 @@
+"""Keys: 256 random bits each, shown once, hashed at rest, with scopes and an end.
+
+The secret is random, so a plain SHA-256 is as good as a slow hash and costs the request nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, Row, func, or_, select, update
+
+from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.schema import keys
+
+SCOPES = ("submit", "read", "approve", "admin")
+_TEXT = re.compile(r"gcr_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key without its secret. `admin` includes every other scope."""
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+    created_at: float
+    expires_at: float | None = None
+    revoked_at: float | None = None
+    last_used_at: float | None = None
+
+    def allows(self, scope: str) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+    def is_live(self, now: float) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def to_json(self) -> dict[str, Any]:
+        times = {name: getattr(self, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
+        return {"id": self.id, "name": self.name, "scopes": sorted(self.scopes), **times}
+
+
+class KeyStore:
+    """Keys in the ledger. Every time is passed in, as epoch seconds."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reading_engine = engine.execution_options(**{READ_ONLY: True})
+
+    def create(self, name: str, scopes: Sequence[str], now: float, expires_at: float | None = None) -> tuple[Key, str]:
+        """A new key and its text `gcr_<id>_<secret>`, which is nowhere else."""
+        unknown = set(scopes) - set(SCOPES)
+        if unknown or not scopes:
+            raise ValueError(f"scopes are one or more of {', '.join(SCOPES)}")
+        key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+        values = {"id": key_id, "name": name, "scopes": " ".join(sorted(set(scopes))), "created_at": now}
+        with self._engine.begin() as connection:
+            row = connection.execute(
+                keys.insert().values(**values, secret_sha256=_hash(secret), expires_at=expires_at).returning(keys)
+            ).one()
+        return _key(row), f"gcr_{key_id}_{secret}"
+
+    def find(self, text: str, now: float) -> Key | None:
+        """The live key of this text, compared in constant time; None for any other text."""
+        match = _TEXT.fullmatch(text)
+        key_id, secret = match.groups() if match else ("", "")
+        with self._reading_engine.begin() as connection:
+            row = connection.execute(select(keys).where(keys.c.id == key_id)).first()
+        same = hmac.compare_digest(row.secret_sha256 if row else _hash("nobody"), _hash(secret))
+        return _key(row) if row is not None and same and _key(row).is_live(now) else None
+
+    def list(self) -> list[Key]:
+        """Every key, revoked ones too, the oldest first."""
+        with self._reading_engine.begin() as connection:
+            return [_key(row) for row in connection.execute(select(keys).order_by(keys.c.created_at))]
+
+    def any_live(self, now: float) -> bool:
+        """Whether anybody could get in."""
+        live = keys.c.revoked_at.is_(None) & or_(keys.c.expires_at.is_(None), keys.c.expires_at > now)
+        with self._reading_engine.begin() as connection:
+            return connection.execute(select(func.count()).where(live)).scalar_one() > 0
+
+    def revoke(self, key_id: str, now: float) -> bool:
+        """Whether there was a live key of that id; it opens nothing from now on."""
+        mine = (keys.c.id == key_id) & keys.c.revoked_at.is_(None)
+        with self._engine.begin() as connection:
+            return connection.execute(update(keys).where(mine).values(revoked_at=now)).rowcount == 1
+
+    def touch(self, key_ids: Sequence[str], now: float) -> None:
+        """Note the last use of these keys."""
+        with self._engine.begin() as connection:
+            connection.execute(update(keys).where(keys.c.id.in_(key_ids)).values(last_used_at=now))
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _key(row: Row[Any]) -> Key:
+    fields = {name: getattr(row, name) for name in Key.__dataclass_fields__}
+    return Key(**{**fields, "scopes": frozenset(row.scopes.split())})

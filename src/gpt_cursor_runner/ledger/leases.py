@@ -1,0 +1,119 @@
+"""Working on patches: a lease with a fencing token, and writes that only the holder of the token gets through."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, select, update
+
+from gpt_cursor_runner.ledger import events
+from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.schema import patches
+from gpt_cursor_runner.ledger.stored import Stored, from_row
+from gpt_cursor_runner.patch.outcome import CancelAsked, LeaseLost
+from gpt_cursor_runner.patch.status import Status, may_move
+
+
+class Leases:
+    """Claims and the moves of running patches. Every time is passed in, as epoch seconds."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._reading_engine = engine.execution_options(**{READ_ONLY: True})
+
+    def claim(self, runner_id: str, now: float, lease_seconds: float) -> Stored | None:
+        """Lease the next patch, by priority and then arrival, of a branch on which nothing runs."""
+        busy = patches.alias("busy")
+        same_branch = (busy.c.repository == patches.c.repository) & (busy.c.branch == patches.c.branch)
+        nothing_runs = ~select(busy.c.seq).where(busy.c.status == Status.RUNNING, same_branch).exists()
+        turn = (
+            select(patches.c.seq)
+            .where(patches.c.status == Status.QUEUED, patches.c.not_before <= now, nothing_runs)
+            .order_by(patches.c.priority.desc(), patches.c.seq)
+            .limit(1)
+            .scalar_subquery()
+        )
+        lease = {"leased_by": runner_id, "leased_until": now + lease_seconds, "updated_at": now}
+        statement = (
+            update(patches)
+            .where(patches.c.seq == turn, patches.c.status == Status.QUEUED)
+            .values(status=Status.RUNNING, token=patches.c.token + 1, attempts=patches.c.attempts + 1, **lease)
+            .returning(patches)
+        )
+        with self._engine.begin() as connection:
+            row = connection.execute(statement).first()
+            if row is None:
+                return None
+            events.append(connection, row.id, "claimed", runner_id, now, {"attempt": row.attempts, "token": row.token})
+            return from_row(row)
+
+    def something_waits(self, now: float) -> bool:
+        """Whether a patch is queued and due; a read, so that an idle runner writes nothing."""
+        with self._reading_engine.begin() as connection:
+            due = select(patches.c.seq).where(patches.c.status == Status.QUEUED, patches.c.not_before <= now).limit(1)
+            return connection.execute(due).first() is not None
+
+    def renew(self, claim: Stored, now: float, lease_seconds: float) -> None:
+        """Prolong the lease; raise LeaseLost when it is not ours any more, CancelAsked when somebody wants a stop."""
+        with self._engine.begin() as connection:
+            values = {"leased_until": now + lease_seconds}
+            row = connection.execute(_held(claim).values(values).returning(patches.c.cancel_asked_by)).first()
+        if row is None:
+            raise LeaseLost(claim.id)
+        if row.cancel_asked_by:
+            raise CancelAsked(row.cancel_asked_by)
+
+    def record(self, claim: Stored, kind: str, now: float, data: dict[str, Any]) -> None:
+        """Add an event to a patch we hold; raise LeaseLost when we do not, and CancelAsked when we should stop."""
+        with self._engine.begin() as connection:
+            row = connection.execute(
+                _held(claim).values(updated_at=now).returning(patches.c.cancel_asked_by, patches.c.leased_by)
+            ).first()
+            if row is None:
+                raise LeaseLost(claim.id)
+            events.append(connection, claim.id, kind, row.leased_by, now, data)
+        if row.cancel_asked_by:
+            raise CancelAsked(row.cancel_asked_by)
+
+    def finish(self, claim: Stored, to: Status, now: float, outcome: dict[str, Any], not_before: float = 0.0) -> None:
+        """Give the patch up in state `to` with its outcome; raise LeaseLost when it is not ours any more."""
+        changes = {"status": to, "leased_by": None, "leased_until": None, "updated_at": now, "not_before": not_before}
+        with self._engine.begin() as connection:
+            row = connection.execute(_held(claim).values(outcome=outcome, **changes).returning(patches.c.id)).first()
+            if row is None or not may_move(Status.RUNNING, to):
+                raise LeaseLost(claim.id)
+            kind = "requeued" if to is Status.QUEUED else to.value
+            events.append(connection, claim.id, kind, claim.leased_by or "runner", now, outcome)
+
+    def reclaim(self, now: float, max_attempts: int, everything: bool = False) -> list[str]:
+        """Take back patches whose lease ran out (or all, when no other runner can be alive); the ids taken back.
+
+        A patch that was lost `max_attempts` times takes its runner down with it, so it fails instead of going round.
+        """
+        lost = select(patches).where(patches.c.status == Status.RUNNING)
+        if not everything:
+            lost = lost.where(patches.c.leased_until < now)
+        with self._engine.begin() as connection:
+            rows = connection.execute(lost).all()
+            for row in rows:
+                to = Status.FAILED if row.attempts >= max_attempts else Status.QUEUED
+                outcome = {"code": "lease_lost", "message": f"the runner was lost during attempt {row.attempts}"}
+                values = {"status": to, "leased_by": None, "leased_until": None, "updated_at": now, "outcome": outcome}
+                connection.execute(update(patches).where(patches.c.seq == row.seq).values(**values))
+                facts = {"runner": row.leased_by, "attempt": row.attempts, "status": to}
+                events.append(connection, row.id, "lease_lost", "engine", now, facts)
+            return [row.id for row in rows]
+
+    def mark_reported(self, stored: Stored, now: float, facts: dict[str, Any]) -> None:
+        """Note that the report of this state was written; a patch that has moved on since stays owed."""
+        with self._engine.begin() as connection:
+            same = (patches.c.id == stored.id) & (patches.c.updated_at == stored.updated_at)
+            done = connection.execute(update(patches).where(same).values(reported_at=max(now, stored.updated_at)))
+            if done.rowcount:
+                events.append(connection, stored.id, "reported", "runner", now, facts)
+
+
+def _held(claim: Stored) -> Any:  # noqa: ANN401  SQLAlchemy's update construct, typed too finely to be of use here
+    """An update that reaches the patch only while our token is the current one."""
+    mine = (patches.c.id == claim.id) & (patches.c.token == claim.token) & (patches.c.status == Status.RUNNING)
+    return update(patches).where(mine)

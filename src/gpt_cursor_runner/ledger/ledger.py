@@ -1,0 +1,71 @@
+"""The ledger as one thing to hand around, its parts named for what they are used for."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Engine, func, select, text
+
+from gpt_cursor_runner.ledger import events
+from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.decisions import Decisions
+from gpt_cursor_runner.ledger.facts import QueueFacts
+from gpt_cursor_runner.ledger.intake import Intake
+from gpt_cursor_runner.ledger.keys import KeyStore
+from gpt_cursor_runner.ledger.leases import Leases
+from gpt_cursor_runner.ledger.reading import Reading
+from gpt_cursor_runner.ledger.schema import keys, patches
+from gpt_cursor_runner.patch.status import Status
+
+
+class Ledger:
+    """Everything that is kept, behind one database engine."""
+
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.time) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.intake = Intake(engine)
+        self.leases = Leases(engine)
+        self.decisions = Decisions(engine)
+        self.reading = Reading(engine)
+        self.keys = KeyStore(engine)
+        self._reading_engine = engine.execution_options(**{READ_ONLY: True})
+
+    def probe_write(self) -> None:
+        """Write a row and roll it back; raise what the database raises when it cannot take writes."""
+        with self.engine.connect() as connection:
+            probe = {"id": secrets.token_hex(16), "name": "probe", "secret_sha256": "", "scopes": ""}
+            connection.execute(keys.insert().values(**probe, created_at=self.clock()))
+            connection.rollback()
+
+    def queue_facts(self) -> QueueFacts:
+        """How the queue stands."""
+        with self._reading_engine.begin() as connection:
+            by_status = select(patches.c.status, func.count()).group_by(patches.c.status)
+            counts: dict[str, int] = {status: count for status, count in connection.execute(by_status)}
+            oldest = select(func.min(patches.c.accepted_at)).where(patches.c.status == Status.QUEUED)
+            landed = select(func.max(patches.c.updated_at)).where(patches.c.status == Status.LANDED)
+            return QueueFacts(
+                queued=counts.get(Status.QUEUED, 0),
+                running=counts.get(Status.RUNNING, 0),
+                held=counts.get(Status.HELD, 0),
+                failed=counts.get(Status.FAILED, 0),
+                oldest_queued_at=connection.execute(oldest).scalar(),
+                last_landed_at=connection.execute(landed).scalar(),
+            )
+
+    def first_broken_link(self) -> events.Event | None:
+        """Recompute the chain of events; the first one that does not follow, or None."""
+        with self._reading_engine.begin() as connection:
+            return events.first_broken_link(connection)
+
+    def settings(self) -> dict[str, int | str]:
+        """The durability settings as a live connection has them."""
+        names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        with self._reading_engine.begin() as connection:
+            return {name: connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in names}
+
+    def close(self) -> None:
+        self.engine.dispose()

@@ -1,0 +1,62 @@
+"""Reading patches and what happened to them."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Engine, func, or_, select
+
+from gpt_cursor_runner.ledger import events
+from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.schema import deliveries, patches
+from gpt_cursor_runner.ledger.stored import Stored, find, from_row
+from gpt_cursor_runner.patch.status import FINAL, Status
+
+
+class Reading:
+    """Reads, each in a transaction that never waits for a writer."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine.execution_options(**{READ_ONLY: True})
+
+    def get(self, patch_id: str) -> Stored:
+        """Raise UnknownPatch when there is none of that id."""
+        with self._engine.begin() as connection:
+            return find(connection, patch_id)
+
+    def page(
+        self, status: Status | None = None, repository: str | None = None, limit: int = 50, before: int | None = None
+    ) -> list[Stored]:
+        """Patches, the latest arrival first; `before` is the `seq` at which the page before this one ended."""
+        wanted: list[ColumnElement[bool]] = []
+        wanted += [patches.c.status == status] if status else []
+        wanted += [patches.c.repository == repository] if repository else []
+        wanted += [patches.c.seq < before] if before is not None else []
+        with self._engine.begin() as connection:
+            rows = connection.execute(select(patches).where(*wanted).order_by(patches.c.seq.desc()).limit(limit))
+            return [from_row(row) for row in rows]
+
+    def events(self, patch_id: str) -> list[events.Event]:
+        """What happened to the patch, oldest first; raise UnknownPatch when there is none of that id."""
+        with self._engine.begin() as connection:
+            find(connection, patch_id)
+            return events.read(connection, patch_id)
+
+    def request(self, patch_id: str) -> bytes:
+        """The body of the delivery that brought the patch, byte for byte."""
+        with self._engine.begin() as connection:
+            first = select(deliveries.c.body).where(deliveries.c.patch_id == patch_id).order_by(deliveries.c.at)
+            return bytes(connection.execute(first.limit(1)).scalar_one())
+
+    def active_on(self, repository: str, branch: str) -> int:
+        """How many patches are queued or running for a branch."""
+        active = patches.c.status.in_([Status.QUEUED, Status.RUNNING])
+        here = (patches.c.repository == repository) & (patches.c.branch == branch)
+        with self._engine.begin() as connection:
+            return connection.execute(select(func.count()).where(active, here)).scalar_one()
+
+    def unreported(self) -> list[Stored]:
+        """Patches that ended, or are held, and whose report is still to be written."""
+        ended = patches.c.status.in_([*FINAL, Status.HELD])
+        with self._engine.begin() as connection:
+            owed = or_(patches.c.reported_at.is_(None), patches.c.reported_at < patches.c.updated_at)
+            rows = connection.execute(select(patches).where(ended, owed).order_by(patches.c.seq))
+            return [from_row(row) for row in rows]

@@ -1,0 +1,120 @@
+"""The tables. Invariants live here, as indexes and checks, so that no code path can step around them.
+
+All times are seconds since the epoch, in UTC.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+from gpt_cursor_runner.patch.status import Status
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only where the key is plain INTEGER.
+_RowNumber = BigInteger().with_variant(Integer, "sqlite")
+_STATUSES = ", ".join(f"'{status}'" for status in Status)
+
+patches = Table(
+    "patches",
+    metadata,
+    Column("seq", _RowNumber, primary_key=True, autoincrement=True),
+    Column("id", String(128), nullable=False, unique=True),
+    Column("digest", String(64), nullable=False),
+    Column("repository", String(100), nullable=False),
+    Column("branch", String(250), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("version", String(128)),
+    Column("phase", String(128)),
+    Column("priority", Integer, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("submitted_by", String(100), nullable=False),
+    Column("accepted_at", Float, nullable=False),
+    Column("updated_at", Float, nullable=False),
+    # The lease: who works on the patch, until when, and the fencing token that every write of theirs must carry.
+    Column("token", Integer, nullable=False, server_default="0"),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("leased_by", String(100)),
+    Column("leased_until", Float),
+    Column("not_before", Float, nullable=False, server_default="0"),
+    Column("cancel_asked_by", String(100)),
+    Column("approved_by", String(100)),
+    Column("outcome", JSON),
+    Column("reported_at", Float),
+    CheckConstraint(f"status IN ({_STATUSES})", name="known_status"),
+    CheckConstraint("(status = 'running') = (leased_by IS NOT NULL)", name="lease_means_running"),
+    Index(
+        "uq_patches_one_running_per_branch",
+        "repository",
+        "branch",
+        unique=True,
+        sqlite_where=text("status = 'running'"),
+        postgresql_where=text("status = 'running'"),
+    ),
+    Index("ix_patches_claim", "status", "priority", "seq"),
+    Index("ix_patches_phase", "phase"),
+    Index("ix_patches_version", "version"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", _RowNumber, primary_key=True, autoincrement=True),
+    Column("patch_id", String(128), ForeignKey("patches.id"), nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("kind", String(40), nullable=False),
+    Column("actor", String(100), nullable=False),
+    Column("data", JSON, nullable=False),
+    # Unique, so that the chain cannot fork even if two writers read the same last event.
+    Column("previous", String(64), nullable=False, unique=True),
+    Column("digest", String(64), nullable=False, unique=True),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("request_id", String(64), primary_key=True),
+    Column("patch_id", String(128), ForeignKey("patches.id"), nullable=False, index=True),
+    Column("at", Float, nullable=False),
+    Column("key_id", String(32)),
+    Column("content_type", String(200), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("body_sha256", String(64), nullable=False),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("name", String(100), nullable=False),
+    Column("secret_sha256", String(64), nullable=False),
+    Column("scopes", String(100), nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("expires_at", Float),
+    Column("revoked_at", Float),
+    Column("last_used_at", Float),
+)
