@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import PoolProxiedConnection
 
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored
@@ -42,7 +42,7 @@ class EmbeddedEngine:
     ledger: Ledger
     runner_id: str
     sleep: Callable[[float], None] = time.sleep
-    _watch: Connection | None = None
+    _watch: PoolProxiedConnection | None = None
     _seen_version: int = -1
 
     def recover(self) -> list[str]:
@@ -66,8 +66,11 @@ class EmbeddedEngine:
 
     def _changed(self) -> bool:
         if self._watch is None:
-            self._watch = self.ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        version = self._watch.exec_driver_sql("PRAGMA data_version").scalar_one()
+            # The driver's own connection: the pragma must be asked outside of any transaction.
+            self._watch = self.ledger.engine.raw_connection()
+        cursor = self._watch.cursor()
+        version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
+        cursor.close()
         changed = version != self._seen_version
         self._seen_version = version
         return changed
