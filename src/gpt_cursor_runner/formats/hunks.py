@@ -1,0 +1,79 @@
+"""The one form that every text format with context lowers to: a hunk of lines to find, to drop and to add."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Literal
+
+from gpt_cursor_runner.formats.text import Edit
+
+Sign = Literal[" ", "-", "+"]
+
+
+@dataclass(frozen=True)
+class HunkLine:
+    """One line of a hunk with its line end, and where it stands in the text that was sent (from 1)."""
+
+    sign: Sign
+    data: bytes
+    patch_line: int
+
+
+@dataclass(frozen=True)
+class Hunk:
+    """Lines in the order they were sent. `line_hint` is where the old lines are said to start, from 1.
+
+    For a hunk that only inserts and has no context, `line_hint` is the line it goes after.
+    """
+
+    number: int
+    lines: tuple[HunkLine, ...]
+    patch_line: int
+    line_hint: int | None = None
+    new_line_hint: int | None = None
+
+    @property
+    def old(self) -> tuple[HunkLine, ...]:
+        """Context and deleted lines: what must stand in the file."""
+        return tuple(line for line in self.lines if line.sign != "+")
+
+    @property
+    def new(self) -> tuple[HunkLine, ...]:
+        """Context and inserted lines: what stands there afterwards."""
+        return tuple(line for line in self.lines if line.sign != "-")
+
+    @property
+    def inserted(self) -> tuple[bytes, ...]:
+        return tuple(line.data for line in self.lines if line.sign == "+")
+
+    @property
+    def deletes(self) -> bool:
+        return any(line.sign == "-" for line in self.lines)
+
+    @property
+    def before(self) -> int:
+        """How many context lines stand before the first change."""
+        return sum(1 for _ in takewhile(lambda line: line.sign == " ", self.lines))
+
+    @property
+    def after(self) -> int:
+        """How many context lines stand after the last change."""
+        return sum(1 for _ in takewhile(lambda line: line.sign == " ", reversed(self.lines)))
+
+    def edits(self, start: int) -> Iterator[Edit]:
+        """The changes alone, when the old lines start at line `start` (from 0): context is never written back."""
+        at, first, added = start, start, list[bytes]()
+        for line in self.lines:
+            if line.sign == " ":
+                if added or at > first:
+                    yield Edit(first, at, tuple(added))
+                at, added = at + 1, []
+                first = at
+            elif line.sign == "-":
+                at += 1
+            else:
+                added.append(line.data)
+        if added or at > first:
+            yield Edit(first, at, tuple(added))

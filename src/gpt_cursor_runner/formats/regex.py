@@ -1,0 +1,117 @@
+"""regex: the historical pattern and replacement, in Python's syntax, with a limit on its time and on its outcome."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import regex as engine
+
+from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.text import BOM, Text
+from gpt_cursor_runner.formats.tree import File
+from gpt_cursor_runner.formats.virtual_tree import MAX_FILE_BYTES, Refusal
+from gpt_cursor_runner.patch.model import Regex
+
+TIMEOUT_SECONDS = 0.5
+
+_FLAGS = {"i": engine.IGNORECASE, "m": engine.MULTILINE, "s": engine.DOTALL, "x": engine.VERBOSE}
+
+
+def regex(change: Regex, draft: Draft) -> None:
+    """Replace every match, provided there are exactly `expect_matches` of them."""
+    with draft.step(change.path):
+        file = draft.tree.text_file(change.path)
+        pattern = _compiled(change, draft)
+        if pattern is None:
+            return
+        bom = BOM if file.data.startswith(BOM) else b""
+        # Undecodable bytes travel as lone surrogates, so that what is not matched comes back as it was.
+        subject = file.data.removeprefix(bom).decode("utf-8", "surrogateescape")
+        try:
+            matches = list(islice(pattern.finditer(subject, timeout=TIMEOUT_SECONDS), change.expect_matches + 5))
+        except TimeoutError:
+            draft.fault(
+                "limit",
+                f"the pattern needed more than {TIMEOUT_SECONDS} seconds on {change.path}",
+                "Avoid nested repetition such as (a+)+, or send a str_replace instead.",
+                member="pattern",
+                path=change.path,
+            )
+            return
+        text = Text(file.data)
+        lines = [text.line_of(len(bom) + len(_bytes(subject[: match.start()]))) for match in matches[:5]]
+        if len(matches) != change.expect_matches:
+            _miscounted(change, len(matches), tuple(text.candidate(line) for line in lines if text.lines), draft)
+            return
+        replaced = _replaced(change, subject, matches, draft)
+        if replaced is not None:
+            draft.tree.write(change.path, File(bom + _bytes(replaced), file.mode))
+            draft.place(change.path, lines[0], "regex")
+
+
+def _compiled(change: Regex, draft: Draft) -> engine.Pattern[str] | None:
+    flags = engine.VERSION0
+    for letter in change.flags:
+        flags |= _FLAGS[letter]
+    try:
+        return engine.compile(change.pattern, flags)
+    except (engine.error, RecursionError, OverflowError, ValueError) as bad:
+        at = getattr(bad, "pos", None)
+        where = "" if at is None else f", at character {at + 1} of the pattern"
+        reason = getattr(bad, "msg", "") or "it cannot be compiled"
+        draft.fault(
+            "malformed",
+            f"the pattern is not a regular expression: {reason}{where}",
+            "Correct the pattern; escape characters that are meant literally with a backslash.",
+            member="pattern",
+            path=change.path,
+        )
+        return None
+
+
+def _miscounted(change: Regex, count: int, candidates: tuple[str, ...], draft: Draft) -> None:
+    few = count < change.expect_matches
+    found = f"{count}" if few or count < change.expect_matches + 5 else f"at least {count}"
+    draft.fault(
+        "no_match" if few else "ambiguous",
+        f"the pattern matches {change.path} at {found} places, expected were {change.expect_matches}",
+        "Compare the pattern with the file as it is now, or send the true number as expect_matches."
+        if few
+        else "Make the pattern narrower, with text around the place meant, or send the true number as expect_matches.",
+        member="pattern",
+        path=change.path,
+        candidates=candidates,
+    )
+
+
+def _replaced(change: Regex, subject: str, matches: list[engine.Match[str]], draft: Draft) -> str | None:
+    pieces: list[str] = []
+    done = size = 0
+    for match in matches:
+        # Each reference can bring in a whole group, so the size is bounded before anything is built.
+        longest = max(len(group or "") for group in (match[0], *match.groups()))
+        size += len(change.replacement) + change.replacement.count("\\") * longest
+        if size + len(subject) > MAX_FILE_BYTES:
+            raise Refusal(
+                "too_large",
+                change.path,
+                f"{change.path} could grow beyond {MAX_FILE_BYTES} bytes",
+                "Replace fewer places or by less.",
+            )
+        try:
+            pieces += (subject[done : match.start()], match.expand(change.replacement))
+        except (engine.error, IndexError) as bad:
+            draft.fault(
+                "malformed",
+                f"the replacement is not a template: {bad}",
+                r"Refer to groups as \1 or \g<name>; write a literal backslash as \\.",
+                member="replacement",
+                path=change.path,
+            )
+            return None
+        done = match.end()
+    return "".join((*pieces, subject[done:]))
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,124 @@
+"""str_replace: a literal text, anywhere in a file, becomes another."""
+
+from __future__ import annotations
+
+from gpt_cursor_runner.formats.closest import expected_lines, find_closest
+from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.matching import SEARCH_WORK, choose
+from gpt_cursor_runner.formats.refusing import mending, point_at
+from gpt_cursor_runner.formats.text import Text, split_lines
+from gpt_cursor_runner.formats.tree import File
+from gpt_cursor_runner.formats.virtual_tree import MAX_FILE_BYTES, Refusal
+from gpt_cursor_runner.patch.model import StrReplace
+
+
+def str_replace(change: StrReplace, draft: Draft) -> None:
+    """Replace the one place of `old`, or those that `occurrence`, `replace_all` or a line hint choose."""
+    with draft.step(change.path):
+        file = draft.tree.text_file(change.path)
+        if change.old == change.new:
+            draft.fault(
+                "no_op",
+                "old and new are the same text",
+                "Send the text you want in new, or leave this change out.",
+                member="new",
+                path=change.path,
+            )
+            return
+        text = Text(file.data)
+        old, new = change.old.encode(), change.new.encode()
+        if change.replace_all:
+            offset, count = text.data.find(old), text.data.count(old)
+        else:
+            offset, count = _chosen(change, text, draft), 1
+        if offset is None:
+            return
+        if offset < 0:
+            _not_found(change, text, file, draft)
+            return
+        if len(text.data) + count * (len(new) - len(old)) > MAX_FILE_BYTES:
+            raise Refusal(
+                "too_large",
+                change.path,
+                f"{change.path} would grow beyond {MAX_FILE_BYTES} bytes",
+                "Replace fewer places or by less.",
+            )
+        after = text.data[:offset] + text.data[offset:].replace(old, new, count)
+        draft.tree.write(change.path, File(after, file.mode))
+        draft.place(change.path, text.line_of(offset), "exact")
+
+
+def _chosen(change: StrReplace, text: Text, draft: Draft) -> int | None:
+    """The offset of the place meant, -1 when `old` is nowhere; None when a fault was noted."""
+    old = change.old.encode()
+    found = _offsets(text.data, old, overlapping=change.occurrence is None)
+    if not found:
+        return -1
+    if change.occurrence is not None:
+        if change.occurrence <= len(found):
+            return found[change.occurrence - 1]
+        times = "once" if len(found) == 1 else f"{len(found)} times"
+        message = f"occurrence {change.occurrence} was asked for, but the text stands in {change.path} {times}"
+        step = f"Send an occurrence from 1 to {len(found)}."
+        draft.fault("no_match", message, step, member="occurrence", path=change.path, candidates=_listed(text, found))
+        return None
+    lines = [text.line_of(offset) for offset in found]
+    chosen = choose(lines, change.line_hint)
+    if chosen is not None:
+        return found[lines.index(chosen)]
+    draft.fault(
+        "ambiguous",
+        f"old stands in {change.path} at {len(found)} places, and nothing says which is meant",
+        "Add lines around it to old and new until it stands there once, or send occurrence (from 1) or replace_all.",
+        member="old",
+        path=change.path,
+        candidates=_listed(text, found),
+        rungs_tried=("exact",),
+    )
+    return None
+
+
+def _offsets(data: bytes, old: bytes, *, overlapping: bool) -> list[int]:
+    found: list[int] = []
+    limit = max(10, SEARCH_WORK // len(old))
+    at = data.find(old)
+    while at != -1 and len(found) < limit:
+        found.append(at)
+        at = data.find(old, at + (1 if overlapping else len(old)))
+    return found
+
+
+def _listed(text: Text, offsets: list[int]) -> tuple[str, ...]:
+    return tuple(text.candidate(text.line_of(offset)) for offset in offsets[:5])
+
+
+def _not_found(change: StrReplace, text: Text, file: File, draft: Draft) -> None:
+    new = change.new.encode()
+    if change.new.strip() and (at := text.data.find(new)) >= 0:
+        line = text.line_of(at)
+        draft.fault(
+            "already_applied",
+            f"old is not in {change.path}, but new is, at line {line}: this change seems to be made already",
+            f"Leave this change out if line {line} is what you want; else read the file and send old as it stands.",
+            member="old",
+            path=change.path,
+            candidates=(text.candidate(line),),
+            file_sha256=file.sha256,
+        )
+        return
+    sought = [(line, number) for number, line in enumerate(split_lines(change.old.encode()), 1)]
+    hint = None if change.line_hint is None else change.line_hint - 1
+    closest = find_closest(text, sought, hint, inside_line=True)
+    where = point_at(closest, "of old")
+    draft.fault(
+        "no_match",
+        f"old does not stand in {change.path}{where}",
+        mending(closest, "old"),
+        member="old",
+        path=change.path,
+        patch_line=closest.first_difference.patch_line if closest and closest.first_difference else None,
+        expected=expected_lines(sought),
+        closest=closest,
+        file_sha256=file.sha256,
+        rungs_tried=("exact",),
+    )

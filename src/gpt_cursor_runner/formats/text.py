@@ -1,0 +1,112 @@
+"""A file's bytes seen as lines. A line keeps its line end; only LF ends one, so that every byte survives."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+BOM = b"\xef\xbb\xbf"
+
+
+def split_lines(data: bytes) -> list[bytes]:
+    """Split after every LF and nowhere else; joining the result gives `data` again."""
+    lines = [line + b"\n" for line in data.split(b"\n")]
+    lines[-1] = lines[-1][:-1]
+    return lines if lines[-1] else lines[:-1]
+
+
+def show(data: bytes, width: int = 80) -> str:
+    """One line as a person may read it: no line end, at most `width` characters, undecodable bytes as U+FFFD."""
+    return data.rstrip(b"\r\n").decode("utf-8", "replace")[:width]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Lines `start` to `end` (from 0, end excluded) become `lines`; an insertion has start equal to end."""
+
+    start: int
+    end: int
+    lines: tuple[bytes, ...]
+
+
+class Text:
+    """The lines of one version of a file, with the indexes that make searching it cheap."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    @cached_property
+    def lines(self) -> list[bytes]:
+        return split_lines(self.data)
+
+    @cached_property
+    def starts(self) -> list[int]:
+        """The offset at which each line starts."""
+        return list(accumulate((len(line) for line in self.lines[:-1]), initial=0)) if self.lines else []
+
+    @cached_property
+    def places_of(self) -> dict[bytes, list[int]]:
+        """For each line, blanks around it ignored, where it stands (from 0)."""
+        index: dict[bytes, list[int]] = {}
+        for number, line in enumerate(self.lines):
+            index.setdefault(line.strip(), []).append(number)
+        return index
+
+    @cached_property
+    def readable(self) -> list[str]:
+        """Every line without the blanks around it, cut to a length that is cheap to compare."""
+        return [show(line.strip(), 200) for line in self.lines]
+
+    @cached_property
+    def uses_crlf(self) -> bool:
+        """Whether every line end of the file is CRLF."""
+        ends = self.data.count(b"\n")
+        return ends > 0 and ends == self.data.count(b"\r\n")
+
+    def line_of(self, offset: int) -> int:
+        """The number, from 1, of the line that holds this offset."""
+        return max(1, bisect_right(self.starts, offset))
+
+    def candidate(self, line: int) -> str:
+        """A place as listed in a refusal: `line` counts from 1."""
+        return f"line {line}: {show(self.lines[line - 1])}"
+
+    def insertion(self, after_line: int, data: bytes) -> tuple[bytes, ...]:
+        """`data` as lines that may stand after `after_line`: the file's own line ends, never glued to a neighbour."""
+        if self.uses_crlf and b"\r\n" not in data:
+            data = data.replace(b"\n", b"\r\n")
+        lines = split_lines(data)
+        if lines and not lines[-1].endswith(b"\n") and (after_line < len(self.lines) or self._ends_its_last_line):
+            lines[-1] += self._line_end
+        return tuple(lines)
+
+    def edited(self, edits: Iterable[Edit]) -> bytes:
+        """The bytes after `edits`, which must not overlap. BOM and missing final newline stay where lines are added."""
+        ordered = sorted(edits, key=lambda edit: (edit.start, edit.end))
+        bom = BOM if self.data.startswith(BOM) and ordered and ordered[0].end == 0 else b""
+        lines = [self.lines[0].removeprefix(bom), *self.lines[1:]] if bom else self.lines
+        pieces, done = [bom], 0
+        for edit in ordered:
+            pieces += lines[done : edit.start]
+            pieces += self._joined(edit)
+            done = edit.end
+        return b"".join((*pieces, *lines[done:]))
+
+    @property
+    def _line_end(self) -> bytes:
+        return b"\r\n" if self.uses_crlf else b"\n"
+
+    @property
+    def _ends_its_last_line(self) -> bool:
+        return self.data.endswith(b"\n")
+
+    def _joined(self, edit: Edit) -> Sequence[bytes]:
+        if edit.start != edit.end or not edit.lines:
+            return edit.lines
+        if edit.start == len(self.lines) > 0 and not self._ends_its_last_line:
+            last = edit.lines[-1].removesuffix(b"\n").removesuffix(b"\r")
+            return (self._line_end, *edit.lines[:-1], last)
+        return edit.lines

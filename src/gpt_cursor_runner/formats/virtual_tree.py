@@ -1,0 +1,262 @@
+"""A tree with the patch's changes laid over it, in order. Every path rule that needs a tree is enforced here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from rapidfuzz import process
+
+from gpt_cursor_runner.formats.tree import EntryKind, File, FileAction, FileMode, Tree
+from gpt_cursor_runner.patch.paths import fold_path
+
+MAX_FILE_BYTES = 10 * 1024 * 1024
+
+_FILES = ("file", "executable")
+
+
+@dataclass(eq=False)
+class Refusal(Exception):
+    """A step that the tree does not allow, said as a fault without its place in the patch."""
+
+    code: str
+    path: str
+    message: str
+    next_step: str
+    candidates: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class Spoiled(Exception):
+    """An earlier change (`change`) failed on this file, so nothing true can be said about a later one."""
+
+    path: str
+    change: int
+
+
+class VirtualTree:
+    """The base tree as the changes so far would leave it."""
+
+    def __init__(self, base: Tree) -> None:
+        self._base = base
+        self._files: dict[str, File | None] = {}
+        self._children: defaultdict[str, set[str]] = defaultdict(set)
+        self._folded: dict[str, defaultdict[str, set[str]]] = {}
+        self._origins: dict[str, str] = {}
+        self._spoiled: dict[str, int] = {}
+
+    def kind(self, path: str) -> EntryKind | None:
+        """What stands at this path now."""
+        if file := self._files.get(path):
+            return "executable" if file.mode == "100755" else "file"
+        below = None if path in self._files else self._base.kind(path)
+        if below not in (None, "directory"):
+            return below
+        return "directory" if self._holds_anything(path) else None
+
+    def file(self, path: str) -> File:
+        """The file at this path; Refusal when there is none or when it may not be touched."""
+        self._check_parents(path)
+        kind = self.kind(path)
+        if kind is None:
+            raise self._missing(path)
+        if kind not in _FILES:
+            raise self._not_a_file(path, kind)
+        return self._files.get(path) or self._base_file(path, kind)
+
+    def text_file(self, path: str) -> File:
+        """The file at this path, to be edited as text; Refusal when it is binary or too large."""
+        file = self.file(path)
+        _check_size(path, len(file.data))
+        if b"\0" in file.data:
+            raise Refusal(
+                "binary",
+                path,
+                f"{path} holds NUL bytes, so it is not edited as text",
+                "Send the whole file as an upsert with contents_b64.",
+            )
+        return file
+
+    def write(self, path: str, file: File) -> None:
+        """Create or overwrite a file."""
+        self._check_parents(path)
+        kind = self.kind(path)
+        if kind is not None and kind not in _FILES:
+            raise self._not_a_file(path, kind)
+        _check_size(path, len(file.data))
+        if kind is None:
+            self._check_collisions(path)
+        self._set(path, file)
+
+    def create(self, path: str, file: File) -> None:
+        """Write a file where nothing stands; Refusal `already_applied` when it stands there with the same bytes."""
+        self._check_parents(path)
+        kind = self.kind(path)
+        if kind in _FILES and self.file(path).data == file.data:
+            raise Refusal(
+                "already_applied",
+                path,
+                f"{path} exists already with exactly these contents",
+                "Leave this change out: it is already made.",
+            )
+        if kind is not None:
+            raise Refusal(
+                "exists",
+                path,
+                f"{path} exists already ({_WORDS[kind]})",
+                "Read the existing file and change it, choose another path, or use an upsert to overwrite it.",
+            )
+        self.write(path, file)
+
+    def delete(self, path: str) -> None:
+        self.file(path)
+        self._files[path] = None
+        self._origins.pop(path, None)
+
+    def move(self, source: str, target: str) -> None:
+        """Move a file to where nothing stands."""
+        file = self.file(source)
+        if source == target:
+            raise Refusal(
+                "no_op", source, f"{source} would be moved onto itself", "Leave the move out or name another target."
+            )
+        origin = self._origins.get(source, source)
+        self.delete(source)
+        self._check_free(target)
+        self.write(target, file)
+        self._origins[target] = origin
+
+    def spoil(self, path: str, change: int) -> None:
+        """From now on every use of this path raises Spoiled; the first change that failed on it is remembered."""
+        self._spoiled.setdefault(path, change)
+
+    def actions(self) -> tuple[FileAction, ...]:
+        """What differs from the base, sorted by path."""
+        found = []
+        for path, after in sorted(self._files.items()):
+            kind = self._base.kind(path)
+            before = self._base_file(path, kind) if kind in _FILES else None
+            if before != after:
+                found.append(FileAction(path, before, after, self._origins.get(path)))
+        gone = {action.path for action in found if action.after is None}
+        return tuple(action if action.moved_from in gone else replace(action, moved_from=None) for action in found)
+
+    def _set(self, path: str, file: File) -> None:
+        self._files[path] = file
+        child = path
+        while child:
+            parent, _, name = child.rpartition("/")
+            self._children[parent].add(name)
+            if parent in self._folded:
+                self._folded[parent][fold_path(name)].add(name)
+            child = parent
+
+    def _names(self, directory: str) -> Iterator[str]:
+        """Names that stand in a directory or once stood there: ask `kind` before believing one."""
+        return chain(self._base.names(directory), self._children.get(directory, ()))
+
+    def _holds_anything(self, directory: str) -> bool:
+        return any(self.kind(f"{directory}/{name}") for name in self._names(directory))
+
+    def _folding_like(self, parent: str, name: str) -> set[str]:
+        if parent not in self._folded:
+            self._folded[parent] = defaultdict(set)
+            for sibling in self._names(parent):
+                self._folded[parent][fold_path(sibling)].add(sibling)
+        return self._folded[parent].get(fold_path(name), set())
+
+    def _base_file(self, path: str, kind: EntryKind | None) -> File:
+        mode: FileMode = "100755" if kind == "executable" else "100644"
+        return File(self._base.read(path), mode)
+
+    def _check_parents(self, path: str) -> None:
+        if path in self._spoiled:
+            raise Spoiled(path, self._spoiled[path])
+        for parent in _parents(path):
+            kind = self.kind(parent)
+            if kind in ("symlink", "submodule"):
+                raise Refusal(
+                    "path_escape",
+                    path,
+                    f"{parent} is a {kind}, and nothing is written through one",
+                    "Name the file by its real path inside this repository.",
+                )
+            if kind in _FILES:
+                raise Refusal(
+                    "not_a_file",
+                    path,
+                    f"{parent} is a file, so {path} cannot be inside it",
+                    f"Choose a path that does not pass through {parent}, or delete that file first.",
+                )
+
+    def _check_free(self, path: str) -> None:
+        self._check_parents(path)
+        if kind := self.kind(path):
+            raise Refusal(
+                "exists",
+                path,
+                f"{path} exists already ({_WORDS[kind]})",
+                "Choose another target, or delete what stands there in an earlier change.",
+            )
+
+    def _check_collisions(self, path: str) -> None:
+        """Refuse a new name that a case-folding file system takes for another, at every level of the path."""
+        for level in (*_parents(path), path):
+            parent, _, name = level.rpartition("/")
+            alike = self._folding_like(parent, name)
+            if name in alike and self.kind(level):
+                continue
+            prefix = parent + "/" if parent else ""
+            for other in sorted(alike - {name}):
+                if self.kind(prefix + other):
+                    raise Refusal(
+                        "exists",
+                        path,
+                        f"{level} and the existing {prefix + other} differ only in case or in Unicode composition",
+                        f"Use the existing name {prefix + other}, or a clearly different one.",
+                    )
+
+    def _missing(self, path: str) -> Refusal:
+        parent, _, name = path.rpartition("/")
+        prefix = parent + "/" if parent else ""
+        alike = process.extract(name, sorted(set(self._names(parent))), limit=5, score_cutoff=60)
+        similar = tuple(prefix + other for other, _, _ in alike if self.kind(prefix + other) in _FILES)
+        where = "" if not parent or self.kind(parent) else f" (nor is there a folder {parent})"
+        return Refusal(
+            "missing_file",
+            path,
+            f"there is no file {path}{where}",
+            f"Did you mean {similar[0]}? Correct the path." if similar else "Correct the path, or create it first.",
+            similar,
+        )
+
+    def _not_a_file(self, path: str, kind: EntryKind) -> Refusal:
+        return Refusal(
+            "not_a_file", path, f"{path} is {_WORDS[kind]}", "Name a regular file; links and folders are left alone."
+        )
+
+
+_WORDS: dict[EntryKind, str] = {
+    "file": "a file",
+    "executable": "a file",
+    "symlink": "a symbolic link",
+    "submodule": "a submodule",
+    "directory": "a directory",
+}
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def _check_size(path: str, size: int) -> None:
+    if size > MAX_FILE_BYTES:
+        raise Refusal(
+            "too_large",
+            path,
+            f"{path} has {size} bytes; the limit for one file is {MAX_FILE_BYTES}",
+            "Leave this file out, or split it.",
+        )
