@@ -1,0 +1,1 @@
+"""Floor 6, door A: the Flask application."""

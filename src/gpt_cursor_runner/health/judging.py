@@ -1,0 +1,103 @@
+"""From a snapshot to a verdict: pure, done when somebody asks, so that an old reading cannot pass for fresh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gpt_cursor_runner.health.model import CheckState, Criticality, Overall, Snapshot, Status
+
+# The monitor ticks several times a second. This much silence is no busy machine: the machinery is dead or frozen.
+ENGINE_STALE_SECONDS = 5.0
+
+_SEVERITY = {Status.OK: 0, Status.WARN: 1, Status.UNKNOWN: 2, Status.FAIL: 3}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One check as it counts now."""
+
+    state: CheckState
+    status: Status
+    code: str
+    stale: bool = False
+    stuck_for_seconds: float = 0.0
+
+    @property
+    def proven(self) -> bool:
+        """The part works; there may be something to say about it."""
+        return self.status in (Status.OK, Status.WARN)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a snapshot comes to. It stays true for the same snapshot until `valid_until` (monotonic)."""
+
+    overall: Overall
+    reasons: tuple[str, ...]
+    checks: tuple[Judged, ...]
+    engine_alive: bool
+    valid_until: float
+
+    @property
+    def ready(self) -> bool:
+        """Whether a patch can be accepted and stored."""
+        return self.engine_alive and all(one.proven for one in self.checks if _critical(one))
+
+    @property
+    def started(self) -> bool:
+        """Whether every critical check has run at least once."""
+        return all(one.state.finished_at is not None for one in self.checks if _critical(one))
+
+
+def judge(snapshot: Snapshot, now: float) -> Verdict:
+    """Fold the checks into one word: error > unknown > degraded > healthy, with every reason, the worst first."""
+    checks = tuple(judge_check(state, snapshot.ticked_at, now) for state in snapshot.checks)
+    engine_alive = now - snapshot.ticked_at <= ENGINE_STALE_SECONDS
+    troubled = sorted((one for one in checks if one.status is not Status.OK), key=_weight, reverse=True)
+    reasons = tuple(f"{one.state.name}.{one.code}" for one in troubled)
+    if not engine_alive:
+        reasons = ("health_engine.stale", *reasons)
+    return Verdict(
+        overall=_overall(troubled) if engine_alive else Overall.ERROR,
+        reasons=reasons,
+        checks=checks,
+        engine_alive=engine_alive,
+        valid_until=min([snapshot.ticked_at + ENGINE_STALE_SECONDS, *_expiries(checks, now)]),
+    )
+
+
+def judge_check(state: CheckState, ticked_at: float, now: float) -> Judged:
+    """One check now. Lateness is judged as of the tick, which is the last moment the run was seen under way."""
+    running_for = 0.0 if state.running_since is None else ticked_at - state.running_since
+    late = running_for > state.deadline_seconds
+    stale = now > _expiry(state)
+    if late:
+        return Judged(state, Status.UNKNOWN, "late", stale, round(running_for, 3))
+    if stale:
+        return Judged(state, Status.UNKNOWN, "stale", stale)
+    if state.reading is None:
+        return Judged(state, Status.UNKNOWN, "starting")
+    return Judged(state, state.reading.status, state.reading.code)
+
+
+def _overall(troubled: list[Judged]) -> Overall:
+    if any(_critical(one) and not one.proven for one in troubled):
+        return Overall.UNKNOWN
+    return Overall.DEGRADED if troubled else Overall.HEALTHY
+
+
+def _critical(one: Judged) -> bool:
+    return one.state.criticality is Criticality.CRITICAL
+
+
+def _weight(one: Judged) -> tuple[bool, int]:
+    return _critical(one) and not one.proven, _SEVERITY[one.status]
+
+
+def _expiry(state: CheckState) -> float:
+    seen_at = state.watched_since if state.finished_at is None else state.finished_at
+    return seen_at + state.stale_after_seconds
+
+
+def _expiries(checks: tuple[Judged, ...], now: float) -> list[float]:
+    return [expiry for one in checks if (expiry := _expiry(one.state)) >= now]

@@ -1,0 +1,154 @@
+"""Is a runner there, and does it work? The kernel lock says the first, a sequence that moves says the second.
+
+No command line is read and no process list is scanned: an editor with the right file name open proves nothing.
+The sequence is timed by this reader's own monotonic clock, so no two clocks need to agree.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import structlog
+
+from gpt_cursor_runner.engine.presence import Beat, boot_id, lock_is_held, read_beat
+from gpt_cursor_runner.health.model import Criticality, Reading, Status
+
+_log = structlog.get_logger(__name__)
+
+STALL_SECONDS = 10.0
+_START = "Start it with `gcr up` or `gcr runner`."
+_RESTART = "See its log for what it waits on; restart it if it does not come back."
+# The recorded moment holds the wall clock's idea of the boot; a pid cannot come round again this soon.
+_CREATION_TOLERANCE_SECONDS = 2.0
+
+Identity = tuple[str, int, float, str]
+
+
+class RunnerProbe:
+    """States (`data["state"]`): up, down, stalled, starting."""
+
+    name = "runner"
+    component = "ghost_runner"
+    criticality = Criticality.IMPAIRING
+    interval_seconds = 0.5
+    deadline_seconds = 2.0
+
+    def __init__(
+        self,
+        state_directory: Path,
+        stall_seconds: float = STALL_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._directory = state_directory
+        self._stall_seconds = stall_seconds
+        self._monotonic = monotonic
+        self._identity: Identity | None = None
+        self._sequence = 0
+        self._has_moved = False
+        self._moved_at = monotonic()
+        self._process: psutil.Process | None = None
+        self._last_state: str | None = None
+
+    def read(self) -> Reading:
+        """What lock, beat and process say together."""
+        if lock_is_held(self._directory):
+            beat = read_beat(self._directory)
+            self._follow(beat)
+            reading = self._judge(beat)
+            self._tell_change(reading)
+        else:
+            reading = _down("down", "no runner holds the lock of the state directory")
+            self._tell_change(reading)
+            self._forget()
+        return reading
+
+    def close(self) -> None:
+        """Nothing is held between two looks."""
+
+    def _follow(self, beat: Beat | None) -> None:
+        """Note whether the sequence moved since the last look, and whose it is."""
+        identity = (beat.runner_id, beat.pid, beat.process_created_at, beat.boot_id) if beat else None
+        if identity != self._identity:
+            self._identity = identity
+            self._has_moved = False
+            self._moved_at = self._monotonic()
+            self._process = _process_of(beat) if beat else None
+        elif beat and beat.sequence != self._sequence:
+            self._has_moved = True
+            self._moved_at = self._monotonic()
+        self._sequence = beat.sequence if beat else 0
+
+    def _forget(self) -> None:
+        self._follow(None)
+        self._moved_at = self._monotonic()  # whoever takes the lock next has the whole limit to begin
+
+    def _judge(self, beat: Beat | None) -> Reading:
+        """The lock is held; what of the one who holds it?"""
+        process = _process_state(self._process)
+        still_for = self._monotonic() - self._moved_at
+        if process in ("gone", "zombie"):  # a child it left behind can hold the lock on
+            return _down(process, "the runner died; something it started still holds its lock", beat)
+        if process == "stopped":
+            return _stalled("stopped", "the runner's process is stopped (SIGSTOP or a debugger)", beat)
+        if still_for > self._stall_seconds:
+            return _stalled("stalled", f"the runner's work loop has not turned for {still_for:.0f} s", beat)
+        if beat is None or not self._has_moved or beat.activity == "starting":
+            return _reading(Status.WARN, "starting", "starting", "not yet seen at work", beat)
+        if beat.activity == "stopping":
+            return _reading(Status.WARN, "stopping", "up", "finishing; it takes no more patches", beat)
+        return _reading(Status.OK, "up", "up", beat.activity, beat)
+
+    def _tell_change(self, reading: Reading) -> None:
+        state = reading.data["state"]
+        if state != self._last_state:
+            change = {"from": self._last_state, "to": state, "pid": self._identity[1] if self._identity else None}
+            _log.info("runner_state_changed", **change, code=reading.code)
+            self._last_state = state
+
+
+def _process_of(beat: Beat) -> psutil.Process | None:
+    """The process that beats, or None when it cannot be told: it may live in another pid namespace.
+
+    Once found it is kept, because psutil then knows it by a moment that does not move with the wall clock.
+    """
+    if beat.boot_id != boot_id():
+        return None
+    try:
+        process = psutil.Process(beat.pid)
+        apart = abs(process.create_time() - beat.process_created_at)
+    except psutil.Error:
+        return None
+    return process if apart < _CREATION_TOLERANCE_SECONDS else None
+
+
+def _process_state(process: psutil.Process | None) -> str:
+    if process is None:
+        return "unseen"
+    try:
+        if not process.is_running():
+            return "gone"
+        status = process.status()
+    except psutil.NoSuchProcess:
+        return "gone"
+    if status == psutil.STATUS_ZOMBIE:
+        return "zombie"
+    return "stopped" if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP) else "running"
+
+
+def _down(code: str, message: str, beat: Beat | None = None) -> Reading:
+    return _reading(Status.FAIL, code, "down", message, beat, _START)
+
+
+def _stalled(code: str, message: str, beat: Beat | None) -> Reading:
+    return _reading(Status.FAIL, code, "stalled", message, beat, _RESTART)
+
+
+def _reading(status: Status, code: str, state: str, message: str, beat: Beat | None, remedy: str = "") -> Reading:
+    data: dict[str, object] = {"state": state}
+    if beat:
+        known = {"pid": beat.pid, "runner_id": beat.runner_id, "activity": beat.activity, "patch_id": beat.patch_id}
+        data |= {**known, "sequence": beat.sequence}
+    return Reading(status, code, message, data, remedy, fact=True)

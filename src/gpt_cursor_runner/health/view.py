@@ -1,0 +1,173 @@
+"""The answer's body: the user's own keys with their own types, and ours beside them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from gpt_cursor_runner.health.judging import Judged, Verdict
+from gpt_cursor_runner.health.model import Identity, Metrics, Overall, Reading, Snapshot, Status
+
+SCHEMA = "health/1"
+USER_PORT = 5555
+_METRICS_STALE_SECONDS = 15.0
+
+_AS_STATUS = {Overall.HEALTHY: "pass", Overall.DEGRADED: "warn", Overall.UNKNOWN: "fail", Overall.ERROR: "fail"}
+_AS_CHECK_STATUS = {Status.OK: "pass", Status.WARN: "warn", Status.FAIL: "fail", Status.UNKNOWN: "fail"}
+
+
+def public_body(snapshot: Snapshot, verdict: Verdict, identity: Identity, now: float) -> dict[str, Any]:
+    """What a stranger may know: no path, pid, host or error text. `overall_status` comes first, `age_ms` last."""
+    return {
+        "overall_status": verdict.overall,
+        "status": _AS_STATUS[verdict.overall],
+        "ready": verdict.ready,
+        "reasons": list(verdict.reasons),
+        "components": components(verdict, identity.port),
+        "system_metrics": system_metrics(snapshot, verdict, now),
+        "timestamp": naive_utc(snapshot.observed_wall),
+        "version": identity.version,
+        "schema": SCHEMA,
+        "instance_id": identity.instance_id,
+        "observed_at": utc(snapshot.observed_wall),
+        "since": utc(_since(snapshot, verdict)),
+        "max_age_ms": round(1000 * max((state.stale_after_seconds for state in snapshot.checks), default=0.0)),
+        "age_ms": age_ms(snapshot, verdict, now),
+    }
+
+
+def detailed_body(snapshot: Snapshot, verdict: Verdict, identity: Identity, now: float) -> dict[str, Any]:
+    """The same, with every check as the owner may see it."""
+    checks = {one.state.name: check_body(one, now) for one in verdict.checks}
+    return public_body(snapshot, verdict, identity, now) | {"checks": checks}
+
+
+def error_body(identity: Identity, wall: float) -> dict[str, Any]:
+    """What is said when the health machinery itself failed: nothing is proven, nothing is known of the machine."""
+    snapshot = Snapshot((), 0.0, wall, Overall.ERROR, wall, Metrics.unread(0.0))
+    verdict = Verdict(Overall.ERROR, ("health_engine.failed",), (), engine_alive=False, valid_until=0.0)
+    return public_body(snapshot, verdict, identity, now=0.0)
+
+
+def ietf_body(snapshot: Snapshot, verdict: Verdict, identity: Identity) -> dict[str, Any]:
+    """The shape of draft-inadarei-api-health-check-06 (`application/health+json`); codes only, so fit for strangers."""
+    time = utc(snapshot.observed_wall)
+    return {
+        "status": _AS_STATUS[verdict.overall],
+        "version": identity.version,
+        "serviceId": identity.instance_id,
+        "output": ", ".join(verdict.reasons),
+        "checks": {
+            f"{one.state.component}:status": [
+                {
+                    "componentType": "component",
+                    "observedValue": one.code,
+                    "status": _AS_CHECK_STATUS[one.status],
+                    "time": time,
+                }
+            ]
+            for one in verdict.checks
+        },
+    }
+
+
+def components(verdict: Verdict, port: int) -> dict[str, bool | str]:
+    """A boolean is true only when proven. Of port 5555 nothing is proven by a gateway that sits on another one."""
+    checks = {one.state.name: one for one in verdict.checks}
+    proven = {name: one.proven for name, one in checks.items()}
+    port_is_ours = proven.get("port", False)
+    beside = {} if port == USER_PORT else {f"port_{port}_bound": port_is_ours}
+    return {
+        "flask_responsive": proven.get("web", False),
+        "fs_writable": proven.get("filesystem", False),
+        "ghost_runner": _ghost_runner(checks.get("runner")),
+        f"port_{USER_PORT}_bound": port_is_ours and port == USER_PORT,
+        **beside,
+        "webhook_endpoint": _webhook_endpoint(verdict),
+        "queue": checks["queue"].status if "queue" in checks else Status.UNKNOWN,
+        "health_engine": Status.OK if verdict.engine_alive else Status.FAIL,
+    }
+
+
+def system_metrics(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, Any]:
+    """The user's four groups. The disk's figures come from the filesystem check: asking a dead disk hangs."""
+    metrics = snapshot.metrics
+    stale = now - metrics.sampled_at > _METRICS_STALE_SECONDS
+    groups = {"cpu": metrics.cpu, "memory": metrics.memory, "network": metrics.network}
+    shown: dict[str, Any] = {name: dict.fromkeys(group) if stale else dict(group) for name, group in groups.items()}
+    filesystem = next((one for one in verdict.checks if one.state.name == "filesystem" and one.proven), None)
+    return shown | {"disk": _disk(filesystem)}
+
+
+def age_ms(snapshot: Snapshot, verdict: Verdict, now: float) -> int:
+    """The age of the oldest reading that counts in this answer, or of the tick when none counts yet."""
+    seen = [one.state.finished_at for one in verdict.checks if one.state.finished_at is not None and not one.stale]
+    return round(1000 * (now - min([snapshot.ticked_at, *seen])))
+
+
+def check_body(one: Judged, now: float) -> dict[str, Any]:
+    """One check for the owner: what counts, and beside it what its last run found."""
+    state, shown = one.state, _shown(one)
+    return {
+        "status": one.status,
+        "raw": state.raw.status if state.raw else None,
+        "criticality": state.criticality,
+        "code": one.code,
+        "message": shown.message,
+        "duration_ms": _ms(state.duration_seconds),
+        "deadline_ms": _ms(state.deadline_seconds),
+        "age_ms": _ms(None if state.finished_at is None else now - state.finished_at),
+        "stale": one.stale,
+        "stuck_for_seconds": one.stuck_for_seconds,
+        "consecutive_failures": state.consecutive_failures,
+        "last_ok_at": utc(state.last_ok_wall),
+        "since": utc(state.since_wall),
+        "data": dict(shown.data),
+        "remedy": shown.remedy,
+    }
+
+
+def utc(wall: float | None) -> str | None:
+    """RFC 3339 with its offset."""
+    return None if wall is None else datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds")
+
+
+def naive_utc(wall: float) -> str:
+    """The user's own form: UTC, microseconds, no offset."""
+    return datetime.fromtimestamp(wall, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+
+
+def _ghost_runner(runner: Judged | None) -> str:
+    """The runner's state as its probe named it; a late or stale word on it is no word."""
+    reading = runner.state.reading if runner else None
+    if not runner or not reading or runner.code != reading.code:
+        return "unknown"
+    return str(reading.data.get("state", "unknown"))
+
+
+def _webhook_endpoint(verdict: Verdict) -> str:
+    """It works when a patch can be taken, recorded and kept, which is what every critical check together says."""
+    if verdict.ready:
+        return "operational"
+    return "failing" if any(one.status is Status.FAIL for one in verdict.checks) else "unknown"
+
+
+def _disk(filesystem: Judged | None) -> dict[str, Any]:
+    space: Mapping[str, Any] = filesystem.state.reading.data if filesystem and filesystem.state.reading else {}
+    used, free = space.get("used_bytes"), space.get("free_bytes")
+    percent = None if used is None or free is None or used + free == 0 else round(100 * used / (used + free), 2)
+    return {"total": space.get("total_bytes"), "used": used, "free": free, "percent": percent}
+
+
+def _since(snapshot: Snapshot, verdict: Verdict) -> float:
+    # A verdict that changed by age alone changed after the last tick; that tick is the last moment anything is known.
+    return snapshot.since_wall if verdict.overall is snapshot.overall else snapshot.observed_wall
+
+
+def _shown(one: Judged) -> Reading:
+    return one.state.reading or Reading(Status.UNKNOWN, one.code)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else round(1000 * seconds, 1)
