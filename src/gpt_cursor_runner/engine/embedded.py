@@ -13,7 +13,6 @@ from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored
 
 LEASE_SECONDS = 30.0
-MAX_ATTEMPTS = 5
 # SQLite bumps data_version when another connection commits; asking costs microseconds, so a new patch is seen
 # well within 50 ms while an idle runner uses some thousandths of a core.
 _GLANCE_SECONDS = 0.02
@@ -47,7 +46,7 @@ class EmbeddedEngine:
 
     def recover(self) -> list[str]:
         # Whoever held a lease in this directory held the lock too, and we hold that now: nobody else is at work.
-        return self.ledger.leases.reclaim(self.ledger.clock(), MAX_ATTEMPTS, everything=True)
+        return self.ledger.leases.reclaim(self.ledger.clock(), everything=True)
 
     def claim(self) -> Stored | None:
         now = self.ledger.clock()

@@ -75,9 +75,21 @@ class Leases:
         if row.cancel_asked_by:
             raise CancelAsked(row.cancel_asked_by)
 
-    def finish(self, claim: Stored, to: Status, now: float, outcome: dict[str, Any], not_before: float = 0.0) -> None:
-        """Give the patch up in state `to` with its outcome; raise LeaseLost when it is not ours any more."""
-        changes = {"status": to, "leased_by": None, "leased_until": None, "updated_at": now, "not_before": not_before}
+    def finish(
+        self,
+        claim: Stored,
+        to: Status,
+        now: float,
+        outcome: dict[str, Any],
+        not_before: float = 0.0,
+        counted: bool = True,
+    ) -> None:
+        """Give the patch up in state `to` with its outcome; raise LeaseLost when it is not ours any more.
+
+        An attempt that is not `counted` (the runner was told to stop) does not bring the patch nearer to failing.
+        """
+        changes: dict[str, Any] = {"status": to, "leased_by": None, "leased_until": None, "updated_at": now}
+        changes |= {"not_before": not_before, "attempts": patches.c.attempts - (0 if counted else 1)}
         with self._engine.begin() as connection:
             row = connection.execute(_held(claim).values(outcome=outcome, **changes).returning(patches.c.id)).first()
             if row is None or not may_move(Status.RUNNING, to):
@@ -85,22 +97,17 @@ class Leases:
             kind = "requeued" if to is Status.QUEUED else to.value
             events.append(connection, claim.id, kind, claim.leased_by or "runner", now, outcome)
 
-    def reclaim(self, now: float, max_attempts: int, everything: bool = False) -> list[str]:
-        """Take back patches whose lease ran out (or all, when no other runner can be alive); the ids taken back.
-
-        A patch that was lost `max_attempts` times takes its runner down with it, so it fails instead of going round.
-        """
+    def reclaim(self, now: float, everything: bool = False) -> list[str]:
+        """Queue again what lost runners held: leases that ran out, or all when no other runner can be alive."""
         lost = select(patches).where(patches.c.status == Status.RUNNING)
         if not everything:
             lost = lost.where(patches.c.leased_until < now)
+        free = {"status": Status.QUEUED, "leased_by": None, "leased_until": None, "updated_at": now}
         with self._engine.begin() as connection:
             rows = connection.execute(lost).all()
             for row in rows:
-                to = Status.FAILED if row.attempts >= max_attempts else Status.QUEUED
-                outcome = {"code": "lease_lost", "message": f"the runner was lost during attempt {row.attempts}"}
-                values = {"status": to, "leased_by": None, "leased_until": None, "updated_at": now, "outcome": outcome}
-                connection.execute(update(patches).where(patches.c.seq == row.seq).values(**values))
-                facts = {"runner": row.leased_by, "attempt": row.attempts, "status": to}
+                connection.execute(update(patches).where(patches.c.seq == row.seq).values(**free))
+                facts = {"runner": row.leased_by, "attempt": row.attempts}
                 events.append(connection, row.id, "lease_lost", "engine", now, facts)
             return [row.id for row in rows]
 

@@ -1,0 +1,144 @@
+"""Reading trees and blobs through one `git cat-file --batch` process.
+
+Trees are read raw and walked part by part, so that a lookup costs the depth of the path, whatever the size of the
+repository, and tells links and submodules from directories.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Self
+
+from gpt_cursor_runner.formats.tree import EntryKind
+from gpt_cursor_runner.landing.git import Git
+from gpt_cursor_runner.patch.outcome import WorldFailed
+
+_DEADLINE_SECONDS = 120.0
+_CHUNK_BYTES = 1 << 20
+_KINDS: dict[str, EntryKind] = {
+    "100644": "file",
+    "100664": "file",  # ancient git wrote this one
+    "100755": "executable",
+    "120000": "symlink",
+    "160000": "submodule",
+    "40000": "directory",
+}
+
+
+@dataclass(frozen=True)
+class TreeEntry:
+    name: str
+    kind: EntryKind
+    oid: str
+
+
+class Objects:
+    """Open for the time of one reading; a git that hangs is killed at the deadline."""
+
+    def __init__(self, git: Git) -> None:
+        self._git = git
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            self._git.command("cat-file", "--batch"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._git.environment(),
+        )
+        self._alarm = threading.Timer(_DEADLINE_SECONDS, self._process.kill)
+        self._alarm.daemon = True
+        self._alarm.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._alarm.cancel()
+        self._process.kill()
+        self._process.communicate()
+
+    def header(self, name: str) -> tuple[str, str, int] | None:
+        """Oid, type and size of what `name` names, or None; the contents must then be read with `contents`."""
+        stdin, stdout = self._pipes()
+        stdin.write(name.encode(errors="surrogateescape") + b"\n")
+        stdin.flush()
+        words = stdout.readline().rstrip(b"\n").rsplit(b" ", 2)
+        if len(words) == 3 and words[2].isdigit():
+            return words[0].decode(), words[1].decode(), int(words[2])
+        if words and words[-1] in (b"missing", b"ambiguous"):
+            return None
+        raise WorldFailed("git_timed_out", "git cat-file stopped answering", "Check the repository with `git fsck`.")
+
+    def contents(self, size: int) -> Iterator[bytes]:
+        """The contents announced by the last `header`, in chunks."""
+        _, stdout = self._pipes()
+        left = size
+        while left:
+            chunk = stdout.read(min(left, _CHUNK_BYTES))
+            if not chunk:
+                raise WorldFailed("git_timed_out", "git cat-file stopped in the middle of an object")
+            left -= len(chunk)
+            yield chunk
+        stdout.read(1)
+
+    def read(self, oid: str) -> bytes:
+        found = self.header(oid)
+        if found is None:
+            raise WorldFailed("object_missing", f"the repository lacks object {oid}", "Check it with `git fsck`.")
+        return b"".join(self.contents(found[2]))
+
+    def tree(self, oid: str) -> list[TreeEntry]:
+        """The entries of one tree object (format: git's tree.c: mode, space, name, NUL, raw oid)."""
+        raw, width, at, entries = self.read(oid), len(oid) // 2, 0, []
+        while at < len(raw):
+            space, end = raw.index(b" ", at), raw.index(b"\0", at)
+            name = raw[space + 1 : end].decode(errors="surrogateescape")
+            kind = _KINDS.get(raw[at:space].decode(), "file")
+            entries.append(TreeEntry(name, kind, raw[end + 1 : end + 1 + width].hex()))
+            at = end + 1 + width
+        return entries
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        if self._process.stdin is None or self._process.stdout is None:
+            raise WorldFailed("git_timed_out", "git cat-file has no pipes")
+        return self._process.stdin, self._process.stdout
+
+
+class CommitTree:
+    """The tree of one commit as the planner sees it (`formats/tree.py`)."""
+
+    def __init__(self, objects: Objects, tree_oid: str) -> None:
+        self._objects = objects
+        self._directories: dict[str, dict[str, TreeEntry]] = {"": self._load(tree_oid)}
+
+    def kind(self, path: str) -> EntryKind | None:
+        entry = self._entry(path)
+        return entry.kind if entry else None
+
+    def read(self, path: str) -> bytes:
+        entry = self._entry(path)
+        if entry is None or entry.kind not in ("file", "executable"):
+            raise KeyError(path)
+        return self._objects.read(entry.oid)
+
+    def names(self, directory: str) -> Set[str]:
+        return self._directory(directory).keys()
+
+    def _entry(self, path: str) -> TreeEntry | None:
+        parent, _, name = path.rpartition("/")
+        return self._directory(parent).get(name)
+
+    def _directory(self, path: str) -> dict[str, TreeEntry]:
+        if path not in self._directories:
+            entry = self._entry(path)
+            is_directory = entry is not None and entry.kind == "directory"
+            self._directories[path] = self._load(entry.oid) if entry and is_directory else {}
+        return self._directories[path]
+
+    def _load(self, oid: str) -> dict[str, TreeEntry]:
+        return {entry.name: entry for entry in self._objects.tree(oid)}

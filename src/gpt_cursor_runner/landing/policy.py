@@ -1,0 +1,36 @@
+"""Which plans wait for a person: the owner's approval rule and the protected paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import pathspec
+
+from gpt_cursor_runner.formats.tree import Plan
+from gpt_cursor_runner.patch.outcome import HumanNeeded
+from gpt_cursor_runner.patch.paths import fold_path
+
+Approval = Literal["never", "protected", "always"]
+
+
+def require_approval(plan: Plan, approval: Approval, protected: Sequence[str]) -> None:
+    """Raise HumanNeeded when the owner wants to see this plan before it lands."""
+    touched = protected_paths(plan, protected)
+    if approval == "always":
+        raise HumanNeeded(
+            "needs_approval", "the owner approves every patch of this repository", "Look at the diff, then approve."
+        )
+    if approval == "protected" and touched:
+        raise HumanNeeded(
+            "needs_approval",
+            f"the patch touches protected paths: {', '.join(touched[:5])}",
+            "Look at the diff, then approve or reject.",
+            {"protected_paths": touched},
+        )
+
+
+def protected_paths(plan: Plan, patterns: Sequence[str]) -> list[str]:
+    """The paths of the plan that match a pattern, which reads like a line of .gitignore and knows no case."""
+    spec = pathspec.PathSpec.from_lines("gitignore", [fold_path(pattern) for pattern in patterns])
+    return [action.path for action in plan.actions if spec.match_file(fold_path(action.path))]

@@ -1,0 +1,55 @@
+"""The evidence of a patch: one folder with the request as received, the sealed diff, the checks' logs and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_MAX_DIFF_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The folder of one patch; what is not there yet reads as None."""
+
+    folder: Path
+
+    def check_log(self, number: int, name: str) -> Path:
+        """Where the output of the check with this number (from 1) goes."""
+        return self.folder / "checks" / f"{number:02d}-{name}.log"
+
+    def keep_diff(self, diff: bytes) -> None:
+        self._keep({"sealed.diff": diff[:_MAX_DIFF_BYTES]})
+
+    def keep_report(self, markdown: bytes, as_json: bytes, request: bytes) -> None:
+        self._keep({"request": request, "report.json": as_json, "report.md": markdown})
+
+    def diff(self) -> bytes | None:
+        return self._read("sealed.diff")
+
+    def report(self) -> bytes | None:
+        """The completion report in Markdown."""
+        return self._read("report.md")
+
+    def report_json(self) -> bytes | None:
+        return self._read("report.json")
+
+    def check_logs(self) -> dict[str, str]:
+        """What each check printed, by `<number>-<name>`, in the order they ran."""
+        logs = sorted((self.folder / "checks").glob("*.log"))
+        return {log.stem: log.read_text(errors="replace") for log in logs}
+
+    def _keep(self, files: Mapping[str, bytes]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            # Through a neighbour, so that a reader finds the old text or the new one and never a part.
+            beside = self.folder / f"{name}.part"
+            beside.write_bytes(data)
+            beside.replace(self.folder / name)
+
+    def _read(self, name: str) -> bytes | None:
+        try:
+            return (self.folder / name).read_bytes()
+        except FileNotFoundError:
+            return None

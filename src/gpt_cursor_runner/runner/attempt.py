@@ -1,0 +1,222 @@
+"""One patch, once: planned, sealed, checked, landed. Every step leaves an event; every end is one state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from gpt_cursor_runner.config import Repository
+from gpt_cursor_runner.formats.plan import make_plan
+from gpt_cursor_runner.formats.tree import Plan
+from gpt_cursor_runner.landing import landing
+from gpt_cursor_runner.landing.checking import CheckOrder, CheckResult, checks_digest, run_check
+from gpt_cursor_runner.landing.git import Git, GitFailed
+from gpt_cursor_runner.landing.objects import CommitTree, Objects
+from gpt_cursor_runner.landing.policy import require_approval
+from gpt_cursor_runner.landing.sandbox import Sandbox
+from gpt_cursor_runner.landing.sealing import Sealed, carry, seal, sealed_ref
+from gpt_cursor_runner.landing.workspace import Workspace
+from gpt_cursor_runner.ledger.events import Event
+from gpt_cursor_runner.ledger.evidence import Evidence
+from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
+from gpt_cursor_runner.patch.status import Status
+
+# A patch that takes its runner down this often is not tried again.
+MAX_ATTEMPTS = 5
+# How often the owner may commit while we check before we give the patch back to the queue.
+_MAX_ROUNDS = 5
+
+
+class Record(Protocol):
+    """Writes an event under our lease; raises LeaseLost or CancelAsked when the attempt must stop."""
+
+    def __call__(self, kind: str, data: dict[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The state in which an attempt leaves the patch, and the facts of it."""
+
+    status: Status
+    outcome: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Everything one walk of one patch needs; `tick` is called often and raises when the walk must stop."""
+
+    claim: Stored
+    repository: Repository
+    git: Git
+    sandbox: Callable[[], Sandbox]
+    evidence: Evidence
+    workspace: Path
+    history: list[Event]
+    record: Record
+    tick: Callable[[], None]
+
+    def walk(self) -> Ending:
+        """Walk the patch to its end. Raises one of the exceptions of `patch/outcome.py` when it cannot land."""
+        done = self._landed_before()
+        if done is not None:
+            return self._follow_up(done)
+        if self.claim.attempts > MAX_ATTEMPTS:
+            raise WorldFailed("poison", f"the runner was lost {MAX_ATTEMPTS} times while it worked on this patch")
+        plan, sealed = self._plan_and_seal()
+        for _ in range(_MAX_ROUNDS):
+            sealed = self._carry_to_tip(sealed)
+            results = self._check(sealed)
+            if self.claim.patch.mode == "preview":
+                return Ending(Status.PREVIEWED, {"code": "previewed", **self._change(sealed.base, sealed.commit)})
+            self._ask_owner(plan)
+            landed = self._land(sealed, results)
+            if landed is not None:
+                return self._follow_up(landed)
+        raise WorldFailed("base_keeps_moving", f"the branch moved {_MAX_ROUNDS} times while the patch was checked")
+
+    def forget_seal(self) -> None:
+        """Drop the sealed ref, so that a patch that did not land leaves no ref behind."""
+        if self.git.resolve(sealed_ref(self.claim.id)) is not None:
+            self.git.run("update-ref", "-d", sealed_ref(self.claim.id))
+
+    # -- the steps -----------------------------------------------------------------------------------------------
+
+    def _landed_before(self) -> dict[str, Any] | None:
+        """The facts of our own landing, if an earlier attempt got past the branch and was lost after it."""
+        intents = [event.data for event in self.history if event.kind == "landing"]
+        branch = self.claim.branch
+        return next((one for one in reversed(intents) if landing.has_landed(self.git, branch, one["commit"])), None)
+
+    def _plan_and_seal(self) -> tuple[Plan, Sealed]:
+        patch = self.claim.patch
+        base = self._base()
+        with Objects(self.git) as objects:
+            tree = CommitTree(objects, self.git.line("rev-parse", f"{base}^{{tree}}"))
+            plan = make_plan(tuple(enumerate(patch.changes)), tree, patch.tolerance)
+        self.tick()
+        hunks = [{"path": one.path, "line": one.line, "rung": one.rung} for one in plan.hunks]
+        self.record("planned", {"base": base, "plan_digest": plan.digest(), "hunks": hunks[:200]})
+        sealed = seal(self.git, plan, self.claim.id, base, self.claim.accepted_at)
+        self.record("sealed", {"base": base, "commit": sealed.commit, "tree": sealed.tree})
+        return plan, sealed
+
+    def _base(self) -> str:
+        tip, wanted = self.git.tip(self.claim.branch), self.claim.patch.base
+        if wanted is None:
+            return tip
+        base = self.git.resolve(wanted)
+        if base is None or not self.git.is_ancestor(base, tip):
+            raise PatchRefused([_unknown_base(wanted, self.claim.branch, tip)])
+        if base != tip and self.claim.patch.tolerance == "strict":
+            raise PatchRefused([_stale_base(wanted, self.claim.branch, tip)])
+        return base
+
+    def _carry_to_tip(self, sealed: Sealed) -> Sealed:
+        tip = self.git.tip(self.claim.branch)
+        if tip != sealed.base:
+            sealed = carry(self.git, sealed, tip, self.claim.accepted_at)
+            self.record("carried", {"base": tip, "commit": sealed.commit, "tree": sealed.tree})
+        self.evidence.keep_diff(landing.diff(self.git, sealed.base, sealed.commit))
+        return sealed
+
+    def _check(self, sealed: Sealed) -> list[CheckResult]:
+        results: list[CheckResult] = []
+        if not self.repository.checks:
+            self.record("not_checked", {"tree": sealed.tree, "reason": "the owner configured no checks"})
+            return results
+        sandbox = self.sandbox()
+        with Workspace(self.workspace) as workspace:
+            workspace.fill(self.git, sealed.tree)
+            self.tick()
+            for number, check in enumerate(self.repository.checks, start=1):
+                order = CheckOrder(check.name, check.command, check.timeout_seconds)
+                log = self.evidence.check_log(number, check.name)
+                result = run_check(order, workspace, sandbox, log, self.tick)
+                self.record("checked", {"tree": sealed.tree, "sandbox_missing": sandbox.why, **result.to_json()})
+                results.append(result)
+                if result.verdict != "passed":
+                    raise PatchRefused([_failed_check(result)], code="checks_failed")
+        return results
+
+    def _ask_owner(self, plan: Plan) -> None:
+        if self.claim.approved_by is None:
+            require_approval(plan, self.repository.approval, self.repository.protected)
+
+    def _land(self, sealed: Sealed, results: list[CheckResult]) -> dict[str, Any] | None:
+        """The facts of the landing, or None when the branch had moved on; the intent is recorded first."""
+        patch = self.claim.patch
+        trailers = {"Patch-Id": patch.id, "Patch-Digest": self.claim.digest, "Submitted-By": self.claim.submitted_by}
+        trailers |= {"Checked-Tree": sealed.tree, "Checks-Digest": checks_digest(results)} if results else {}
+        trailers |= {"Approved-By": self.claim.approved_by} if self.claim.approved_by else {}
+        subject = patch.identity.subject(patch.title)
+        commit = landing.compose(self.git, sealed, subject, patch.description or "", trailers, self.claim.accepted_at)
+        facts = {"commit": commit, "parent": sealed.base, "tree": sealed.tree, "subject": subject}
+        self.record("landing", facts)
+        try:
+            checkout = landing.move_branch(self.git, self.claim.branch, sealed.base, commit)
+        except landing.BaseMoved:
+            self.record("base_moved", {"expected": sealed.base, "found": self.git.tip(self.claim.branch)})
+            return None
+        return facts | {"checkout": checkout}
+
+    def _follow_up(self, landed: dict[str, Any]) -> Ending:
+        """What follows from a moved branch. Each step may be repeated, none can take the landing back."""
+        facts = {"code": "landed", "branch": self.claim.branch, **landed}
+        facts |= self._change(landed["parent"], landed["commit"])
+        if self.repository.tag:
+            facts |= self._tag(landed["commit"])
+        if self.repository.push:
+            facts["push"] = self._push(landed["commit"], facts.get("tag"))
+        return Ending(Status.LANDED, facts)
+
+    def _tag(self, commit: str) -> dict[str, Any]:
+        try:
+            ours = landing.tag(self.git, self.claim.id, commit, self.claim.title, self.claim.accepted_at)
+        except GitFailed as refused:
+            return {"tag_failed": str(refused)}
+        return {"tag": self.claim.id} if ours else {"tag_taken": self.claim.id}
+
+    def _push(self, commit: str, tag: str | None) -> dict[str, Any]:
+        remote = self.repository.push
+        try:
+            landing.push(self.git, remote, self.claim.branch, commit, tag)
+        except (GitFailed, WorldFailed) as refused:
+            return {"remote": remote, "pushed": False, "reason": str(refused)[:500]}
+        return {"remote": remote, "pushed": True}
+
+    def _change(self, base: str, commit: str) -> dict[str, Any]:
+        stat = landing.diff_stat(self.git, base, commit)
+        return {"files": list(stat.files[:200]), "insertions": stat.insertions, "deletions": stat.deletions}
+
+
+def _failed_check(result: CheckResult) -> Fault:
+    how = {"timed_out": "ran out of time", "not_started": "could not be started"}.get(
+        result.verdict, f"failed with exit code {result.exit_code}"
+    )
+    return Fault(
+        code=f"check_{result.verdict}",
+        message=f"the check '{result.name}' {how}",
+        next_step="Read its output, mend the patch, and send it under a new id.",
+        expected=tuple(result.tail.splitlines()[-12:]),
+    )
+
+
+def _unknown_base(wanted: str, branch: str, tip: str) -> Fault:
+    return Fault(
+        code="base_mismatch",
+        message=f"the base {wanted} is no commit of the branch {branch}",
+        next_step=f"Make the patch against the tip {tip}, or leave base out.",
+        pointer="/base",
+    )
+
+
+def _stale_base(wanted: str, branch: str, tip: str) -> Fault:
+    return Fault(
+        code="base_mismatch",
+        message=f"the branch {branch} has moved on from {wanted}, and tolerance strict allows no merge",
+        next_step=f"Make the patch against the tip {tip}, or use tolerance standard.",
+        pointer="/base",
+    )

@@ -1,0 +1,187 @@
+"""The runner's work loop: claim, walk, report, beat; stop politely."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from gpt_cursor_runner.config import Repository
+from gpt_cursor_runner.engine.embedded import Engine
+from gpt_cursor_runner.engine.presence import Presence
+from gpt_cursor_runner.landing.git import Git, GitFailed
+from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
+from gpt_cursor_runner.landing.workspace import sweep
+from gpt_cursor_runner.ledger.evidence import Evidence
+from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.patch.outcome import CancelAsked, HumanNeeded, LeaseLost, PatchRefused, WorldFailed
+from gpt_cursor_runner.patch.status import Status
+from gpt_cursor_runner.runner.attempt import Attempt, Ending
+from gpt_cursor_runner.runner.reporting import write_report
+
+log = structlog.get_logger()
+
+MAX_RETRIES = 3
+_IDLE_SECONDS = 0.5
+_RENEW_SECONDS = 1.0
+_TROUBLE_SECONDS = 1.0
+
+
+class StopAsked(Exception):
+    """The runner was told to stop; the patch goes back to the queue untouched."""
+
+
+@dataclass
+class Runner:
+    """The ghost. `should_stop` is asked often; when it says yes, the patch at hand is given back."""
+
+    runner_id: str
+    state_dir: Path
+    patches_dir: Path
+    workspaces_dir: Path
+    repositories: dict[str, Repository]
+    ledger: Ledger
+    engine: Engine
+    search_path: str
+    should_stop: Callable[[], bool]
+    _sandboxes: dict[str, Sandbox] = field(default_factory=dict)
+    _renewed_at: float = 0.0
+    _recovery_owed: bool = True
+
+    def run(self) -> None:
+        """Work until told to stop. Raises RunnerAlreadyHere when another runner has the state directory."""
+        with Presence(self.state_dir, self.runner_id) as presence:
+            log.info("runner_started", runner=self.runner_id)
+            while not self.should_stop():
+                presence.beat("idle")
+                try:
+                    self._turn(presence)
+                except SQLAlchemyError:
+                    # The end of an attempt may not have been written: what we still seem to hold is taken back later.
+                    log.exception("ledger_unavailable")
+                    self._recovery_owed = True
+                    time.sleep(_TROUBLE_SECONDS)
+            log.info("runner_stopped", runner=self.runner_id)
+
+    def _turn(self, presence: Presence) -> None:
+        if self._recovery_owed:
+            self._recover()
+        self._report_owed()
+        claim = self.engine.claim()
+        if claim is None:
+            self.engine.wait(_IDLE_SECONDS)
+            return
+        with structlog.contextvars.bound_contextvars(patch_id=claim.id, attempt=claim.attempts):
+            presence.beat("working", claim.id)
+            self._work(claim, presence)
+
+    def _work(self, claim: Stored, presence: Presence) -> None:
+        attempt: Attempt | None = None
+        try:
+            attempt = self._attempt(claim, presence)
+            ending = attempt.walk()
+        except LeaseLost:
+            log.warning("lease_lost")
+            return
+        except StopAsked:
+            self.ledger.leases.finish(
+                claim, Status.QUEUED, self.ledger.clock(), {"code": "runner_stopped"}, counted=False
+            )
+            return
+        except SQLAlchemyError:
+            raise  # the ledger is in trouble, not the patch
+        except Exception as trouble:  # noqa: BLE001  the loop's edge: whatever went wrong, the next patch gets its turn
+            ending = self._reaction(claim, trouble)
+        self._finish(claim, ending, attempt)
+
+    def _finish(self, claim: Stored, ending: Ending, attempt: Attempt | None) -> None:
+        if attempt is not None and ending.status not in (Status.HELD, Status.QUEUED):
+            attempt.forget_seal()
+        not_before = self.ledger.clock() + 2.0**claim.attempts if ending.status is Status.QUEUED else 0.0
+        self.ledger.leases.finish(claim, ending.status, self.ledger.clock(), ending.outcome, not_before)
+        log.info("patch_ended", status=ending.status, code=ending.outcome.get("code"))
+
+    def _reaction(self, claim: Stored, trouble: Exception) -> Ending:
+        """One reaction for each way an attempt can end: whose fault decides the state."""
+        match trouble:
+            case PatchRefused():
+                return Ending(Status.REJECTED, trouble.to_json())
+            case HumanNeeded():
+                words = {"message": trouble.sentence, "next_step": trouble.next_step}
+                return Ending(Status.HELD, {"code": trouble.code, **words, **trouble.facts})
+            case CancelAsked():
+                return Ending(
+                    Status.CANCELLED, {"code": "cancelled", "message": f"cancelled by {trouble} while it ran"}
+                )
+            case WorldFailed():
+                log.warning("attempt_failed", code=trouble.code, reason=trouble.sentence)
+                facts = {"code": trouble.code, "message": trouble.sentence, "next_step": trouble.next_step}
+            case _:
+                log.exception("attempt_failed", exc_info=trouble)
+                code = "git_failed" if isinstance(trouble, GitFailed) else "internal"
+                facts = {
+                    "code": code,
+                    "message": str(trouble)[:500],
+                    "next_step": "See the runner's log and `gcr doctor`.",
+                }
+        again = claim.attempts < MAX_RETRIES
+        return Ending(Status.QUEUED if again else Status.FAILED, facts)
+
+    def _attempt(self, claim: Stored, presence: Presence) -> Attempt:
+        repository = self.repositories.get(claim.repository)
+        if repository is None:
+            raise WorldFailed(
+                "repository_unknown",
+                f"runner.toml has no repository named {claim.repository} any more",
+                "Register it again, then `gcr retry` the patch.",
+            )
+        return Attempt(
+            claim=claim,
+            repository=repository,
+            git=Git.at(repository.path, self.search_path),
+            sandbox=lambda: self._sandbox(repository),
+            evidence=Evidence(self.patches_dir / claim.id),
+            workspace=self.workspaces_dir / f"{claim.seq}-{claim.token}",
+            history=self.ledger.reading.events(claim.id),
+            record=lambda kind, data: self._record(claim, presence, kind, data),
+            tick=lambda: self._tick(claim, presence),
+        )
+
+    def _record(self, claim: Stored, presence: Presence, kind: str, data: dict[str, Any]) -> None:
+        presence.beat("working", claim.id)
+        self.ledger.leases.record(claim, kind, self.ledger.clock(), data)
+
+    def _tick(self, claim: Stored, presence: Presence) -> None:
+        presence.beat("working", claim.id)
+        if self.should_stop():
+            raise StopAsked
+        if time.monotonic() - self._renewed_at > _RENEW_SECONDS:
+            self.engine.renew(claim)
+            self._renewed_at = time.monotonic()
+
+    def _sandbox(self, repository: Repository) -> Sandbox:
+        if repository.name not in self._sandboxes:
+            chosen = choose_sandbox(repository.sandbox, self.search_path, repository.sandbox_read_only)
+            self._sandboxes[repository.name] = chosen
+        return self._sandboxes[repository.name]
+
+    def _report_owed(self) -> None:
+        """Write the report of every patch that ended without one, whoever ended it and however long ago."""
+        for stored in self.ledger.reading.unreported():
+            history = self.ledger.reading.events(stored.id)
+            request = self.ledger.reading.request(stored.id)
+            facts = write_report(Evidence(self.patches_dir / stored.id), stored, history, request)
+            self.ledger.leases.mark_reported(stored, self.ledger.clock(), facts)
+
+    def _recover(self) -> None:
+        for name in sweep(self.workspaces_dir):
+            log.warning("workspace_swept", workspace=name)
+        for patch_id in self.engine.recover():
+            log.warning("patch_recovered", patch_id=patch_id)
+        self._recovery_owed = False
