@@ -65,7 +65,10 @@ def _expected(change: Insert, text: Text, file: File, draft: Draft) -> bool:
         path=change.path,
         expected=(wanted[:160],),
         closest=Closest(
-            at + 1, 0.0, excerpt(text, at, 3, at), FirstDifference(1, at + 1, wanted[:160], show(actual, 160), "content")
+            at + 1,
+            0.0,
+            excerpt(text, at, 3, at),
+            FirstDifference(1, at + 1, wanted[:160], show(actual, 160), "content"),
         ),
         candidates=tuple(text.candidate(number) for number in elsewhere),
         file_sha256=file.sha256,

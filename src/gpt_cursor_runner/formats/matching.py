@@ -29,39 +29,39 @@ class Rung:
 
 
 @dataclass(frozen=True)
-class Placed:
-    """The old lines start at `line` (from 0)."""
+class Found:
+    """Every place (lines from 0, in order) that the last rung tried gave; no place when no rung gave any."""
 
-    line: int
-    rung: str
-
-
-@dataclass(frozen=True)
-class Unplaced:
-    """No place, or too many (`candidates`, lines from 0)."""
-
-    candidates: tuple[int, ...]
+    lines: tuple[int, ...]
     rungs_tried: tuple[str, ...]
 
+    @property
+    def rung(self) -> str:
+        return self.rungs_tried[-1]
 
-def place(text: Text, hunk: Hunk, rungs: Sequence[Rung]) -> Placed | Unplaced:
-    """Find the one place of a hunk that has old lines."""
+
+def search(text: Text, hunk: Hunk, rungs: Sequence[Rung]) -> Found:
+    """Climb the ladder until a rung has any place for a hunk's old lines."""
     tried: list[str] = []
     for rung in rungs:
         tried.append(rung.name)
-        found = rung.search(text, hunk)
-        if found:
-            chosen = choose(found, None if hunk.line_hint is None else hunk.line_hint - 1)
-            return Unplaced(tuple(found), tuple(tried)) if chosen is None else Placed(chosen, rung.name)
-    return Unplaced((), tuple(tried))
+        if lines := rung.search(text, hunk):
+            return Found(tuple(lines), tuple(tried))
+    return Found((), tuple(tried))
 
 
-def choose(places: Sequence[int], hint: int | None) -> int | None:
-    """The only place, or the one less than half as far from the hint as the next; None when that leaves a doubt."""
-    if len(places) == 1:
-        return places[0]
-    if hint is None:
-        return None
+def choose(places: Sequence[int], hints: Iterable[int] = ()) -> int | None:
+    """The only place, or the one that every hint prefers; None when that leaves a doubt.
+
+    A hint prefers the place nearest to it, if that is less than half as far as the next.
+    """
+    if len(places) < 2:
+        return places[0] if places else None
+    preferred = {_preferred(places, hint) for hint in hints}
+    return preferred.pop() if len(preferred) == 1 else None
+
+
+def _preferred(places: Sequence[int], hint: int) -> int | None:
     nearest, second = sorted(places, key=lambda at: abs(at - hint))[:2]
     return nearest if 2 * abs(nearest - hint) < abs(second - hint) else None
 

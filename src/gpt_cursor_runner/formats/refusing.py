@@ -5,7 +5,7 @@ from __future__ import annotations
 from gpt_cursor_runner.formats.closest import expected_lines, find_closest
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.hunks import Hunk
-from gpt_cursor_runner.formats.matching import Unplaced, find_block
+from gpt_cursor_runner.formats.matching import Found, find_block
 from gpt_cursor_runner.formats.text import Text
 from gpt_cursor_runner.formats.tree import File
 from gpt_cursor_runner.patch.outcome import Closest
@@ -44,14 +44,14 @@ def mending(closest: Closest | None, what: str) -> str:
     )
 
 
-def refuse_hunk(hunk: Hunk, unplaced: Unplaced, text: Text, path: str, file: File, draft: Draft) -> None:
+def refuse_hunk(hunk: Hunk, found: Found, text: Text, path: str, file: File, draft: Draft) -> None:
     """Note why a hunk has no place: ambiguous, already applied, or no match with its closest place."""
-    if unplaced.candidates:
-        _ambiguous(hunk, unplaced, text, path, draft)
+    if found.lines:
+        _ambiguous(hunk, found, text, path, draft)
     elif (line := standing_already(text, hunk)) is not None:
         refuse_applied(hunk, line, path, file, draft)
     else:
-        _no_match(hunk, unplaced, text, path, file, draft)
+        _no_match(hunk, found, text, path, file, draft)
 
 
 def standing_already(text: Text, hunk: Hunk) -> int | None:
@@ -62,14 +62,14 @@ def standing_already(text: Text, hunk: Hunk) -> int | None:
     new = [line.data for line in hunk.new]
     if not any(line.strip() for line in new):
         return None
-    found = find_block(text, new)
+    places = find_block(text, new)
     if not hunk.inserted:
-        found = [
+        places = [
             line
-            for line in found
+            for line in places
             if (hunk.before or line == 0) and (hunk.after or line + len(new) == len(text.lines)) and hunk.deletes
         ]
-    return found[0] if found else None
+    return places[0] if places else None
 
 
 def refuse_applied(hunk: Hunk, line: int, path: str, file: File, draft: Draft) -> None:
@@ -86,21 +86,21 @@ def refuse_applied(hunk: Hunk, line: int, path: str, file: File, draft: Draft) -
     )
 
 
-def _ambiguous(hunk: Hunk, unplaced: Unplaced, text: Text, path: str, draft: Draft) -> None:
+def _ambiguous(hunk: Hunk, found: Found, text: Text, path: str, draft: Draft) -> None:
     draft.fault(
         "ambiguous",
-        f"hunk {hunk.number + 1} fits {path} at {len(unplaced.candidates)} places, and nothing says which is meant",
+        f"hunk {hunk.number + 1} fits {path} at {len(found.lines)} places, and nothing says which is meant",
         "Add context lines above or below until the hunk fits one place only, or correct the line number after @@ -.",
         member="text",
         hunk=hunk.number,
         path=path,
         patch_line=hunk.patch_line,
-        candidates=tuple(text.candidate(line + 1) for line in unplaced.candidates[:5]),
-        rungs_tried=unplaced.rungs_tried,
+        candidates=tuple(text.candidate(line + 1) for line in found.lines[:5]),
+        rungs_tried=found.rungs_tried,
     )
 
 
-def _no_match(hunk: Hunk, unplaced: Unplaced, text: Text, path: str, file: File, draft: Draft) -> None:
+def _no_match(hunk: Hunk, found: Found, text: Text, path: str, file: File, draft: Draft) -> None:
     sought = [(line.data, line.patch_line) for line in hunk.old]
     closest = find_closest(text, sought, None if hunk.line_hint is None else hunk.line_hint - 1)
     difference = closest.first_difference if closest else None
@@ -115,5 +115,5 @@ def _no_match(hunk: Hunk, unplaced: Unplaced, text: Text, path: str, file: File,
         expected=expected_lines(sought, difference.patch_line if difference else None),
         closest=closest,
         file_sha256=file.sha256,
-        rungs_tried=unplaced.rungs_tried,
+        rungs_tried=found.rungs_tried,
     )

@@ -99,8 +99,9 @@ def _replaced(change: Regex, subject: str, matches: list[engine.Match[str]], dra
                 "Replace fewer places or by less.",
             )
         try:
-            pieces += (subject[done : match.start()], match.expand(change.replacement))
-        except (engine.error, IndexError) as bad:
+            expanded = match.expand(change.replacement)
+            _bytes(expanded)
+        except (engine.error, IndexError, UnicodeEncodeError) as bad:
             draft.fault(
                 "malformed",
                 f"the replacement is not a template: {bad}",
@@ -109,6 +110,7 @@ def _replaced(change: Regex, subject: str, matches: list[engine.Match[str]], dra
                 path=change.path,
             )
             return None
+        pieces += (subject[done : match.start()], expanded)
         done = match.end()
     return "".join((*pieces, subject[done:]))
 

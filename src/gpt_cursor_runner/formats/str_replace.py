@@ -27,10 +27,8 @@ def str_replace(change: StrReplace, draft: Draft) -> None:
             return
         text = Text(file.data)
         old, new = change.old.encode(), change.new.encode()
-        if change.replace_all:
-            offset, count = text.data.find(old), text.data.count(old)
-        else:
-            offset, count = _chosen(change, text, draft), 1
+        count = text.data.count(old) if change.replace_all else 1
+        offset = text.data.find(old) if change.replace_all else _chosen(change, text, draft)
         if offset is None:
             return
         if offset < 0:
@@ -63,7 +61,7 @@ def _chosen(change: StrReplace, text: Text, draft: Draft) -> int | None:
         draft.fault("no_match", message, step, member="occurrence", path=change.path, candidates=_listed(text, found))
         return None
     lines = [text.line_of(offset) for offset in found]
-    chosen = choose(lines, change.line_hint)
+    chosen = choose(lines, () if change.line_hint is None else (change.line_hint,))
     if chosen is not None:
         return found[lines.index(chosen)]
     draft.fault(

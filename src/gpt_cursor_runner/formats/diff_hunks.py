@@ -1,0 +1,167 @@
+"""One hunk of a unified diff, read by its content. The counts of its header are a hint, never a reason to misread.
+
+1. Lines are read while they look like a hunk's; what ends it depends on whether the counts are used up.
+2. Counts too small: the hunk goes on as long as its lines do. Counts too large: the hunk ends where the next begins.
+3. Counts too large at the end of the text: a text cut off, unless only context can be missing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpt_cursor_runner.formats.hunks import Hunk, HunkLine, Sign
+from gpt_cursor_runner.formats.text import show
+
+_NUMBERED = re.compile(rb"@@+ +-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9}))? +@@")
+_SIGNS: dict[bytes, Sign] = {b" ": " ", b"+": "+", b"-": "-"}
+_NEXT_PARTS = (b"@@", b"diff -", b"Index: ", b"```", b"GIT binary patch", b"Only in ")
+# A further change would bring context of its own, three lines as a rule: so few missing lines cannot hide one.
+_MOST_MISSING = 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in a diff that cannot be read."""
+
+    code: str
+    message: str
+    next_step: str
+    patch_line: int
+    hunk: int | None = None
+
+
+@dataclass
+class _Counts:
+    """Lines that the header still promises; both None when it has no numbers."""
+
+    old: int | None
+    new: int | None
+
+    @property
+    def open(self) -> bool:
+        return bool((self.old or 0) > 0 or (self.new or 0) > 0)
+
+    def take(self, sign: Sign) -> None:
+        if self.old is not None and sign != "+":
+            self.old -= 1
+        if self.new is not None and sign != "-":
+            self.new -= 1
+
+
+def is_file_header(lines: Sequence[bytes], at: int) -> bool:
+    """Whether `---` and `+++` stand here, one after the other."""
+    return lines[at].startswith(b"--- ") and at + 1 < len(lines) and lines[at + 1].startswith(b"+++ ")
+
+
+def read_hunk(lines: Sequence[bytes], at: int, number: int) -> tuple[Hunk | None, list[Problem], int]:
+    """Read the hunk whose `@@` line is `lines[at]`; give it, its problems and where reading goes on."""
+    header = _NUMBERED.match(lines[at])
+    if header is None and re.match(rb"@@+ *[-+]\d", lines[at]):
+        problem = Problem(
+            "malformed",
+            f"'{show(lines[at])}' is no hunk header",
+            "Write it as @@ -line,count +line,count @@, or as @@ alone.",
+            at + 1,
+            number,
+        )
+        return None, [problem], _skip(lines, at + 1)
+    counts = _Counts(int(header[2] or 1), int(header[4] or 1)) if header else _Counts(None, None)
+    body, end, problems = _read_body(lines, at + 1, counts, number)
+    if not problems and (missing := _missing(lines, at, end, body, counts, number)):
+        problems = [missing]
+    hints = (int(header[1]), int(header[3])) if header else (None, None)
+    return (None if problems else Hunk(number, tuple(body), at + 1, *hints)), problems, end
+
+
+def _read_body(
+    lines: Sequence[bytes], at: int, counts: _Counts, number: int
+) -> tuple[list[HunkLine], int, list[Problem]]:
+    body: list[HunkLine] = []
+    while at < len(lines) and not _ends(lines, at, counts.open):
+        line = lines[at]
+        if line.startswith(b"\\"):
+            if body:
+                body[-1] = _without_newline(body[-1], line)
+        elif not line.strip(b"\r\n"):
+            body.append(HunkLine(" ", line, at + 1))
+            counts.take(" ")
+        elif (sign := _SIGNS.get(line[:1])) is None:
+            problem = Problem(
+                "malformed",
+                f"line {at + 1} of the patch is inside a hunk but starts with neither a space, + nor -",
+                "Put one space before a context line, + before an inserted and - before a deleted one.",
+                at + 1,
+                number,
+            )
+            return body, _skip(lines, at), [problem]
+        else:
+            body.append(HunkLine(sign, _ended(line[1:], lines, at), at + 1))
+            counts.take(sign)
+        at += 1
+    return body, at, []
+
+
+def _ends(lines: Sequence[bytes], at: int, still_open: bool) -> bool:
+    line = lines[at]
+    if line.startswith(_NEXT_PARTS):
+        return True
+    if is_file_header(lines, at):
+        # While lines are due, this may be a deleted "-- " and an inserted "++ " line: only a hunk below settles it.
+        return not still_open or (at + 2 < len(lines) and lines[at + 2].startswith(b"@@"))
+    if still_open or line.startswith(b"\\"):
+        return False
+    if line.strip(b"\r\n") in (b"-- ", b"--"):
+        return True  # the signature that `git format-patch` adds
+    if not line.strip():
+        following = next((number for number in range(at, len(lines)) if lines[number].strip()), None)
+        return following is None or _ends(lines, following, still_open=False)
+    return line[:1] not in _SIGNS
+
+
+def _missing(
+    lines: Sequence[bytes], at: int, end: int, body: Sequence[HunkLine], counts: _Counts, number: int
+) -> Problem | None:
+    cut_off = end == len(lines)
+    if not body:
+        return Problem(
+            "truncated" if cut_off else "malformed",
+            f"hunk {number + 1} has no lines",
+            "Send the hunk with its lines, complete.",
+            at + 1,
+            number,
+        )
+    old, new = counts.old or 0, counts.new or 0
+    if not (cut_off and counts.open) or (body[-1].sign == " " and max(old, new) <= _MOST_MISSING):
+        return None
+    have_old = sum(line.sign != "+" for line in body)
+    have_new = sum(line.sign != "-" for line in body)
+    return Problem(
+        "truncated",
+        f"hunk {number + 1} promises {have_old + old} old and {have_new + new} new lines, "
+        f"but the text ends after {have_old} and {have_new}",
+        f"Send the whole patch. If nothing is missing, end the hunk with context and write its counts as "
+        f"-…,{have_old} +…,{have_new}.",
+        at + 1,
+        number,
+    )
+
+
+def _without_newline(line: HunkLine, marker: bytes) -> HunkLine:
+    end = b"\r\n" if marker.endswith(b"\r\n") else b"\n"
+    return HunkLine(line.sign, line.data.removesuffix(end), line.patch_line)
+
+
+def _ended(data: bytes, lines: Sequence[bytes], at: int) -> bytes:
+    """The last line of a text is often sent without its line end; it has the one of the line above."""
+    if data.endswith(b"\n"):
+        return data
+    return data + (b"\r\n" if at and lines[at - 1].endswith(b"\r\n") and not data.endswith(b"\r") else b"\n")
+
+
+def _skip(lines: Sequence[bytes], at: int) -> int:
+    """Where the next part of the diff starts."""
+    while at < len(lines) and not lines[at].startswith(_NEXT_PARTS) and not is_file_header(lines, at):
+        at += 1
+    return at
