@@ -25,6 +25,9 @@ _log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.25
 _LOG_EVERY_SECONDS = 1.0
+# A gateway that starts looks more often at what is not well yet, so that its first good word is not late.
+_START_SECONDS = 10.0
+_START_PAUSE_SECONDS = 0.25
 _JOIN_SECONDS = 0.5
 
 
@@ -48,7 +51,13 @@ class Watch:
         """Turn until stopped."""
         while not stopped.is_set():
             self.turn()
-            stopped.wait(self.probe.interval_seconds)
+            stopped.wait(self._pause())
+
+    def _pause(self) -> float:
+        coming_up = self.state.last_ok_wall is None
+        if coming_up and self._monotonic() - self.state.watched_since < _START_SECONDS:
+            return min(_START_PAUSE_SECONDS, self.probe.interval_seconds)
+        return self.probe.interval_seconds
 
     def turn(self) -> None:
         """Run the check once and note what it found."""

@@ -1,0 +1,49 @@
+"""A real runner as far as its presence goes: `python runner_process.py DIRECTORY WAY`.
+
+beats: holds the lock and beats; SIGUSR1 wedges its loop. stopping: beats that it stops. leaves: starts a child that
+inherits the lock, and beats. silent: takes the lock over another's record without a word.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from gpt_cursor_runner.engine.presence import LOCK_NAME, Presence
+
+BEAT_SECONDS = 0.02
+
+
+def silent(directory: Path) -> None:
+    lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    print("here", flush=True)  # noqa: T201  tells the test that it may look
+    time.sleep(60)
+
+
+def wedge(*_: object) -> None:
+    print("wedged", flush=True)  # noqa: T201
+    time.sleep(60)
+
+
+def present(directory: Path, way: str) -> None:
+    signal.signal(signal.SIGUSR1, wedge)
+    with Presence(directory, "runner-1") as presence:
+        if way == "leaves" and os.fork() == 0:
+            time.sleep(60)
+            os._exit(0)
+        print("here", flush=True)  # noqa: T201
+        for _ in range(3000):
+            presence.beat("stopping" if way == "stopping" else "idle")
+            time.sleep(BEAT_SECONDS)
+
+
+if __name__ == "__main__":
+    if sys.argv[2] == "silent":
+        silent(Path(sys.argv[1]))
+    else:
+        present(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Never
+
+import pytest
+
+from gpt_cursor_runner.health.containing import contained
+from gpt_cursor_runner.health.model import Reading, Status
+
+
+def raising(error: BaseException) -> Callable[[], Never]:
+    def read() -> Never:
+        raise error
+
+    return read
+
+
+def endless(depth: int = 0) -> int:
+    return endless(depth + 1) + 1
+
+
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even this")
+
+
+def cycle() -> dict[str, Any]:
+    loop: dict[str, Any] = {}
+    loop["again"] = loop
+    return loop
+
+
+def said(data: Any, **others: Any) -> Callable[[], Reading]:
+    return lambda: Reading(Status.OK, "well", data=data, **others)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        raising(ValueError("secret")),
+        raising(SystemExit(3)),
+        raising(KeyboardInterrupt()),
+        raising(MemoryError()),
+        raising(GeneratorExit()),
+        raising(Mute()),
+        endless,
+    ],
+    ids=lambda read: getattr(read, "__name__", ""),
+)
+def test_whatever_a_check_raises_becomes_an_unknown_reading(read):
+    found = contained(read, "part")
+    assert (found.status, found.code) == (Status.UNKNOWN, "raised")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: None,
+        lambda: b"ok",
+        lambda: float("nan"),
+        lambda: {"status": "ok"},
+        said({"x": float("nan")}),
+        said({"x": float("inf")}),
+        said({"x": b"bytes"}),
+        said({"x": 10**400}),
+        said({"x": {1, 2}}),
+        said({1: "one"}),
+        said([1]),
+        said(cycle()),
+        said({"x": "x" * 10_000_000}),
+        said({"x": list(range(1_000_000))}),
+        said({str(number): 1 for number in range(100_000)}),
+        said({"x" * 10_000_000: 1}),
+        lambda: Reading("ok", "well"),  # type: ignore[arg-type]
+        lambda: Reading(Status.OK, "Not a code, but /a/path"),
+        lambda: Reading(Status.OK, None),  # type: ignore[arg-type]
+        said({}, message=b"bytes"),
+        said({}, fact="yes"),
+    ],
+)
+def test_what_cannot_be_shown_becomes_an_unknown_reading(read):
+    found = contained(read, "part")
+    assert (found.status, found.code) == (Status.UNKNOWN, "unfit")
+    assert json.dumps(dict(found.data), allow_nan=False) == "{}"
+
+
+def test_long_text_is_cut():
+    found = contained(said({}, message="x" * 10_000_000, remedy="y" * 10_000_000), "part")
+    assert (found.status, len(found.message), len(found.remedy)) == (Status.OK, 500, 500)
+
+
+def test_a_good_reading_passes_whole_and_is_nobody_elses():
+    mine = {"permits": 3, "load": [1.5, None], "nested": {"yes": True}}
+    found = contained(said(mine, message="fine", fact=True), "part")
+    assert found == Reading(Status.OK, "well", "fine", mine, fact=True)
+    mine["nested"] = "changed later"
+    assert found.data["nested"] == {"yes": True}

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gpt_cursor_runner.health.damping import settle
+from gpt_cursor_runner.health.model import CheckState, Reading, Status
+from tests.health.builders import NOW, WALL, check, reading
+
+OK, FAIL = reading(), reading(Status.FAIL, "no_answer")
+
+
+def after(*found: Reading, state: CheckState | None = None) -> CheckState:
+    state = state or check()
+    for number, one in enumerate(found, start=1):
+        began = replace(state, running_since=NOW + number)
+        state = settle(began, one, finished_at=NOW + number + 0.1, wall=WALL + number)
+    return state
+
+
+def counted(state: CheckState) -> Status:
+    assert state.reading
+    return state.reading.status
+
+
+def test_one_bad_run_is_noise_and_two_are_trouble():
+    assert counted(after(FAIL)) is Status.OK
+    assert counted(after(FAIL, FAIL)) is Status.FAIL
+
+
+def test_one_good_run_is_no_recovery_and_two_are():
+    fallen = after(FAIL, FAIL)
+    assert counted(after(OK, state=fallen)) is Status.FAIL
+    assert counted(after(OK, OK, state=fallen)) is Status.OK
+
+
+def test_a_fact_counts_at_once_both_ways():
+    gone = reading(Status.FAIL, "down", fact=True)
+    back = reading(Status.OK, "up", fact=True)
+    assert counted(after(gone)) is Status.FAIL
+    assert counted(after(gone, back)) is Status.OK
+
+
+def test_the_first_good_word_ends_the_wait_of_a_start():
+    unseen = check(status=None)
+    assert counted(after(FAIL, state=unseen)) is Status.FAIL
+    assert counted(after(FAIL, FAIL, OK, state=unseen)) is Status.OK
+    assert counted(after(OK, FAIL, state=unseen)) is Status.OK
+
+
+def test_alternating_noise_never_falls_but_shows_raw():
+    state = after(FAIL, OK, FAIL, OK, FAIL)
+    assert counted(state) is Status.OK
+    assert state.raw and state.raw.status is Status.FAIL
+
+
+def test_a_run_that_outlived_its_deadline_counts_as_late_whatever_it_found():
+    state = settle(check(running_since=NOW), OK, finished_at=NOW + 1.5, wall=WALL)
+    assert state.reading and (state.reading.status, state.reading.code) == (Status.UNKNOWN, "late")
+    assert state.running_since is None and state.duration_seconds == 1.5
+    assert counted(after(OK, state=state)) is Status.UNKNOWN
+    assert counted(after(OK, OK, state=state)) is Status.OK
+
+
+def test_failures_in_a_row_are_counted_and_the_last_good_moment_kept():
+    state = after(FAIL, FAIL, FAIL)
+    assert (state.consecutive_failures, state.last_ok_wall) == (3, WALL)
+    assert after(OK, state=state).consecutive_failures == 0
+    assert after(OK, state=state).last_ok_wall == WALL + 1
+
+
+def test_since_moves_only_with_the_status_that_counts():
+    fallen = after(FAIL, FAIL)
+    assert fallen.since_wall == WALL + 2
+    assert after(reading(Status.FAIL, "not_bound"), state=fallen).since_wall == WALL + 2
+    assert after(OK, OK, state=fallen).since_wall == WALL + 2  # the second run of this call, which is what counted
+
+
+def test_another_code_of_the_same_status_is_shown_at_once():
+    state = after(FAIL, FAIL, reading(Status.FAIL, "port_foreign"))
+    assert state.reading and state.reading.code == "port_foreign"

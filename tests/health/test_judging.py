@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from gpt_cursor_runner.health.judging import ENGINE_STALE_SECONDS, judge
+from gpt_cursor_runner.health.model import CheckState, Criticality, Overall, Status
+from tests.health.builders import NOW, check, snapshot
+
+CRITICAL, IMPAIRING = Criticality.CRITICAL, Criticality.IMPAIRING
+
+# What one check alone comes to: written out, so that the fold is not tested against itself.
+ALONE = {
+    (CRITICAL, "ok"): Overall.HEALTHY,
+    (CRITICAL, "warn"): Overall.DEGRADED,
+    (CRITICAL, "fail"): Overall.UNKNOWN,
+    (CRITICAL, "unknown"): Overall.UNKNOWN,
+    (CRITICAL, "starting"): Overall.UNKNOWN,
+    (CRITICAL, "late"): Overall.UNKNOWN,
+    (CRITICAL, "stale"): Overall.UNKNOWN,
+    (IMPAIRING, "ok"): Overall.HEALTHY,
+    (IMPAIRING, "warn"): Overall.DEGRADED,
+    (IMPAIRING, "fail"): Overall.DEGRADED,
+    (IMPAIRING, "unknown"): Overall.DEGRADED,
+    (IMPAIRING, "starting"): Overall.DEGRADED,
+    (IMPAIRING, "late"): Overall.DEGRADED,
+    (IMPAIRING, "stale"): Overall.DEGRADED,
+}
+WORST_LAST = [Overall.HEALTHY, Overall.DEGRADED, Overall.UNKNOWN, Overall.ERROR]
+
+
+def standing(name: str, criticality: Criticality, how: str) -> CheckState:
+    if how == "starting":
+        return check(name, None, criticality)
+    if how == "late":
+        return check(name, Status.OK, criticality, running_since=NOW - 2)
+    if how == "stale":
+        return check(name, Status.OK, criticality, age=5)
+    return check(name, Status(how), criticality)
+
+
+@pytest.mark.parametrize("engine_is_dead", [False, True])
+@pytest.mark.parametrize(("first", "second"), list(product(ALONE, ALONE)))
+def test_every_pair_of_checks_comes_to_the_worse_of_the_two(first, second, engine_is_dead):
+    seen = snapshot(standing("a", *first), standing("b", *second), ticked_at=NOW - 6 if engine_is_dead else NOW)
+    expected = max(ALONE[first], ALONE[second], key=WORST_LAST.index)
+    assert judge(seen, NOW).overall is (Overall.ERROR if engine_is_dead else expected)
+
+
+def test_every_trouble_is_listed_the_worst_first():
+    verdict = judge(
+        snapshot(
+            check("runner", Status.FAIL, IMPAIRING, code="down"),
+            check("queue", Status.WARN, code="backlog"),
+            check("port", None),
+            check("filesystem", Status.FAIL, code="read_only"),
+            check("web"),
+        ),
+        NOW,
+    )
+    assert verdict.reasons == ("filesystem.read_only", "port.starting", "runner.down", "queue.backlog")
+
+
+def test_a_dead_runner_does_not_hide_a_dead_disk():
+    both = snapshot(check("filesystem", Status.FAIL), check("runner", Status.FAIL, IMPAIRING, code="down"))
+    assert judge(both, NOW).overall is Overall.UNKNOWN
+    assert judge(both, NOW).reasons == ("filesystem.fail", "runner.down")
+
+
+def test_a_reading_turns_stale_while_nobody_publishes():
+    seen = snapshot(check("disk", age=0.0))  # 3 intervals of 1 s and a deadline of 1 s
+    assert judge(seen, NOW + 4.0).overall is Overall.HEALTHY
+    late = judge(seen, NOW + 4.01)
+    assert (late.overall, late.reasons, late.checks[0].stale) == (Overall.UNKNOWN, ("disk.stale",), True)
+
+
+def test_a_silent_engine_is_an_error_and_said_first():
+    seen = snapshot(check("disk"))
+    assert judge(seen, NOW + ENGINE_STALE_SECONDS).engine_alive
+    dead = judge(seen, NOW + ENGINE_STALE_SECONDS + 0.01)
+    assert (dead.overall, dead.reasons, dead.ready) == (Overall.ERROR, ("health_engine.stale", "disk.stale"), False)
+
+
+def test_a_check_that_never_ran_is_starting_and_then_stale():
+    seen = snapshot(check("disk", None), ticked_at=NOW + 3)
+    assert judge(seen, NOW + 3).reasons == ("disk.starting",)
+    assert judge(seen, NOW + 4.01).reasons == ("disk.stale",)
+
+
+def test_a_run_is_late_from_its_deadline_on_and_says_since_when():
+    seen = snapshot(check("disk", running_since=NOW), ticked_at=NOW + 1.0)
+    assert judge(seen, NOW + 1.0).checks[0].code == "ok"
+    stuck = judge(replace(seen, ticked_at=NOW + 3.5), NOW + 3.6).checks[0]
+    assert (stuck.status, stuck.code, stuck.stuck_for_seconds) == (Status.UNKNOWN, "late", 3.5)
+
+
+def test_a_run_that_may_have_ended_since_the_tick_is_not_called_late():
+    seen = snapshot(check("disk", running_since=NOW - 0.9), ticked_at=NOW)
+    assert judge(seen, NOW + 0.3).checks[0].code == "ok"
+
+
+def test_a_verdict_holds_until_the_moment_it_says_and_not_longer():
+    for age in (0.0, 1.0, 3.5, 9.0):
+        seen = snapshot(check("disk", age=age), check("port"))
+        verdict = judge(seen, NOW)
+        assert judge(seen, verdict.valid_until).reasons == verdict.reasons
+        assert judge(seen, verdict.valid_until + 0.001).reasons != verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("state", "ready"),
+    [
+        (check("queue"), True),
+        (check("queue", Status.WARN), True),
+        (check("queue", Status.FAIL), False),
+        (check("queue", Status.UNKNOWN), False),
+        (check("queue", None), False),
+        (check("runner", Status.FAIL, IMPAIRING), True),
+    ],
+)
+def test_ready_means_that_patches_can_be_taken_and_stored(state, ready):
+    assert judge(snapshot(check("port"), state), NOW).ready is ready
+
+
+def test_started_once_every_critical_check_has_run_whatever_it_found():
+    runner = check("runner", None, IMPAIRING)
+    assert not judge(snapshot(check("port"), check("queue", None), runner), NOW).started
+    assert judge(snapshot(check("port"), check("queue", Status.FAIL), runner), NOW).started
+
+
+def test_no_checks_at_all_prove_nothing_wrong():
+    assert judge(snapshot(), NOW).overall is Overall.HEALTHY

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from gpt_cursor_runner.engine.presence import BEAT_NAME, Presence
+from gpt_cursor_runner.health.model import Reading, Status
+from gpt_cursor_runner.health.probes.runner import RunnerProbe
+from tests.health import runner_process
+from tests.health.builders import Clock, until
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Starts a runner in its own session and waits until it holds the lock; ends all of it afterwards."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start_one(way: str = "beats", before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+        command = [*before, sys.executable, runner_process.__file__, str(tmp_path), way]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+        started.append(process)
+        assert process.stdout and process.stdout.readline() == b"here\n"
+        return process
+
+    yield start_one
+    for process in started:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def state(reading: Reading) -> str:
+    return str(reading.data["state"])
+
+
+def comes_up(probe: RunnerProbe) -> bool:
+    return until(lambda: probe.read().code == "up")
+
+
+def test_without_a_runner_it_is_down(tmp_path):
+    found = RunnerProbe(tmp_path).read()
+    assert (found.status, found.code, state(found), found.fact) == (Status.FAIL, "down", "down", True)
+
+
+def test_without_a_state_directory_it_is_down(tmp_path):
+    assert state(RunnerProbe(tmp_path / "nowhere").read()) == "down"
+
+
+def test_a_runner_is_up_once_it_was_seen_to_move(tmp_path, start):
+    runner = start()
+    probe = RunnerProbe(tmp_path)
+    assert state(probe.read()) == "starting"
+    assert comes_up(probe)
+    assert probe.read().data["pid"] == runner.pid
+
+
+def test_a_killed_runner_is_down_at_the_next_look_even_while_it_is_a_zombie(tmp_path, start):
+    runner = start()
+    probe = RunnerProbe(tmp_path)
+    assert comes_up(probe)
+    runner.kill()
+    os.waitid(os.P_PID, runner.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has taken notice
+    assert state(probe.read()) == "down"
+
+
+def test_a_killed_runner_is_down_though_its_child_holds_the_lock(tmp_path, start):
+    runner = start("leaves")
+    probe = RunnerProbe(tmp_path)
+    assert comes_up(probe)
+    runner.kill()
+    os.waitid(os.P_PID, runner.pid, os.WEXITED | os.WNOWAIT)
+    assert (probe.read().code, state(probe.read())) == ("zombie", "down")
+    runner.wait()
+    assert (probe.read().code, state(probe.read())) == ("gone", "down")
+
+
+def test_a_stopped_process_is_stalled_and_comes_back(tmp_path, start):
+    runner = start()
+    probe = RunnerProbe(tmp_path)
+    assert comes_up(probe)
+    runner.send_signal(signal.SIGSTOP)
+    assert until(lambda: probe.read().code == "stopped")
+    assert (probe.read().status, state(probe.read())) == (Status.FAIL, "stalled")
+    runner.send_signal(signal.SIGCONT)
+    assert comes_up(probe)
+
+
+def test_a_runner_that_lives_but_does_not_turn_is_stalled_at_its_limit(tmp_path, start):
+    clock = Clock()
+    runner = start()
+    probe = RunnerProbe(tmp_path, monotonic=clock)
+    assert comes_up(probe)
+    runner.send_signal(signal.SIGUSR1)
+    assert runner.stdout.readline() == b"wedged\n"
+    probe.read()
+    clock.now += 9.9
+    assert state(probe.read()) == "up"
+    clock.now += 0.2
+    assert (probe.read().code, state(probe.read())) == ("stalled", "stalled")
+
+
+def test_a_runner_that_goes_is_not_well_and_not_down(tmp_path, start):
+    start("stopping")
+    probe = RunnerProbe(tmp_path)
+    assert until(lambda: probe.read().code == "stopping")
+    assert (probe.read().status, state(probe.read())) == (Status.WARN, "up")
+
+
+def foreign_record(directory: Path, pid: int) -> None:
+    record = {"runner_id": "old", "pid": pid, "process_created_at": 1.0, "boot_id": "another"}
+    rest = {"sequence": 7, "activity": "idle", "patch_id": None}
+    (directory / BEAT_NAME).write_text(json.dumps(record | rest))
+
+
+def test_a_left_record_that_names_a_living_process_is_down(tmp_path):
+    foreign_record(tmp_path, os.getpid())
+    assert state(RunnerProbe(tmp_path).read()) == "down"
+
+
+def test_a_left_record_under_a_lock_that_is_held_is_never_up(tmp_path, start):
+    clock = Clock()
+    foreign_record(tmp_path, os.getpid())
+    start("silent")
+    probe = RunnerProbe(tmp_path, monotonic=clock)
+    assert state(probe.read()) == "starting"
+    clock.now += 10.1
+    assert state(probe.read()) == "stalled"
+
+
+def test_the_limit_of_a_new_runner_starts_when_it_takes_the_lock(tmp_path, start):
+    clock = Clock()
+    probe = RunnerProbe(tmp_path, monotonic=clock)
+    probe.read()
+    clock.now += 3600
+    assert state(probe.read()) == "down"
+    start("silent")
+    assert state(probe.read()) == "starting"
+
+
+def test_a_program_with_the_right_name_on_its_command_line_is_no_runner(tmp_path):
+    script = tmp_path / "ghost-runner.js"
+    script.touch()
+    decoy = subprocess.Popen(["tail", "-f", script])
+    try:
+        assert state(RunnerProbe(tmp_path).read()) == "down"
+    finally:
+        decoy.kill()
+        decoy.wait()
+
+
+def test_a_runner_in_another_pid_namespace_is_up_by_its_moves(tmp_path, start):
+    apart = ("unshare", "--pid", "--fork", "--kill-child")
+    if not shutil.which("unshare") or subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("this user may not make a pid namespace")
+    start(before=apart)
+    probe = RunnerProbe(tmp_path)
+    assert comes_up(probe)
+    assert {probe.read().code for _ in range(20)} == {"up"}
+
+
+def test_an_unreadable_record_is_not_taken_for_a_working_runner(tmp_path, start):
+    (tmp_path / BEAT_NAME).write_text("{half a rec")
+    start("silent")
+    assert state(RunnerProbe(tmp_path).read()) == "starting"
+
+
+def test_every_change_is_logged_once_with_the_pid(tmp_path):
+    probe = RunnerProbe(tmp_path)
+    with capture_logs() as logs:
+        with Presence(tmp_path, "runner-1") as presence:
+            probe.read()
+            for _ in range(3):
+                presence.beat("idle")
+                probe.read()
+        probe.read()
+        probe.read()
+    changes = [(entry["from"], entry["to"], entry["pid"]) for entry in logs if entry["event"] == "runner_state_changed"]
+    me = os.getpid()
+    assert changes == [(None, "starting", me), ("starting", "up", me), ("up", "down", me)]
