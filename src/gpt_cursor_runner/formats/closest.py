@@ -10,6 +10,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
 
 from rapidfuzz import fuzz, process
 
@@ -31,7 +32,7 @@ def find_closest(text: Text, sought: Sought, hint: int | None = None, *, inside_
     With `inside_line` the first line sought may start, and the last may end, within a line of the file.
     """
     wanted = [show(line.strip(), 200) for line, _ in sought[:_SCORED_LINES]]
-    places = _promising(text, wanted, [line.strip() for line, _ in sought[:_SCORED_LINES]])
+    places = _promising(text, wanted, [line.strip() for line, _ in sought[:_SCORED_LINES]], inside_line)
     if hint is not None and 0 <= hint < len(text.lines):
         places.append(hint)
     scored = sorted(((_similarity(text, wanted, place, inside_line), -place) for place in set(places)), reverse=True)
@@ -70,7 +71,7 @@ def difference_kind(expected: str, actual: str) -> str:
     return "unicode" if _plain(expected) == _plain(actual) else "content"
 
 
-def _promising(text: Text, wanted: Sequence[str], stripped: Sequence[bytes]) -> list[int]:
+def _promising(text: Text, wanted: Sequence[str], stripped: Sequence[bytes], inside_line: bool) -> list[int]:
     votes: Counter[int] = Counter()
     for offset, line in enumerate(stripped):
         places = text.places_of.get(line, ()) if line else ()
@@ -79,9 +80,11 @@ def _promising(text: Text, wanted: Sequence[str], stripped: Sequence[bytes]) -> 
     if votes:
         return [place for place, _ in votes.most_common(5)]
     offset, longest = max(enumerate(wanted), key=lambda pair: len(pair[1]), default=(0, ""))
-    alike = process.extract(longest, text.readable, scorer=fuzz.ratio, score_cutoff=40, limit=3)
-    inside = [number for number, line in enumerate(text.readable) if longest and longest in line][:3]
-    return [max(0, number - offset) for _, _, number in alike] + [max(0, number - offset) for number in inside]
+    lines = text.first_place_of
+    alike = [line for line, _, _ in process.extract(longest, list(lines), scorer=fuzz.ratio, score_cutoff=60, limit=3)]
+    if inside_line and longest:
+        alike += islice((line for line in lines if longest in line), 3)
+    return [max(0, lines[line] - offset) for line in alike]
 
 
 def _similarity(text: Text, wanted: Sequence[str], start: int, inside_line: bool) -> float:

@@ -6,6 +6,7 @@ wins, several are ambiguous unless a line hint tells them apart. There is no "fi
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,8 @@ from gpt_cursor_runner.patch.model import Tolerance
 
 TOLERANCES: tuple[Tolerance, ...] = ("strict", "standard", "merge")
 
-# Places of one block that are looked at, times the block's size: keeps a file of a million equal lines affordable.
-SEARCH_WORK = 20_000_000
+# A text that stands at so many places is ambiguous whatever a hint says: files of a million equal lines stay cheap.
+MOST_PLACES = 10_000
 
 
 @dataclass(frozen=True)
@@ -57,31 +58,34 @@ def choose(places: Sequence[int], hints: Iterable[int] = ()) -> int | None:
     """
     if len(places) < 2:
         return places[0] if places else None
+    if len(places) >= MOST_PLACES:
+        return None
     preferred = {_preferred(places, hint) for hint in hints}
     return preferred.pop() if len(preferred) == 1 else None
 
 
 def _preferred(places: Sequence[int], hint: int) -> int | None:
-    nearest, second = sorted(places, key=lambda at: abs(at - hint))[:2]
+    beside = bisect_left(places, hint)
+    nearest, second = sorted(places[max(0, beside - 2) : beside + 2], key=lambda at: abs(at - hint))[:2]
     return nearest if 2 * abs(nearest - hint) < abs(second - hint) else None
 
 
 def find_block(text: Text, lines: Iterable[bytes]) -> list[int]:
-    """Every line (from 0) at which exactly these lines stand, overlapping places included."""
+    """Every line (from 0) at which exactly these lines stand, overlapping ones included; MOST_PLACES at most."""
     block = b"".join(lines)
     if not block:
         return []
+    if not block.endswith(b"\n"):
+        # Without its line end the last line can only be the file's last.
+        start = len(text.data) - len(block)
+        return [text.line_of(start) - 1] if text.data.endswith(block) and text.starts_line(start) else []
     found = [0] if text.data.startswith(block) else []
-    limit = max(10, SEARCH_WORK // len(block))
     # A line starts after a line feed, so looking for the feed as well keeps the search line-aligned.
     at = text.data.find(b"\n" + block)
-    while at != -1 and len(found) < limit:
+    while at != -1 and len(found) < MOST_PLACES:
         found.append(text.line_of(at + 1) - 1)
         at = text.data.find(b"\n" + block, at + 1)
-    if block.endswith(b"\n"):
-        return found
-    last = len(text.data) - len(block)
-    return [line for line in found if text.starts[line] == last]
+    return found
 
 
 def _exact(text: Text, hunk: Hunk) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gpt_cursor_runner.formats.closest import expected_lines, find_closest
 from gpt_cursor_runner.formats.draft import Draft
-from gpt_cursor_runner.formats.matching import SEARCH_WORK, choose
+from gpt_cursor_runner.formats.matching import MOST_PLACES, choose
 from gpt_cursor_runner.formats.refusing import mending, point_at
 from gpt_cursor_runner.formats.text import Text, split_lines
 from gpt_cursor_runner.formats.tree import File
@@ -48,8 +48,7 @@ def str_replace(change: StrReplace, draft: Draft) -> None:
 
 def _chosen(change: StrReplace, text: Text, draft: Draft) -> int | None:
     """The offset of the place meant, -1 when `old` is nowhere; None when a fault was noted."""
-    old = change.old.encode()
-    found = _offsets(text.data, old, overlapping=change.occurrence is None)
+    found = _offsets(text.data, change)
     if not found:
         return -1
     if change.occurrence is not None:
@@ -76,13 +75,15 @@ def _chosen(change: StrReplace, text: Text, draft: Draft) -> int | None:
     return None
 
 
-def _offsets(data: bytes, old: bytes, *, overlapping: bool) -> list[int]:
+def _offsets(data: bytes, change: StrReplace) -> list[int]:
+    """Where `old` stands. Places that overlap count as two doubts, but not as two occurrences."""
+    old = change.old.encode()
+    stride, most = (1, MOST_PLACES) if change.occurrence is None else (len(old), max(MOST_PLACES, change.occurrence))
     found: list[int] = []
-    limit = max(10, SEARCH_WORK // len(old))
     at = data.find(old)
-    while at != -1 and len(found) < limit:
+    while at != -1 and len(found) < most:
         found.append(at)
-        at = data.find(old, at + (1 if overlapping else len(old)))
+        at = data.find(old, at + stride)
     return found
 
 

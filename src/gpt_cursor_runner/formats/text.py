@@ -61,6 +61,15 @@ class Text:
         return [show(line.strip(), 200) for line in self.lines]
 
     @cached_property
+    def first_place_of(self) -> dict[str, int]:
+        """Each different readable line that is not blank, and where it stands first (from 0)."""
+        index: dict[str, int] = {}
+        for number, line in enumerate(self.readable):
+            if line:
+                index.setdefault(line, number)
+        return index
+
+    @cached_property
     def uses_crlf(self) -> bool:
         """Whether every line end of the file is CRLF."""
         ends = self.data.count(b"\n")
@@ -69,6 +78,10 @@ class Text:
     def line_of(self, offset: int) -> int:
         """The number, from 1, of the line that holds this offset."""
         return max(1, bisect_right(self.starts, offset))
+
+    def starts_line(self, offset: int) -> bool:
+        """Whether a line starts at this offset."""
+        return offset == 0 or self.data[offset - 1 : offset] == b"\n"
 
     def candidate(self, line: int) -> str:
         """A place as listed in a refusal: `line` counts from 1."""
