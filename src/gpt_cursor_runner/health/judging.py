@@ -23,6 +23,11 @@ class Judged:
     stuck_for_seconds: float = 0.0
 
     @property
+    def critical(self) -> bool:
+        """Without this part no patch can be taken and stored."""
+        return self.state.criticality is Criticality.CRITICAL
+
+    @property
     def proven(self) -> bool:
         """The part works; there may be something to say about it."""
         return self.status in (Status.OK, Status.WARN)
@@ -41,12 +46,12 @@ class Verdict:
     @property
     def ready(self) -> bool:
         """Whether a patch can be accepted and stored."""
-        return self.engine_alive and all(one.proven for one in self.checks if _critical(one))
+        return self.engine_alive and all(one.proven for one in self.checks if one.critical)
 
     @property
     def started(self) -> bool:
         """Whether every critical check has run at least once."""
-        return all(one.state.finished_at is not None for one in self.checks if _critical(one))
+        return all(one.state.finished_at is not None for one in self.checks if one.critical)
 
 
 def judge(snapshot: Snapshot, now: float) -> Verdict:
@@ -81,17 +86,13 @@ def judge_check(state: CheckState, ticked_at: float, now: float) -> Judged:
 
 
 def _overall(troubled: list[Judged]) -> Overall:
-    if any(_critical(one) and not one.proven for one in troubled):
+    if any(one.critical and not one.proven for one in troubled):
         return Overall.UNKNOWN
     return Overall.DEGRADED if troubled else Overall.HEALTHY
 
 
-def _critical(one: Judged) -> bool:
-    return one.state.criticality is Criticality.CRITICAL
-
-
 def _weight(one: Judged) -> tuple[bool, int]:
-    return _critical(one) and not one.proven, _SEVERITY[one.status]
+    return one.critical and not one.proven, _SEVERITY[one.status]
 
 
 def _expiry(state: CheckState) -> float:

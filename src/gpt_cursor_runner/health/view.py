@@ -150,7 +150,7 @@ def _webhook_endpoint(verdict: Verdict) -> str:
     """It works when a patch can be taken, recorded and kept, which is what every critical check together says."""
     if verdict.ready:
         return "operational"
-    return "failing" if any(one.status is Status.FAIL for one in verdict.checks) else "unknown"
+    return "failing" if any(one.critical and one.status is Status.FAIL for one in verdict.checks) else "unknown"
 
 
 def _disk(filesystem: Judged | None) -> dict[str, Any]:

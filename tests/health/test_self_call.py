@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from gpt_cursor_runner.health.model import Reading, Status
+from gpt_cursor_runner.health.probes.port import PortProbe
+from gpt_cursor_runner.health.probes.web import WebProbe
+from gpt_cursor_runner.health.self_call import SelfCall
+
+ME = "instance-1"
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  for the length of a test
+
+
+@contextmanager
+def serving(
+    say: Callable[[str], object], status: int = 200, host: str = "127.0.0.1"
+) -> Iterator[tuple[int, list[str]]]:
+    """A real web server; `say` makes the answer from the nonce. Yields its port and the paths it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            said = say(parse_qs(urlsplit(self.path).query).get("nonce", [""])[0])
+            body = said if isinstance(said, bytes) else json.dumps(said).encode()
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing is printed."""
+
+    server = ThreadingHTTPServer((host, 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield server.server_port, asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@contextmanager
+def listening(serve: Callable[[socket.socket], None] | None = None) -> Iterator[int]:
+    """A listener that never accepts, or hands its first connection to `serve`."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        if serve:
+            threading.Thread(target=lambda: serve(listener.accept()[0]), daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def ours(nonce: str) -> dict[str, object]:
+    return {"status": "pass", "instance_id": ME, "nonce": nonce}
+
+
+def looks(port: int, host: str = "127.0.0.1", patience: float = 1.0) -> tuple[Reading, Reading]:
+    call = SelfCall(host, port, ME, patience)
+    return PortProbe(call).read(), WebProbe(call).read()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def test_our_own_answer_proves_port_and_web_in_one_round_trip():
+    with serving(ours) as (port, asked):
+        port_reading, web_reading = looks(port)
+    assert (port_reading.status, web_reading.status) == (Status.OK, Status.OK)
+    assert len(asked) == 1 and asked[0].startswith("/livez?nonce=")
+
+
+def test_checks_that_ask_at_the_same_moment_share_one_call():
+    def slowly(nonce: str) -> dict[str, object]:
+        time.sleep(0.1)
+        return ours(nonce)
+
+    with serving(slowly) as (port, asked):
+        call = SelfCall("127.0.0.1", port, ME)
+        threads = [threading.Thread(target=call.answer) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(asked) == 1
+
+
+def test_every_call_carries_another_nonce():
+    with serving(ours) as (port, asked):
+        for _ in range(3):
+            looks(port)
+    assert len(set(asked)) == 3
+
+
+@pytest.mark.parametrize("host", [EVERY_ADDRESS, ""])
+def test_a_gateway_bound_to_every_address_is_asked_on_loopback(host):
+    with serving(ours, host=EVERY_ADDRESS) as (port, _):
+        assert looks(port, host)[0].status is Status.OK
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda nonce: {"status": "pass", "instance_id": "instance-2", "nonce": nonce},
+        lambda nonce: {"status": "pass", "instance_id": ME, "nonce": "an older one"},
+        lambda nonce: {"status": "pass"},
+        lambda nonce: ["pass", nonce],
+        lambda nonce: b"<html>hello</html>",
+        lambda nonce: b"x" * 1_000_000,
+        lambda nonce: b"[" * 5000,
+    ],
+    ids=["another gateway", "replayed", "no proof", "a list", "a page", "endless", "nested"],
+)
+def test_another_programs_answer_is_foreign(say):
+    with serving(say) as (port, _):
+        port_reading, web_reading = looks(port)
+    assert (port_reading.status, port_reading.code, port_reading.fact) == (Status.FAIL, "port_foreign", True)
+    assert (web_reading.status, web_reading.code) == (Status.FAIL, "not_reached")
+
+
+def greet(connection: socket.socket) -> None:
+    with connection:
+        connection.recv(1000)
+        connection.sendall(b"220 mail ready\r\n")
+
+
+def test_a_program_that_speaks_no_http_is_foreign():
+    with listening(greet) as port:
+        assert looks(port)[0].code == "port_foreign"
+
+
+def test_nobody_there_is_not_bound():
+    port_reading, web_reading = looks(free_port())
+    assert (port_reading.code, port_reading.fact, web_reading.code) == ("not_bound", True, "not_reached")
+
+
+def test_an_outbound_connection_from_the_port_does_not_bind_it():
+    port = free_port()
+    with listening() as elsewhere, socket.socket() as outbound:
+        outbound.bind(("127.0.0.1", port))
+        outbound.connect(("127.0.0.1", elsewhere))
+        assert looks(port)[0].code == "not_bound"
+
+
+def drip(connection: socket.socket) -> None:
+    try:
+        for _ in range(100):
+            connection.sendall(b"H")
+            time.sleep(0.05)
+    except OSError:
+        connection.close()
+
+
+@pytest.mark.parametrize("serve", [None, drip, socket.socket.close], ids=["never accepts", "drips", "hangs up"])
+def test_a_listener_without_a_whole_answer_is_no_answer_within_the_deadline(serve):
+    with listening(serve) as port:
+        began = time.monotonic()
+        port_reading, web_reading = looks(port, patience=0.3)
+        assert time.monotonic() - began < 1.0
+    assert (port_reading.status, port_reading.code) == (Status.FAIL, "no_answer")
+    assert (web_reading.status, web_reading.code) == (Status.FAIL, "not_reached")
+
+
+def test_our_own_error_answer_is_our_port_but_no_responsive_web():
+    with serving(ours, status=503) as (port, _):
+        port_reading, web_reading = looks(port)
+    assert port_reading.status is Status.OK
+    assert (web_reading.status, web_reading.code) == (Status.FAIL, "bad_status")
