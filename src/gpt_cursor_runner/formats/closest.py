@@ -81,7 +81,8 @@ def _promising(text: Text, wanted: Sequence[str], stripped: Sequence[bytes], ins
         return [place for place, _ in votes.most_common(5)]
     offset, longest = max(enumerate(wanted), key=lambda pair: len(pair[1]), default=(0, ""))
     lines = text.first_place_of
-    alike = [line for line, _, _ in process.extract(longest, list(lines), scorer=fuzz.ratio, score_cutoff=60, limit=3)]
+    scorer = fuzz.partial_ratio if inside_line and len(wanted) == 1 else fuzz.ratio
+    alike = [line for line, _, _ in process.extract(longest, list(lines), scorer=scorer, score_cutoff=60, limit=3)]
     if inside_line and longest:
         alike += islice((line for line in lines if longest in line), 3)
     return [max(0, lines[line] - offset) for line in alike]

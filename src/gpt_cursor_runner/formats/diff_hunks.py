@@ -2,7 +2,7 @@
 
 1. Lines are read while they look like a hunk's; what ends it depends on whether the counts are used up.
 2. Counts too small: the hunk goes on as long as its lines do. Counts too large: the hunk ends where the next begins.
-3. Counts too large at the end of the text: a text cut off, unless only context can be missing.
+3. Counts too large at the end of the text: a text cut off, unless earlier hunks show that its counts mean nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from gpt_cursor_runner.formats.text import show
 _NUMBERED = re.compile(rb"@@+ +-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9}))? +@@")
 _SIGNS: dict[bytes, Sign] = {b" ": " ", b"+": "+", b"-": "-"}
 _NEXT_PARTS = (b"@@", b"diff -", b"Index: ", b"```", b"GIT binary patch", b"Only in ")
-# A further change would bring context of its own, three lines as a rule: so few missing lines cannot hide one.
-_MOST_MISSING = 3
 
 
 @dataclass(frozen=True)
@@ -30,6 +28,16 @@ class Problem:
     next_step: str
     patch_line: int
     hunk: int | None = None
+
+
+@dataclass(frozen=True)
+class HunkReading:
+    """What stands at an `@@` line; `end` is where reading goes on, `hunk` is None when there are problems."""
+
+    hunk: Hunk | None
+    problems: list[Problem]
+    end: int
+    miscounted: bool = False
 
 
 @dataclass
@@ -55,8 +63,8 @@ def is_file_header(lines: Sequence[bytes], at: int) -> bool:
     return lines[at].startswith(b"--- ") and at + 1 < len(lines) and lines[at + 1].startswith(b"+++ ")
 
 
-def read_hunk(lines: Sequence[bytes], at: int, number: int) -> tuple[Hunk | None, list[Problem], int]:
-    """Read the hunk whose `@@` line is `lines[at]`; give it, its problems and where reading goes on."""
+def read_hunk(lines: Sequence[bytes], at: int, number: int, *, trust_counts: bool = True) -> HunkReading:
+    """Read the hunk whose `@@` line is `lines[at]`."""
     header = _NUMBERED.match(lines[at])
     if header is None and re.match(rb"@@+ *[-+]\d", lines[at]):
         problem = Problem(
@@ -66,13 +74,14 @@ def read_hunk(lines: Sequence[bytes], at: int, number: int) -> tuple[Hunk | None
             at + 1,
             number,
         )
-        return None, [problem], _skip(lines, at + 1)
+        return HunkReading(None, [problem], _skip(lines, at + 1))
     counts = _Counts(int(header[2] or 1), int(header[4] or 1)) if header else _Counts(None, None)
     body, end, problems = _read_body(lines, at + 1, counts, number)
-    if not problems and (missing := _missing(lines, at, end, body, counts, number)):
-        problems = [missing]
+    if not problems:
+        problems = _incomplete(body, counts, number, at + 1, cut_off=end == len(lines), trust_counts=trust_counts)
     hints = (int(header[1]), int(header[3])) if header else (None, None)
-    return (None if problems else Hunk(number, tuple(body), at + 1, *hints)), problems, end
+    hunk = None if problems else Hunk(number, tuple(body), at + 1, *hints)
+    return HunkReading(hunk, problems, end, miscounted=(counts.old or 0, counts.new or 0) != (0, 0))
 
 
 def _read_body(
@@ -120,32 +129,21 @@ def _ends(lines: Sequence[bytes], at: int, still_open: bool) -> bool:
     return line[:1] not in _SIGNS
 
 
-def _missing(
-    lines: Sequence[bytes], at: int, end: int, body: Sequence[HunkLine], counts: _Counts, number: int
-) -> Problem | None:
-    cut_off = end == len(lines)
+def _incomplete(
+    body: Sequence[HunkLine], counts: _Counts, number: int, patch_line: int, *, cut_off: bool, trust_counts: bool
+) -> list[Problem]:
     if not body:
-        return Problem(
-            "truncated" if cut_off else "malformed",
-            f"hunk {number + 1} has no lines",
-            "Send the hunk with its lines, complete.",
-            at + 1,
-            number,
-        )
-    old, new = counts.old or 0, counts.new or 0
-    if not (cut_off and counts.open) or (body[-1].sign == " " and max(old, new) <= _MOST_MISSING):
-        return None
-    have_old = sum(line.sign != "+" for line in body)
-    have_new = sum(line.sign != "-" for line in body)
-    return Problem(
-        "truncated",
-        f"hunk {number + 1} promises {have_old + old} old and {have_new + new} new lines, "
-        f"but the text ends after {have_old} and {have_new}",
-        f"Send the whole patch. If nothing is missing, end the hunk with context and write its counts as "
-        f"-…,{have_old} +…,{have_new}.",
-        at + 1,
-        number,
+        code, message = "truncated" if cut_off else "malformed", f"hunk {number + 1} has no lines"
+        return [Problem(code, message, "Send the hunk with its lines, complete.", patch_line, number)]
+    if not (cut_off and counts.open) or (not trust_counts and body[-1].sign == " "):
+        return []
+    old, new = (sum(line.sign != other for line in body) for other in "+-")
+    message = (
+        f"hunk {number + 1} promises {old + (counts.old or 0)} old and {new + (counts.new or 0)} new lines, "
+        f"but the text ends after {old} and {new}"
     )
+    step = f"Send the whole patch; if nothing is missing, correct the counts of the hunk to -…,{old} +…,{new}."
+    return [Problem("truncated", message, step, patch_line, number)]
 
 
 def _without_newline(line: HunkLine, marker: bytes) -> HunkLine:

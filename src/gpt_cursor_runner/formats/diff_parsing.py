@@ -58,6 +58,7 @@ class _Reader:
         self.files: list[FileDiff] = []
         self.problems: list[Problem] = []
         self.after_hunk = False
+        self.trust_counts = True
 
     def read(self) -> None:
         while self.at < len(self.lines):
@@ -142,11 +143,13 @@ class _Reader:
         if not self.files:
             self.files.append(FileDiff(self.at + 1, named=False))
         file = self.files[-1]
-        hunk, problems, self.at = read_hunk(self.lines, self.at, len(file.hunks) + len(file.problems))
-        if hunk:
-            file.hunks.append(hunk)
-        file.problems += problems
-        self.after_hunk = True
+        number = len(file.hunks) + len(file.problems)
+        reading = read_hunk(self.lines, self.at, number, trust_counts=self.trust_counts)
+        if reading.hunk:
+            file.hunks.append(reading.hunk)
+        file.problems += reading.problems
+        self.trust_counts = self.trust_counts and not reading.miscounted
+        self.after_hunk, self.at = True, reading.end
 
     def _orphan(self) -> None:
         self.files[-1].problems.append(
