@@ -57,6 +57,14 @@ class Server(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] = DEFAULT_PORT
     public_url: str = ""
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
+    # Lets everybody on this machine in without a key. Set by `--insecure-no-auth`, on loopback only.
+    insecure_no_auth: bool = False
+
+    @model_validator(mode="after")
+    def _open_on_loopback_only(self) -> Server:
+        if self.insecure_no_auth and not self.is_loopback:
+            raise ValueError("insecure_no_auth is for loopback only; set host to 127.0.0.1, or make a key")
+        return self
 
     @field_validator("public_url")
     @classmethod
@@ -79,6 +87,7 @@ class Server(_Section):
 class State(_Section):
     dir: UserPath = Field(default_factory=lambda: Path(platformdirs.user_state_dir(APP_NAME)))
     database: str = "sqlite"
+    log_to_file: bool = False
 
     @field_validator("database")
     @classmethod
@@ -95,6 +104,14 @@ class State(_Section):
     @property
     def workspaces_dir(self) -> Path:
         return self.dir / "workspaces"
+
+    @property
+    def logs_dir(self) -> Path:
+        return self.dir / "logs"
+
+    def log_file(self, process: str) -> Path | None:
+        """Where a process logs; None is standard error."""
+        return self.logs_dir / f"{process}.log" if self.log_to_file else None
 
 
 class Check(_Section):
@@ -219,3 +236,23 @@ def _sentence(error: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
     if error["type"] == "missing":
         return "missing; add it"
     return str(error["msg"]).removeprefix("Value error, ")
+
+
+def export(config_path: Path | None, insecure_no_auth: bool = False, log_to_file: bool = False) -> None:
+    """Let the processes that this one starts find the same settings, and these."""
+    if config_path is not None:
+        os.environ["GCR_CONFIG"] = str(config_path)
+    if insecure_no_auth:
+        os.environ["GCR_SERVER__INSECURE_NO_AUTH"] = "true"
+    if log_to_file:
+        os.environ["GCR_STATE__LOG_TO_FILE"] = "true"
+
+
+def search_path() -> str:
+    """Where programs are looked for: git, bwrap and what the checks run."""
+    return os.environ.get("PATH", os.defpath)
+
+
+def client_key() -> str | None:
+    """The key with which the commands speak to a gateway, when the user set one."""
+    return os.environ.get("GCR_KEY") or None

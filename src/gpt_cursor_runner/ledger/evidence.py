@@ -1,4 +1,4 @@
-"""The evidence of a patch: one folder with the request as received, the sealed diff, the checks' logs and the report."""
+"""The evidence of a patch: one folder with the request as received, the sealed diff, the check logs, the report."""
 
 from __future__ import annotations
 

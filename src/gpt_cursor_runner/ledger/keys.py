@@ -91,10 +91,16 @@ class KeyStore:
         with self._engine.begin() as connection:
             return connection.execute(update(keys).where(mine).values(revoked_at=now)).rowcount == 1
 
-    def touch(self, key_ids: Sequence[str], now: float) -> None:
-        """Note the last use of these keys."""
+    def forget(self, key_id: str) -> None:
+        """Remove a key that was made for one passing use."""
         with self._engine.begin() as connection:
-            connection.execute(update(keys).where(keys.c.id.in_(key_ids)).values(last_used_at=now))
+            connection.execute(keys.delete().where(keys.c.id == key_id))
+
+    def expire(self, key_id: str, at: float) -> None:
+        """Let a key end at a moment, or earlier where it was to end earlier."""
+        later = or_(keys.c.expires_at.is_(None), keys.c.expires_at > at)
+        with self._engine.begin() as connection:
+            connection.execute(update(keys).where(keys.c.id == key_id, later).values(expires_at=at))
 
 
 def _hash(secret: str) -> str:

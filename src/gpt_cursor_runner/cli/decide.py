@@ -1,0 +1,53 @@
+"""`gcr cancel`, `retry`, `approve`, `reject`: what a person decides of a patch."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Callable
+
+import click
+
+from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
+from gpt_cursor_runner.ledger.decisions import Decisions, IllegalMove
+from gpt_cursor_runner.ledger.stored import UnknownPatch
+
+
+@command("cancel")
+@click.argument("patch_id", metavar="ID")
+def cancel(session: Session, patch_id: str) -> None:
+    """Cancel a patch that waits or runs."""
+    _decide(session, patch_id, lambda decisions, actor, now: decisions.cancel(patch_id, actor, now))
+
+
+@command("retry")
+@click.argument("patch_id", metavar="ID")
+def retry(session: Session, patch_id: str) -> None:
+    """Queue a failed or held patch again."""
+    _decide(session, patch_id, lambda decisions, actor, now: decisions.retry(patch_id, actor, now))
+
+
+@command("approve")
+@click.argument("patch_id", metavar="ID")
+def approve(session: Session, patch_id: str) -> None:
+    """Let a held patch go on."""
+    _decide(session, patch_id, lambda decisions, actor, now: decisions.approve(patch_id, actor, now))
+
+
+@command("reject")
+@click.argument("patch_id", metavar="ID")
+@click.option("--reason", "-m", default="", help="Why; it goes into the report.")
+def reject(session: Session, patch_id: str, reason: str) -> None:
+    """Refuse a held patch for good."""
+    _decide(session, patch_id, lambda decisions, actor, now: decisions.reject(patch_id, actor, now, reason))
+
+
+def _decide(session: Session, patch_id: str, act: Callable[[Decisions, str, float], object]) -> None:
+    ledger = session.ledger()
+    try:
+        act(ledger.decisions, f"{getpass.getuser()} (local)", ledger.clock())
+    except UnknownPatch:
+        raise CommandFailed(Exit.FAILED, f"there is no patch {patch_id}", "gcr patches") from None
+    except IllegalMove as illegal:
+        raise CommandFailed(Exit.FAILED, str(illegal), f"gcr show {patch_id}") from illegal
+    stored = ledger.reading.get(patch_id)
+    session.say({"patch": stored.to_json()}, f"{patch_id}: {stored.status}")

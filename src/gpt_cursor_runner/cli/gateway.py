@@ -1,0 +1,38 @@
+"""`gcr gateway`: the HTTP door alone, in the foreground."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import click
+
+from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
+from gpt_cursor_runner.config import export, find_config
+from gpt_cursor_runner.gateway.serve import PortTaken, serve
+from gpt_cursor_runner.lifeline import follow_parent
+from gpt_cursor_runner.logs import configure_logs
+
+_TARGET = "gpt_cursor_runner.wsgi:application"
+
+
+@command("gateway")
+@click.option("--insecure-no-auth", is_flag=True, help="Let everybody on this machine in without a key.")
+@click.option("--parent", type=int, hidden=True, help="End when this process ends.")
+def gateway(session: Session, insecure_no_auth: bool, parent: int | None) -> None:
+    """Serve the webhook, health and the read API in the foreground."""
+    export(find_config(session.config_path), insecure_no_auth)
+    config = session.config()
+    configure_logs(config.state.log_file("granian"))
+    ledger = session.ledger()
+    someone_may_enter = config.server.insecure_no_auth or ledger.keys.any_live(ledger.clock())
+    ledger.close()
+    if not someone_may_enter:
+        message = "there is no key, so nobody could send a patch"
+        raise CommandFailed(Exit.NOT_ALLOWED, message, "gcr key create NAME --scope submit --scope read")
+    if parent is not None:
+        follow_parent(parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        serve(_TARGET, config.server.host, config.server.port)
+    except PortTaken as taken:
+        raise CommandFailed(Exit.FAILED, str(taken), "gcr doctor") from taken

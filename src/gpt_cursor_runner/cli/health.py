@@ -1,0 +1,65 @@
+"""`gcr health` and `gcr status`: what the gateway says of the whole path, for programs and for people."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import click
+
+from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command, table
+from gpt_cursor_runner.cli.client import Client, anonymous, connect
+
+_EXITS = {"healthy": Exit.FINE, "degraded": Exit.DEGRADED}
+_WORST_FIRST = {"fail": 0, "unknown": 1, "warn": 2, "ok": 3, "pass": 3}
+_GLANCE_SECONDS = 0.2
+
+
+@command("health")
+@click.option("--quiet", is_flag=True, help="No output, exit code only.")
+@click.option("--wait", type=float, default=0, help="Wait up to this many seconds until healthy.")
+@click.option("--url", help="Another gateway than the one of runner.toml; GCR_KEY then shows the details too.")
+def health(session: Session, quiet: bool, wait: float, url: str | None) -> None:
+    """Print the health answer. Exit code 0 healthy, 3 degraded, 1 unknown or error, 5 unreachable."""
+    # Without a key of the user's this is the public answer: a probe that runs often must not write to the ledger.
+    body = _ask_until_healthy(anonymous(session, url), time.monotonic() + wait)
+    if not quiet:
+        session.say(body, json.dumps(body, indent=2, ensure_ascii=False))
+    raise SystemExit(int(_EXITS.get(body["overall_status"], Exit.FAILED)))
+
+
+@command("status")
+@click.option("--url", help="Another gateway than the one of runner.toml.")
+def status(session: Session, url: str | None) -> None:
+    """Show every part and how it does, the worst first."""
+    with connect(session, url, "read") as client:
+        body = _ask(client)
+    checks: dict[str, dict[str, Any]] = body.get("checks", {})
+    ordered = sorted(checks.items(), key=lambda item: _WORST_FIRST.get(item[1]["status"], 0))
+    rows = [(name, one["status"], one.get("since") or "", one.get("message") or "") for name, one in ordered]
+    advice = "gcr doctor" if body["overall_status"] != "healthy" else "gcr patches"
+    lines = [*table(("COMPONENT", "STATE", "SINCE", "DETAIL"), rows), "", f"{body['overall_status']}   next: {advice}"]
+    session.say(body, lines)
+    raise SystemExit(int(_EXITS.get(body["overall_status"], Exit.FAILED)))
+
+
+def _ask_until_healthy(client: Client, give_up_at: float) -> dict[str, Any]:
+    while True:
+        waiting = time.monotonic() < give_up_at
+        try:
+            body = _ask(client)
+            if body["overall_status"] == "healthy" or not waiting:
+                return body
+        except CommandFailed as nobody:
+            if nobody.code is not Exit.UNREACHABLE or not waiting:
+                raise
+        time.sleep(_GLANCE_SECONDS)
+
+
+def _ask(client: Client) -> dict[str, Any]:
+    body = client.call("GET", "/health", seconds=5).body
+    if "overall_status" not in body:
+        message = f"{client.url} gives no health answer: {body.get('detail', 'something else listens there')}"
+        raise CommandFailed(Exit.UNREACHABLE, message, "gcr doctor")
+    return body

@@ -1,0 +1,157 @@
+"""`gcr init`: settings, a first key and the repository one stands in, without touching that repository's history."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import click
+
+from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
+from gpt_cursor_runner.config import CONFIG_NAME, DEFAULT_PORT, ConfigRefused, load_config, search_path
+from gpt_cursor_runner.landing.git import Git, GitFailed
+from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.wiring import build_ledger
+
+
+@command("init")
+@click.option(
+    "--repository", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".", show_default=True
+)
+@click.option("--branch", help="The branch patches land on; the one checked out, unless said.")
+@click.option(
+    "--check", "checks", multiple=True, metavar="NAME=COMMAND", help="A check every patch must pass; repeatable."
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True)
+@click.option("--state", type=click.Path(path_type=Path), help="The state directory, if not the user's own.")
+@click.option("--sandbox", type=click.Choice(["required", "best", "none"]), default="best", show_default=True)
+def init(
+    session: Session,
+    repository: Path,
+    branch: str | None,
+    checks: tuple[str, ...],
+    port: int,
+    state: Path | None,
+    sandbox: str,
+) -> None:
+    """Write runner.toml, make a key and register a repository."""
+    path = (session.config_path or Path.cwd() / CONFIG_NAME).expanduser().resolve()
+    if path.exists():
+        session.say({"created": False, "config": str(path)}, f"{path} is there already; nothing was changed.")
+        return
+    git, top = _repository(repository)
+    text = _toml(port, state, top, branch or _checked_out(git), [_check(one) for one in checks], sandbox)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_text(text)
+    try:
+        ledger = build_ledger(load_config(path))
+    except (ConfigRefused, OSError) as refused:
+        path.unlink()
+        raise CommandFailed(Exit.FAILED, str(refused), "gcr init, with other values") from refused
+    _exclude(git, path, top)
+    _, key = ledger.keys.create("first", ["submit", "read"], ledger.clock())
+    url = load_config(path).server.url
+    facts = {"created": True, "config": str(path), "key": key, "url": url, "repository": str(top)}
+    session.say(facts, _words(path, key, url, bool(checks)))
+
+
+def _repository(place: Path) -> tuple[Git, Path]:
+    try:
+        git = Git.at(place.resolve(), search_path())
+        inside = git.run("-C", str(place.resolve()), "rev-parse", "--show-toplevel", explicit=False, also_fine=(128,))
+    except (WorldFailed, GitFailed) as none:
+        message = f"{place.resolve()} is not a git repository"
+        raise CommandFailed(
+            Exit.FAILED, message, "git init && git commit --allow-empty -m 'Begin', then gcr init"
+        ) from none
+    top = inside.decode().strip()
+    return git, Path(top) if top else git.directory
+
+
+def _checked_out(git: Git) -> str:
+    try:
+        name = git.line("symbolic-ref", "--short", "HEAD")
+        git.tip(name)
+    except (GitFailed, WorldFailed) as nothing:
+        message = "the repository has no commit on a branch yet"
+        raise CommandFailed(Exit.FAILED, message, "git commit --allow-empty -m 'Begin', then gcr init") from nothing
+    return name
+
+
+def _check(text: str) -> tuple[str, list[str]]:
+    name, equals, words = text.partition("=")
+    try:
+        split = shlex.split(words)
+    except ValueError:
+        split = []
+    if not equals or not split:
+        raise CommandFailed(
+            Exit.USAGE, f"--check {text!r} is not NAME=COMMAND", "gcr init --check 'tests=python3 -m pytest -q'"
+        )
+    return name, split
+
+
+def _toml(
+    port: int, state: Path | None, top: Path, branch: str, checks: list[tuple[str, list[str]]], sandbox: str
+) -> str:
+    listed = ",\n".join(
+        f"  {{ name = {_string(name)}, command = [{', '.join(map(_string, words))}] }}" for name, words in checks
+    )
+    place = (
+        f"dir = {_string(str(state.expanduser().resolve()))}" if state else '# dir = "…"  # the user\'s state directory'
+    )
+    example = '# checks = [{ name = "tests", command = ["python3", "-m", "pytest", "-q"], timeout_seconds = 600 }]'
+    return f"""# Settings of GPT-Cursor Runner. Every key: docs/operating.md. Environment: GCR_SERVER__PORT=…
+
+[server]
+host = "127.0.0.1"
+port = {port}
+# public_url = "https://…"  # where a tunnel shows this gateway
+
+[state]
+{place}
+
+[[repository]]
+name = {_string(top.name.removesuffix(".git") or "app")}
+path = {_string(str(top))}
+branch = {_string(branch)}
+{f"checks = [{chr(10)}{listed},{chr(10)}]" if checks else example}
+approval = "protected"  # "never" | "protected" | "always"
+sandbox = "{sandbox}"  # "required" | "best" | "none"
+tag = true
+"""
+
+
+def _string(text: str) -> str:
+    """A TOML basic string: JSON's escapes are all legal in one."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _exclude(git: Git, path: Path, top: Path) -> None:
+    """Keep runner.toml out of the repository's history by its own, uncommitted exclude file."""
+    if not path.is_relative_to(top):
+        return
+    exclude, line = git.directory / "info" / "exclude", f"/{path.relative_to(top)}"
+    exclude.parent.mkdir(exist_ok=True)
+    present = exclude.read_text() if exclude.exists() else ""
+    if line not in present.splitlines():
+        exclude.write_text(present + ("" if present.endswith("\n") or not present else "\n") + line + "\n")
+
+
+def _words(path: Path, key: str, url: str, has_checks: bool) -> list[str]:
+    lines = [
+        f"settings  {path} (readable by you alone)",
+        f"key       {key}",
+        "          shown once; scopes submit and read. Give it to the AI that sends patches:",
+        "",
+        f"  curl -X POST {url}/webhook \\",
+        f"    -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\",
+        """    -d '{"id": "hello-1", "title": "Say hello", "changes": """
+        """[{"type": "upsert", "path": "HELLO.md", "contents": "Hello\\n"}]}'""",
+        "",
+    ]
+    if not has_checks:
+        lines.append(f"note      no checks yet: add your test command to {path.name}, or patches land unchecked")
+    return [*lines, "next      gcr up"]

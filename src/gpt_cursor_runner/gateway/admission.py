@@ -1,0 +1,127 @@
+"""From a body to an admission: read, lifted, validated, planned against the branch tip; every fault at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import structlog
+
+from gpt_cursor_runner.config import Repository
+from gpt_cursor_runner.formats.plan import make_plan
+from gpt_cursor_runner.formats.tree import Plan
+from gpt_cursor_runner.gateway.problems import Problem, faulty
+from gpt_cursor_runner.landing.git import Git, GitFailed
+from gpt_cursor_runner.landing.objects import CommitTree, Objects
+from gpt_cursor_runner.ledger.reading import Reading
+from gpt_cursor_runner.patch.model import Change, Patch, Tolerance
+from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, PlacedHunk, WorldFailed
+from gpt_cursor_runner.patch.parsing import Parsed, Unreadable, parse_patch, read_json
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A patch that may go into the ledger, and where it is bound for."""
+
+    patch: Patch
+    repository: Repository
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Door:
+    """Decides what is let in. Reads the repositories; writes nothing."""
+
+    repositories: Mapping[str, Repository]
+    reading: Reading
+    search_path: str
+
+    def admit(self, raw: dict[str, Any]) -> Admitted:
+        """Raise a 422 Problem that lists every fault of the body and of its plan at once."""
+        parsed = parse_patch(raw)
+        repository, unknown = self._repository(parsed)
+        faults = [*parsed.faults, *unknown]
+        good: tuple[PlacedHunk, ...] = ()
+        if repository is not None and parsed.sound:
+            refusal = self._try_plan(parsed, repository)
+            faults += refusal.faults if refusal else ()
+            good = refusal.good if refusal else ()
+        if faults or parsed.patch is None or repository is None:
+            code = "plan_refused" if not parsed.faults and not unknown else "invalid_patch"
+            raise faulty([_repointed(fault, parsed) for fault in faults], code, good=[asdict(one) for one in good])
+        return Admitted(parsed.patch, repository, parsed.lifted.warnings)
+
+    def _repository(self, parsed: Parsed) -> tuple[Repository | None, list[Fault]]:
+        name = parsed.lifted.body.get("repository")
+        known = ", ".join(self.repositories) or "none"
+        if name is None and len(self.repositories) == 1:
+            return next(iter(self.repositories.values())), []
+        if isinstance(name, str) and name in self.repositories:
+            return self.repositories[name], []
+        if name is None:
+            fault = Fault("missing", "'repository' is missing", f"Add 'repository', one of: {known}.", "/repository")
+            return None, [fault]
+        return None, [Fault("unknown_repository", "no such repository", f"Use one of: {known}.", "/repository")]
+
+    def _try_plan(self, parsed: Parsed, repository: Repository) -> PatchRefused | None:
+        """The refusal the runner would come to, where that can be foreseen.
+
+        With another patch on its way to the branch it cannot: this one may build on that. A repository in trouble
+        refuses nobody either; the runner will say what is wrong with it.
+        """
+        body = parsed.lifted.body
+        if body.get("base") is not None or self.reading.active_on(repository.name, repository.branch):
+            return None
+        tolerance: Tolerance = parsed.patch.tolerance if parsed.patch else "standard"
+        try:
+            make_plan_at_tip(self.search_path, repository, _independent(parsed), tolerance)
+        except PatchRefused as refusal:
+            return refusal
+        except (WorldFailed, GitFailed, OSError) as trouble:
+            log.warning("admission_could_not_plan", repository=repository.name, reason=str(trouble)[:300])
+        return None
+
+
+def make_plan_at_tip(
+    search_path: str, repository: Repository, changes: Sequence[tuple[int, Change]], tolerance: Tolerance
+) -> Plan:
+    """The plan of these changes at the branch tip; raise PatchRefused, or WorldFailed when git cannot be asked."""
+    git = Git.at(repository.path, search_path)
+    with Objects(git) as objects:
+        found = objects.header(f"refs/heads/{repository.branch}^{{tree}}")
+        if found is None:
+            raise WorldFailed("branch_missing", f"the repository has no branch {repository.branch}")
+        list(objects.contents(found[2]))
+        return make_plan(changes, CommitTree(objects, found[0]), tolerance)
+
+
+def read_body(body: bytes) -> dict[str, Any]:
+    """The JSON object in a body; raise a 400 Problem when it holds anything else."""
+    try:
+        return read_json(body)
+    except Unreadable as unreadable:
+        detail = f"Nothing changed: {unreadable.fault.message}."
+        raise Problem(400, unreadable.fault.code, detail[:300], [unreadable.fault]) from unreadable
+
+
+def _independent(parsed: Parsed) -> list[tuple[int, Change]]:
+    """The sound changes whose files no malformed change names: only their faults are certain to be their own."""
+    sound = {index for index, _ in parsed.sound}
+    doubtful: set[object] = set()
+    changes = parsed.lifted.body.get("changes")
+    for index, change in enumerate(changes if isinstance(changes, list) else []):
+        if index not in sound and isinstance(change, dict):
+            doubtful |= {value for key in ("path", "from", "to") if isinstance(value := change.get(key), str)}
+    return [(index, change) for index, change in parsed.sound if doubtful.isdisjoint(_paths(change))]
+
+
+def _paths(change: Change) -> set[object]:
+    return {getattr(change, name, None) for name in ("path", "from_", "to")} - {None}
+
+
+def _repointed(fault: Fault, parsed: Parsed) -> Fault:
+    """A fault of the plan points into today's shape; the sender may have sent a historical one."""
+    return fault if fault in parsed.faults else replace(fault, pointer=parsed.lifted.pointer(fault.pointer))

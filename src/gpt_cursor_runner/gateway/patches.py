@@ -1,0 +1,167 @@
+"""`/v1/patches`: what became of a patch, and what a person may decide of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from gpt_cursor_runner.gateway.auth import Authority
+from gpt_cursor_runner.gateway.problems import Problem
+from gpt_cursor_runner.gateway.webhook import Waiting, wait_seconds
+from gpt_cursor_runner.ledger.decisions import Decisions, IllegalMove
+from gpt_cursor_runner.ledger.evidence import Evidence
+from gpt_cursor_runner.ledger.reading import Reading
+from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
+from gpt_cursor_runner.patch.identity import PatchId
+from gpt_cursor_runner.patch.status import Status
+
+_MAX_PAGE = 200
+
+
+@dataclass(frozen=True)
+class PatchesParts:
+    authority: Authority
+    reading: Reading
+    decisions: Decisions
+    waiting: Waiting
+    patches_dir: Path
+    clock: Callable[[], float]
+
+
+def patches_blueprint(parts: PatchesParts) -> Blueprint:
+    """Reading needs the scope `read`; deciding needs `approve`, or `submit` for taking one's own word back."""
+    patches = Blueprint("patches", __name__, url_prefix="/v1/patches")
+    add = patches.add_url_rule
+    add("", view_func=_page(parts))
+    add("/<patch_id>", view_func=_show(parts))
+    add("/<patch_id>/diff", view_func=_diff(parts))
+    add("/<patch_id>/log", view_func=_log(parts))
+    add("/<patch_id>/report", view_func=_report(parts))
+    for name, decide in _decisions(parts).items():
+        add(f"/<patch_id>/{name}", endpoint=name, view_func=decide, methods=["POST"])
+    return patches
+
+
+def _page(parts: PatchesParts) -> Callable[[], Response]:
+    def page() -> Response:
+        parts.authority.require("read")
+        limit = _number("limit", 50)
+        before = _number("cursor", None)
+        found = parts.reading.page(_status(), request.args.get("repository"), min(limit or 50, _MAX_PAGE), before)
+        cursor = found[-1].seq if len(found) == limit else None
+        return jsonify({"patches": [one.to_json() for one in found], "cursor": cursor})
+
+    return page
+
+
+def _show(parts: PatchesParts) -> Callable[[str], Response]:
+    def show(patch_id: str) -> Response:
+        parts.authority.require("read")
+        _known(parts, patch_id)
+        parts.waiting.settled(patch_id, wait_seconds())
+        return jsonify(_known(parts, patch_id).to_json())
+
+    return show
+
+
+def _diff(parts: PatchesParts) -> Callable[[str], Response]:
+    def diff(patch_id: str) -> Response:
+        parts.authority.require("read")
+        _known(parts, patch_id)
+        return _file(_evidence(parts, patch_id).diff(), "text/x-diff; charset=utf-8", "diff", "it was not sealed")
+
+    return diff
+
+
+def _log(parts: PatchesParts) -> Callable[[str], Response]:
+    def log(patch_id: str) -> Response:
+        parts.authority.require("read")
+        _known(parts, patch_id)
+        events = [event.to_json() for event in parts.reading.events(patch_id)]
+        checks = _evidence(parts, patch_id).check_logs()
+        return jsonify({"patch_id": patch_id, "events": events, "checks": checks})
+
+    return log
+
+
+def _report(parts: PatchesParts) -> Callable[[str], Response]:
+    def report(patch_id: str) -> Response:
+        parts.authority.require("read")
+        _known(parts, patch_id)
+        evidence = _evidence(parts, patch_id)
+        if request.accept_mimetypes.best == "application/json" or request.args.get("format") == "json":
+            return _file(evidence.report_json(), "application/json", "report", "it has not ended")
+        return _file(evidence.report(), "text/markdown; charset=utf-8", "report", "it has not ended")
+
+    return report
+
+
+def _decisions(parts: PatchesParts) -> dict[str, Callable[[str], Response]]:
+    decide = parts.decisions
+
+    def acting(scope: str, act: Callable[[str, str, float], object]) -> Callable[[str], Response]:
+        def view(patch_id: str) -> Response:
+            key = parts.authority.require(scope)
+            _known(parts, patch_id)
+            try:
+                act(patch_id, key.name, parts.clock())
+            except IllegalMove as illegal:
+                raise Problem(409, "illegal_move", f"Nothing changed: {illegal}.") from illegal
+            return jsonify(parts.reading.get(patch_id).to_json())
+
+        return view
+
+    return {
+        "cancel": acting("submit", decide.cancel),
+        "retry": acting("approve", decide.retry),
+        "approve": acting("approve", decide.approve),
+        "reject": acting("approve", lambda patch, actor, now: decide.reject(patch, actor, now, _reason())),
+    }
+
+
+def _known(parts: PatchesParts, patch_id: str) -> Stored:
+    try:
+        PatchId.parse(patch_id)
+        return parts.reading.get(patch_id)
+    except (UnknownPatch, ValueError):
+        raise Problem(404, "no_such_patch", "There is no patch of that id here.") from None
+
+
+def _evidence(parts: PatchesParts, patch_id: str) -> Evidence:
+    return Evidence(parts.patches_dir / patch_id)
+
+
+def _file(data: bytes | None, kind: str, what: str, why: str) -> Response:
+    if data is None:
+        raise Problem(404, f"no_{what}", f"There is no {what} of this patch, since {why}.")
+    answer = Response(data, content_type=kind)
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+def _reason() -> str:
+    raw: Any = request.get_json(silent=True) if request.is_json else None
+    reason = raw.get("reason") if isinstance(raw, dict) else request.args.get("reason")
+    return reason[:1000] if isinstance(reason, str) else ""
+
+
+def _number(name: str, default: int | None) -> int | None:
+    said = request.args.get(name)
+    if said is None:
+        return default
+    if not said.isdigit() or len(said) > 12:
+        raise Problem(400, f"bad_{name}", f"{name} is a whole number.")
+    return int(said)
+
+
+def _status() -> Status | None:
+    said = request.args.get("status")
+    if said is None:
+        return None
+    if said not in set(Status):
+        raise Problem(400, "bad_status", f"status is one of {', '.join(Status)}.")
+    return Status(said)

@@ -1,0 +1,27 @@
+"""What granian's worker process imports: the wired application, its threads started here, after the fork."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from typing import TYPE_CHECKING
+
+from gpt_cursor_runner.config import find_config, load_config
+from gpt_cursor_runner.lifeline import follow_parent
+from gpt_cursor_runner.logs import configure_logs
+from gpt_cursor_runner.wiring import build_gateway
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def application() -> WSGIApplication:
+    """The factory named to granian."""
+    config = load_config(find_config())
+    configure_logs(config.state.log_file("gateway"))
+    parent = multiprocessing.parent_process()
+    if parent is not None and parent.pid is not None:
+        follow_parent(parent.pid, lambda: os._exit(1))
+    gateway = build_gateway(config)
+    gateway.start()
+    return gateway.app

@@ -1,0 +1,107 @@
+"""Builders with a default for everything, so that a test says only what it is about."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gpt_cursor_runner.landing.git import Git
+from gpt_cursor_runner.ledger.database import migrate, open_database
+from gpt_cursor_runner.ledger.intake import Admission, Delivery
+from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.patch.model import Patch
+
+SEARCH_PATH = os.environ["PATH"]
+FIRST_FILES = {"greeting.py": 'def greet():\n    return "hi"\n', "README.md": "# App\n"}
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Repo:
+    """A real repository with a checkout, driven as its owner would drive it."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path, files: Mapping[str, str] | None = None) -> Repo:
+        path.mkdir(parents=True)
+        made = cls(path)
+        made.run("init", "--quiet", "--initial-branch=main")
+        made.commit(FIRST_FILES if files is None else files, "First")
+        return made
+
+    def run(self, *arguments: str, data: bytes | None = None) -> str:
+        owner = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "PATH": SEARCH_PATH}
+        for role in ("AUTHOR", "COMMITTER"):
+            owner |= {f"GIT_{role}_NAME": "Owner", f"GIT_{role}_EMAIL": "owner@example.org"}
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.path, input=data, capture_output=True, env=owner, check=True
+        )
+        return done.stdout.decode(errors="surrogateescape").rstrip("\n")
+
+    def write(self, files: Mapping[str, str | bytes]) -> None:
+        for name, text in files.items():
+            target = self.path / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    def commit(self, files: Mapping[str, str | bytes], message: str = "Change") -> str:
+        self.write(files)
+        self.run("add", "--all")
+        self.run("commit", "--quiet", "--allow-empty", "-m", message)
+        return self.tip()
+
+    def tip(self, revision: str = "main") -> str:
+        return self.run("rev-parse", revision)
+
+    def show(self, path: str, revision: str = "main") -> str:
+        return self.run("cat-file", "-p", f"{revision}:{path}")
+
+    def state(self) -> dict[str, bytes]:
+        """Every byte an owner could lose: refs, index and work tree, objects apart."""
+        found = {
+            str(file.relative_to(self.path)): file.read_bytes()
+            for file in sorted(self.path.rglob("*"))
+            if file.is_file() and not file.is_symlink() and "objects" not in file.relative_to(self.path).parts
+        }
+        return {name: data for name, data in found.items() if not name.endswith("ORIG_HEAD")}
+
+    @property
+    def git(self) -> Git:
+        return Git.at(self.path, SEARCH_PATH)
+
+
+def make_ledger(directory: Path, busy_seconds: float = 5.0) -> Ledger:
+    directory.mkdir(parents=True, exist_ok=True)
+    engine = open_database(directory, busy_seconds)
+    migrate(engine)
+    return Ledger(engine)
+
+
+def patch_body(**members: Any) -> dict[str, Any]:
+    """A patch as a sender writes it; without changes it adds one file named after its id."""
+    number = next(_numbers)
+    body: dict[str, Any] = {"id": f"patch-{number}", "title": f"Change number {number}"} | members
+    name = str(body["id"]).replace("/", "_")
+    body.setdefault("changes", [{"type": "upsert", "path": f"notes/{name}.txt", "contents": f"{name}\n"}])
+    return body
+
+
+def make_patch(**members: Any) -> Patch:
+    return Patch.model_validate(patch_body(**members), strict=False)
+
+
+def make_admission(
+    repository: str = "app", branch: str = "main", at: float | None = None, submitted_by: str = "a test", **members: Any
+) -> Admission:
+    patch = make_patch(**members)
+    now = time.time() if at is None else at
+    delivery = Delivery(f"request-{next(_numbers)}", now, submitted_by, "application/json", b"{}")
+    return Admission(patch, repository, branch, delivery)

@@ -1,0 +1,39 @@
+"""What every test stands on: no home directory, no foreign settings, real git repositories and real ledgers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gpt_cursor_runner.ledger.ledger import Ledger
+from tests.building import Repo, make_ledger
+
+
+@pytest.fixture(autouse=True)
+def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that writes to the user's home, or reads their settings, would prove nothing elsewhere."""
+    home = tmp_path / "home-of-nobody"
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(home))
+    for name in ("GCR_CONFIG", "GCR_KEY", "GIT_DIR", "GIT_WORK_TREE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    """A repository on branch main with one commit; the checkout is at its path."""
+    return Repo.create(tmp_path / "app")
+
+
+@pytest.fixture
+def make_repo(tmp_path: Path) -> Callable[[str], Repo]:
+    return lambda name: Repo.create(tmp_path / name)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    made = make_ledger(tmp_path / "state")
+    yield made
+    made.close()
