@@ -88,7 +88,7 @@ def _read_body(
     lines: Sequence[bytes], at: int, counts: _Counts, number: int
 ) -> tuple[list[HunkLine], int, list[Problem]]:
     body: list[HunkLine] = []
-    while at < len(lines) and not _ends(lines, at, counts.open):
+    while at < len(lines) and not _ends(lines, at, counts):
         line = lines[at]
         if line.startswith(b"\\"):
             if body:
@@ -112,20 +112,22 @@ def _read_body(
     return body, at, []
 
 
-def _ends(lines: Sequence[bytes], at: int, still_open: bool) -> bool:
+def _ends(lines: Sequence[bytes], at: int, counts: _Counts) -> bool:
     line = lines[at]
     if line.startswith(_NEXT_PARTS):
         return True
     if is_file_header(lines, at):
-        # While lines are due, this may be a deleted "-- " and an inserted "++ " line: only a hunk below settles it.
-        return not still_open or (at + 2 < len(lines) and lines[at + 2].startswith(b"@@"))
-    if still_open or line.startswith(b"\\"):
+        # While lines are due, this may be a deleted "-- " and an inserted "++ " line. It is none when a hunk follows
+        # at once, unless these two are just what is due.
+        followed = at + 2 < len(lines) and lines[at + 2].startswith(b"@@")
+        return not counts.open or (followed and (counts.old, counts.new) != (1, 1))
+    if counts.open or line.startswith(b"\\"):
         return False
     if line.strip(b"\r\n") in (b"-- ", b"--"):
         return True  # the signature that `git format-patch` adds
     if not line.strip():
         following = next((number for number in range(at, len(lines)) if lines[number].strip()), None)
-        return following is None or _ends(lines, following, still_open=False)
+        return following is None or _ends(lines, following, counts)
     return line[:1] not in _SIGNS
 
 
