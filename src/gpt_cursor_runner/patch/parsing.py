@@ -45,7 +45,7 @@ def read_json(body: bytes) -> dict[str, Any]:
         json.loads(body.decode(), object_pairs_hook=_refuse_duplicates)
     except _DuplicateName as twice:
         raise Unreadable(
-            _unreadable("duplicate_name", f"the name '{twice.name}' stands twice in one object", "/")
+            _unreadable("duplicate_name", f"the name '{twice.name}' stands twice in one object", "")
         ) from None
     except (ValueError, RecursionError) as bad:
         raise Unreadable(_unreadable("malformed_json", f"the body is not JSON: {bad}", "")) from bad
