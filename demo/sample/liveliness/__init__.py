@@ -1,0 +1,1 @@
+"""A very small service: it says whether it is alive."""
