@@ -5,6 +5,8 @@ import pytest
 from gpt_cursor_runner.patch.parsing import CHANGE_MODELS, Unreadable, parse_patch, read_json
 from tests.patch.builders import body, found
 
+MISSPELT = "string_pattern_mismatch"
+
 
 @pytest.mark.parametrize(
     ("sent", "code"),
@@ -95,8 +97,8 @@ def test_what_was_sent_is_not_echoed():
         ({"type": "chmod", "path": "a", "mode": "777"}, "literal_error", "/changes/0/mode"),
         ({"type": "move", "from": "/a", "to": "b"}, "path_escape", "/changes/0/from"),
         ({"type": "str_replace", "path": "a", "old": "", "new": ""}, "string_too_short", "/changes/0/old"),
-        ({"type": "regex", "path": "a", "pattern": "x", "replacement": "", "flags": "q"}, "string_pattern_mismatch", "/changes/0/flags"),
-        ({"type": "delete", "path": "a", "expect_sha256": "ABC"}, "string_pattern_mismatch", "/changes/0/expect_sha256"),
+        ({"type": "regex", "path": "a", "pattern": "x", "replacement": "", "flags": "q"}, MISSPELT, "/changes/0/flags"),
+        ({"type": "delete", "path": "a", "expect_sha256": "ABC"}, MISSPELT, "/changes/0/expect_sha256"),
     ],
 )  # fmt: skip
 def test_a_change_that_breaks_a_rule_is_pointed_at(change, code, pointer):

@@ -10,18 +10,21 @@ OUTSIDE = [
 ]  # fmt: skip
 IN_GIT = [
     ".git", ".git/config", "a/.git/hooks/pre-commit", ".GIT/config", ".Git", "a/.gIt", ".git.", ".git ", ".git. .",
-    ".git::$INDEX_ALLOCATION/config", ".git:x", "git~1", "GIT~1/config", "git~2", "a/git~10", ".g\u200cit", ".gi\u200dt",
+    ".git::$INDEX_ALLOCATION/config", ".git:x", "git~1", "GIT~1/config", "git~2", "a/git~10", ".g\u200cit",
+    ".gi\u200dt",
     "\u200e.git", ".git\ufeff", ".g\u202ait", ".g\u206fit", "\uff0egit", ".\uff47\uff49\uff54", ".g\u0456t/../x",
     ".gi\u1d57",
 ]  # fmt: skip
 UNKEEPABLE = [
-    "a\0b", "a\nb", "a\rb", "a\tb", "\x1b[31m", "a\x7f", "a\x85b", "a\u2028b", "a\u2029b", "a.", "a ", "dir./a", "dir /a",
+    "a\0b", "a\nb", "a\rb", "a\tb", "\x1b[31m", "a\x7f", "a\x85b", "a\u2028b", "a\u2029b", "a.", "a ", "dir./a",
+    "dir /a",
     "a:b", "file.txt:stream", "con", "CON", "aux.txt", "Nul", "prn.", "com1", "COM9.log", "lpt1", "com\u00b9", "conin$",
     "CONOUT$", "dir/nul/x", "\ud800", "a/\udfffb", "x" * 256, "a/" * 64 + "b", "é" * 128, "x/" * 513,
 ]  # fmt: skip
 HARMLESS = [
-    "a", "a.py", "src/app.py", ".github/workflows/ci.yml", ".gitignore", ".gitmodules", ".gitattributes", "a..b", "...a",
-    "..a", "a b", " a", "-rf", "--help", "~", "~/a", "$HOME", "a'b", 'a"b', "a;b", "a|b", "a*b?", "connect.py", "auxiliary",
+    "a", "a.py", "src/app.py", ".github/workflows/ci.yml", ".gitignore", ".gitmodules", ".gitattributes", "a..b",
+    "...a", "..a", "a b", " a", "-rf", "--help", "~", "~/a", "$HOME", "a'b", 'a"b', "a;b", "a|b", "a*b?", "connect.py",
+    "auxiliary",
     "com", "com10", "nul_", "git", "git~", "git~a", "x.git", ".gitx", "日本語.txt", "caf\u00e9", "🙂", "x" * 255,
     "/".join("a" * MAX_DEPTH),
 ]  # fmt: skip
