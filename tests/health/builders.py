@@ -30,7 +30,7 @@ class FixedProbe:
     component: str = "part"
     criticality: Criticality = Criticality.CRITICAL
     interval_seconds: float = 0.02
-    deadline_seconds: float = 0.2
+    deadline_seconds: float = 2.0
     runs: int = 0
     under_way: int = 0
     most_at_once: int = 0

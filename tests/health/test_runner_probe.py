@@ -109,6 +109,17 @@ def test_a_runner_that_lives_but_does_not_turn_is_stalled_at_its_limit(tmp_path,
     assert (probe.read().code, state(probe.read())) == ("stalled", "stalled")
 
 
+def test_a_runner_that_keeps_turning_is_up_for_as_long_as_it_does(tmp_path):
+    clock = Clock()
+    probe = RunnerProbe(tmp_path, monotonic=clock)
+    with Presence(tmp_path, "runner-1") as presence:
+        probe.read()
+        for _ in range(5):
+            clock.now += 9
+            presence.beat("working", "patch-1")
+            assert (state(probe.read()), probe.read().data["patch_id"]) == ("up", "patch-1")
+
+
 def test_a_runner_that_goes_is_not_well_and_not_down(tmp_path, start):
     start("stopping")
     probe = RunnerProbe(tmp_path)

@@ -20,6 +20,10 @@ ME = "instance-1"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  for the length of a test
 
 
+class ServerOnIPv6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 @contextmanager
 def serving(
     say: Callable[[str], object], status: int = 200, host: str = "127.0.0.1"
@@ -39,7 +43,7 @@ def serving(
         def log_message(self, *_: object) -> None:
             """Nothing is printed."""
 
-    server = ThreadingHTTPServer((host, 0), Handler)
+    server = (ServerOnIPv6 if ":" in host else ThreadingHTTPServer)((host, 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -94,6 +98,14 @@ def test_checks_that_ask_at_the_same_moment_share_one_call():
         for thread in threads:
             thread.join()
     assert len(asked) == 1
+
+
+def test_a_gateway_on_ipv6_is_asked_there():
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    with serving(ours, host="::1") as (port, _):
+        call = SelfCall("::", port, ME)
+        assert (PortProbe(call).read().status, call.address) == (Status.OK, f"[::1]:{port}")
 
 
 def test_every_call_carries_another_nonce():
@@ -162,7 +174,12 @@ def drip(connection: socket.socket) -> None:
         connection.close()
 
 
-@pytest.mark.parametrize("serve", [None, drip, socket.socket.close], ids=["never accepts", "drips", "hangs up"])
+def hang_up(connection: socket.socket) -> None:
+    with connection:
+        connection.recv(1000)
+
+
+@pytest.mark.parametrize("serve", [None, drip, hang_up], ids=["never accepts", "drips", "hangs up"])
 def test_a_listener_without_a_whole_answer_is_no_answer_within_the_deadline(serve):
     with listening(serve) as port:
         began = time.monotonic()

@@ -60,7 +60,6 @@ class _Budget:
 
     items: int = 200
     characters: int = 4000
-    depth: int = 5
 
     def mapping(self, value: Mapping[Any, object]) -> dict[str, object]:
         return {self._key(key): self._plain(one) for key, one in value.items()}
@@ -68,15 +67,11 @@ class _Budget:
     def _plain(self, value: object) -> object:
         self.items -= 1
         self.characters -= len(value) if type(value) is str else 0
-        if self.items < 0 or self.characters < 0 or self.depth == 0:
+        if self.items < 0 or self.characters < 0:
             raise Unfit("the check returned more data than can be shown")
-        self.depth -= 1
-        try:
-            if isinstance(value, Mapping):
-                return self.mapping(value)
-            return [self._plain(one) for one in value] if isinstance(value, list | tuple) else _scalar(value)
-        finally:
-            self.depth += 1
+        if isinstance(value, Mapping):
+            return self.mapping(value)
+        return [self._plain(one) for one in value] if isinstance(value, list | tuple) else _scalar(value)
 
     def _key(self, key: object) -> str:
         if type(key) is not str:

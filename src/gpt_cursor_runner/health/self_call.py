@@ -52,8 +52,9 @@ class SelfCall:
 
     @property
     def address(self) -> str:
-        """Where the call goes, for messages."""
-        return f"{self._address[0]}:{self._address[1]}"
+        """Where the call goes, as a `Host` header has it."""
+        host, port = self._address
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     def answer(self) -> Answer:
         """What is at our address now; or that nobody said anything in time."""
