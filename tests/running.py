@@ -133,7 +133,8 @@ class Installation:
 
     def _says(self, word: str) -> bool:
         try:
-            return bool(self.health()["overall_status"] == word)
+            said: str = self.health()["overall_status"]
+            return said == word
         except (OSError, http.client.HTTPException):
             return False
 
