@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_DIFF_BYTES = 16 * 1024 * 1024
+_CUT = b"\n# cut here: the rest of this diff was not kept\n"
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,13 @@ class Evidence:
         """Where the output of the check with this number (from 1) goes."""
         return self.folder / "checks" / f"{number:02d}-{name}.log"
 
+    def forget_check_logs(self) -> None:
+        """Checks are about to run anew: what an earlier round printed would pass for their output."""
+        shutil.rmtree(self.folder / "checks", ignore_errors=True)
+
     def keep_diff(self, diff: bytes) -> None:
-        self._keep({"sealed.diff": diff[:_MAX_DIFF_BYTES]})
+        whole = len(diff) <= _MAX_DIFF_BYTES
+        self._keep({"sealed.diff": diff if whole else diff[:_MAX_DIFF_BYTES] + _CUT})
 
     def keep_report(self, markdown: bytes, as_json: bytes, request: bytes) -> None:
         self._keep({"request": request, "report.json": as_json, "report.md": markdown})
@@ -43,13 +51,26 @@ class Evidence:
     def _keep(self, files: Mapping[str, bytes]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            # Through a neighbour, so that a reader finds the old text or the new one and never a part.
+            # Through a neighbour, so that a reader finds the old text or the new one and never a part; synced first,
+            # since the ledger will say that it was written and a rename may reach the disk before the bytes do.
             beside = self.folder / f"{name}.part"
-            beside.write_bytes(data)
+            with beside.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
             beside.replace(self.folder / name)
+        _sync_directory(self.folder)
 
     def _read(self, name: str) -> bytes | None:
         try:
             return (self.folder / name).read_bytes()
         except FileNotFoundError:
             return None
+
+
+def _sync_directory(directory: Path) -> None:
+    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
