@@ -32,7 +32,6 @@ class Key:
     created_at: float
     expires_at: float | None = None
     revoked_at: float | None = None
-    last_used_at: float | None = None
 
     def allows(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -41,7 +40,7 @@ class Key:
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     def to_json(self) -> dict[str, Any]:
-        times = {name: getattr(self, name) for name in ("created_at", "expires_at", "revoked_at", "last_used_at")}
+        times = {name: getattr(self, name) for name in ("created_at", "expires_at", "revoked_at")}
         return {"id": self.id, "name": self.name, "scopes": sorted(self.scopes), **times}
 
 
