@@ -8,7 +8,7 @@ from typing import Any
 
 import alembic.command
 import alembic.config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.pool import QueuePool
 
 LEDGER_NAME = "ledger.sqlite3"
@@ -18,7 +18,7 @@ READ_ONLY = "gcr_read_only"
 def open_database(directory: Path, busy_seconds: float) -> Engine:
     """An engine on the ledger in `directory`; `busy_seconds` is how long a writer waits for another one."""
     engine = create_engine(
-        f"sqlite:///{directory / LEDGER_NAME}",
+        URL.create("sqlite", database=str(directory / LEDGER_NAME)),
         poolclass=QueuePool,
         pool_size=8,
         max_overflow=64,
@@ -32,7 +32,8 @@ def open_database(directory: Path, busy_seconds: float) -> Engine:
 def migrate(engine: Engine) -> None:
     """Bring the schema to its head; nothing happens when it is there already."""
     settings = alembic.config.Config()
-    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    scripts = str(Path(__file__).parent / "migrations")
+    settings.set_main_option("script_location", scripts.replace("%", "%%"))  # a configparser reads it
     with engine.begin() as connection:
         settings.attributes["connection"] = connection
         alembic.command.upgrade(settings, "head")
