@@ -60,6 +60,12 @@ def read(connection: Connection, patch_id: str) -> list[Event]:
     return [_event(row) for row in rows]
 
 
+def has_kind(connection: Connection, patch_id: str, kind: str) -> bool:
+    """Whether such a thing ever happened to the patch."""
+    one = select(events.c.seq).where(events.c.patch_id == patch_id, events.c.kind == kind).limit(1)
+    return connection.execute(one).first() is not None
+
+
 def first_broken_link(connection: Connection) -> Event | None:
     """Recompute the whole chain; the first event that does not follow from the one before it, or None."""
     previous = GENESIS

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import ColumnElement, Engine, select, update
 
 from gpt_cursor_runner.ledger import events
 from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.decisions import IllegalMove
 from gpt_cursor_runner.ledger.schema import patches
 from gpt_cursor_runner.ledger.stored import Stored, from_row
 from gpt_cursor_runner.patch.outcome import CancelAsked, LeaseLost
@@ -57,7 +58,8 @@ class Leases:
         """Prolong the lease; raise LeaseLost when it is not ours any more, CancelAsked when somebody wants a stop."""
         with self._engine.begin() as connection:
             values = {"leased_until": now + lease_seconds}
-            row = connection.execute(_held(claim).values(values).returning(patches.c.cancel_asked_by)).first()
+            renewed = update(patches).where(_is_ours(claim)).values(values).returning(patches.c.cancel_asked_by)
+            row = connection.execute(renewed).first()
         if row is None:
             raise LeaseLost(claim.id)
         if row.cancel_asked_by:
@@ -66,9 +68,8 @@ class Leases:
     def record(self, claim: Stored, kind: str, now: float, data: dict[str, Any]) -> None:
         """Add an event to a patch we hold; raise LeaseLost when we do not, and CancelAsked when we should stop."""
         with self._engine.begin() as connection:
-            row = connection.execute(
-                _held(claim).values(updated_at=now).returning(patches.c.cancel_asked_by, patches.c.leased_by)
-            ).first()
+            touched = update(patches).where(_is_ours(claim)).values(updated_at=now)
+            row = connection.execute(touched.returning(patches.c.cancel_asked_by, patches.c.leased_by)).first()
             if row is None:
                 raise LeaseLost(claim.id)
             events.append(connection, claim.id, kind, row.leased_by, now, data)
@@ -83,44 +84,67 @@ class Leases:
         outcome: dict[str, Any],
         not_before: float = 0.0,
         counted: bool = True,
-    ) -> None:
+    ) -> Status:
         """Give the patch up in state `to` with its outcome; raise LeaseLost when it is not ours any more.
 
         An attempt that is not `counted` (the runner was told to stop) does not bring the patch nearer to failing.
+        A patch that would be held, though somebody asked to cancel it, is cancelled. The status it has now.
         """
-        changes: dict[str, Any] = {"status": to, "leased_by": None, "leased_until": None, "updated_at": now}
-        changes |= {"not_before": not_before, "attempts": patches.c.attempts - (0 if counted else 1)}
+        if not may_move(Status.RUNNING, to):
+            raise IllegalMove(claim.id, Status.RUNNING, to)
         with self._engine.begin() as connection:
-            row = connection.execute(_held(claim).values(outcome=outcome, **changes).returning(patches.c.id)).first()
-            if row is None or not may_move(Status.RUNNING, to):
+            asked_by = connection.execute(select(patches.c.cancel_asked_by).where(_is_ours(claim))).scalar()
+            if asked_by and to is Status.HELD:
+                to, outcome = Status.CANCELLED, cancelled_by(asked_by)
+            changes: dict[str, Any] = {"status": to, "outcome": outcome, "updated_at": now, "reported_at": None}
+            changes |= {
+                "not_before": 0.0 if asked_by else not_before,
+                "attempts": patches.c.attempts - (0 if counted else 1),
+                **_FREE,
+            }
+            if connection.execute(update(patches).where(_is_ours(claim)).values(changes)).rowcount != 1:
                 raise LeaseLost(claim.id)
             kind = "requeued" if to is Status.QUEUED else to.value
             events.append(connection, claim.id, kind, claim.leased_by or "runner", now, outcome)
+        return to
 
     def reclaim(self, now: float, everything: bool = False) -> list[str]:
         """Queue again what lost runners held: leases that ran out, or all when no other runner can be alive."""
         lost = select(patches).where(patches.c.status == Status.RUNNING)
         if not everything:
             lost = lost.where(patches.c.leased_until < now)
-        free = {"status": Status.QUEUED, "leased_by": None, "leased_until": None, "updated_at": now}
+        freed = []
         with self._engine.begin() as connection:
-            rows = connection.execute(lost).all()
-            for row in rows:
-                connection.execute(update(patches).where(patches.c.seq == row.seq).values(**free))
-                facts = {"runner": row.leased_by, "attempt": row.attempts}
-                events.append(connection, row.id, "lease_lost", "engine", now, facts)
-            return [row.id for row in rows]
+            for claim in [from_row(row) for row in connection.execute(lost)]:
+                values = {"status": Status.QUEUED, "updated_at": now, "reported_at": None, **_FREE}
+                if connection.execute(update(patches).where(_is_ours(claim)).values(values)).rowcount != 1:
+                    continue  # it ended, or was taken back by somebody else, since we looked
+                facts = {"runner": claim.leased_by, "attempt": claim.attempts}
+                events.append(connection, claim.id, "lease_lost", "engine", now, facts)
+                freed.append(claim.id)
+        return freed
 
     def mark_reported(self, stored: Stored, now: float, facts: dict[str, Any]) -> None:
-        """Note that the report of this state was written; a patch that has moved on since stays owed."""
+        """Note that the report of this state was written; a patch that has moved on since stays owed.
+
+        Status and token say which state that was: no patch comes back into an ended state without a new claim. Times
+        would not do, since a clock that is set back makes a later move look earlier.
+        """
+        same = (patches.c.id == stored.id) & (patches.c.status == stored.status) & (patches.c.token == stored.token)
+        owed = same & patches.c.reported_at.is_(None)
         with self._engine.begin() as connection:
-            same = (patches.c.id == stored.id) & (patches.c.updated_at == stored.updated_at)
-            done = connection.execute(update(patches).where(same).values(reported_at=max(now, stored.updated_at)))
-            if done.rowcount:
+            if connection.execute(update(patches).where(owed).values(reported_at=now)).rowcount == 1:
                 events.append(connection, stored.id, "reported", "runner", now, facts)
 
 
-def _held(claim: Stored) -> Any:  # noqa: ANN401  SQLAlchemy's update construct, typed too finely to be of use here
-    """An update that reaches the patch only while our token is the current one."""
-    mine = (patches.c.id == claim.id) & (patches.c.token == claim.token) & (patches.c.status == Status.RUNNING)
-    return update(patches).where(mine)
+_FREE: dict[str, Any] = {"leased_by": None, "leased_until": None}
+
+
+def cancelled_by(actor: str) -> dict[str, Any]:
+    """The outcome of a patch that somebody cancelled while it ran."""
+    return {"code": "cancelled", "message": f"cancelled by {actor} while it ran"}
+
+
+def _is_ours(claim: Stored) -> ColumnElement[bool]:
+    """True of the patch only while it runs under the token of this claim."""
+    return (patches.c.id == claim.id) & (patches.c.token == claim.token) & (patches.c.status == Status.RUNNING)

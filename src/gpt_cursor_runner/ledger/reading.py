@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Engine, func, or_, select
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, Engine, func, select
 
 from gpt_cursor_runner.ledger import events
 from gpt_cursor_runner.ledger.database import READ_ONLY
@@ -53,10 +55,9 @@ class Reading:
         with self._engine.begin() as connection:
             return connection.execute(select(func.count()).where(active, here)).scalar_one()
 
-    def unreported(self) -> list[Stored]:
-        """Patches that ended, or are held, and whose report is still to be written."""
-        ended = patches.c.status.in_([*FINAL, Status.HELD])
+    def unreported(self, limit: int, but_not: Collection[str] = ()) -> list[Stored]:
+        """Patches that ended, or are held, and whose report is still to be written, the earliest arrivals first."""
+        owed = patches.c.status.in_([*FINAL, Status.HELD]) & patches.c.reported_at.is_(None)
+        wanted = select(patches).where(owed, patches.c.id.not_in(but_not)).order_by(patches.c.seq).limit(limit)
         with self._engine.begin() as connection:
-            owed = or_(patches.c.reported_at.is_(None), patches.c.reported_at < patches.c.updated_at)
-            rows = connection.execute(select(patches).where(ended, owed).order_by(patches.c.seq))
-            return [from_row(row) for row in rows]
+            return [from_row(row) for row in connection.execute(wanted)]

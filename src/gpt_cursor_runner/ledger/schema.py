@@ -36,6 +36,7 @@ metadata = MetaData(
 
 # SQLite numbers rows by itself only where the key is plain INTEGER.
 _RowNumber = BigInteger().with_variant(Integer, "sqlite")
+_UNREPORTED = text("reported_at IS NULL")
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
 
 patches = Table(
@@ -64,6 +65,7 @@ patches = Table(
     Column("cancel_asked_by", String(100)),
     Column("approved_by", String(100)),
     Column("outcome", JSON),
+    # When the report of the present state was written; every move takes it away, so that the report is owed again.
     Column("reported_at", Float),
     CheckConstraint(f"status IN ({_STATUSES})", name="known_status"),
     CheckConstraint("(status = 'running') = (leased_by IS NOT NULL)", name="lease_means_running"),
@@ -77,6 +79,8 @@ patches = Table(
     ),
     Index("ix_patches_claim", "status", "priority", "seq"),
     Index("ix_patches_phase", "phase"),
+    Index("ix_patches_unreported", "status", "seq", sqlite_where=_UNREPORTED, postgresql_where=_UNREPORTED),
+    Index("ix_patches_updated", "status", "updated_at"),
     Index("ix_patches_version", "version"),
 )
 
@@ -116,5 +120,4 @@ keys = Table(
     Column("created_at", Float, nullable=False),
     Column("expires_at", Float),
     Column("revoked_at", Float),
-    Column("last_used_at", Float),
 )

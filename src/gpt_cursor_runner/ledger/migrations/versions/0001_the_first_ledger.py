@@ -19,7 +19,6 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Float(), nullable=False),
         sa.Column("expires_at", sa.Float(), nullable=True),
         sa.Column("revoked_at", sa.Float(), nullable=True),
-        sa.Column("last_used_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keys")),
     )
     op.create_table(
@@ -59,6 +58,15 @@ def upgrade() -> None:
     )
     op.create_index("ix_patches_claim", "patches", ["status", "priority", "seq"], unique=False)
     op.create_index("ix_patches_phase", "patches", ["phase"], unique=False)
+    op.create_index(
+        "ix_patches_unreported",
+        "patches",
+        ["status", "seq"],
+        unique=False,
+        sqlite_where=sa.text("reported_at IS NULL"),
+        postgresql_where=sa.text("reported_at IS NULL"),
+    )
+    op.create_index("ix_patches_updated", "patches", ["status", "updated_at"], unique=False)
     op.create_index("ix_patches_version", "patches", ["version"], unique=False)
     op.create_index(
         "uq_patches_one_running_per_branch",
