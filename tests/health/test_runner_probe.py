@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
+import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from gpt_cursor_runner.engine.presence import BEAT_NAME, Presence
+from gpt_cursor_runner.engine.presence import BEAT_NAME, Beat, Presence, boot_id
 from gpt_cursor_runner.health.model import Reading, Status
 from gpt_cursor_runner.health.probes.runner import RunnerProbe
 from tests.health import runner_process
@@ -156,6 +158,25 @@ def test_the_limit_of_a_new_runner_starts_when_it_takes_the_lock(tmp_path, start
     assert state(probe.read()) == "down"
     start("silent")
     assert state(probe.read()) == "starting"
+
+
+@pytest.mark.parametrize(("other_boot", "created_apart"), [(True, 0.0), (False, 3600.0)])
+def test_a_moving_runner_is_not_judged_by_a_stranger_with_its_pid(tmp_path, other_boot, created_apart):
+    stranger = psutil.Popen(["sleep", "60"])
+    stranger.suspend()
+    probe = RunnerProbe(tmp_path)
+    try:
+        with Presence(tmp_path, "runner-1"):
+            for sequence in range(3):
+                boot = "another boot" if other_boot else boot_id()
+                created = stranger.create_time() + created_apart
+                beat = Beat("runner-1", stranger.pid, created, boot, sequence, "idle")
+                (tmp_path / BEAT_NAME).write_text(json.dumps(asdict(beat)))
+                found = probe.read()
+        assert (found.code, state(found)) == ("up", "up")
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 def test_a_program_with_the_right_name_on_its_command_line_is_no_runner(tmp_path):

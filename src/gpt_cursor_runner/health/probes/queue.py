@@ -16,14 +16,8 @@ _log = structlog.get_logger(__name__)
 
 BACKLOG_SECONDS = 15 * 60.0
 
-# SQLite's own names where there are any; PostgreSQL and wrapped errors are known by their words.
+# What SQLite and PostgreSQL say; both keep their words from version to version.
 _BY_WORD = {
-    "SQLITE_BUSY": "locked",
-    "SQLITE_LOCKED": "locked",
-    "SQLITE_CORRUPT": "corrupt",
-    "SQLITE_NOTADB": "corrupt",
-    "SQLITE_READONLY": "read_only",
-    "SQLITE_FULL": "no_space",
     "locked": "locked",
     "malformed": "corrupt",
     "not a database": "corrupt",
@@ -90,9 +84,8 @@ class QueueProbe:
 
 def _code(refused: BaseException) -> str:
     for error in _causes(refused):
-        words = f"{getattr(error, 'sqlite_errorname', '')} {error}"
         for word, code in _BY_WORD.items():
-            if word in words:
+            if word in str(error):
                 return code
     return "other"
 
