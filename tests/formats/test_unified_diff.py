@@ -59,6 +59,7 @@ def test_a_count_too_large_at_the_end_is_corrected_only_where_earlier_counts_wer
     assert "-…,2 +…,2" in fault.next_step
     miscounted = GOOD.replace("-2,3 +2,3", "-2,7 +2,7")
     assert outcome(A, hunks(miscounted, last))["a.py"] == CHANGED.replace(b"five", b"FIVE")
+    assert only_fault(A, hunks(miscounted, last.removesuffix(" six\n"))).code == "truncated"
 
 
 def test_a_hunk_cut_off_in_the_middle_is_truncated_wherever_it_is_cut():
@@ -175,6 +176,19 @@ def test_an_insertion_without_context_goes_where_its_header_says(hunk, after):
 )
 def test_an_insertion_without_context_whose_number_cannot_be_right_is_refused(text):
     assert only_fault(A, diff(text)).code == "no_match"
+
+
+def test_an_insertion_without_context_does_not_follow_a_line_that_has_no_newline():
+    assert only_fault({"a.py": b"a\nb"}, hunks("@@ -2,0 +3 @@\n+x\n")).code == "no_match"
+
+
+def test_two_insertions_at_one_place_conflict_since_nothing_says_their_order():
+    assert only_fault(A, hunks("@@ -2,0 +3 @@\n+x\n", "@@ -2,0 +4 @@\n+y\n")).code == "conflict"
+
+
+def test_a_last_line_without_newline_is_found_as_a_whole_line_only():
+    text = "@@ -2 +2 @@\n-b\n\\ No newline at end of file\n+B\n"
+    assert only_fault({"a.py": b"a\nbb"}, hunks(text)).code == "no_match"
 
 
 def test_hunks_that_change_the_same_line_conflict():
@@ -312,6 +326,11 @@ def test_a_deletion_that_leaves_lines_is_a_conflict():
 def test_a_file_dated_at_the_epoch_is_a_missing_one():
     old = "--- a/n.py\t1970-01-01 00:00:00.000000000 +0000\n+++ b/n.py\t2024-01-01 00:00:00 +0000\n@@ -0,0 +1 @@\n+x\n"
     assert only_fault({"n.py": b"y\n"}, diff(old)).code == "exists"
+
+
+def test_a_file_that_ends_at_the_epoch_is_deleted_under_its_old_name():
+    text = "--- gone.py\t2024-01-01 00:00:00 +0000\n+++ a.py\t1970-01-01 00:00:00 +0000\n@@ -1 +0,0 @@\n-x\n"
+    assert outcome(A | {"gone.py": b"x\n"}, diff(text)) == A
 
 
 @pytest.mark.parametrize(

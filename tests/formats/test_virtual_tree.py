@@ -55,6 +55,11 @@ def test_a_failed_change_keeps_later_ones_on_the_same_file_from_being_judged_and
     assert refused.faults[0].next_step.endswith("Not judged, since it builds on this: change /changes/1.")
 
 
+def test_only_the_last_fault_of_a_change_names_what_waits_for_it():
+    refused = refusal(A, hunks("@@ -1 +1 @@\n-y\n+z\n", "@@ -9 +9 @@\n-q\n+r\n"), delete("a.py"))
+    assert ["Not judged" in fault.next_step for fault in refused.faults] == [False, True]
+
+
 def test_a_failed_move_spoils_its_target_too():
     refused = refusal({}, move("a.py", "b.py"), str_replace("1", "2", "b.py"), move("b.py", "c.py"), delete("c.py"))
     assert codes(refused) == ["missing_file"]

@@ -140,5 +140,5 @@ def _change(file: FileDiff, source: str, target: str, draft: Draft) -> None:
         draft.tree.create(target, draft.tree.file(source))
     before = draft.tree.text_file(target) if file.hunks else draft.tree.file(target)
     after = placed_edits(file.hunks, before, target, draft)
-    if after is not None and not file.problems:
+    if after is not None:
         draft.tree.write(target, File(after, _MODES[file.mode] or before.mode))
