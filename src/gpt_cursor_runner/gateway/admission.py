@@ -11,13 +11,13 @@ import structlog
 from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.tree import Plan
-from gpt_cursor_runner.gateway.problems import Problem, faulty
+from gpt_cursor_runner.gateway.problems import faulty
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.objects import CommitTree, Objects
 from gpt_cursor_runner.ledger.reading import Reading
 from gpt_cursor_runner.patch.model import Change, Patch, Tolerance
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, PlacedHunk, WorldFailed
-from gpt_cursor_runner.patch.parsing import Parsed, Unreadable, parse_patch, read_json
+from gpt_cursor_runner.patch.parsing import Parsed, parse_patch
 
 log = structlog.get_logger()
 
@@ -96,15 +96,6 @@ def make_plan_at_tip(
             raise WorldFailed("branch_missing", f"the repository has no branch {repository.branch}")
         list(objects.contents(found[2]))
         return make_plan(changes, CommitTree(objects, found[0]), tolerance)
-
-
-def read_body(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; raise a 400 Problem when it holds anything else."""
-    try:
-        return read_json(body)
-    except Unreadable as unreadable:
-        detail = f"Nothing changed: {unreadable.fault.message}."
-        raise Problem(400, unreadable.fault.code, detail[:300], [unreadable.fault]) from unreadable
 
 
 def _independent(parsed: Parsed) -> list[tuple[int, Change]]:
