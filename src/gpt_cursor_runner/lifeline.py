@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -24,3 +26,20 @@ def follow_parent(expected: int, leave: Callable[[], None]) -> None:
         leave()
 
     threading.Thread(target=watch, name="lifeline", daemon=True).start()
+
+
+def hear_the_end(notify: Callable[[], None]) -> None:
+    """Call `notify` once SIGTERM or SIGINT arrives, whoever handles these signals, now or later.
+
+    To be called in the main thread, in a process without another wake-up descriptor.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+
+    def listen(_kept_open: socket.socket) -> None:
+        while not {signal.SIGTERM, signal.SIGINT} & set(ours.recv(64)):
+            pass
+        notify()
+
+    threading.Thread(target=listen, args=(theirs,), name="end-of-process", daemon=True).start()

@@ -18,7 +18,8 @@ from gpt_cursor_runner.gateway.app import GatewayParts, create_app
 from gpt_cursor_runner.gateway.auth import Authority
 from gpt_cursor_runner.gateway.guard import Permits
 from gpt_cursor_runner.gateway.patches import PatchesParts
-from gpt_cursor_runner.gateway.webhook import Waiting, WebhookParts
+from gpt_cursor_runner.gateway.waiting import Waiting
+from gpt_cursor_runner.gateway.webhook import WebhookParts
 from gpt_cursor_runner.gateway.writer import Writer
 from gpt_cursor_runner.health.judging import judge
 from gpt_cursor_runner.health.model import Identity
@@ -41,10 +42,15 @@ class Gateway:
     app: Flask
     monitor: Monitor
     writer: Writer
+    waiting: Waiting
 
     def start(self) -> None:
         self.writer.start()
         self.monitor.start()
+
+    def leave(self) -> None:
+        """Answer who waits for the end of a patch: the process is about to stop."""
+        self.waiting.leaving.set()
 
 
 def build_ledger(config: Config, busy_seconds: float = _GATEWAY_BUSY_SECONDS) -> Ledger:
@@ -77,7 +83,7 @@ def build_gateway(config: Config) -> Gateway:
     )
     patches = PatchesParts(authority, ledger.reading, ledger.decisions, waiting, config.state.patches_dir, ledger.clock)
     parts = GatewayParts(monitor, identity, permits, webhook, patches, _hosts(config))
-    return Gateway(create_app(parts), monitor, writer)
+    return Gateway(create_app(parts), monitor, writer, waiting)
 
 
 def build_runner(config: Config, should_stop: Callable[[], bool]) -> Runner:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from gpt_cursor_runner.config import find_config, load_config
-from gpt_cursor_runner.lifeline import follow_parent
+from gpt_cursor_runner.lifeline import follow_parent, hear_the_end
 from gpt_cursor_runner.logs import configure_logs
 from gpt_cursor_runner.wiring import build_gateway
 
@@ -24,4 +24,5 @@ def application() -> WSGIApplication:
         follow_parent(parent.pid, lambda: os._exit(1))
     gateway = build_gateway(config)
     gateway.start()
+    hear_the_end(gateway.leave)
     return gateway.app

@@ -11,7 +11,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from gpt_cursor_runner.gateway.auth import Authority
 from gpt_cursor_runner.gateway.problems import Problem
-from gpt_cursor_runner.gateway.webhook import Waiting, wait_seconds
+from gpt_cursor_runner.gateway.waiting import Waiting, wait_seconds
 from gpt_cursor_runner.ledger.decisions import Decisions, IllegalMove
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.reading import Reading
@@ -61,9 +61,11 @@ def _page(parts: PatchesParts) -> Callable[[], Response]:
 def _show(parts: PatchesParts) -> Callable[[str], Response]:
     def show(patch_id: str) -> Response:
         parts.authority.require("read")
-        _known(parts, patch_id)
-        parts.waiting.settled(patch_id, wait_seconds())
-        return jsonify(_known(parts, patch_id).to_json())
+        seconds = wait_seconds()
+        stored = _known(parts, patch_id)
+        ended = parts.waiting.settled(patch_id, seconds)
+        # Without an end it may still have moved on while we waited.
+        return jsonify((ended or (_known(parts, patch_id) if seconds else stored)).to_json())
 
     return show
 

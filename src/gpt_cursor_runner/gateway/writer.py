@@ -5,8 +5,10 @@ from __future__ import annotations
 import queue
 import threading
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 
 import structlog
+from sqlalchemy.exc import OperationalError
 
 from gpt_cursor_runner.ledger.intake import Admission, IdTaken, Intake, Receipt
 
@@ -16,6 +18,14 @@ _MAX_BATCH = 256
 _MAX_WAITING = 1024
 
 _Waiting = tuple[Admission, "Future[Receipt | IdTaken]"]
+
+
+class NotWritten(Exception):
+    """The admission was not written, and will not be."""
+
+
+class OutcomeUnknown(Exception):
+    """The ledger was still at it when patience ended: the admission may be kept or not."""
 
 
 class Writer:
@@ -35,12 +45,19 @@ class Writer:
     def accept(self, admission: Admission, patience_seconds: float) -> Receipt | IdTaken:
         """The ledger's answer, given after it is on the disk.
 
-        Raises TimeoutError when there is none in time (the outcome is then unknown, and the same request may be sent
-        again), queue.Full when too many wait, and whatever the database raised.
+        Raises NotWritten or OutcomeUnknown when there is none in time (the same request may be sent again after
+        either), and whatever the database raised.
         """
         answer: Future[Receipt | IdTaken] = Future()
-        self._waiting.put_nowait((admission, answer))
-        return answer.result(timeout=patience_seconds)
+        try:
+            self._waiting.put_nowait((admission, answer))
+        except queue.Full:
+            raise NotWritten("too many wait already") from None
+        try:
+            return answer.result(timeout=patience_seconds)
+        except FutureTimeout:
+            # Whom the thread has not come to yet is taken out of the queue by this, and never written.
+            raise (NotWritten if answer.cancel() else OutcomeUnknown)("the ledger was too slow") from None
 
     def _write_for_ever(self) -> None:
         while True:
@@ -50,19 +67,21 @@ class Writer:
                     batch.append(self._waiting.get_nowait())
                 except queue.Empty:
                     break
-            self._write(batch)
+            self._write([one for one in batch if one[1].set_running_or_notify_cancel()])
 
     def _write(self, batch: list[_Waiting]) -> None:
         try:
             answers = self._intake.accept([admission for admission, _ in batch])
         except Exception as trouble:  # noqa: BLE001  the thread's edge: the senders are told, the next batch is written
-            if len(batch) > 1:
-                # One bad row must not cost the others their place.
+            # One bad row must not cost the others their place. A ledger that is locked or full would refuse them one
+            # by one as well, each after its own long wait, so there they share the refusal.
+            if len(batch) > 1 and not isinstance(trouble, OperationalError):
                 for one in batch:
                     self._write([one])
                 return
-            log.warning("accept_failed", reason=str(trouble)[:300])
-            batch[0][1].set_exception(trouble)
+            log.warning("accept_failed", admissions=len(batch), reason=str(trouble)[:300])
+            for _, future in batch:
+                future.set_exception(trouble)
             return
         for (_, future), answer in zip(batch, answers, strict=True):
             future.set_result(answer)
