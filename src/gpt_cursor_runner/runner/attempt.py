@@ -16,18 +16,22 @@ from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.objects import CommitTree, Objects
 from gpt_cursor_runner.landing.policy import require_approval
 from gpt_cursor_runner.landing.sandbox import Sandbox
-from gpt_cursor_runner.landing.sealing import Sealed, carry, seal, sealed_ref
+from gpt_cursor_runner.landing.sealing import Sealed, carry, seal
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.stored import Stored
-from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
+from gpt_cursor_runner.patch.outcome import Fault, HumanNeeded, PatchRefused, WorldFailed
 from gpt_cursor_runner.patch.status import Status
 
 # A patch that takes its runner down this often is not tried again.
 MAX_ATTEMPTS = 5
 # How often the owner may commit while we check before we give the patch back to the queue.
 _MAX_ROUNDS = 5
+# How many files and hunks an event names; their number is recorded whole.
+_LISTED = 200
+# What git, the disk or the remote may do to us after the branch has moved, when nothing may be taken back any more.
+_TROUBLE = (GitFailed, WorldFailed, OSError)
 
 
 class Record(Protocol):
@@ -42,6 +46,7 @@ class Ending:
 
     status: Status
     outcome: dict[str, Any]
+    counted: bool = True  # an attempt that our own stop cut short does not bring the patch nearer to failing
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,11 @@ class Attempt:
         if done is not None:
             return self._follow_up(done)
         if self.claim.attempts > MAX_ATTEMPTS:
-            raise WorldFailed("poison", f"the runner was lost {MAX_ATTEMPTS} times while it worked on this patch")
+            raise WorldFailed(
+                "poison",
+                f"the patch was tried {MAX_ATTEMPTS} times and the runner did not get to its end",
+                "Look for what ends the runner in its log and in the kernel's, then `gcr retry` the patch.",
+            )
         plan, sealed = self._plan_and_seal()
         for _ in range(_MAX_ROUNDS):
             sealed = self._carry_to_tip(sealed)
@@ -76,11 +85,6 @@ class Attempt:
             if landed is not None:
                 return self._follow_up(landed)
         raise WorldFailed("base_keeps_moving", f"the branch moved {_MAX_ROUNDS} times while the patch was checked")
-
-    def forget_seal(self) -> None:
-        """Drop the sealed ref, so that a patch that did not land leaves no ref behind."""
-        if self.git.resolve(sealed_ref(self.claim.id)) is not None:
-            self.git.run("update-ref", "-d", sealed_ref(self.claim.id))
 
     # -- the steps -----------------------------------------------------------------------------------------------
 
@@ -98,7 +102,9 @@ class Attempt:
             plan = make_plan(tuple(enumerate(patch.changes)), tree, patch.tolerance)
         self.tick()
         hunks = [{"path": one.path, "line": one.line, "rung": one.rung} for one in plan.hunks]
-        self.record("planned", {"base": base, "plan_digest": plan.digest(), "hunks": hunks[:200]})
+        files = [action.path for action in plan.actions][:_LISTED]
+        facts = {"base": base, "plan_digest": plan.digest(), "files": files, "hunks": hunks[:_LISTED]}
+        self.record("planned", facts)
         sealed = seal(self.git, plan, self.claim.id, base, self.claim.accepted_at)
         self.record("sealed", {"base": base, "commit": sealed.commit, "tree": sealed.tree})
         return plan, sealed
@@ -108,7 +114,8 @@ class Attempt:
         if wanted is None:
             return tip
         base = self.git.resolve(wanted)
-        if base is None or not self.git.is_ancestor(base, tip):
+        # A branch or a tag may be named like an abbreviated id; only a commit of that id is meant.
+        if base is None or not base.startswith(wanted) or not self.git.is_ancestor(base, tip):
             raise PatchRefused([_unknown_base(wanted, self.claim.branch, tip)])
         if base != tip and self.claim.patch.tolerance == "strict":
             raise PatchRefused([_stale_base(wanted, self.claim.branch, tip)])
@@ -127,6 +134,7 @@ class Attempt:
         if not self.repository.checks:
             self.record("not_checked", {"tree": sealed.tree, "reason": "the owner configured no checks"})
             return results
+        self.evidence.forget_check_logs()
         sandbox = self.sandbox()
         with Workspace(self.workspace) as workspace:
             workspace.fill(self.git, sealed.tree)
@@ -152,20 +160,36 @@ class Attempt:
         trailers |= {"Checked-Tree": sealed.tree, "Checks-Digest": checks_digest(results)} if results else {}
         trailers |= {"Approved-By": self.claim.approved_by} if self.claim.approved_by else {}
         subject = patch.identity.subject(patch.title)
-        commit = landing.compose(self.git, sealed, subject, patch.description or "", trailers, self.claim.accepted_at)
+        body = _message_body(patch.description or "")
+        commit = landing.compose(self.git, sealed, subject, body, trailers, self.claim.accepted_at)
         facts = {"commit": commit, "parent": sealed.base, "tree": sealed.tree, "subject": subject}
         self.record("landing", facts)
+        checkout = None
         try:
             checkout = landing.move_branch(self.git, self.claim.branch, sealed.base, commit)
-        except landing.BaseMoved:
-            self.record("base_moved", {"expected": sealed.base, "found": self.git.tip(self.claim.branch)})
-            return None
+        except (landing.BaseMoved, HumanNeeded, *_TROUBLE) as trouble:
+            # The owner may have committed on top of us at once, or git may have died after the move: only the branch
+            # can tell whether we landed.
+            if not landing.has_landed(self.git, self.claim.branch, commit):
+                self._tell_not_moved(trouble, sealed)
+                return None
         return facts | {"checkout": checkout}
 
+    def _tell_not_moved(self, trouble: Exception, sealed: Sealed) -> None:
+        """Record that the branch is not ours, and pass on any trouble but a moved base, for which there is a cure."""
+        if isinstance(trouble, landing.BaseMoved):
+            self.record("base_moved", {"expected": sealed.base, "found": self.git.tip(self.claim.branch)})
+            return
+        self.record("not_moved", {"expected": sealed.base, "reason": str(trouble)[:500]})
+        raise trouble
+
     def _follow_up(self, landed: dict[str, Any]) -> Ending:
-        """What follows from a moved branch. Each step may be repeated, none can take the landing back."""
+        """What follows from a moved branch. Each step may be repeated, none can take the landing back or fail it."""
         facts = {"code": "landed", "branch": self.claim.branch, **landed}
-        facts |= self._change(landed["parent"], landed["commit"])
+        try:
+            facts |= self._change(landed["parent"], landed["commit"])
+        except _TROUBLE as trouble:
+            facts["change_unknown"] = str(trouble)[:500]
         if self.repository.tag:
             facts |= self._tag(landed["commit"])
         if self.repository.push:
@@ -175,21 +199,27 @@ class Attempt:
     def _tag(self, commit: str) -> dict[str, Any]:
         try:
             ours = landing.tag(self.git, self.claim.id, commit, self.claim.title, self.claim.accepted_at)
-        except GitFailed as refused:
-            return {"tag_failed": str(refused)}
+        except _TROUBLE as refused:
+            return {"tag_failed": str(refused)[:500]}
         return {"tag": self.claim.id} if ours else {"tag_taken": self.claim.id}
 
     def _push(self, commit: str, tag: str | None) -> dict[str, Any]:
         remote = self.repository.push
         try:
             landing.push(self.git, remote, self.claim.branch, commit, tag)
-        except (GitFailed, WorldFailed) as refused:
+        except _TROUBLE as refused:
             return {"remote": remote, "pushed": False, "reason": str(refused)[:500]}
         return {"remote": remote, "pushed": True}
 
     def _change(self, base: str, commit: str) -> dict[str, Any]:
         stat = landing.diff_stat(self.git, base, commit)
-        return {"files": list(stat.files[:200]), "insertions": stat.insertions, "deletions": stat.deletions}
+        counts = {"files_changed": len(stat.files), "insertions": stat.insertions, "deletions": stat.deletions}
+        return {"files": list(stat.files[:_LISTED]), **counts}
+
+
+def _message_body(text: str) -> str:
+    """The sender's description as git takes it in a commit: without the control characters that it refuses."""
+    return "".join(c for c in text.replace("\r\n", "\n") if c in "\n\t" or c.isprintable())
 
 
 def _failed_check(result: CheckResult) -> Fault:

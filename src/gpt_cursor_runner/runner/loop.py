@@ -16,12 +16,14 @@ from gpt_cursor_runner.engine.embedded import Engine
 from gpt_cursor_runner.engine.presence import Presence
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
+from gpt_cursor_runner.landing.sealing import sealed_ref
 from gpt_cursor_runner.landing.workspace import sweep
 from gpt_cursor_runner.ledger.evidence import Evidence
+from gpt_cursor_runner.ledger.leases import cancelled_by
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored
 from gpt_cursor_runner.patch.outcome import CancelAsked, HumanNeeded, LeaseLost, PatchRefused, WorldFailed
-from gpt_cursor_runner.patch.status import Status
+from gpt_cursor_runner.patch.status import FINAL, Status
 from gpt_cursor_runner.runner.attempt import Attempt, Ending
 from gpt_cursor_runner.runner.reporting import write_report
 
@@ -29,8 +31,11 @@ log = structlog.get_logger()
 
 MAX_RETRIES = 3
 _IDLE_SECONDS = 0.5
-_RENEW_SECONDS = 1.0
+# Also how soon a wish to cancel is noticed, which is promised within two seconds.
+_RENEW_SECONDS = 0.5
 _TROUBLE_SECONDS = 1.0
+_SETTLED_A_TURN = 20
+_SETTLE_AGAIN_SECONDS = 60.0
 
 
 class StopAsked(Exception):
@@ -53,6 +58,7 @@ class Runner:
     _sandboxes: dict[str, Sandbox] = field(default_factory=dict)
     _renewed_at: float = 0.0
     _recovery_owed: bool = True
+    _unsettled: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> None:
         """Work until told to stop. Raises RunnerAlreadyHere when another runner has the state directory."""
@@ -72,7 +78,7 @@ class Runner:
     def _turn(self, presence: Presence) -> None:
         if self._recovery_owed:
             self._recover()
-        self._report_owed()
+        self._settle_owed()
         claim = self.engine.claim()
         if claim is None:
             self.engine.wait(_IDLE_SECONDS)
@@ -82,30 +88,29 @@ class Runner:
             self._work(claim, presence)
 
     def _work(self, claim: Stored, presence: Presence) -> None:
-        attempt: Attempt | None = None
         try:
-            attempt = self._attempt(claim, presence)
-            ending = attempt.walk()
+            self._finish(claim, self._walk(claim, presence))
         except LeaseLost:
             log.warning("lease_lost")
-            return
-        except StopAsked:
-            self.ledger.leases.finish(
-                claim, Status.QUEUED, self.ledger.clock(), {"code": "runner_stopped"}, counted=False
-            )
-            return
-        except SQLAlchemyError:
-            raise  # the ledger is in trouble, not the patch
-        except Exception as trouble:  # noqa: BLE001  the loop's edge: whatever went wrong, the next patch gets its turn
-            ending = self._reaction(claim, trouble)
-        self._finish(claim, ending, attempt)
 
-    def _finish(self, claim: Stored, ending: Ending, attempt: Attempt | None) -> None:
-        if attempt is not None and ending.status not in (Status.HELD, Status.QUEUED):
-            attempt.forget_seal()
-        not_before = self.ledger.clock() + 2.0**claim.attempts if ending.status is Status.QUEUED else 0.0
-        self.ledger.leases.finish(claim, ending.status, self.ledger.clock(), ending.outcome, not_before)
-        log.info("patch_ended", status=ending.status, code=ending.outcome.get("code"))
+    def _walk(self, claim: Stored, presence: Presence) -> Ending:
+        try:
+            return self._attempt(claim, presence).walk()
+        except StopAsked:
+            return Ending(Status.QUEUED, {"code": "runner_stopped"}, counted=False)
+        except (LeaseLost, SQLAlchemyError):
+            raise  # the lease or the ledger is in trouble, not the patch
+        except Exception as trouble:  # noqa: BLE001  the loop's edge: whatever went wrong, the next patch gets its turn
+            return self._reaction(claim, trouble)
+
+    def _finish(self, claim: Stored, ending: Ending) -> None:
+        now, back_off = self.ledger.clock(), 0.0
+        if ending.status is Status.QUEUED and ending.counted:
+            back_off = now + 2.0**claim.attempts
+        if ending.status in FINAL:
+            self._forget_seal(claim)
+        status = self.ledger.leases.finish(claim, ending.status, now, ending.outcome, back_off, ending.counted)
+        log.info("patch_ended", status=status, code=ending.outcome.get("code"))
 
     def _reaction(self, claim: Stored, trouble: Exception) -> Ending:
         """One reaction for each way an attempt can end: whose fault decides the state."""
@@ -116,9 +121,7 @@ class Runner:
                 words = {"message": trouble.sentence, "next_step": trouble.next_step}
                 return Ending(Status.HELD, {"code": trouble.code, **words, **trouble.facts})
             case CancelAsked():
-                return Ending(
-                    Status.CANCELLED, {"code": "cancelled", "message": f"cancelled by {trouble} while it ran"}
-                )
+                return Ending(Status.CANCELLED, cancelled_by(str(trouble)))
             case WorldFailed():
                 log.warning("attempt_failed", code=trouble.code, reason=trouble.sentence)
                 facts = {"code": trouble.code, "message": trouble.sentence, "next_step": trouble.next_step}
@@ -171,13 +174,39 @@ class Runner:
             self._sandboxes[repository.name] = chosen
         return self._sandboxes[repository.name]
 
-    def _report_owed(self) -> None:
-        """Write the report of every patch that ended without one, whoever ended it and however long ago."""
-        for stored in self.ledger.reading.unreported():
-            history = self.ledger.reading.events(stored.id)
-            request = self.ledger.reading.request(stored.id)
-            facts = write_report(Evidence(self.patches_dir / stored.id), stored, history, request)
-            self.ledger.leases.mark_reported(stored, self.ledger.clock(), facts)
+    def _settle_owed(self) -> None:
+        """Settle what ended without a report, whoever ended it and however long ago; some at every turn."""
+        now = time.monotonic()
+        self._unsettled = {patch: until for patch, until in self._unsettled.items() if until > now}
+        for stored in self.ledger.reading.unreported(_SETTLED_A_TURN, but_not=self._unsettled):
+            try:
+                self._settle(stored)
+            except SQLAlchemyError:
+                raise
+            except Exception:  # the loop's edge: a report that cannot be written holds up no patch
+                log.exception("report_failed", patch_id=stored.id)
+                self._unsettled[stored.id] = now + _SETTLE_AGAIN_SECONDS
+
+    def _settle(self, stored: Stored) -> None:
+        """Write the report, and drop the seal that a patch ended by a person, in the ledger, still has in git."""
+        if stored.status in FINAL:
+            self._forget_seal(stored)
+        history = self.ledger.reading.events(stored.id)
+        request = self.ledger.reading.request(stored.id)
+        facts = write_report(Evidence(self.patches_dir / stored.id), stored, history, request)
+        self.ledger.leases.mark_reported(stored, self.ledger.clock(), facts)
+
+    def _forget_seal(self, stored: Stored) -> None:
+        """Drop the sealed ref of a patch that ended; one that cannot be dropped harms little, so nothing fails of it."""
+        repository = self.repositories.get(stored.repository)
+        if repository is None or stored.token == 0:
+            return
+        try:
+            git = Git.at(repository.path, self.search_path)
+            if git.resolve(sealed_ref(stored.id)) is not None:
+                git.run("update-ref", "-d", sealed_ref(stored.id))
+        except (GitFailed, WorldFailed, OSError) as trouble:
+            log.warning("seal_not_forgotten", patch_id=stored.id, reason=str(trouble)[:300])
 
     def _recover(self) -> None:
         for name in sweep(self.workspaces_dir):
