@@ -1,31 +1,36 @@
-"""The completion report: rendered from what the ledger recorded and from nothing else.
+"""The completion report: gathered from what the ledger recorded and from nothing else.
 
-What no event tells is printed as "not observed". The sender's own words are quoted as claims.
+A member is None where no event tells of it, and printed as "not observed". The sender's own words are quoted as claims.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-
-import jinja2
 
 from gpt_cursor_runner import __version__
 from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.patch.status import Status
+from gpt_cursor_runner.runner.rendering import render
 
 SCHEMA = "report/1"
-NOT_OBSERVED = "not observed"
+
+_CHECK_FACTS = ("name", "command", "verdict", "exit_code", "seconds", "tier", "output_bytes", "output_sha256", "tail")
+_GIT_FACTS = ("commit", "parent", "tree", "subject", "tag", "tag_taken", "tag_failed", "checkout", "push")
 
 _CONCLUSIONS = {
     "landed": "The patch landed. The tree on the branch is the tree that was checked.",
     "landed_unchecked": "The patch landed. No check ran on it, since the owner configured none.",
+    "landed_unobserved": "The patch landed. Whether checks ran on it was not observed.",
     "rejected": "The patch was refused. Nothing in the repository changed.",
     "failed": "The patch could not be carried out, and not through the sender's fault. Nothing on the branch changed.",
+    "failed_unobserved": "The patch was about to land when git failed. Whether the branch moved was not observed.",
     "held": "The patch waits for a person. It is sealed; nothing on the branch changed.",
     "cancelled": "The patch was cancelled. Nothing on the branch changed.",
     "previewed": "This was a preview. Nothing on the branch changed.",
@@ -35,8 +40,9 @@ _CONCLUSIONS = {
 def write_report(evidence: Evidence, stored: Stored, history: Sequence[Event], request: bytes) -> dict[str, Any]:
     """Write the report into the evidence, as Markdown and JSON, with the request; the digests of the two."""
     facts = gather(stored, history)
-    markdown = render(facts).encode()
-    as_json = (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode()
+    # A path of git's that is no UTF-8 is kept as an escape, which JSON reads back.
+    markdown = render(facts).encode(errors="backslashreplace")
+    as_json = (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
     evidence.keep_report(markdown, as_json, request)
     return {
         "status": stored.status,
@@ -46,14 +52,10 @@ def write_report(evidence: Evidence, stored: Stored, history: Sequence[Event], r
 
 
 def gather(stored: Stored, history: Sequence[Event]) -> dict[str, Any]:
-    """The facts of a report. A member is None where nothing was recorded of it."""
-    last = {event.kind: event for event in history}
-    accepted, claimed, planned, sealed = (_data(last, kind) for kind in ("accepted", "claimed", "planned", "sealed"))
+    """The facts of a report, one member for each of its sections."""
+    told = _Told.of(stored, history)
     outcome = stored.outcome or {}
-    carried = _data(last, "carried")
-    landed = stored.status == "landed"
-    checks = [event.data for event in history if event.kind == "checked" and _of_this_attempt(event, last)]
-    conclusion = "landed_unchecked" if landed and not checks else str(stored.status)
+    files = outcome.get("files")
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -62,106 +64,151 @@ def gather(stored: Stored, history: Sequence[Event]) -> dict[str, Any]:
         "status": stored.status,
         "objective": {"title": stored.title, "repository": stored.repository, "branch": stored.branch},
         "claims": {key: stored.body.get(key) for key in ("description", "role", "claimed_commands")},
-        "execution": {
-            "accepted_at": _clock(stored.accepted_at),
-            "submitted_by": stored.submitted_by,
-            "approved_by": stored.approved_by,
-            "claimed_at": _clock(last["claimed"].at) if "claimed" in last else None,
-            "ended_at": _clock(stored.updated_at),
-            "waited_seconds": _seconds(stored.accepted_at, last["claimed"].at) if "claimed" in last else None,
-            "worked_seconds": _seconds(last["claimed"].at, stored.updated_at) if "claimed" in last else None,
-            "attempt": claimed.get("attempt"),
-            "code": outcome.get("code"),
-            "message": outcome.get("message"),
-            "errors": outcome.get("errors", []),
-            "warnings": accepted.get("warnings", []),
-        },
+        "execution": _execution(stored, told, outcome),
         "implementation": {
-            "base": carried.get("base") or sealed.get("base"),
-            "plan_digest": planned.get("plan_digest"),
-            "hunks": planned.get("hunks"),
-            "sealed_commit": carried.get("commit") or sealed.get("commit"),
-            "sealed_tree": carried.get("tree") or sealed.get("tree"),
-            "files": outcome.get("files"),
+            "base": told.sealed.get("base"),
+            "plan_digest": told.step("planned").get("plan_digest"),
+            "hunks": told.step("planned").get("hunks"),
+            "sealed_commit": told.sealed.get("commit"),
+            "sealed_tree": told.sealed.get("tree"),
+            "files": files if files is not None else told.step("planned").get("files"),
         },
         "validation": {
-            "checks": [{key: one[key] for key in _CHECK_FACTS} for one in checks],
-            "not_checked": _data(last, "not_checked").get("reason"),
-            "sandbox_missing": next((one["sandbox_missing"] for one in checks if one["sandbox_missing"]), None),
+            "checks": [{key: check[key] for key in _CHECK_FACTS} for check in told.checks],
+            "not_checked": told.step("not_checked").get("reason"),
+            "sandbox_missing": next((one["sandbox_missing"] for one in told.checks if one["sandbox_missing"]), None),
         },
-        "system": {
-            "health_when_accepted": accepted.get("health"),
-            "runner": last["claimed"].actor if "claimed" in last else None,
-        },
-        "git": {key: outcome.get(key) if landed else None for key in _GIT_FACTS},
-        "impact": {key: outcome.get(key) for key in ("insertions", "deletions")}
-        | {"files_changed": len(outcome["files"]) if "files" in outcome else None},
+        "system": {"health_when_accepted": told.accepted.get("health"), "runner": told.claimed_by},
+        "git": {key: outcome.get(key) if stored.status is Status.LANDED else None for key in _GIT_FACTS},
+        "impact": {key: outcome.get(key) for key in ("files_changed", "insertions", "deletions")},
         "next_steps": _next_steps(stored, outcome),
-        "conclusion": _CONCLUSIONS[conclusion],
+        "conclusion": _CONCLUSIONS[_conclusion(stored, told, outcome)],
     }
 
 
-_CHECK_FACTS = ("name", "command", "verdict", "exit_code", "seconds", "tier", "output_bytes", "output_sha256", "tail")
-_GIT_FACTS = ("commit", "parent", "tree", "subject", "tag", "tag_taken", "tag_failed", "checkout", "push")
+@dataclass(frozen=True)
+class _Told:
+    """What the events tell of the attempt that decided: the one that moved the branch, or else the last one.
+
+    An attempt that was lost after it had moved the branch is finished by a later one, which checks nothing again.
+    """
+
+    history: Sequence[Event]
+    attempt: Sequence[Event]
+
+    @classmethod
+    def of(cls, stored: Stored, history: Sequence[Event]) -> _Told:
+        starts = [number for number, event in enumerate(history) if event.kind == "claimed"]
+        if not starts:
+            return cls(history, ())
+        decided_at = len(history) - 1
+        if stored.status is Status.LANDED:
+            commit = (stored.outcome or {}).get("commit")
+            decided_at = max(
+                (at for at, one in enumerate(history) if one.kind == "landing" and one.data.get("commit") == commit),
+                default=decided_at,
+            )
+        start = max(number for number in starts if number <= decided_at)
+        end = next((number for number in starts if number > start), len(history))
+        return cls(history, history[start:end])
+
+    @property
+    def accepted(self) -> dict[str, Any]:
+        return next((event.data for event in self.history if event.kind == "accepted"), {})
+
+    @property
+    def attempts(self) -> int:
+        return sum(event.kind == "claimed" for event in self.history)
+
+    @property
+    def claimed_at(self) -> float | None:
+        return self.attempt[0].at if self.attempt else None
+
+    @property
+    def claimed_by(self) -> str | None:
+        return self.attempt[0].actor if self.attempt else None
+
+    @property
+    def first_claimed_at(self) -> float | None:
+        return next((event.at for event in self.history if event.kind == "claimed"), None)
+
+    @property
+    def ended_at(self) -> float | None:
+        """When the runner was done with the patch; None where it was lost."""
+        ends = {*Status, "requeued"}
+        return next((one.at for one in self.attempt if one.kind in ends and one.actor == self.claimed_by), None)
+
+    @property
+    def sealed(self) -> dict[str, Any]:
+        """What was sealed last, which is what was checked."""
+        return self.step("carried") or self.step("sealed")
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        """The checks of the last round; what ran before the branch moved on judged another tree."""
+        seals = [event.seq for event in self.attempt if event.kind in ("sealed", "carried")]
+        return [one.data for one in self.attempt if one.kind == "checked" and seals and one.seq > seals[-1]]
+
+    def step(self, kind: str) -> dict[str, Any]:
+        return next((event.data for event in reversed(self.attempt) if event.kind == kind), {})
+
+    def about_to_land(self) -> bool:
+        """Whether the last landing that was begun has no known end."""
+        steps = [one.kind for one in self.history if one.kind in ("landing", "base_moved", "not_moved")]
+        return bool(steps) and steps[-1] == "landing"
 
 
-def render(facts: dict[str, Any]) -> str:
-    """The report as Markdown."""
-    return _TEMPLATES.get_template("report.md.j2").render(facts)
+def _execution(stored: Stored, told: _Told, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "accepted_at": _clock(stored.accepted_at),
+        "submitted_by": stored.submitted_by,
+        "approved_by": stored.approved_by,
+        "claimed_at": _clock(told.claimed_at),
+        "ended_at": _clock(stored.updated_at),
+        "waited_seconds": _seconds(stored.accepted_at, told.first_claimed_at),
+        "worked_seconds": _seconds(told.claimed_at, told.ended_at),
+        "attempts": told.attempts,
+        "code": outcome.get("code"),
+        "message": outcome.get("message"),
+        "errors": outcome.get("errors", []),
+        "warnings": told.accepted.get("warnings", []),
+    }
 
 
-def _next_steps(stored: Stored, outcome: dict[str, Any]) -> list[str]:
-    if stored.status == "landed":
-        steps = [f"To take it back: git revert {outcome['commit']}"]
-        return steps if outcome.get("push") else [*steps, f"To publish it: git push <remote> {stored.branch}"]
-    if stored.status == "held":
-        return [outcome.get("next_step", ""), f"gcr approve {stored.id}", f"gcr reject {stored.id}"]
-    if stored.status == "failed":
-        return [outcome.get("next_step", "See `gcr doctor`."), f"gcr retry {stored.id}"]
-    return [error["next_step"] for error in outcome.get("errors", []) if error.get("next_step")]
+def _conclusion(stored: Stored, told: _Told, outcome: Mapping[str, Any]) -> str:
+    if stored.status is Status.FAILED and told.about_to_land():
+        return "failed_unobserved"
+    if stored.status is not Status.LANDED:
+        return str(stored.status)
+    if told.step("not_checked"):
+        return "landed_unchecked"
+    tree = outcome.get("tree")
+    proved = bool(told.checks) and all(one["tree"] == tree and one["verdict"] == "passed" for one in told.checks)
+    return "landed" if proved else "landed_unobserved"
 
 
-def _of_this_attempt(event: Event, last: dict[str, Event]) -> bool:
-    return "claimed" not in last or event.seq > last["claimed"].seq
+def _next_steps(stored: Stored, outcome: Mapping[str, Any]) -> list[str]:
+    match stored.status:
+        case Status.LANDED:
+            publish = f"To publish it: git push <remote> {stored.branch}"
+            published = (outcome.get("push") or {}).get("pushed")
+            return [f"To take it back: git revert {outcome.get('commit')}", *([] if published else [publish])]
+        case Status.HELD:
+            said = [outcome["next_step"]] if outcome.get("next_step") else []
+            return [*said, f"To let it go on: gcr approve {stored.id}", f"To refuse it: gcr reject {stored.id}"]
+        case Status.FAILED:
+            return [outcome.get("next_step") or "See `gcr doctor`.", f"To try again: gcr retry {stored.id}"]
+        case Status.PREVIEWED:
+            return ["To land it: send it under a new id, with mode apply."]
+        case Status.CANCELLED:
+            return ["If it is still wanted: send it again under a new id."]
+    steps = [error["next_step"] for error in outcome.get("errors", []) if error.get("next_step")]
+    return list(dict.fromkeys(steps)) or ["None: the owner refused the patch."]
 
 
-def _data(last: dict[str, Event], kind: str) -> dict[str, Any]:
-    """The data of the last event of a kind, as far as it belongs to the last attempt."""
-    event = last.get(kind)
-    if event is None or (kind not in ("accepted", "claimed") and not _of_this_attempt(event, last)):
-        return {}
-    return event.data
+def _clock(at: float | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
 
 
-def _clock(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-
-
-def _seconds(start: float, end: float) -> float:
-    return round(end - start, 3)
-
-
-def _observed(value: object) -> object:
-    return NOT_OBSERVED if value in (None, "", [], ()) else value
-
-
-def _quoted(text: str) -> str:
-    """Foreign words as a Markdown quotation, fenced so that nothing in them becomes markup of ours."""
-    return "\n".join("> " + line.replace("<", "&lt;").replace("`", "'") for line in str(text).splitlines())
-
-
-def _fenced(text: str) -> str:
-    """Text as an indented block, which no fence inside it can end."""
-    shown = "".join(c for c in text if c in "\n\t" or c.isprintable())
-    return "\n".join("    " + line for line in shown.splitlines())
-
-
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.PackageLoader("gpt_cursor_runner.runner", "templates"),
-    autoescape=False,  # noqa: S701  this renders Markdown for a file and a terminal; foreign words pass `quoted`
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-    undefined=jinja2.StrictUndefined,
-)
-_TEMPLATES.filters |= {"observed": _observed, "quoted": _quoted, "fenced": _fenced}
+def _seconds(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else round(end - start, 3)
