@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,9 +68,16 @@ class EmbeddedEngine:
         if self._watch is None:
             # The driver's own connection: the pragma must be asked outside of any transaction.
             self._watch = self.ledger.engine.raw_connection()
-        cursor = self._watch.cursor()
-        version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
-        cursor.close()
+        try:
+            cursor = self._watch.cursor()
+            version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
+            cursor.close()
+        except sqlite3.Error:
+            # What is wrong will show, under its own name, to whoever looks into the ledger next.
+            self._watch.invalidate()
+            self._watch = None
+            self.sleep(_GLANCE_SECONDS)
+            return True
         changed = version != self._seen_version
         self._seen_version = version
         return changed
