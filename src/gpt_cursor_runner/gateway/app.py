@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,11 +39,14 @@ class GatewayParts:
 def create_app(parts: GatewayParts) -> Flask:
     """The gateway's routes, guards and error pages around these parts."""
     app = Flask("gpt_cursor_runner.gateway", static_folder=None)
-    app.config["TRUSTED_HOSTS"] = list(parts.hosts)
+    app.url_map.merge_slashes = (
+        False  # it would answer `//webhook` with a redirect, and a redirected POST loses its body
+    )
     app.register_blueprint(health_blueprint(parts.monitor, parts.identity, parts.webhook.authority.may_read))
     app.register_blueprint(webhook_blueprint(parts.webhook))
     app.register_blueprint(patches_blueprint(parts.patches))
     app.before_request(_name_request)
+    app.before_request(_host_guard(parts.hosts))
     app.after_request(_log_request)
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(HTTPException, _http_problem)
@@ -56,6 +60,28 @@ def _name_request() -> None:
     g.request_id = secrets.token_hex(8)
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _host_guard(hosts: Sequence[str]) -> Callable[[], None]:
+    """Refuses a request under any other name: it was led here by a page that rebound its own name to our address.
+
+    Flask's TRUSTED_HOSTS cannot say this for IPv6 addresses, and takes capitals for another name.
+    """
+    known = {_bare(host) for host in hosts}
+
+    def refuse_foreign_host() -> None:
+        if _bare(request.environ.get("HTTP_HOST", "")) not in known:
+            raise Problem(
+                400, "foreign_host", "This gateway is not known under that Host; use the address it was given."
+            )
+
+    return refuse_foreign_host
+
+
+def _bare(host: str) -> str:
+    """A host without its port and brackets, in small letters; empty for what is none."""
+    match = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?", host.lower())
+    return (match[1] or match[2]) if match else host.lower()
 
 
 def _log_request(response: Response) -> Response:
