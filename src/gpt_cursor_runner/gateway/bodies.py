@@ -25,7 +25,7 @@ def declared_type(limit: int) -> str:
         detail = f"Send application/json, or a diff as text/plain; this was {kind[:80]}."
         raise Problem(415, "content_type", detail)
     if kind in _TEXTUAL and request.content_length is None:
-        # The server passes a chunked body that broke off as one that ended: cut JSON does not parse, but a cut diff may.
+        # The server passes a chunked body that broke off as one that ended. Cut JSON does not parse; a cut diff may.
         raise Problem(411, "length_required", "Send a raw diff with Content-Length, so that a cut one can be told.")
     return kind
 

@@ -12,6 +12,9 @@ from flask import Response, g
 from gpt_cursor_runner.patch.outcome import Fault
 
 MAX_ERRORS = 20
+_MAX_DETAIL = 300
+# A sender's own words come back in errors, and nobody's context window should be filled with them.
+_MAX_TEXT = 1000
 
 
 class Problem(Exception):
@@ -27,7 +30,7 @@ class Problem(Exception):
         **members: Any,  # noqa: ANN401  whatever JSON holds
     ) -> None:
         super().__init__(detail)
-        self.status, self.code, self.detail = status, code, detail
+        self.status, self.code, self.detail = status, code, _clipped(detail, _MAX_DETAIL)
         self.errors, self.members, self.headers = tuple(errors), members, dict(headers or {})
 
     def response(self) -> Response:
@@ -41,10 +44,10 @@ class Problem(Exception):
             **self.members,
         }
         if self.errors:
-            body["errors"] = [fault.to_json() for fault in self.errors[:MAX_ERRORS]]
+            body["errors"] = [_bounded(fault.to_json()) for fault in self.errors[:MAX_ERRORS]]
             body["errors_total"] = len(self.errors)
-        text = json.dumps(body, ensure_ascii=False)
-        return Response(text, self.status, self.headers, content_type="application/problem+json")
+        # In ASCII: a path from git may hold bytes that are no text, and an answer must go out all the same.
+        return Response(json.dumps(body), self.status, self.headers, content_type="application/problem+json")
 
 
 def faulty(faults: Sequence[Fault], code: str, **members: Any) -> Problem:  # noqa: ANN401
@@ -52,4 +55,16 @@ def faulty(faults: Sequence[Fault], code: str, **members: Any) -> Problem:  # no
     first = faults[0]
     more = f" ({len(faults) - 1} more in errors)" if len(faults) > 1 else ""
     detail = f"Nothing changed. {first.pointer or 'the patch'}: {first.message}{more}. {first.next_step}"
-    return Problem(422, code, detail[:300], faults, **members)
+    return Problem(422, code, detail, faults, **members)
+
+
+def _bounded(value: Any) -> Any:  # noqa: ANN401  whatever JSON holds
+    if isinstance(value, str):
+        return _clipped(value, _MAX_TEXT)
+    if isinstance(value, dict):
+        return {name: _bounded(one) for name, one in value.items()}
+    return [_bounded(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _clipped(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
