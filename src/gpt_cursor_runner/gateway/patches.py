@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from gpt_cursor_runner.gateway.auth import Authority
+from gpt_cursor_runner.gateway.bodies import read_object, whole_body
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.gateway.waiting import Waiting, wait_seconds
 from gpt_cursor_runner.ledger.decisions import Decisions, IllegalMove
@@ -19,7 +20,9 @@ from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
 from gpt_cursor_runner.patch.identity import PatchId
 from gpt_cursor_runner.patch.status import Status
 
+_PAGE = 50
 _MAX_PAGE = 200
+_MAX_REASON_BYTES = 16 * 1024
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,8 @@ def patches_blueprint(parts: PatchesParts) -> Blueprint:
 def _page(parts: PatchesParts) -> Callable[[], Response]:
     def page() -> Response:
         parts.authority.require("read")
-        limit = _number("limit", 50)
-        before = _number("cursor", None)
-        found = parts.reading.page(_status(), request.args.get("repository"), min(limit or 50, _MAX_PAGE), before)
+        limit = max(1, min(_number("limit") or _PAGE, _MAX_PAGE))
+        found = parts.reading.page(_status(), request.args.get("repository"), limit, _number("cursor"))
         cursor = found[-1].seq if len(found) == limit else None
         return jsonify({"patches": [one.to_json() for one in found], "cursor": cursor})
 
@@ -108,7 +110,9 @@ def _decisions(parts: PatchesParts) -> dict[str, Callable[[str], Response]]:
     def acting(scope: str, act: Callable[[str, str, float], object]) -> Callable[[str], Response]:
         def view(patch_id: str) -> Response:
             key = parts.authority.require(scope)
-            _known(parts, patch_id)
+            stored = _known(parts, patch_id)
+            if not key.allows("approve") and stored.submitted_by != key.name:
+                raise Problem(403, "not_yours", "This key may only take back what it sent; others need 'approve'.")
             try:
                 act(patch_id, key.name, parts.clock())
             except IllegalMove as illegal:
@@ -146,16 +150,17 @@ def _file(data: bytes | None, kind: str, what: str, why: str) -> Response:
 
 
 def _reason() -> str:
-    raw: Any = request.get_json(silent=True) if request.is_json else None
-    reason = raw.get("reason") if isinstance(raw, dict) else request.args.get("reason")
+    """Why a person rejects: `?reason=`, or `{"reason": "…"}` as the body."""
+    body = whole_body(_MAX_REASON_BYTES) if request.is_json else b""
+    reason = read_object(body).get("reason") if body else request.args.get("reason")
     return reason[:1000] if isinstance(reason, str) else ""
 
 
-def _number(name: str, default: int | None) -> int | None:
+def _number(name: str) -> int | None:
     said = request.args.get(name)
     if said is None:
-        return default
-    if not said.isdigit() or len(said) > 12:
+        return None
+    if not re.fullmatch("[0-9]{1,12}", said):
         raise Problem(400, f"bad_{name}", f"{name} is a whole number.")
     return int(said)
 
