@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import structlog
@@ -20,6 +20,8 @@ from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, PlacedHunk, Wor
 from gpt_cursor_runner.patch.parsing import Parsed, parse_patch
 
 log = structlog.get_logger()
+
+_MAX_GOOD = 100
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Door:
     repositories: Mapping[str, Repository]
     reading: Reading
     search_path: str
+    _gits: dict[str, Git] = field(default_factory=dict)
 
     def admit(self, raw: dict[str, Any]) -> Admitted:
         """Raise a 422 Problem that lists every fault of the body and of its plan at once."""
@@ -51,7 +54,8 @@ class Door:
             good = refusal.good if refusal else ()
         if faults or parsed.patch is None or repository is None:
             code = "plan_refused" if not parsed.faults and not unknown else "invalid_patch"
-            raise faulty([_repointed(fault, parsed) for fault in faults], code, good=[asdict(one) for one in good])
+            told = [asdict(one) for one in good[:_MAX_GOOD]]
+            raise faulty([_repointed(fault, parsed) for fault in faults], code, good=told)
         return Admitted(parsed.patch, repository, parsed.lifted.warnings)
 
     def _repository(self, parsed: Parsed) -> tuple[Repository | None, list[Fault]]:
@@ -61,6 +65,8 @@ class Door:
             return next(iter(self.repositories.values())), []
         if isinstance(name, str) and name in self.repositories:
             return self.repositories[name], []
+        if any(fault.pointer == "/repository" for fault in parsed.faults):
+            return None, []
         if name is None:
             fault = Fault("missing", "'repository' is missing", f"Add 'repository', one of: {known}.", "/repository")
             return None, [fault]
@@ -77,23 +83,26 @@ class Door:
             return None
         tolerance: Tolerance = parsed.patch.tolerance if parsed.patch else "standard"
         try:
-            make_plan_at_tip(self.search_path, repository, _independent(parsed), tolerance)
+            make_plan_at_tip(self._git(repository), repository.branch, _independent(parsed), tolerance)
         except PatchRefused as refusal:
             return refusal
         except (WorldFailed, GitFailed, OSError) as trouble:
             log.warning("admission_could_not_plan", repository=repository.name, reason=str(trouble)[:300])
         return None
 
+    def _git(self, repository: Repository) -> Git:
+        # Found once: the settings never change under a process, and asking git again would cost a process a request.
+        if repository.name not in self._gits:
+            self._gits[repository.name] = Git.at(repository.path, self.search_path)
+        return self._gits[repository.name]
 
-def make_plan_at_tip(
-    search_path: str, repository: Repository, changes: Sequence[tuple[int, Change]], tolerance: Tolerance
-) -> Plan:
+
+def make_plan_at_tip(git: Git, branch: str, changes: Sequence[tuple[int, Change]], tolerance: Tolerance) -> Plan:
     """The plan of these changes at the branch tip; raise PatchRefused, or WorldFailed when git cannot be asked."""
-    git = Git.at(repository.path, search_path)
     with Objects(git) as objects:
-        found = objects.header(f"refs/heads/{repository.branch}^{{tree}}")
+        found = objects.header(f"refs/heads/{branch}^{{tree}}")
         if found is None:
-            raise WorldFailed("branch_missing", f"the repository has no branch {repository.branch}")
+            raise WorldFailed("branch_missing", f"the repository has no branch {branch}")
         list(objects.contents(found[2]))
         return make_plan(changes, CommitTree(objects, found[0]), tolerance)
 

@@ -35,9 +35,9 @@ class Authority:
         key, until = self._believed.get(mark, (None, 0.0))
         if key is None or now > until:
             key = self._keys.find(text.strip(), self._clock())
-            if len(self._believed) >= _MAX_REMEMBERED:
-                self._believed = {}
             if key is not None:
+                if len(self._believed) >= _MAX_REMEMBERED:
+                    self._believed = {}
                 self._believed[mark] = (key, now + _BELIEVED_SECONDS)
         return key or (_ANYBODY if self._open else None)
 
