@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import logging.handlers
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import structlog
 
 _MAX_FILE_BYTES = 10 * 1024 * 1024
 _KEPT_FILES = 5
+# The text of a key, wherever it may have strayed: into a path, a title, the message of a library.
+_KEY = re.compile(r"(gcr_[0-9a-f]{12})_[A-Za-z0-9_-]{20,}")
 
 
 def configure_logs(file: Path | None = None, level: int = logging.INFO) -> None:
@@ -35,6 +38,7 @@ def configure_logs(file: Path | None = None, level: int = logging.INFO) -> None:
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.JSONRenderer(),
+                _without_keys,
             ],
         )
     )
@@ -44,8 +48,13 @@ def configure_logs(file: Path | None = None, level: int = logging.INFO) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
+def _without_keys(_logger: object, _method: str, line: str) -> str:
+    return _KEY.sub(r"\1_…", line)
+
+
 def _handler(file: Path | None) -> logging.Handler:
     if file is None:
         return logging.StreamHandler(sys.stderr)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    for directory in (file.parent.parent, file.parent):
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return logging.handlers.RotatingFileHandler(file, maxBytes=_MAX_FILE_BYTES, backupCount=_KEPT_FILES)
