@@ -7,6 +7,7 @@ import logging.handlers
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -48,7 +49,7 @@ def configure_logs(file: Path | None = None, level: int = logging.INFO) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
-def _without_keys(_logger: object, _method: str, line: str) -> str:
+def _without_keys(_logger: Any, _method: str, line: Any) -> str:  # noqa: ANN401  the line as rendered, structlog cannot know
     return _KEY.sub(r"\1_…", line)
 
 
