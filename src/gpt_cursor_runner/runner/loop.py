@@ -197,7 +197,7 @@ class Runner:
         self.ledger.leases.mark_reported(stored, self.ledger.clock(), facts)
 
     def _forget_seal(self, stored: Stored) -> None:
-        """Drop the sealed ref of a patch that ended; one that cannot be dropped harms little, so nothing fails of it."""
+        """Drop the sealed ref of a patch that ended; one that cannot be dropped harms little and fails nothing."""
         repository = self.repositories.get(stored.repository)
         if repository is None or stored.token == 0:
             return
