@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
@@ -160,23 +160,31 @@ def test_the_limit_of_a_new_runner_starts_when_it_takes_the_lock(tmp_path, start
     assert state(probe.read()) == "starting"
 
 
+def seen_moving(directory: Path, beat: Beat) -> Reading:
+    """What a probe says of a held lock and a record that moves, whoever it names."""
+    probe = RunnerProbe(directory)
+    with Presence(directory, "runner-1"):
+        for sequence in range(3):
+            (directory / BEAT_NAME).write_text(json.dumps(asdict(replace(beat, sequence=sequence))))
+            found = probe.read()
+    return found
+
+
 @pytest.mark.parametrize(("other_boot", "created_apart"), [(True, 0.0), (False, 3600.0)])
 def test_a_moving_runner_is_not_judged_by_a_stranger_with_its_pid(tmp_path, other_boot, created_apart):
-    stranger = psutil.Popen(["sleep", "60"])
-    stranger.suspend()
-    probe = RunnerProbe(tmp_path)
-    try:
-        with Presence(tmp_path, "runner-1"):
-            for sequence in range(3):
-                boot = "another boot" if other_boot else boot_id()
-                created = stranger.create_time() + created_apart
-                beat = Beat("runner-1", stranger.pid, created, boot, sequence, "idle")
-                (tmp_path / BEAT_NAME).write_text(json.dumps(asdict(beat)))
-                found = probe.read()
-        assert (found.code, state(found)) == ("up", "up")
-    finally:
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        stranger.send_signal(signal.SIGSTOP)
+        created = psutil.Process(stranger.pid).create_time() + created_apart
+        boot = "another boot" if other_boot else boot_id()
+        found = seen_moving(tmp_path, Beat("runner-1", stranger.pid, created, boot, 0, "idle"))
         stranger.kill()
-        stranger.wait()
+    assert (found.code, state(found)) == ("up", "up")
+
+
+def test_a_moving_runner_whose_pid_cannot_be_seen_is_up(tmp_path):
+    with subprocess.Popen(["true"]) as gone:
+        pass
+    assert state(seen_moving(tmp_path, Beat("runner-1", gone.pid, 1.0, boot_id(), 0, "idle"))) == "up"
 
 
 def test_a_program_with_the_right_name_on_its_command_line_is_no_runner(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -150,6 +151,17 @@ def greet(connection: socket.socket) -> None:
 def test_a_program_that_speaks_no_http_is_foreign():
     with listening(greet) as port:
         assert looks(port)[0].code == "port_foreign"
+
+
+def flood(connection: socket.socket) -> None:
+    with connection, contextlib.suppress(OSError):
+        while True:
+            connection.sendall(bytes(65536))
+
+
+def test_an_endless_answer_is_cut_and_foreign():
+    with listening(flood) as port:
+        assert looks(port, patience=5.0)[0].code == "port_foreign"
 
 
 def test_nobody_there_is_not_bound():

@@ -9,7 +9,7 @@ import pytest
 from gpt_cursor_runner.health import view
 from gpt_cursor_runner.health.judging import judge
 from gpt_cursor_runner.health.model import CheckState, Criticality, Identity, Overall, Snapshot, Status
-from tests.health.builders import NOW, check, gateway_checks, metrics, snapshot
+from tests.health.builders import NOW, SPACE, check, gateway_checks, metrics, snapshot
 
 ME = Identity("instance-1", 5555, "3.1.1")
 
@@ -134,7 +134,7 @@ def test_the_disk_is_what_the_filesystem_check_last_saw_while_that_is_fresh():
         "free": 900,
         "percent": 10.0,
     }
-    stuck = gateway_checks(filesystem=check("filesystem", running_since=NOW - 30))
+    stuck = gateway_checks(filesystem=check("filesystem", said={"data": SPACE}, running_since=NOW - 30))
     assert set(public(snapshot(*stuck))["system_metrics"]["disk"].values()) == {None}
 
 
