@@ -1,6 +1,6 @@
 # The menu. `make demo` and `make test` are all a fresh machine needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint types format clean
+.PHONY: help setup demo up test check lint types format bench clean
 
 bin := .venv/bin
 ready := .venv/ready
@@ -34,6 +34,10 @@ types: $(ready) ## mypy, strict
 format: $(ready) ## Put the code into shape
 	@$(bin)/ruff format .
 	@$(bin)/ruff check --fix .
+
+bench: $(ready) ## How quickly the engine wakes, and what sealing costs
+	@$(bin)/python benchmarks/wake.py
+	@$(bin)/python benchmarks/seal.py
 
 clean: ## Remove what the targets above made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
