@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shlex
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.config import CONFIG_NAME, DEFAULT_PORT, ConfigRefused, load_config, search_path
@@ -41,20 +46,32 @@ def init(
         session.say({"created": False, "config": str(path)}, f"{path} is there already; nothing was changed.")
         return
     git, top = _repository(repository)
-    text = _toml(port, state, top, branch or _checked_out(git), [_check(one) for one in checks], sandbox)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-    path.write_text(text)
-    try:
-        ledger = build_ledger(load_config(path))
-    except (ConfigRefused, OSError) as refused:
-        path.unlink()
-        raise CommandFailed(Exit.FAILED, str(refused), "gcr init, with other values") from refused
-    _exclude(git, path, top)
-    _, key = ledger.keys.create("first", ["submit", "read"], ledger.clock())
-    url = load_config(path).server.url
+    state = state.expanduser().resolve() if state else None
+    text = _toml(port, state, top, _branch(git, branch), [_check(one) for one in checks], sandbox)
+    key, url = _set_up(path, text)
+    _exclude(git, top, [path, *([state] if state else [])])
     facts = {"created": True, "config": str(path), "key": key, "url": url, "repository": str(top)}
     session.say(facts, _words(path, key, url, bool(checks)))
+
+
+def _set_up(path: Path, text: str) -> tuple[str, str]:
+    """Write the settings and make the first key: its text and the gateway's URL. On failure no settings are left."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        message = "the repository's path is not UTF-8, so no settings file can name it"
+        raise CommandFailed(Exit.FAILED, message, "gcr init, after renaming the directory") from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+    path.write_bytes(data)
+    try:
+        config = load_config(path)
+        with closing(build_ledger(config)) as ledger:
+            _, key = ledger.keys.create("first", ["submit", "read"], ledger.clock())
+    except (ConfigRefused, OSError, SQLAlchemyError) as refused:
+        path.unlink()
+        raise CommandFailed(Exit.FAILED, str(refused), "gcr init, with other values") from refused
+    return key, config.server.url
 
 
 def _repository(place: Path) -> tuple[Git, Path]:
@@ -66,18 +83,20 @@ def _repository(place: Path) -> tuple[Git, Path]:
         raise CommandFailed(
             Exit.FAILED, message, "git init && git commit --allow-empty -m 'Begin', then gcr init"
         ) from none
-    top = inside.decode().strip()
+    top = os.fsdecode(inside.removesuffix(b"\n"))
     return git, Path(top) if top else git.directory
 
 
-def _checked_out(git: Git) -> str:
+def _branch(git: Git, named: str | None) -> str:
+    """The branch patches land on; ends the command when there is no commit on it."""
     try:
-        name = git.line("symbolic-ref", "--short", "HEAD")
-        git.tip(name)
+        branch = named or git.line("symbolic-ref", "--short", "HEAD")
+        git.tip(branch)
     except (GitFailed, WorldFailed) as nothing:
-        message = "the repository has no commit on a branch yet"
-        raise CommandFailed(Exit.FAILED, message, "git commit --allow-empty -m 'Begin', then gcr init") from nothing
-    return name
+        message = f"there is no branch {named}" if named else "the repository has no commit on a branch yet"
+        advice = "git branch, to see what there is" if named else "git commit --allow-empty -m 'Begin', then gcr init"
+        raise CommandFailed(Exit.FAILED, message, advice) from nothing
+    return branch
 
 
 def _check(text: str) -> tuple[str, list[str]]:
@@ -99,9 +118,7 @@ def _toml(
     listed = ",\n".join(
         f"  {{ name = {_string(name)}, command = [{', '.join(map(_string, words))}] }}" for name, words in checks
     )
-    place = (
-        f"dir = {_string(str(state.expanduser().resolve()))}" if state else '# dir = "…"  # the user\'s state directory'
-    )
+    place = f"dir = {_string(str(state))}" if state else '# dir = "…"  # the user\'s state directory'
     example = '# checks = [{ name = "tests", command = ["python3", "-m", "pytest", "-q"], timeout_seconds = 600 }]'
     return f"""# Settings of GPT-Cursor Runner. Every key: docs/operating.md. Environment: GCR_SERVER__PORT=…
 
@@ -114,7 +131,7 @@ port = {port}
 {place}
 
 [[repository]]
-name = {_string(top.name.removesuffix(".git") or "app")}
+name = {_string(_name(top))}
 path = {_string(str(top))}
 branch = {_string(branch)}
 {f"checks = [{chr(10)}{listed},{chr(10)}]" if checks else example}
@@ -125,19 +142,30 @@ tag = true
 
 
 def _string(text: str) -> str:
-    """A TOML basic string: JSON's escapes are all legal in one."""
-    return json.dumps(text, ensure_ascii=False)
+    """A TOML basic string: JSON's escapes are all legal in one; DEL, which JSON leaves as it is, is not."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _exclude(git: Git, path: Path, top: Path) -> None:
-    """Keep runner.toml out of the repository's history by its own, uncommitted exclude file."""
-    if not path.is_relative_to(top):
-        return
-    exclude, line = git.directory / "info" / "exclude", f"/{path.relative_to(top)}"
-    exclude.parent.mkdir(exist_ok=True)
-    present = exclude.read_text() if exclude.exists() else ""
-    if line not in present.splitlines():
-        exclude.write_text(present + ("" if present.endswith("\n") or not present else "\n") + line + "\n")
+def _name(top: Path) -> str:
+    """A name for the repository after its directory, with what a name may not hold left out."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", top.name.removesuffix(".git")).strip("-._")[:100] or "app"
+
+
+def _exclude(git: Git, top: Path, ours: Sequence[Path]) -> None:
+    """Keep our files out of the repository's history by its own, uncommitted exclude file."""
+    lines = [os.fsencode(_pattern(path.relative_to(top))) for path in ours if path.is_relative_to(top) and path != top]
+    exclude = git.directory / "info" / "exclude"
+    present = exclude.read_bytes() if exclude.exists() else b""
+    new = [line for line in lines if line not in present.splitlines()]
+    if new:
+        exclude.parent.mkdir(exist_ok=True)
+        gap = b"" if present.endswith(b"\n") or not present else b"\n"
+        exclude.write_bytes(present + gap + b"\n".join(new) + b"\n")
+
+
+def _pattern(path: Path) -> str:
+    """The pattern that matches this path and nothing else."""
+    return "/" + re.sub(r"([\\*?\[\] ])", r"\\\1", str(path))
 
 
 def _words(path: Path, key: str, url: str, has_checks: bool) -> list[str]:
