@@ -1,22 +1,29 @@
-"""How commands answer: one shape of JSON, plain tables, exit codes, and a next command after every failure."""
+"""How commands answer: one shape of JSON, plain tables, exit codes, and a next command after every failure.
+
+Every command imports this module, so what is slow to import is imported where it is used.
+"""
 
 from __future__ import annotations
 
 import functools
 import json
+import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
-from gpt_cursor_runner.config import Config, ConfigRefused, find_config, load_config
-from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.wiring import build_ledger
+if TYPE_CHECKING:
+    from gpt_cursor_runner.config import Config
+    from gpt_cursor_runner.ledger.ledger import Ledger
+
+# A terminal obeys these; what a check printed or a stranger wrote must not command the owner's.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 SCHEMA = "gcr/1"
 
@@ -48,6 +55,8 @@ class Session:
 
     def config(self) -> Config:
         """The settings; ends the command when there are none or they cannot be used."""
+        from gpt_cursor_runner.config import ConfigRefused, find_config, load_config
+
         try:
             found = find_config(self.config_path)
             if found is None:
@@ -56,8 +65,23 @@ class Session:
         except ConfigRefused as refused:
             raise CommandFailed(Exit.USAGE, str(refused), "gcr init") from refused
 
-    def ledger(self) -> Ledger:
-        return build_ledger(self.config())
+    @contextmanager
+    def ledger(self) -> Iterator[Ledger]:
+        """The ledger of these settings, closed at the end; its troubles end the command."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from gpt_cursor_runner.wiring import build_ledger
+
+        config = self.config()
+        try:
+            ledger = build_ledger(config)
+            try:
+                yield ledger
+            finally:
+                ledger.close()
+        except SQLAlchemyError as trouble:
+            reason = f"the ledger cannot be used: {getattr(trouble, 'orig', trouble)}"
+            raise CommandFailed(Exit.FAILED, reason, "gcr doctor") from trouble
 
     def say(self, facts: Mapping[str, Any], text: str | Sequence[str] = "") -> None:
         """Answer: the facts as JSON when asked for, else the text."""
@@ -78,9 +102,10 @@ def command(name: str | None = None, **named: Any) -> Callable[[Callable[..., An
                 return function(session, *args, **rest)
             except CommandFailed as failed:
                 _fail(session, failed)
-            except SQLAlchemyError as trouble:
-                reason = f"the ledger cannot be used: {getattr(trouble, 'orig', trouble)}"
-                _fail(session, CommandFailed(Exit.FAILED, reason, "gcr doctor"))
+            except BrokenPipeError:
+                raise  # the reader of a pipe went away; click ends the command in silence
+            except OSError as trouble:
+                _fail(session, CommandFailed(Exit.FAILED, f"the system refused: {trouble}", "gcr doctor"))
 
         run = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")(run)
         run = click.option(
@@ -92,9 +117,14 @@ def command(name: str | None = None, **named: Any) -> Callable[[Callable[..., An
     return decorate
 
 
+def plain(text: str) -> str:
+    """The text with its control characters made visible, line ends and tabs apart."""
+    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """Aligned columns on a terminal; tabs, nothing cut and no header when piped."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[plain(str(cell)) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         return ["\t".join(row) for row in cells]
     widths = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
@@ -108,6 +138,6 @@ def _fail(session: Session, failed: CommandFailed) -> NoReturn:
         error = {"message": failed.message, "next_command": failed.next_command, **failed.facts}
         click.echo(json.dumps({"schema": SCHEMA, "error": error}, ensure_ascii=False))
     else:
-        click.echo(f"{click.style('failed', fg='red')}: {failed.message}", err=True)
+        click.echo(f"{click.style('failed', fg='red')}: {plain(failed.message)}", err=True)
         click.echo(f"next: {failed.next_command}", err=True)
     raise SystemExit(int(failed.code))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import getpass
+import os
+import shlex
 from collections.abc import Callable
 
 import click
@@ -42,12 +44,19 @@ def reject(session: Session, patch_id: str, reason: str) -> None:
 
 
 def _decide(session: Session, patch_id: str, act: Callable[[Decisions, str, float], object]) -> None:
-    ledger = session.ledger()
-    try:
-        act(ledger.decisions, f"{getpass.getuser()} (local)", ledger.clock())
-    except UnknownPatch:
-        raise CommandFailed(Exit.FAILED, f"there is no patch {patch_id}", "gcr patches") from None
-    except IllegalMove as illegal:
-        raise CommandFailed(Exit.FAILED, str(illegal), f"gcr show {patch_id}") from illegal
-    stored = ledger.reading.get(patch_id)
+    with session.ledger() as ledger:
+        try:
+            act(ledger.decisions, f"{_user()} (local)", ledger.clock())
+        except UnknownPatch:
+            raise CommandFailed(Exit.FAILED, f"there is no patch {patch_id}", "gcr patches") from None
+        except IllegalMove as illegal:
+            raise CommandFailed(Exit.FAILED, str(illegal), f"gcr show {shlex.quote(patch_id)}") from illegal
+        stored = ledger.reading.get(patch_id)
     session.say({"patch": stored.to_json()}, f"{patch_id}: {stored.status}")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()[:80]
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return f"user {os.getuid()}"

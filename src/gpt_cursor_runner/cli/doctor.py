@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -26,6 +27,7 @@ Result = Literal["PASS", "WARN", "FAIL"]
 _COLOURS = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}
 # Before this one SQLite could, very rarely, lose a commit when two connections reset the WAL at the same instant.
 _SOUND_SQLITE = (3, 51, 3)
+_NEWER_SQLITE = "use a Python with SQLite 3.51.3 or newer"
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ def _machine() -> Iterator[Finding]:
     )
     sound = sqlite3.sqlite_version_info >= _SOUND_SQLITE
     why = "older ones have a very rare fault in WAL mode" if not sound else "the ledger lives in it"
-    yield Finding("sqlite", "PASS" if sound else "WARN", f"SQLite {sqlite3.sqlite_version}", why)
+    yield Finding(
+        "sqlite", "PASS" if sound else "WARN", f"SQLite {sqlite3.sqlite_version}", why, "" if sound else _NEWER_SQLITE
+    )
 
 
 def _settings(session: Session, config: Config) -> Iterator[Finding]:
@@ -102,12 +106,11 @@ def _settings(session: Session, config: Config) -> Iterator[Finding]:
 
 def _ledger(config: Config) -> Iterator[Finding]:
     try:
-        ledger = build_ledger(config)
-        ledger.probe_write()
-        broken = ledger.first_broken_link()
-        someone = ledger.keys.any_live(ledger.clock())
-        durable = ledger.settings()["synchronous"] == 2
-        ledger.close()
+        with closing(build_ledger(config)) as ledger:
+            ledger.probe_write()
+            broken = ledger.first_broken_link()
+            someone = ledger.keys.any_live(ledger.clock())
+            durable = ledger.settings()["synchronous"] == 2
     except (SQLAlchemyError, OSError) as trouble:
         yield Finding(
             "ledger", "FAIL", str(trouble).splitlines()[0], "a 202 means: on the disk", f"look at {config.state.dir}"

@@ -24,15 +24,19 @@ def gateway(session: Session, insecure_no_auth: bool, parent: int | None) -> Non
     export(find_config(session.config_path), insecure_no_auth)
     config = session.config()
     configure_logs(config.state.log_file("granian"))
-    ledger = session.ledger()
-    someone_may_enter = config.server.insecure_no_auth or ledger.keys.any_live(ledger.clock())
-    ledger.close()
-    if not someone_may_enter:
-        message = "there is no key, so nobody could send a patch"
-        raise CommandFailed(Exit.NOT_ALLOWED, message, "gcr key create NAME --scope submit --scope read")
+    refuse_without_a_key(session)
     if parent is not None:
         follow_parent(parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
         serve(_TARGET, config.server.host, config.server.port)
     except PortTaken as taken:
         raise CommandFailed(Exit.FAILED, str(taken), "gcr doctor") from taken
+
+
+def refuse_without_a_key(session: Session) -> None:
+    """End the command when no key is live, unless everybody on this machine was let in aloud."""
+    with session.ledger() as ledger:
+        if session.config().server.insecure_no_auth or ledger.keys.any_live(ledger.clock()):
+            return
+    message = "there is no key, so nobody could send a patch"
+    raise CommandFailed(Exit.NOT_ALLOWED, message, "gcr key create NAME --scope submit --scope read")

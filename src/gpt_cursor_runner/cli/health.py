@@ -23,9 +23,14 @@ _GLANCE_SECONDS = 0.2
 def health(session: Session, quiet: bool, wait: float, url: str | None) -> None:
     """Print the health answer. Exit code 0 healthy, 3 degraded, 1 unknown or error, 5 unreachable."""
     # Without a key of the user's this is the public answer: a probe that runs often must not write to the ledger.
-    body = _ask_until_healthy(anonymous(session, url), time.monotonic() + wait)
+    try:
+        body = _ask_until_healthy(anonymous(session, url), time.monotonic() + wait)
+    except CommandFailed as failed:
+        if quiet:
+            raise SystemExit(int(failed.code)) from failed
+        raise
     if not quiet:
-        session.say(body, json.dumps(body, indent=2, ensure_ascii=False))
+        session.say(body, json.dumps(body, indent=2))
     raise SystemExit(int(_EXITS.get(body["overall_status"], Exit.FAILED)))
 
 
@@ -52,7 +57,7 @@ def _ask_until_healthy(client: Client, give_up_at: float) -> dict[str, Any]:
             if body["overall_status"] == "healthy" or not waiting:
                 return body
         except CommandFailed as nobody:
-            if nobody.code is not Exit.UNREACHABLE or not waiting:
+            if nobody.code not in (Exit.UNREACHABLE, Exit.TIMED_OUT) or not waiting:
                 raise
         time.sleep(_GLANCE_SECONDS)
 

@@ -16,8 +16,8 @@ from gpt_cursor_runner.patch.status import Status
 @click.option("--limit", type=click.IntRange(1, 1000), default=30, show_default=True)
 def patches(session: Session, status: str | None, repository: str | None, limit: int) -> None:
     """List patches, the latest first."""
-    ledger = session.ledger()
-    found = ledger.reading.page(Status(status) if status else None, repository, limit)
+    with session.ledger() as ledger:
+        found = ledger.reading.page(Status(status) if status else None, repository, limit)
     rows = [(one.status, one.id, one.repository, _when(one.accepted_at), one.title) for one in found]
     lines = table(("STATUS", "ID", "REPOSITORY", "ACCEPTED", "TITLE"), rows)
     empty = "No patches yet. Send one: gcr send FILE --wait"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from datetime import datetime
 
 import click
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command, table
+from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command, plain, table
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
@@ -17,8 +19,9 @@ from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
 @click.argument("patch_id", metavar="ID")
 def show(session: Session, patch_id: str) -> None:
     """Show what became of a patch, step by step."""
-    ledger, stored = _find(session, patch_id)
-    history = ledger.reading.events(patch_id)
+    with session.ledger() as ledger:
+        stored = _find(ledger, patch_id)
+        history = ledger.reading.events(patch_id)
     outcome = stored.outcome or {}
     facts = [("patch", stored.id), ("title", stored.title), ("status", stored.status)]
     facts += [("target", f"{stored.repository} {stored.branch}"), ("from", stored.submitted_by)]
@@ -28,7 +31,7 @@ def show(session: Session, patch_id: str) -> None:
     facts += [(error.get("path") or "error", error["message"]) for error in outcome.get("errors", [])]
     start = stored.accepted_at
     steps = [(f"+{event.at - start:.2f} s", event.kind, event.actor) for event in history]
-    lines = [*(f"{name:9} {value}" for name, value in facts), "", *table(("AT", "EVENT", "BY"), steps)]
+    lines = [*(f"{name:9} {plain(str(value))}" for name, value in facts), "", *table(("AT", "EVENT", "BY"), steps)]
     lines += ["", f"accepted  {datetime.fromtimestamp(start).astimezone().isoformat(sep=' ', timespec='seconds')}"]
     session.say({"patch": stored.to_json(), "events": [event.to_json() for event in history]}, lines)
 
@@ -40,9 +43,13 @@ def diff(session: Session, patch_id: str) -> None:
     evidence = _evidence(session, patch_id)
     text = evidence.diff()
     if text is None:
-        raise CommandFailed(Exit.FAILED, f"{patch_id} was not sealed, so it has no diff", f"gcr show {patch_id}")
-    shown = text.decode(errors="replace")
-    session.say({"patch_id": patch_id, "diff": shown}, shown.rstrip("\n"))
+        message = f"{patch_id} was not sealed, so it has no diff"
+        raise CommandFailed(Exit.FAILED, message, f"gcr show {shlex.quote(patch_id)}")
+    if session.as_json or sys.stdout.isatty():
+        shown = text.decode(errors="replace")
+        session.say({"patch_id": patch_id, "diff": shown}, plain(shown).rstrip("\n"))
+    else:
+        click.echo(text, nl=False)  # byte for byte, so that `git apply` can read it
 
 
 @command("log")
@@ -50,7 +57,7 @@ def diff(session: Session, patch_id: str) -> None:
 def log(session: Session, patch_id: str) -> None:
     """Print what the checks of a patch printed."""
     logs = _evidence(session, patch_id).check_logs()
-    lines = [line for name, text in logs.items() for line in (f"== {name}", text.rstrip("\n"), "")]
+    lines = [line for name, text in logs.items() for line in (f"== {name}", plain(text).rstrip("\n"), "")]
     session.say({"patch_id": patch_id, "checks": logs}, lines or "No check of this patch has run.")
 
 
@@ -61,18 +68,21 @@ def report(session: Session, patch_id: str) -> None:
     evidence = _evidence(session, patch_id)
     markdown, facts = evidence.report(), evidence.report_json()
     if markdown is None or facts is None:
-        raise CommandFailed(Exit.FAILED, f"{patch_id} has not ended, so it has no report", f"gcr show {patch_id}")
-    session.say({"patch_id": patch_id, "report": json.loads(facts)}, markdown.decode().rstrip("\n"))
+        message = f"{patch_id} has not ended, so it has no report"
+        raise CommandFailed(Exit.FAILED, message, f"gcr show {shlex.quote(patch_id)}")
+    session.say(
+        {"patch_id": patch_id, "report": json.loads(facts)}, plain(markdown.decode(errors="replace")).rstrip("\n")
+    )
 
 
-def _find(session: Session, patch_id: str) -> tuple[Ledger, Stored]:
-    ledger = session.ledger()
+def _find(ledger: Ledger, patch_id: str) -> Stored:
     try:
-        return ledger, ledger.reading.get(patch_id)
+        return ledger.reading.get(patch_id)
     except UnknownPatch:
         raise CommandFailed(Exit.FAILED, f"there is no patch {patch_id}", "gcr patches") from None
 
 
 def _evidence(session: Session, patch_id: str) -> Evidence:
-    _find(session, patch_id)
+    with session.ledger() as ledger:
+        _find(ledger, patch_id)
     return Evidence(session.config().state.patches_dir / patch_id)

@@ -15,6 +15,7 @@ import click
 
 from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.cli.client import Client
+from gpt_cursor_runner.cli.gateway import refuse_without_a_key
 from gpt_cursor_runner.config import Config, export, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 
@@ -68,7 +69,6 @@ class Child:
             self.process.wait()
 
     def _start(self, now: float) -> None:
-        self.output.parent.mkdir(parents=True, exist_ok=True)
         with self.output.open("ab") as output:
             # Their own session: Ctrl-C reaches us alone, and we end them in order.
             self.process = subprocess.Popen(
@@ -81,8 +81,9 @@ class Child:
 @click.option("--insecure-no-auth", is_flag=True, help="Let everybody on this machine in without a key.")
 def up(session: Session, insecure_no_auth: bool) -> None:
     """Serve and work in the foreground: gateway and runner, restarted when they die."""
-    config = session.config()
     export(find_config(session.config_path), insecure_no_auth, log_to_file=True)
+    config = session.config()
+    refuse_without_a_key(session)
     try:
         refuse_taken_port(config.server.host, config.server.port)
     except PortTaken as taken:
@@ -107,13 +108,17 @@ def _supervise(session: Session, config: Config) -> None:
                 said = child.keep_alive(now)
                 if said:
                     click.echo(said, err=True)
-            if not greeted and now - started_at < _READY_SECONDS:
+            if not greeted:
                 greeted = _greet(session, config)
+                if not greeted and now - started_at > _READY_SECONDS:
+                    greeted = True
+                    click.echo(f"not ready after {_READY_SECONDS:.0f} s\nnext: gcr doctor", err=True)
             stop.wait(_GLANCE_SECONDS)
     finally:
         click.echo("stopping …", err=True)
         for child in children:
             child.end()
+        click.echo("stopped", err=True)
 
 
 def _children(config: Config) -> list[Child]:
@@ -133,7 +138,7 @@ def _greet(session: Session, config: Config) -> bool:
         health = Client(config.server.url, None).call("GET", "/health", seconds=2).body
     except CommandFailed:
         return False
-    if reply.status != 200:
+    if reply.status != 200 or "overall_status" not in health:
         return False
     names = ", ".join(one.name for one in config.repository) or "none (add [[repository]] to runner.toml)"
     facts = {"url": config.server.url, "health": health["overall_status"], "pid": os.getpid()}
