@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import subprocess
 import threading
+import time
 from collections.abc import Iterator, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Self
 
 from gpt_cursor_runner.formats.tree import EntryKind
 from gpt_cursor_runner.landing.git import Git
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 
-_DEADLINE_SECONDS = 120.0
 _CHUNK_BYTES = 1 << 20
+# A file is planned in memory, a few times over; the forges refuse files beyond this as well.
+MAX_FILE_BYTES = 100 << 20
 _KINDS: dict[str, EntryKind] = {
     "100644": "file",
     "100664": "file",  # ancient git wrote this one
@@ -37,60 +40,58 @@ class TreeEntry:
 
 
 class Objects:
-    """Open for the time of one reading; a git that hangs is killed at the deadline."""
+    """Open for the time of one reading; a git that does not answer a request within the deadline is killed."""
 
     def __init__(self, git: Git) -> None:
         self._git = git
+        self._closed = threading.Event()
+        self._waiting_since: float | None = None
 
     def __enter__(self) -> Self:
-        self._process = subprocess.Popen(
-            self._git.command("cat-file", "--batch"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=self._git.environment(),
-        )
-        self._alarm = threading.Timer(_DEADLINE_SECONDS, self._process.kill)
-        self._alarm.daemon = True
-        self._alarm.start()
+        self._process = self._git.start("cat-file", "--batch", stderr=subprocess.DEVNULL)
+        threading.Thread(target=self._kill_when_stuck, name="git-deadline", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._alarm.cancel()
+        self._closed.set()
         self._process.kill()
         self._process.communicate()
 
     def header(self, name: str) -> tuple[str, str, int] | None:
         """Oid, type and size of what `name` names, or None; the contents must then be read with `contents`."""
-        stdin, stdout = self._pipes()
-        stdin.write(name.encode(errors="surrogateescape") + b"\n")
-        stdin.flush()
-        words = stdout.readline().rstrip(b"\n").rsplit(b" ", 2)
+        with self._deadline() as (stdin, stdout):
+            with suppress(BrokenPipeError):  # then there is no answer either
+                stdin.write(name.encode(errors="surrogateescape") + b"\n")
+                stdin.flush()
+            words = stdout.readline().rstrip(b"\n").rsplit(b" ", 2)
         if len(words) == 3 and words[2].isdigit():
             return words[0].decode(), words[1].decode(), int(words[2])
-        if words and words[-1] in (b"missing", b"ambiguous"):
+        if words[-1] in (b"missing", b"ambiguous"):
             return None
-        raise WorldFailed("git_timed_out", "git cat-file stopped answering", "Check the repository with `git fsck`.")
+        raise _stopped()
 
     def contents(self, size: int) -> Iterator[bytes]:
         """The contents announced by the last `header`, in chunks."""
-        _, stdout = self._pipes()
-        left = size
+        left = size + 1  # a newline follows
         while left:
-            chunk = stdout.read(min(left, _CHUNK_BYTES))
+            with self._deadline() as (_, stdout):
+                chunk = stdout.read(min(left, _CHUNK_BYTES))
             if not chunk:
-                raise WorldFailed("git_timed_out", "git cat-file stopped in the middle of an object")
+                raise _stopped()
             left -= len(chunk)
-            yield chunk
-        stdout.read(1)
+            yield chunk if left else chunk[:-1]
 
-    def read(self, oid: str) -> bytes:
+    def open(self, oid: str) -> tuple[int, Iterator[bytes]]:
+        """Size and contents, in chunks, of an object that must be there."""
         found = self.header(oid)
         if found is None:
             raise WorldFailed("object_missing", f"the repository lacks object {oid}", "Check it with `git fsck`.")
-        return b"".join(self.contents(found[2]))
+        return found[2], self.contents(found[2])
+
+    def read(self, oid: str) -> bytes:
+        return b"".join(self.open(oid)[1])
 
     def tree(self, oid: str) -> list[TreeEntry]:
         """The entries of one tree object (format: git's tree.c: mode, space, name, NUL, raw oid)."""
@@ -103,10 +104,26 @@ class Objects:
             at = end + 1 + width
         return entries
 
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+    @contextmanager
+    def _deadline(self) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         if self._process.stdin is None or self._process.stdout is None:
-            raise WorldFailed("git_timed_out", "git cat-file has no pipes")
-        return self._process.stdin, self._process.stdout
+            raise _stopped()
+        self._waiting_since = time.monotonic()
+        try:
+            yield self._process.stdin, self._process.stdout
+        finally:
+            self._waiting_since = None
+
+    def _kill_when_stuck(self) -> None:
+        deadline = self._git.deadline_seconds
+        while not self._closed.wait(deadline / 4):
+            since = self._waiting_since
+            if since is not None and time.monotonic() - since > deadline:
+                self._process.kill()
+
+
+def _stopped() -> WorldFailed:
+    return WorldFailed("git_stopped", "git cat-file stopped answering", "Check the repository with `git fsck`.")
 
 
 class CommitTree:
@@ -124,7 +141,10 @@ class CommitTree:
         entry = self._entry(path)
         if entry is None or entry.kind not in ("file", "executable"):
             raise KeyError(path)
-        return self._objects.read(entry.oid)
+        size, chunks = self._objects.open(entry.oid)
+        if size > MAX_FILE_BYTES:
+            raise PatchRefused([_too_large(path, size)])
+        return b"".join(chunks)
 
     def names(self, directory: str) -> Set[str]:
         return self._directory(directory).keys()
@@ -142,3 +162,12 @@ class CommitTree:
 
     def _load(self, oid: str) -> dict[str, TreeEntry]:
         return {entry.name: entry for entry in self._objects.tree(oid)}
+
+
+def _too_large(path: str, size: int) -> Fault:
+    return Fault(
+        code="too_large",
+        message=f"{path} has {size} bytes, and files beyond {MAX_FILE_BYTES} bytes are not patched",
+        next_step="Leave this file out of the patch.",
+        path=path,
+    )

@@ -6,14 +6,18 @@ dates and message come from the ledger, so sealing the same plan on the same bas
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gpt_cursor_runner.formats.tree import Plan
-from gpt_cursor_runner.landing.git import Git, GitFailed
+from gpt_cursor_runner.landing.git import AUTHOR_EMAIL, AUTHOR_NAME, Git, GitFailed
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 
-IDENTITY = "GPT-Cursor Runner <gpt-cursor-runner@localhost>"
 _MAX_CONFLICTS = 20
+_EXCERPT_LINES = 12
+_CRASH_REPORT = re.compile(r"dumping crash report to (.+)")
 
 
 @dataclass(frozen=True)
@@ -36,37 +40,38 @@ def seal(git: Git, plan: Plan, patch_id: str, base: str, accepted_at: float) -> 
     try:
         git.run("fast-import", "--quiet", "--done", "--force", data=_stream(plan, ref, patch_id, base, accepted_at))
     except GitFailed as failed:
-        for report in git.directory.glob("fast_import_crash_*"):
-            report.unlink(missing_ok=True)
-        raise WorldFailed("seal_failed", f"git could not write the commit: {failed.stderr.strip()[:300]}") from failed
+        for report in _CRASH_REPORT.findall(failed.stderr):
+            (git.directory / Path(report).name).unlink(missing_ok=True)
+        advice = "See whether the disk is full or read-only, then requeue the patch."
+        raise WorldFailed("seal_failed", f"git could not write the commit: {_first_line(failed)}", advice) from failed
     return _read(git, ref, base)
 
 
 def carry(git: Git, sealed: Sealed, tip: str, accepted_at: float) -> Sealed:
     """The sealed change on top of `tip`, by git's own three-way merge; raise PatchRefused with the conflict's text."""
-    printed = git.run("merge-tree", "--write-tree", "--name-only", "-z", tip, sealed.commit, also_fine=(1,))
-    listed, _, _ = printed.partition(b"\0\0")
-    tree, *paths = [part.decode(errors="surrogateescape") for part in listed.split(b"\0") if part]
-    if paths:
-        raise PatchRefused([_conflict(git, tree, tip, path) for path in paths[:_MAX_CONFLICTS]])
-    if tree == git.line("rev-parse", f"{tip}^{{tree}}"):
+    tip_tree = git.line("rev-parse", f"{tip}^{{tree}}")
+    # The tip's tree as a child of the base, so that the base is the merge base. With the tip itself, an owner who had
+    # rewound or amended the branch would get back, as if it were the patch's, what they had taken out.
+    ours = commit_tree(git, tip_tree, sealed.base, "The branch now\n", accepted_at)
+    try:
+        printed = git.run("merge-tree", "--write-tree", "--name-only", "-z", ours, sealed.commit)
+    except GitFailed as answer:
+        if answer.code != 1:
+            raise
+        raise PatchRefused(_conflicts(git, answer.stdout, tip)) from None
+    tree = printed.partition(b"\0")[0].decode()
+    if tree == tip_tree:
         raise PatchRefused([_nothing_left(tip)])
-    ref = sealed.ref
-    commit = commit_tree(git, tree, tip, git.line("log", "-1", "--format=%B", sealed.commit), accepted_at)
-    git.run("update-ref", ref, commit)
-    return Sealed(ref, tip, commit, tree)
+    message = git.run("cat-file", "commit", sealed.commit).partition(b"\n\n")[2].decode()
+    commit = commit_tree(git, tree, tip, message, accepted_at)
+    git.run("update-ref", sealed.ref, commit)
+    return Sealed(sealed.ref, tip, commit, tree)
 
 
 def commit_tree(git: Git, tree: str, parent: str, message: str, when: float) -> str:
     """A commit of a tree that is already there; the same arguments give the same id."""
-    name, _, address = IDENTITY.partition(" <")
-    identity = {
-        f"GIT_{role}_{part}": value
-        for role in ("AUTHOR", "COMMITTER")
-        for part, value in (("NAME", name), ("EMAIL", address.rstrip(">")), ("DATE", f"@{int(when)} +0000"))
-    }
-    made = git.run("commit-tree", "-p", parent, "-F", "-", tree, data=message.encode(), environment=identity)
-    return made.decode().strip()
+    dates = {f"GIT_{role}_DATE": f"@{int(when)} +0000" for role in ("AUTHOR", "COMMITTER")}
+    return git.line("commit-tree", "-p", parent, "-F", "-", tree, data=message.encode(), environment=dates)
 
 
 def _read(git: Git, ref: str, base: str) -> Sealed:
@@ -76,8 +81,8 @@ def _read(git: Git, ref: str, base: str) -> Sealed:
 
 def _stream(plan: Plan, ref: str, patch_id: str, base: str, accepted_at: float) -> bytes:
     message = f"Seal {patch_id}\n".encode()
-    when = f"{int(accepted_at)} +0000"
-    head = f"feature done\ncommit {ref}\nauthor {IDENTITY} {when}\ncommitter {IDENTITY} {when}\n"
+    who = f"{AUTHOR_NAME} <{AUTHOR_EMAIL}> {int(accepted_at)} +0000"
+    head = f"feature done\ncommit {ref}\nauthor {who}\ncommitter {who}\n"
     parts = [head.encode(), b"data %d\n" % len(message), message, f"from {base}\n".encode()]
     # Deletions first: a file may take the place of a directory that goes, or the other way round.
     parts += [b"D %s\n" % _quoted(action.path) for action in plan.actions if action.after is None]
@@ -91,24 +96,55 @@ def _stream(plan: Plan, ref: str, patch_id: str, base: str, accepted_at: float) 
 
 
 def _quoted(path: str) -> bytes:
-    """A path as fast-import reads it in quotes; control characters and backslashes never get this far."""
-    return b'"%s"' % path.encode(errors="surrogateescape").replace(b'"', b'\\"')
+    """A path as fast-import reads it in quotes."""
+    raw = path.encode(errors="surrogateescape")
+    for plain, escaped in ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n")):
+        raw = raw.replace(plain, escaped)
+    return b'"%s"' % raw
 
 
-def _conflict(git: Git, tree: str, tip: str, path: str) -> Fault:
+def _conflicts(git: Git, printed: bytes, tip: str) -> list[Fault]:
+    """One fault per path. git-merge-tree prints the tree, the paths in conflict, an empty field, then its messages,
+    each as a count, that many paths, a kind and a text; a conflict may have messages and no paths."""
+    listed, _, said = printed.partition(b"\0\0")
+    tree, *paths = [part.decode(errors="surrogateescape") for part in listed.split(b"\0") if part]
+    told: dict[str, list[str]] = {}
+    fields = iter(said.decode(errors="surrogateescape").split("\0"))
+    for count in fields:
+        if not count.strip().isdigit():
+            break
+        about = [next(fields, "") for _ in range(int(count))]
+        kind, text = next(fields, ""), next(fields, "")
+        for path in about if kind.startswith("CONFLICT") else []:
+            told.setdefault(path, []).extend(text.strip().splitlines())
+    named = list(dict.fromkeys([*paths, *told])) or [""]
+    return [_conflict(git, tree, tip, path, told.get(path, [])) for path in named[:_MAX_CONFLICTS]]
+
+
+def _conflict(git: Git, tree: str, tip: str, path: str, told: Sequence[str]) -> Fault:
     try:
         merged = git.run("cat-file", "blob", f"{tree}:{path}").decode(errors="replace").splitlines()
     except GitFailed:
         merged = []  # deleted on one side, so there is no merged text
-    marks = [number for number, line in enumerate(merged) if line.startswith("<<<<<<< ")]
-    excerpt = tuple(merged[marks[0] : marks[0] + 12]) if marks else ()
+    mark = next((number for number, line in enumerate(merged) if line.startswith("<<<<<<< ")), None)
+    shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
     return Fault(
         code="conflict",
-        message=f"{path}: the change does not merge with what the branch holds now ({tip[:12]})",
+        message=f"{shown or 'a folder'}: the change does not merge with what the branch holds now ({tip[:12]})",
         next_step="Read the file at the branch tip, and send the change against that.",
-        path=path,
-        expected=excerpt,
+        path=shown or None,
+        expected=tuple(told if mark is None else _labelled(merged[mark : mark + _EXCERPT_LINES])),
     )
+
+
+def _labelled(excerpt: Sequence[str]) -> list[str]:
+    """Conflict marks with words for the two sides, in place of commits nobody has heard of."""
+    sides = {"<<<<<<< ": "<<<<<<< the branch", ">>>>>>> ": ">>>>>>> the patch"}
+    return [sides.get(line[:8], line) for line in excerpt]
+
+
+def _first_line(failed: GitFailed) -> str:
+    return (failed.stderr.strip().splitlines() or ["no message"])[0][:300]
 
 
 def _nothing_left(tip: str) -> Fault:
