@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -14,15 +15,19 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from gpt_cursor_runner.landing.sandbox import Sandbox
 from gpt_cursor_runner.landing.workspace import Workspace
+from gpt_cursor_runner.patch.outcome import WorldFailed
 
 _TICK_SECONDS = 0.2
 _GRACE_SECONDS = 2.0
 _CHUNK_BYTES = 65_536
 KEPT_BYTES = 1 << 20
+_TAIL_BYTES = 4000
+# Escape sequences and control characters: the tail is shown to people, given to models and stored as text.
+_UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Verdict = Literal["passed", "failed", "timed_out", "not_started"]
 
@@ -59,31 +64,29 @@ def run_check(
 ) -> CheckResult:
     """Run one check to its end, deadline or interruption; nothing it started is alive afterwards.
 
-    `tick` is called several times a second; what it raises ends the check and is passed on.
+    Without a sandbox one thing can escape: a process that left the group with setsid. In bubblewrap nothing can.
+    `tick` is called several times a second; what it raises ends the check and is passed on. Raises WorldFailed when
+    the sandbox itself does not start.
     """
-    command, start_in = sandbox.command(order.command, workspace)
     output = _Output()
     began = time.monotonic()
-    try:
-        process = subprocess.Popen(
-            command,
-            cwd=start_in,
-            env=sandbox.environment(workspace),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as cannot:
-        output.add(f"{order.command[0]}: {cannot.strerror}\n".encode())
+    process = _start(order, workspace, sandbox, output)
+    if process is None:
         return _result(order, "not_started", None, 0.0, sandbox.tier, output, log)
     try:
         workspace.note_group(process.pid)
         in_time = _watch(process, output, began + order.timeout_seconds, tick)
     finally:
         _end(process, output)
+    seconds = time.monotonic() - began
     verdict: Verdict = "timed_out" if not in_time else "passed" if process.returncode == 0 else "failed"
-    return _result(order, verdict, process.returncode, time.monotonic() - began, sandbox.tier, output, log)
+    said = output.kept()[:500] if sandbox.tier != "none" and verdict == "failed" else b""
+    if said.startswith(b"bwrap: execvp "):
+        return _result(order, "not_started", None, seconds, sandbox.tier, output, log)
+    if said.startswith(b"bwrap: "):
+        # A check may print this itself, and only has itself tried again for it.
+        raise _sandbox_failed(said.decode(errors="replace").splitlines()[0])
+    return _result(order, verdict, process.returncode, seconds, sandbox.tier, output, log)
 
 
 def checks_digest(results: Sequence[CheckResult]) -> str:
@@ -123,13 +126,34 @@ class _Output:
         return self._hash.hexdigest()
 
 
+def _start(
+    order: CheckOrder, workspace: Workspace, sandbox: Sandbox, output: _Output
+) -> subprocess.Popen[bytes] | None:
+    """The check in a process group of its own, or None with the reason in `output`."""
+    try:
+        command, start_in = sandbox.command(order.command, workspace)
+        return subprocess.Popen(
+            command,
+            cwd=start_in,
+            env=sandbox.environment(workspace),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as cannot:
+        if cannot.filename == "bwrap":
+            raise _sandbox_failed(str(cannot.strerror)) from cannot
+        output.add(f"{order.command[0]}: {cannot.strerror}\n".encode())
+        return None
+
+
 def _watch(process: subprocess.Popen[bytes], output: _Output, deadline: float, tick: Callable[[], None]) -> bool:
     """Read until the process ends or the deadline passes; whether it ended in time."""
-    if process.stdout is None:
-        return True
-    os.set_blocking(process.stdout.fileno(), False)
+    pipe = _pipe(process)
+    os.set_blocking(pipe.fileno(), False)
     with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
+        selector.register(pipe, selectors.EVENT_READ)
         next_tick = 0.0
         while process.poll() is None:
             now = time.monotonic()
@@ -138,30 +162,26 @@ def _watch(process: subprocess.Popen[bytes], output: _Output, deadline: float, t
             if now >= next_tick:
                 tick()
                 next_tick = now + _TICK_SECONDS
-            if selector.select(timeout=_TICK_SECONDS / 4) and not _drain(process, output):
+            if selector.select(timeout=_TICK_SECONDS / 4) and not _drain(pipe, output):
                 # The pipe was closed, yet the process lives on: wait for it, or for the deadline.
-                selector.unregister(process.stdout)
+                selector.unregister(pipe)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_TICK_SECONDS / 4)
     return True
 
 
-def _drain(process: subprocess.Popen[bytes], output: _Output) -> bool:
+def _drain(pipe: IO[bytes], output: _Output) -> bool:
     """Take what is there now; False when the pipe is at its end."""
-    if process.stdout is None:
-        return False
-    try:
-        chunk = process.stdout.read(_CHUNK_BYTES)
-    except BlockingIOError:
-        return True
-    if chunk is None:
-        return True
-    output.add(chunk)
-    return bool(chunk)
+    chunk: bytes | None = pipe.read(_CHUNK_BYTES)
+    output.add(chunk or b"")
+    return chunk != b""
 
 
 def _end(process: subprocess.Popen[bytes], output: _Output) -> None:
-    """End the whole group, also what the check left behind, and read what is left in the pipe."""
+    """End the whole group, also what the check left behind, and read what is left in the pipe.
+
+    The pipe is at its end when the last of them is gone, which in bubblewrap is a moment after our own child.
+    """
     if process.poll() is None:
         _signal(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -169,17 +189,31 @@ def _end(process: subprocess.Popen[bytes], output: _Output) -> None:
     _signal(process.pid, signal.SIGKILL)
     process.wait()
     give_up_at = time.monotonic() + _GRACE_SECONDS
-    while process.stdout is not None and time.monotonic() < give_up_at:
-        before = output.size
-        if not _drain(process, output) or output.size == before:
-            break
-    if process.stdout is not None:
-        process.stdout.close()
+    with _pipe(process) as pipe, selectors.DefaultSelector() as selector:
+        os.set_blocking(pipe.fileno(), False)
+        selector.register(pipe, selectors.EVENT_READ)
+        while (left := give_up_at - time.monotonic()) > 0:
+            if selector.select(left) and not _drain(pipe, output):
+                break
+
+
+def _pipe(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    if process.stdout is None:
+        raise ValueError("the check was started without a pipe")
+    return process.stdout
 
 
 def _signal(group: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
+    with suppress(ProcessLookupError, PermissionError):  # macOS refuses where all that is left of a group are zombies
         os.killpg(group, number)
+
+
+def _sandbox_failed(reason: str) -> WorldFailed:
+    return WorldFailed(
+        "sandbox_failed",
+        f"the sandbox did not start: {reason}",
+        "See `gcr doctor`, and whether every path of sandbox_read_only is there.",
+    )
 
 
 def _result(
@@ -188,7 +222,7 @@ def _result(
     kept = output.kept()
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(kept)
-    tail = kept[-4000:].decode(errors="replace")
+    tail = _UNPRINTABLE.sub("", kept[-_TAIL_BYTES:].decode(errors="replace"))
     return CheckResult(
         order.name, order.command, verdict, code, round(seconds, 3), tier, output.size, output.digest(), tail
     )

@@ -5,6 +5,7 @@ The tier is proved by running something in it, not by finding a binary.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -22,6 +23,9 @@ _INSIDE = "/workspace"
 _INSIDE_HOME = "/home/check"
 _PROBE_SECONDS = 10.0
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+# What a tool needs beside the `bin` it is in. Never the whole prefix: that of ~/.local/bin holds the owner's secrets.
+_BESIDE_BIN = ("bin", "lib", "lib64", "libexec", "include", "pyvenv.cfg")
+_MAX_LINKS = 40
 _SYSTEM_FILES = (
     "/etc/alternatives",
     "/etc/ca-certificates",
@@ -33,7 +37,8 @@ _SYSTEM_FILES = (
     "/etc/mime.types",
     "/etc/nsswitch.conf",
     "/etc/passwd",
-    "/etc/ssl",
+    "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf",
 )
 
 
@@ -47,18 +52,28 @@ class Sandbox:
     read_only: tuple[Path, ...] = ()
 
     def command(self, command: Sequence[str], workspace: Workspace) -> tuple[list[str], Path]:
-        """The argument list that runs `command` in the workspace, and the directory to start it in."""
-        executable = shutil.which(command[0], path=self.search_path) or command[0]
+        """The argument list that runs `command` in the workspace, and the directory to start it in.
+
+        Raises FileNotFoundError when there is no such program, neither on the search path nor in the tree.
+        """
+        program = command[0]
+        # A name with a slash is the tree's own, wherever the runner was started; an absolute one joins to itself.
+        found = shutil.which(str(workspace.tree / program) if "/" in program else program, path=self.search_path)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, "no such program", program)
+        executable = program if "/" in program else str(Path(found).absolute())
         if self.tier == "none":
             return [executable, *command[1:]], workspace.tree
-        shown = ["--bind", str(workspace.tree), _INSIDE, "--chdir", _INSIDE]
-        tools = [part for path in (*_toolchain(Path(executable)), *self.read_only) for part in _show(path)]
-        return [*_confinement(), *tools, *shown, "--", executable, *command[1:]], workspace.directory
+        tools = _toolchain(Path(executable)) if Path(executable).is_absolute() else []
+        shown = [part for path in (*tools, *self.read_only) for part in ("--ro-bind", str(path), str(path))]
+        shown += ["--bind", str(workspace.tree), _INSIDE, "--chdir", _INSIDE, "--remount-ro", "/"]
+        return [*_confinement(), *shown, "--", executable, *command[1:]], workspace.directory
 
     def environment(self, workspace: Workspace) -> dict[str, str]:
         """All that a check finds in its environment."""
-        home = str(workspace.home) if self.tier == "none" else _INSIDE_HOME
-        return {"PATH": self.search_path, "HOME": home, "TMPDIR": "/tmp", "LANG": "C.UTF-8", "CI": "true"}  # noqa: S108
+        plain = self.tier == "none"
+        home, tmp = (str(workspace.home), str(workspace.tmp)) if plain else (_INSIDE_HOME, "/tmp")  # noqa: S108
+        return {"PATH": self.search_path, "HOME": home, "TMPDIR": tmp, "LANG": "C.UTF-8", "CI": "true"}
 
 
 def choose_sandbox(demand: Demand, search_path: str, read_only: Sequence[Path] = ()) -> Sandbox:
@@ -91,10 +106,12 @@ def probe(search_path: str) -> str | None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return "bubblewrap did not start within 10 s"
-    return (
-        None if tried.returncode == 0 else f"bubblewrap does not work: {tried.stderr.decode(errors='replace').strip()}"
-    )
+        return f"bubblewrap did not start within {_PROBE_SECONDS:.0f} s"
+    except OSError as cannot:
+        return f"bubblewrap does not start: {cannot.strerror}"
+    if tried.returncode == 0:
+        return None
+    return f"bubblewrap does not work: {tried.stderr.decode(errors='replace').strip()[:500]}"
 
 
 def _confinement() -> list[str]:
@@ -109,21 +126,32 @@ def _confinement() -> list[str]:
             command += ["--ro-bind", name, name]
     for name in _SYSTEM_FILES:
         command += ["--ro-bind-try", name, name]
-    return [*command, "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", _INSIDE_HOME]  # noqa: S108
+    return [*command, "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", _INSIDE_HOME]  # noqa: S108
 
 
 def _toolchain(executable: Path) -> list[Path]:
-    """What an executable outside /usr needs to be seen: its directory, or the whole prefix of a Python installation."""
+    """What an executable outside the system's directories needs to be seen.
+
+    Its links are followed one by one, since each hop must exist inside too; a virtual environment is followed to the
+    Python it was made from.
+    """
     needed: list[Path] = []
-    for place in (executable, executable.resolve()):
-        if not place.is_absolute() or place.is_relative_to("/usr"):
+    for place in _hops(executable):
+        if any(place.is_relative_to(shown) for shown in ("/usr", *_SYSTEM, *_SYSTEM_FILES)):
             continue
         prefix = place.parent.parent
-        is_python = place.name.startswith("python") and any(prefix.glob("lib/python3*"))
-        is_python = is_python or (prefix / "pyvenv.cfg").is_file()
-        needed.append(prefix if is_python else place.parent)
+        if place.parent.name != "bin" or prefix == Path("/"):
+            needed.append(place)
+            continue
+        needed += [prefix / name for name in _BESIDE_BIN if (prefix / name).exists()]
+        if (prefix / "pyvenv.cfg").is_file() and not place.name.startswith("python"):
+            needed += _toolchain(prefix / "bin" / "python")
     return list(dict.fromkeys(needed))
 
 
-def _show(path: Path) -> list[str]:
-    return ["--ro-bind", str(path), str(path)]
+def _hops(path: Path) -> list[Path]:
+    """The path, and every path its chain of symbolic links leads through."""
+    hops = [path]
+    while hops[-1].is_symlink() and len(hops) < _MAX_LINKS:
+        hops.append(Path(os.path.normpath(hops[-1].parent / hops[-1].readlink())))
+    return hops
