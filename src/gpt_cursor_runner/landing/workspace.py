@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import stat
+import subprocess
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -19,22 +20,27 @@ import psutil
 
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.objects import Objects, TreeEntry
+from gpt_cursor_runner.patch.outcome import WorldFailed
 
 _GROUP_NAME = "process-group"
+# When a process began is counted from the boot, and the time of the boot shifts as the clock is set.
+_CLOCK_SLACK_SECONDS = 2.0
 
 
 class Workspace:
-    """A fresh directory with the tree in `tree` and an empty `home`; removed with everything in it at the end."""
+    """A fresh directory with the tree in `tree`, an empty `home` and `tmp`; removed with all in it at the end."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.tree = directory / "tree"
         self.home = directory / "home"
+        self.tmp = directory / "tmp"
 
     def __enter__(self) -> Self:
         remove(self.directory)
         self.tree.mkdir(parents=True, mode=0o700)
         self.home.mkdir(mode=0o700)
+        self.tmp.mkdir(mode=0o700)
         return self
 
     def __exit__(
@@ -42,25 +48,15 @@ class Workspace:
     ) -> None:
         remove(self.directory)
 
-    def fill(self, git: Git, tree_oid: str) -> None:
-        """Write the tree out. Submodules become empty directories, as in a plain clone."""
+    def fill(self, git: Git, tree_oid: str, tick: Callable[[], None] = lambda: None) -> None:
+        """Write the tree out, calling `tick` for each directory. Submodules become empty directories, as in a clone."""
         with Objects(git) as objects:
-            self._fill(objects, tree_oid, self.tree)
+            _fill(objects, tree_oid, self.tree, tick)
 
     def note_group(self, pid: int) -> None:
         """Remember whose process group runs here, so that a later runner can end it if this one is killed."""
         with suppress(psutil.NoSuchProcess):
             (self.directory / _GROUP_NAME).write_text(f"{pid} {psutil.Process(pid).create_time()}")
-
-    def _fill(self, objects: Objects, tree_oid: str, directory: Path) -> None:
-        for entry in objects.tree(tree_oid):
-            target = directory / entry.name
-            if entry.kind in ("directory", "submodule"):
-                target.mkdir()
-                if entry.kind == "directory":
-                    self._fill(objects, entry.oid, target)
-            else:
-                _write(objects, entry, target)
 
 
 def sweep(workspaces: Path) -> list[str]:
@@ -68,33 +64,43 @@ def sweep(workspaces: Path) -> list[str]:
     left = sorted(workspaces.iterdir()) if workspaces.is_dir() else []
     for directory in left:
         _end_group(directory / _GROUP_NAME)
-        remove(directory)
+        with suppress(WorldFailed):  # one that stays is no reason not to start; whoever needs its name will say so
+            remove(directory)
     return [directory.name for directory in left]
 
 
 def remove(directory: Path) -> None:
-    """Remove a directory even where checked code took its own permissions away."""
-
-    def open_up(function: object, path: str, error: object) -> None:
-        parent = Path(path).parent
-        for place in (parent, Path(path)):
-            if place.is_dir() and not place.is_symlink():
-                place.chmod(stat.S_IRWXU)
-        if Path(path).is_dir() and not Path(path).is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            Path(path).unlink(missing_ok=True)
-
+    """Remove a directory whatever checked code made of it; raise WorldFailed when something of it stays."""
+    if directory.is_symlink() or directory.is_file():
+        directory.unlink()
+    with suppress(OSError, RecursionError):
+        shutil.rmtree(directory)
     if directory.exists():
-        shutil.rmtree(directory, onerror=open_up)
-        shutil.rmtree(directory, ignore_errors=True)
+        # Closed directories, or some nested deeper than a path or Python's stack can name; these two know how.
+        for tool in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            subprocess.run([*tool, "--", str(directory)], env={"PATH": os.defpath}, capture_output=True, check=False)
+    if directory.exists():
+        raise WorldFailed("workspace_stuck", f"{directory} cannot be removed", "Remove it by hand.")
+
+
+def _fill(objects: Objects, tree_oid: str, directory: Path, tick: Callable[[], None]) -> None:
+    tick()
+    for entry in objects.tree(tree_oid):
+        if "/" in entry.name or entry.name in ("", ".", ".."):
+            # git refuses to check such a tree out; a repository may hold one all the same.
+            reason = f"the tree {tree_oid} holds the name {entry.name!r}, which would lead out of the workspace"
+            raise WorldFailed("tree_unsafe", reason, "Check the repository with `git fsck`.")
+        target = directory / entry.name
+        if entry.kind in ("directory", "submodule"):
+            target.mkdir()
+            if entry.kind == "directory":
+                _fill(objects, entry.oid, target, tick)
+        else:
+            _write(objects, entry, target)
 
 
 def _write(objects: Objects, entry: TreeEntry, target: Path) -> None:
-    found = objects.header(entry.oid)
-    if found is None:
-        raise KeyError(entry.oid)
-    chunks = objects.contents(found[2])
+    _, chunks = objects.open(entry.oid)
     if entry.kind == "symlink":
         target.symlink_to(os.fsdecode(b"".join(chunks)))
         return
@@ -104,11 +110,27 @@ def _write(objects: Objects, entry: TreeEntry, target: Path) -> None:
 
 
 def _end_group(note: Path) -> None:
+    """Kill the process group a workspace notes, unless its number has gone to somebody else since."""
     try:
-        pid, created_at = note.read_text().split()
-        same = psutil.Process(int(pid)).create_time() == float(created_at)
-    except (OSError, ValueError, psutil.NoSuchProcess):
+        number, created_at = note.read_text().split()
+        group, began = int(number), float(created_at)
+    except (OSError, ValueError):
         return
-    if same:
+    if _is_ours(group, began, note.parent):
         with suppress(ProcessLookupError):
-            os.killpg(int(pid), signal.SIGKILL)
+            os.killpg(group, signal.SIGKILL)
+
+
+def _is_ours(group: int, began: float, workspace: Path) -> bool:
+    try:
+        return abs(psutil.Process(group).create_time() - began) < _CLOCK_SLACK_SECONDS
+    except psutil.NoSuchProcess:
+        # The leader has ended, and what it left may live on under its number: known by where it works.
+        return any(_works_in(process, group, workspace) for process in psutil.process_iter())
+
+
+def _works_in(process: psutil.Process, group: int, workspace: Path) -> bool:
+    try:
+        return os.getpgid(process.pid) == group and Path(process.cwd()).is_relative_to(workspace.resolve())
+    except (OSError, psutil.Error):
+        return False
