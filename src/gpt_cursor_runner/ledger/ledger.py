@@ -44,7 +44,7 @@ class Ledger:
         """How the queue stands."""
         with self._reading_engine.begin() as connection:
             by_status = select(patches.c.status, func.count()).group_by(patches.c.status)
-            counts: dict[str, int] = dict(connection.execute(by_status).tuples().all())
+            counts: dict[str, int] = dict(connection.execute(by_status).all())
             oldest = select(func.min(patches.c.accepted_at)).where(patches.c.status == Status.QUEUED)
             landed = select(func.max(patches.c.updated_at)).where(patches.c.status == Status.LANDED)
             return QueueFacts(
