@@ -1,0 +1,172 @@
+"""The database under the ledger: its schema, its settings, and what it does when it is locked or killed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import CheckConstraint, Engine, event, inspect, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from gpt_cursor_runner.ledger.database import LEDGER_NAME, migrate, open_database
+from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.schema import metadata
+from tests.building import make_admission, make_ledger
+
+
+def test_the_migrated_schema_is_the_schema_of_the_code(ledger: Ledger) -> None:
+    with ledger.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_every_index_and_check_of_the_code_is_in_the_database(ledger: Ledger) -> None:
+    found = inspect(ledger.engine)
+    for table in metadata.sorted_tables:
+        there = {one["name"]: one for one in found.get_indexes(table.name)}
+        for index in table.indexes:
+            assert [*index.columns.keys()] == there[index.name]["column_names"], index.name
+            assert bool(index.unique) == bool(there[index.name]["unique"])
+            where = index.dialect_options["sqlite"]["where"]
+            assert str(where) == str(there[index.name].get("dialect_options", {}).get("sqlite_where")), index.name
+        checks = {str(one.name): str(one.sqltext) for one in table.constraints if isinstance(one, CheckConstraint)}
+        assert {one["name"]: one["sqltext"] for one in found.get_check_constraints(table.name)} == checks
+
+
+def test_live_connections_are_durable_and_check_references(ledger: Ledger) -> None:
+    connections = [ledger.engine.connect() for _ in range(3)]
+    for connection in connections:
+        said = {
+            name: connection.execute(text(f"PRAGMA {name}")).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+        assert said == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+        connection.close()
+    assert ledger.settings() == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+
+
+def test_an_event_of_no_patch_is_refused_by_the_database(ledger: Ledger) -> None:
+    columns = "(patch_id, at, kind, actor, data, previous, digest)"
+    row = f"INSERT INTO events {columns} VALUES ('no', 1, 'x', 'x', '{{}}', 'p', 'd')"  # noqa: S608  all of it is here
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"), ledger.engine.begin() as connection:
+        connection.execute(text(row))
+
+
+def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
+    make_ledger(tmp_path / "state").close()
+    make_ledger(tmp_path / "state").close()
+
+
+def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
+    engine = open_database(tmp_path, 1)
+
+    def fail(_: object, __: object, statement: str, *___: object) -> None:
+        if "CREATE TABLE events" in statement:
+            raise OSError("the disk is full")
+
+    event.listen(engine, "before_cursor_execute", fail)
+    with pytest.raises(OSError, match="full"):
+        migrate(engine)
+    event.remove(engine, "before_cursor_execute", fail)
+    assert inspect(engine).get_table_names() == []
+    migrate(engine)
+    engine.dispose()
+
+
+def test_processes_that_start_together_on_a_fresh_directory_all_get_a_ledger(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from gpt_cursor_runner.ledger.database import *;"
+        "sys.stdin.read(); e = open_database(Path(sys.argv[1]), 10); migrate(e); print('ready')"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    pipe = subprocess.PIPE
+    started = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) for _ in range(4)]
+    time.sleep(1)  # all of them have imported what they need, and wait at the same line
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    answers = [process.communicate(timeout=60) for process in started]
+    assert [out for out, _ in answers] == [b"ready\n"] * 4, [err.decode()[-500:] for _, err in answers]
+
+
+@pytest.mark.parametrize("name", ["a b", "50%", "q?x=1", "h#1"])
+def test_the_state_directory_may_have_any_name(tmp_path: Path, name: str) -> None:
+    ledger = make_ledger(tmp_path / name)
+    assert (tmp_path / name / LEDGER_NAME).is_file()
+    ledger.close()
+
+
+def test_a_locked_ledger_refuses_within_the_busy_time_and_keeps_nothing(tmp_path: Path) -> None:
+    ledger = make_ledger(tmp_path / "state", busy_seconds=0.3)
+    other = open_database(tmp_path / "state", 1)
+    with other.begin():
+        began = time.monotonic()
+        with pytest.raises(OperationalError, match="locked"):
+            ledger.intake.accept([make_admission()])
+        assert 0.2 < time.monotonic() - began < 2
+        with pytest.raises(OperationalError, match="locked"):
+            ledger.probe_write()
+    assert ledger.reading.page() == []
+    other.dispose()
+    ledger.close()
+
+
+def test_reading_waits_for_no_writer(tmp_path: Path) -> None:
+    ledger = make_ledger(tmp_path / "state", busy_seconds=0.1)
+    ledger.intake.accept([make_admission(id="a")])
+    other = open_database(tmp_path / "state", 1)
+    with other.begin():
+        assert ledger.reading.get("a").id == "a"
+        assert ledger.queue_facts().queued == 1
+    other.dispose()
+    ledger.close()
+
+
+def test_the_probing_write_leaves_nothing(ledger: Ledger) -> None:
+    ledger.probe_write()
+    assert ledger.keys.list() == []
+    assert ledger.reading.page() == []
+
+
+def test_the_patch_is_on_the_disk_before_accept_returns(tmp_path: Path) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed, so no system call can be watched")
+    script = (
+        "import os, sys; from pathlib import Path; from tests.building import make_admission, make_ledger;"
+        "ledger = make_ledger(Path(sys.argv[1])); admission = make_admission();"
+        "os.write(2, b'=before=\\n'); ledger.intake.accept([admission]); os.write(2, b'=after=\\n')"
+    )
+    trace = tmp_path / "trace"
+    command = ["strace", "-f", "-e", "trace=fsync,fdatasync,write", "-o", str(trace), sys.executable, "-c", script]
+    subprocess.run([*command, str(tmp_path / "state")], check=True, capture_output=True)
+    lines = trace.read_text().splitlines()
+    before = next(number for number, line in enumerate(lines) if "=before=" in line)
+    after = next(number for number, line in enumerate(lines) if "=after=" in line)
+    assert any("sync(" in line and line.endswith("= 0") for line in lines[before:after])
+
+
+def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path; from tests.building import make_admission, make_ledger;"
+        "ledger = make_ledger(Path(sys.argv[1])); ledger.intake.accept([make_admission(id='kept')]);"
+        "os.kill(os.getpid(), 9)"
+    )
+    ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "state")], check=False)
+    assert ended.returncode == -9
+    ledger = make_ledger(tmp_path / "state")
+    assert ledger.reading.get("kept").status == "queued"
+    assert ledger.first_broken_link() is None
+    ledger.close()
+
+
+def test_a_database_of_another_program_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
+    (tmp_path / LEDGER_NAME).write_text("not a database, but long enough to be read as one" * 40)
+    engine: Engine = open_database(tmp_path, 1)
+    with pytest.raises(Exception, match="not a database"):
+        migrate(engine)

@@ -1,0 +1,124 @@
+"""What a person may decide, from every state there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import text
+
+from gpt_cursor_runner.ledger.decisions import IllegalMove
+from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.stored import UnknownPatch
+from gpt_cursor_runner.patch.status import Status
+from tests.building import make_admission
+
+Decision = Callable[[Ledger], object]
+
+DECISIONS: dict[str, Decision] = {
+    "cancel": lambda ledger: ledger.decisions.cancel("a", "somebody", 300.0),
+    "approve": lambda ledger: ledger.decisions.approve("a", "somebody", 300.0),
+    "reject": lambda ledger: ledger.decisions.reject("a", "somebody", 300.0, ""),
+    "retry": lambda ledger: ledger.decisions.retry("a", "somebody", 300.0),
+}
+# Every pair that is not named here is refused.
+LEGAL = {
+    ("cancel", Status.QUEUED): Status.CANCELLED,
+    ("cancel", Status.RUNNING): Status.RUNNING,
+    ("approve", Status.HELD): Status.QUEUED,
+    ("reject", Status.HELD): Status.REJECTED,
+    ("retry", Status.HELD): Status.QUEUED,
+    ("retry", Status.FAILED): Status.QUEUED,
+}
+
+
+def bring_to(ledger: Ledger, status: Status) -> None:
+    """A patch `a` in that state, by the moves that lead there."""
+    ledger.intake.accept([make_admission(id="a", at=100.0)])
+    if status is Status.QUEUED:
+        return
+    claim = ledger.leases.claim("one", 200.0, 30.0)
+    assert claim is not None
+    if status is not Status.RUNNING:
+        ledger.leases.finish(claim, status, 210.0, {"code": "x"})
+
+
+@pytest.mark.parametrize("status", Status)
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_a_decision_moves_a_patch_from_the_states_it_fits_and_from_no_other(
+    ledger: Ledger, decision: str, status: Status
+) -> None:
+    bring_to(ledger, status)
+    before = ledger.reading.get("a")
+    to = LEGAL.get((decision, status))
+    if to is None:
+        with pytest.raises(IllegalMove, match=f"a is {status}"):
+            DECISIONS[decision](ledger)
+        assert ledger.reading.get("a") == before
+    else:
+        DECISIONS[decision](ledger)
+        assert ledger.reading.get("a").status is to
+    assert ledger.first_broken_link() is None
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_a_decision_on_an_unknown_patch_is_refused(ledger: Ledger, decision: str) -> None:
+    with pytest.raises(UnknownPatch):
+        DECISIONS[decision](ledger)
+
+
+@pytest.mark.parametrize("decision", DECISIONS)
+def test_no_decision_is_kept_whose_event_cannot_be_written(ledger: Ledger, decision: str) -> None:
+    bring_to(ledger, Status.QUEUED if decision == "cancel" else Status.HELD)
+    before = ledger.reading.get("a")
+    with ledger.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE events RENAME TO away"))
+    with pytest.raises(Exception, match="no such table"):
+        DECISIONS[decision](ledger)
+    assert ledger.reading.get("a") == before
+
+
+def test_an_approval_names_who_and_what(ledger: Ledger) -> None:
+    bring_to(ledger, Status.HELD)
+    ledger.decisions.approve("a", "the owner", 300.0)
+    stored = ledger.reading.get("a")
+    assert stored.approved_by == "the owner"
+    event = ledger.reading.events("a")[-1]
+    assert (event.kind, event.actor, event.data) == ("approved", "the owner", {"digest": stored.digest})
+
+
+@pytest.mark.parametrize("decision", ["approve", "retry"])
+def test_a_patch_queued_anew_starts_with_a_clean_count(ledger: Ledger, decision: str) -> None:
+    bring_to(ledger, Status.HELD)
+    DECISIONS[decision](ledger)
+    stored = ledger.reading.get("a")
+    assert (stored.attempts, stored.cancel_asked_by, stored.reported_at) == (0, None, None)
+    assert ledger.leases.something_waits(300.0)
+
+
+def test_a_retry_is_no_approval(ledger: Ledger) -> None:
+    bring_to(ledger, Status.HELD)
+    ledger.decisions.retry("a", "somebody", 300.0)
+    assert ledger.reading.get("a").approved_by is None
+
+
+def test_asking_twice_to_cancel_is_asking_once(ledger: Ledger) -> None:
+    bring_to(ledger, Status.RUNNING)
+    ledger.decisions.cancel("a", "first", 300.0)
+    ledger.decisions.cancel("a", "second", 301.0)
+    assert ledger.reading.get("a").cancel_asked_by == "first"
+    assert [one.kind for one in ledger.reading.events("a")].count("cancel_asked") == 1
+
+
+def test_a_queued_patch_that_was_about_to_land_is_left_for_the_runner_to_cancel(ledger: Ledger) -> None:
+    bring_to(ledger, Status.RUNNING)
+    ledger.leases.record(ledger.reading.get("a"), "landing", 250.0, {"commit": "c"})
+    ledger.leases.reclaim(260.0, everything=True)
+    assert ledger.decisions.cancel("a", "the sender", 300.0) is Status.QUEUED
+    assert ledger.reading.get("a").cancel_asked_by == "the sender"
+
+
+def test_a_reason_is_kept_with_the_refusal(ledger: Ledger) -> None:
+    bring_to(ledger, Status.HELD)
+    ledger.decisions.reject("a", "the owner", 300.0, "Too large")
+    assert ledger.reading.get("a").outcome == {"code": "rejected_by_owner", "message": "Too large"}

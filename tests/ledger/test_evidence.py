@@ -1,0 +1,69 @@
+"""The evidence folder: whole files or none."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from gpt_cursor_runner.ledger.evidence import Evidence
+
+
+@pytest.fixture
+def evidence(tmp_path: Path) -> Evidence:
+    return Evidence(tmp_path / "patches" / "a")
+
+
+def test_what_is_not_there_reads_as_none(evidence: Evidence) -> None:
+    assert (evidence.diff(), evidence.report(), evidence.report_json()) == (None, None, None)
+    assert evidence.check_logs() == {}
+
+
+def test_a_report_is_kept_in_both_forms_with_the_request(evidence: Evidence) -> None:
+    evidence.keep_report(b"# Report\n", b"{}\n", b"request")
+    assert evidence.report() == b"# Report\n"
+    assert evidence.report_json() == b"{}\n"
+    assert sorted(one.name for one in evidence.folder.iterdir()) == ["report.json", "report.md", "request"]
+
+
+def test_a_reader_sees_the_old_file_or_the_new_one_and_never_a_part(evidence: Evidence) -> None:
+    texts = [bytes([byte]) * 500_000 for byte in b"ab"]
+    evidence.keep_diff(texts[0])
+    written = threading.Event()
+
+    def write() -> None:
+        for number in range(40):
+            evidence.keep_diff(texts[number % 2])
+        written.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    while not written.is_set():
+        assert evidence.diff() in texts
+    writer.join()
+
+
+def test_a_write_that_was_cut_short_leaves_the_old_file(evidence: Evidence) -> None:
+    evidence.keep_diff(b"old")
+    (evidence.folder / "sealed.diff.part").mkdir()
+    with pytest.raises(IsADirectoryError):
+        evidence.keep_diff(b"new")
+    assert evidence.diff() == b"old"
+
+
+def test_a_diff_that_is_cut_says_so(evidence: Evidence) -> None:
+    evidence.keep_diff(b"+" * (17 * 1024 * 1024))
+    kept = evidence.diff() or b""
+    assert len(kept) < 17 * 1024 * 1024
+    assert kept.endswith(b"# cut here: the rest of this diff was not kept\n")
+
+
+def test_logs_come_in_the_order_of_the_checks(evidence: Evidence) -> None:
+    for number, name in ((10, "last"), (1, "lint"), (2, "tests")):
+        log = evidence.check_log(number, name)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(name.encode() + b"\xff\n")
+    assert evidence.check_logs() == {"01-lint": "lint\ufffd\n", "02-tests": "tests\ufffd\n", "10-last": "last\ufffd\n"}
+    evidence.forget_check_logs()
+    assert evidence.check_logs() == {}

@@ -1,0 +1,151 @@
+"""Accepting patches: once, whole, and on the disk."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from gpt_cursor_runner.ledger.intake import Admission, IdTaken, Receipt
+from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.schema import deliveries, events, patches
+from gpt_cursor_runner.patch.model import Patch
+from gpt_cursor_runner.patch.parsing import parse_patch, read_json
+from gpt_cursor_runner.patch.status import Status
+from tests.building import make_admission
+
+
+def accept(ledger: Ledger, **members: object) -> Receipt | IdTaken:
+    return ledger.intake.accept([make_admission(**members)])[0]  # type: ignore[arg-type]
+
+
+def rows(ledger: Ledger) -> dict[str, int]:
+    with ledger.engine.connect() as connection:
+        return {
+            table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (patches, deliveries, events)
+        }
+
+
+def test_a_patch_is_kept_with_its_delivery_and_its_first_event(ledger: Ledger) -> None:
+    receipt = accept(ledger, id="a", title="First", at=1000.5, submitted_by="ci")
+    stored = ledger.reading.get("a")
+    assert receipt == Receipt(Status.QUEUED, stored.digest, False)
+    assert (stored.title, stored.accepted_at, stored.submitted_by) == ("First", 1000.5, "ci")
+    assert ledger.reading.request("a") == b"{}"
+    assert [(one.kind, one.actor, one.at) for one in ledger.reading.events("a")] == [("accepted", "ci", 1000.5)]
+    assert rows(ledger) == {"patches": 1, "deliveries": 1, "events": 1}
+
+
+def test_the_same_patch_again_is_a_replay(ledger: Ledger) -> None:
+    first = accept(ledger, id="a", title="Same")
+    again = accept(ledger, id="a", title="Same")
+    assert isinstance(first, Receipt)
+    assert again == replace(first, replayed=True)
+    assert rows(ledger)["patches"] == 1
+
+
+def test_a_replay_tells_where_the_patch_stands_now(ledger: Ledger) -> None:
+    accept(ledger, id="a", title="Same")
+    ledger.decisions.cancel("a", "the sender", 1.0)
+    again = accept(ledger, id="a", title="Same")
+    assert isinstance(again, Receipt)
+    assert (again.status, again.replayed) == (Status.CANCELLED, True)
+
+
+def test_another_patch_under_a_used_id_is_refused_and_changes_nothing(ledger: Ledger) -> None:
+    accept(ledger, id="a", title="One")
+    assert isinstance(accept(ledger, id="a", title="Two"), IdTaken)
+    assert ledger.reading.get("a").title == "One"
+    assert rows(ledger) == {"patches": 1, "deliveries": 1, "events": 1}
+
+
+def test_fifty_threads_with_the_same_patch_make_one_row(ledger: Ledger) -> None:
+    with ThreadPoolExecutor(50) as pool:
+        receipts = list(pool.map(lambda _: accept(ledger, id="a", title="Same"), range(50)))
+    assert sum(not one.replayed for one in receipts if isinstance(one, Receipt)) == 1
+    assert len({one.digest for one in receipts if isinstance(one, Receipt)}) == 1
+    assert rows(ledger) == {"patches": 1, "deliveries": 1, "events": 1}
+    assert ledger.first_broken_link() is None
+
+
+def test_many_are_accepted_in_one_transaction_each_with_its_own_answer(ledger: Ledger) -> None:
+    accept(ledger, id="taken", title="One")
+    wishes = [make_admission(id=f"p{number}") for number in range(100)]
+    wishes += [make_admission(id="taken", title="Two"), wishes[0]]
+    answers = ledger.intake.accept(wishes)
+    assert all(isinstance(one, Receipt) and not one.replayed for one in answers[:100])
+    assert isinstance(answers[100], IdTaken)
+    assert isinstance(answers[101], Receipt)
+    assert answers[101].replayed
+    assert rows(ledger)["patches"] == 101
+    assert ledger.first_broken_link() is None
+
+
+def test_nothing_of_a_group_is_kept_when_one_of_it_cannot_be(ledger: Ledger) -> None:
+    first = make_admission()
+    same_request = make_admission()
+    clash = replace(same_request, delivery=first.delivery)
+    with pytest.raises(IntegrityError):
+        ledger.intake.accept([first, clash])
+    assert rows(ledger) == {"patches": 0, "deliveries": 0, "events": 0}
+
+
+def test_a_patch_whose_event_cannot_be_written_is_not_kept(ledger: Ledger) -> None:
+    with ledger.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE events RENAME TO away"))
+    with pytest.raises(OperationalError):
+        accept(ledger, id="a")
+    with ledger.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE away RENAME TO events"))
+    assert rows(ledger) == {"patches": 0, "deliveries": 0, "events": 0}
+
+
+def test_a_version_or_phase_that_is_carried_already_is_accepted_with_a_warning(ledger: Ledger) -> None:
+    accept(ledger, id="patch-v1.0(P1)_one")
+    receipt = accept(ledger, id="patch-v1.0(P1)_two")
+    warnings = (
+        "version 1.0 is already carried by patch-v1.0(P1)_one",
+        "phase P1 is already carried by patch-v1.0(P1)_one",
+    )
+    assert isinstance(receipt, Receipt)
+    assert receipt.warnings == warnings
+    assert ledger.reading.events("patch-v1.0(P1)_two")[0].data["warnings"] == list(warnings)
+
+
+def test_an_id_outside_the_grammar_warns_of_nothing(ledger: Ledger) -> None:
+    accept(ledger, id="one")
+    receipt = accept(ledger, id="two")
+    assert isinstance(receipt, Receipt)
+    assert receipt.warnings == ()
+
+
+def parsed(body: str) -> Patch:
+    patch = parse_patch(read_json(body.encode())).patch
+    assert patch is not None
+    return patch
+
+
+def test_the_digest_is_that_of_the_wishes_not_of_their_spelling() -> None:
+    one = {"id": "a", "title": "T", "changes": [{"type": "upsert", "path": "x", "contents": "y"}]}
+    turned = {"changes": [{"contents": "y", "path": "x", "type": "upsert"}], "title": " T ", "id": "a"}
+    digests = {
+        parsed(json.dumps(one)).digest(),
+        parsed(json.dumps(one, indent=4)).digest(),
+        parsed(json.dumps(turned)).digest(),
+    }
+    assert len(digests) == 1
+    other = one | {"priority": 1}
+    assert parsed(json.dumps(other)).digest() not in digests
+
+
+def test_the_patch_that_is_read_back_is_the_one_that_was_sent(ledger: Ledger) -> None:
+    wish: Admission = make_admission(id="a", description="ünï\u202ecode", priority=-3, tolerance="merge")
+    ledger.intake.accept([wish])
+    stored = ledger.reading.get("a")
+    assert stored.patch == wish.patch
+    assert stored.patch.digest() == stored.digest

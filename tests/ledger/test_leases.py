@@ -1,0 +1,260 @@
+"""Claims, fencing and the moves of running patches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from gpt_cursor_runner.ledger.decisions import IllegalMove
+from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.patch.outcome import CancelAsked, LeaseLost
+from gpt_cursor_runner.patch.status import Status, may_move
+from tests.building import make_admission
+
+LEASE = 30.0
+
+
+def accept(ledger: Ledger, patch_id: str, **members: object) -> None:
+    ledger.intake.accept([make_admission(id=patch_id, at=100.0, **members)])  # type: ignore[arg-type]
+
+
+def claim(ledger: Ledger, now: float = 200.0, runner: str = "one") -> Stored | None:
+    return ledger.leases.claim(runner, now, LEASE)
+
+
+def claimed(ledger: Ledger, patch_id: str = "a") -> Stored:
+    accept(ledger, patch_id)
+    got = claim(ledger)
+    assert got is not None
+    return got
+
+
+def test_claims_go_by_priority_and_then_by_arrival(ledger: Ledger) -> None:
+    for patch_id, priority in (("late", 0), ("later", 0), ("urgent", 5), ("idle", -5)):
+        accept(ledger, patch_id, priority=priority)
+    order = []
+    while got := claim(ledger):
+        order.append(got.id)
+        ledger.leases.finish(got, Status.PREVIEWED, 201.0, {"code": "previewed"})
+    assert order == ["urgent", "late", "later", "idle"]
+
+
+def test_a_claim_tells_who_works_until_when_and_counts(ledger: Ledger) -> None:
+    got = claimed(ledger)
+    assert (got.status, got.leased_by, got.leased_until) == (Status.RUNNING, "one", 230.0)
+    assert (got.token, got.attempts) == (1, 1)
+    assert ledger.reading.events("a")[-1].data == {"attempt": 1, "token": 1}
+
+
+def test_a_claim_skips_a_branch_that_is_busy(ledger: Ledger) -> None:
+    accept(ledger, "a")
+    accept(ledger, "same")
+    accept(ledger, "other-branch", branch="develop")
+    accept(ledger, "other-repository", repository="site")
+    assert [got.id if (got := claim(ledger)) else None for _ in range(4)] == [
+        "a",
+        "other-branch",
+        "other-repository",
+        None,
+    ]
+
+
+def test_the_database_itself_allows_one_running_patch_on_a_branch(ledger: Ledger) -> None:
+    claimed(ledger)
+    accept(ledger, "b")
+    second = text("UPDATE patches SET status = 'running', leased_by = 'thief' WHERE id = 'b'")
+    with (
+        pytest.raises(IntegrityError, match=r"patches\.repository, patches\.branch"),
+        ledger.engine.begin() as connection,
+    ):
+        connection.execute(second)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["status = 'running'", "leased_by = 'nobody'", "status = 'done'"],
+)
+def test_the_database_itself_refuses_a_state_that_makes_no_sense(ledger: Ledger, change: str) -> None:
+    accept(ledger, "a")
+    with pytest.raises(IntegrityError, match="CHECK"), ledger.engine.begin() as connection:
+        connection.execute(text(f"UPDATE patches SET {change}"))  # noqa: S608  the cases stand above
+
+
+def test_a_patch_is_not_claimed_before_its_time(ledger: Ledger) -> None:
+    got = claimed(ledger)
+    ledger.leases.finish(got, Status.QUEUED, 210.0, {"code": "x"}, not_before=250.0)
+    assert claim(ledger, now=249.9) is None
+    assert not ledger.leases.something_waits(249.9)
+    assert ledger.leases.something_waits(250.0)
+    assert claim(ledger, now=250.0) is not None
+
+
+def test_an_uncounted_attempt_brings_no_patch_nearer_to_failing(ledger: Ledger) -> None:
+    got = claimed(ledger)
+    ledger.leases.finish(got, Status.QUEUED, 210.0, {"code": "runner_stopped"}, counted=False)
+    assert ledger.reading.get("a").attempts == 0
+
+
+def test_a_stale_token_can_neither_record_nor_renew_nor_finish(ledger: Ledger) -> None:
+    stale = claimed(ledger)
+    ledger.leases.reclaim(300.0)
+    fresh = claim(ledger, 301.0, "two")
+    assert fresh is not None
+    before = [one.kind for one in ledger.reading.events("a")]
+    with pytest.raises(LeaseLost):
+        ledger.leases.record(stale, "sealed", 302.0, {})
+    with pytest.raises(LeaseLost):
+        ledger.leases.renew(stale, 302.0, LEASE)
+    with pytest.raises(LeaseLost):
+        ledger.leases.finish(stale, Status.LANDED, 302.0, {})
+    assert [one.kind for one in ledger.reading.events("a")] == before
+    ledger.leases.renew(fresh, 302.0, LEASE)
+    assert ledger.reading.get("a").leased_until == 332.0
+
+
+def test_a_patch_ends_once(ledger: Ledger) -> None:
+    got = claimed(ledger)
+    ledger.leases.finish(got, Status.LANDED, 210.0, {"code": "landed"})
+    with pytest.raises(LeaseLost):
+        ledger.leases.finish(got, Status.FAILED, 211.0, {"code": "late"})
+    assert ledger.reading.get("a").status is Status.LANDED
+
+
+@pytest.mark.parametrize("to", Status)
+def test_a_running_patch_goes_where_the_table_of_moves_says(ledger: Ledger, to: Status) -> None:
+    got = claimed(ledger)
+    if may_move(Status.RUNNING, to):
+        assert ledger.leases.finish(got, to, 210.0, {"code": "x"}) is to
+        assert ledger.reading.get("a").status is to
+        assert ledger.reading.get("a").leased_by is None
+    else:
+        with pytest.raises(IllegalMove):
+            ledger.leases.finish(got, to, 210.0, {"code": "x"})
+        assert ledger.reading.get("a").status is Status.RUNNING
+
+
+def test_only_leases_that_ran_out_are_reclaimed(ledger: Ledger) -> None:
+    claimed(ledger)
+    accept(ledger, "b", branch="develop")
+    assert claim(ledger, 220.0) is not None
+    assert ledger.leases.reclaim(231.0) == ["a"]
+    assert ledger.reading.get("a").status is Status.QUEUED
+    assert ledger.reading.get("b").status is Status.RUNNING
+    assert ledger.leases.reclaim(231.0, everything=True) == ["b"]
+    lost = ledger.reading.events("a")[-1]
+    assert (lost.kind, lost.data) == ("lease_lost", {"runner": "one", "attempt": 1})
+
+
+def test_a_wish_to_cancel_stops_the_next_renewal_and_the_next_record(ledger: Ledger) -> None:
+    got = claimed(ledger)
+    ledger.decisions.cancel("a", "the sender", 205.0)
+    with pytest.raises(CancelAsked, match="the sender"):
+        ledger.leases.renew(got, 206.0, LEASE)
+    with pytest.raises(CancelAsked, match="the sender"):
+        ledger.leases.record(got, "sealed", 206.0, {})
+
+
+def test_a_patch_that_would_be_held_though_it_was_cancelled_is_cancelled(ledger: Ledger) -> None:
+    got = claimed(ledger)
+    ledger.decisions.cancel("a", "the sender", 205.0)
+    assert ledger.leases.finish(got, Status.HELD, 206.0, {"code": "needs_approval"}) is Status.CANCELLED
+    stored = ledger.reading.get("a")
+    assert stored.outcome == {"code": "cancelled", "message": "cancelled by the sender while it ran"}
+    assert ledger.reading.events("a")[-1].kind == "cancelled"
+
+
+def test_a_landing_is_not_undone_by_a_cancel_that_came_too_late(ledger: Ledger) -> None:
+    got = claimed(ledger)
+    ledger.decisions.cancel("a", "the sender", 205.0)
+    assert ledger.leases.finish(got, Status.LANDED, 206.0, {"code": "landed"}) is Status.LANDED
+
+
+def test_a_cancelled_patch_does_not_wait_for_its_retry(ledger: Ledger) -> None:
+    got = claimed(ledger)
+    ledger.decisions.cancel("a", "the sender", 205.0)
+    ledger.leases.finish(got, Status.QUEUED, 206.0, {"code": "git_failed"}, not_before=1e9)
+    again = claim(ledger, 207.0)
+    assert again is not None
+    with pytest.raises(CancelAsked):
+        ledger.leases.record(again, "planned", 208.0, {})
+
+
+@pytest.mark.parametrize("step", ["claim", "record", "finish", "reclaim", "mark_reported"])
+def test_no_move_is_made_whose_event_cannot_be_written(ledger: Ledger, step: str) -> None:
+    accept(ledger, "a")
+    got = claim(ledger) if step != "claim" else None
+    if got is not None and step == "mark_reported":
+        ledger.leases.finish(got, Status.LANDED, 210.0, {"code": "landed"})
+    before = ledger.reading.get("a")
+    with ledger.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE events RENAME TO away"))
+    with pytest.raises(OperationalError, match="no such table"):
+        if got is None:
+            claim(ledger)
+        elif step == "record":
+            ledger.leases.record(got, "sealed", 220.0, {})
+        elif step == "finish":
+            ledger.leases.finish(got, Status.LANDED, 220.0, {})
+        elif step == "reclaim":
+            ledger.leases.reclaim(999.0)
+        else:
+            ledger.leases.mark_reported(before, 220.0, {})
+    assert ledger.reading.get("a") == before
+
+
+def test_a_report_is_owed_for_every_end_and_every_hold(ledger: Ledger) -> None:
+    got = claimed(ledger)
+    assert ledger.reading.unreported(10) == []
+    ledger.leases.finish(got, Status.HELD, 210.0, {"code": "needs_approval"})
+    [held] = ledger.reading.unreported(10)
+    ledger.leases.mark_reported(held, 211.0, {"status": "held"})
+    assert ledger.reading.unreported(10) == []
+    ledger.decisions.reject("a", "the owner", 5.0, "")  # by a clock that was set back
+    assert [one.status for one in ledger.reading.unreported(10)] == [Status.REJECTED]
+
+
+def test_a_report_of_an_earlier_state_does_not_settle_the_present_one(ledger: Ledger) -> None:
+    got = claimed(ledger)
+    ledger.leases.finish(got, Status.HELD, 210.0, {"code": "needs_approval"})
+    [held] = ledger.reading.unreported(10)
+    ledger.decisions.approve("a", "the owner", 210.0)
+    again = claim(ledger, 210.0)
+    assert again is not None
+    ledger.leases.finish(again, Status.HELD, 210.0, {"code": "needs_approval"})  # all at the same moment
+    ledger.leases.mark_reported(held, 211.0, {"status": "held"})
+    assert [one.token for one in ledger.reading.unreported(10)] == [2]
+
+
+def test_a_report_is_marked_once(ledger: Ledger) -> None:
+    ledger.leases.finish(claimed(ledger), Status.LANDED, 210.0, {"code": "landed"})
+    [ended] = ledger.reading.unreported(10)
+    ledger.leases.mark_reported(ended, 211.0, {})
+    ledger.leases.mark_reported(replace(ended), 212.0, {})
+    assert [one.kind for one in ledger.reading.events("a")].count("reported") == 1
+
+
+def test_owed_reports_come_in_bounded_portions_and_can_be_passed_over(ledger: Ledger) -> None:
+    for number in range(5):
+        accept(ledger, f"p{number}")
+        ledger.decisions.cancel(f"p{number}", "the sender", 200.0)
+    assert [one.id for one in ledger.reading.unreported(2)] == ["p0", "p1"]
+    assert [one.id for one in ledger.reading.unreported(2, but_not={"p0", "p2"})] == ["p1", "p3"]
+
+
+def test_finding_owed_reports_and_the_last_landing_reads_no_history(ledger: Ledger) -> None:
+    """However many patches ended long ago, the idle runner and the health probe look into an index alone."""
+    asked: list[str] = []
+    with ledger.engine.begin() as connection:
+        for query in (
+            "SELECT * FROM patches WHERE status IN ('landed', 'held') AND reported_at IS NULL ORDER BY seq LIMIT 20",
+            "SELECT max(updated_at) FROM patches WHERE status = 'landed'",
+            "SELECT status, count(*) FROM patches GROUP BY status",
+        ):
+            asked += [row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
+    assert any("ix_patches_unreported" in detail for detail in asked)
+    assert any("ix_patches_updated" in detail for detail in asked)
+    assert not any(detail == "SCAN patches" for detail in asked)
