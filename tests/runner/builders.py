@@ -1,0 +1,149 @@
+"""A ghost in this process: the real runner on a real ledger and a real repository, stopped when a wish is fulfilled."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gpt_cursor_runner.config import Check, Repository
+from gpt_cursor_runner.engine.embedded import EmbeddedEngine
+from gpt_cursor_runner.landing.git import Git
+from gpt_cursor_runner.landing.sandbox import choose_sandbox
+from gpt_cursor_runner.ledger.evidence import Evidence
+from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.patch.status import FINAL, Status
+from gpt_cursor_runner.runner.attempt import Attempt
+from gpt_cursor_runner.runner.loop import Runner
+from tests.building import SEARCH_PATH, Repo, make_admission, make_ledger
+
+_PATIENCE_SECONDS = 30.0
+_runners = itertools.count(1)
+
+
+@dataclass
+class Clock:
+    """Time as the ledger is told it: it goes on as it does, and can be put forward."""
+
+    ahead: float = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing of ours catches it, so nothing of ours can tidy up after it."""
+
+
+@dataclass(frozen=True)
+class MortalGit(Git):
+    """git, until it is asked for `last_word`; then the runner is gone."""
+
+    last_word: str = ""
+
+    def run(self, *arguments: str, **named: Any) -> bytes:
+        if arguments[0] == self.last_word:
+            raise Killed
+        return super().run(*arguments, **named)
+
+
+@dataclass
+class Ghost:
+    """`work_until` runs the loop in this thread; `send` puts a patch into the ledger."""
+
+    place: Path
+    repo: Repo
+    ledger: Ledger
+    clock: Clock
+    repository: Repository
+    stop_when: Callable[[], bool] = field(default=lambda: False)
+
+    def send(self, **members: Any) -> str:
+        admission = make_admission(at=self.clock(), **members)
+        self.ledger.intake.accept([admission])
+        return admission.patch.id
+
+    def work_until(self, wish: Callable[[], bool]) -> None:
+        """Let a runner work until the wish is fulfilled; fail when it is not in time."""
+        give_up_at = time.monotonic() + _PATIENCE_SECONDS
+        runner_id = f"ghost-{next(_runners)}"
+        Runner(
+            runner_id=runner_id,
+            state_dir=self.place / "state",
+            patches_dir=self.place / "patches",
+            workspaces_dir=self.place / "workspaces",
+            repositories={self.repository.name: self.repository},
+            ledger=self.ledger,
+            engine=EmbeddedEngine(self.ledger, runner_id),
+            search_path=SEARCH_PATH,
+            should_stop=lambda: wish() or time.monotonic() > give_up_at,
+        ).run()
+        assert wish(), [(one.id, one.status, one.outcome) for one in self.ledger.reading.page()]
+
+    def finish(self, *patch_ids: str) -> Stored:
+        """Work until these patches ended, or are held, and are reported; the last of them."""
+
+        def settled() -> bool:
+            found = [self.get(one) for one in patch_ids]
+            return all(one.status in FINAL | {Status.HELD} and one.reported_at is not None for one in found)
+
+        self.work_until(settled)
+        return self.get(patch_ids[-1])
+
+    def get(self, patch_id: str) -> Stored:
+        return self.ledger.reading.get(patch_id)
+
+    def evidence(self, patch_id: str) -> Evidence:
+        return Evidence(self.place / "patches" / patch_id)
+
+    def report(self, patch_id: str) -> str:
+        return (self.evidence(patch_id).report() or b"").decode()
+
+    def kinds(self, patch_id: str) -> list[str]:
+        return [event.kind for event in self.ledger.reading.events(patch_id)]
+
+    def sealed_refs(self) -> list[str]:
+        return self.repo.run("for-each-ref", "refs/gcr").splitlines()
+
+    def walk(self, git: Git | None = None, record: Callable[[str, dict[str, Any]], None] | None = None) -> None:
+        """Claim and walk one patch without the loop around it, so that its death leaves what a death leaves."""
+        claim = self.ledger.leases.claim("doomed", self.clock(), 30)
+        assert claim is not None
+
+        def write(kind: str, data: dict[str, Any]) -> None:
+            self.ledger.leases.record(claim, kind, self.clock(), data)
+            if record is not None:
+                record(kind, data)
+
+        Attempt(
+            claim=claim,
+            repository=self.repository,
+            git=git or self.repo.git,
+            sandbox=lambda: choose_sandbox(self.repository.sandbox, SEARCH_PATH),
+            evidence=self.evidence(claim.id),
+            workspace=self.place / "workspaces" / str(claim.token),
+            history=self.ledger.reading.events(claim.id),
+            record=write,
+            tick=lambda: None,
+        ).walk()
+
+
+@contextmanager
+def a_ghost(place: Path, files: dict[str, str] | None = None, **repository: Any) -> Iterator[Ghost]:
+    """A ghost for a fresh repository; the members are those of its [[repository]] section."""
+    repo = Repo.create(place / "app", files)
+    clock = Clock()
+    ledger = make_ledger(place / "state")
+    ledger.clock = clock
+    said: dict[str, Any] = {"name": "app", "path": repo.path, "sandbox": "none", **repository}
+    yield Ghost(place, repo, ledger, clock, Repository(**said))
+    ledger.close()
+
+
+def shell_check(script: str, name: str = "tests", timeout_seconds: float = 30) -> Check:
+    return Check(name=name, command=("sh", "-c", script), timeout_seconds=timeout_seconds)

@@ -1,0 +1,282 @@
+"""Walks that are cut short: cancelled, stopped, lost. Each patch still ends once, and lands at most once."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from sqlalchemy import text
+
+from gpt_cursor_runner.engine.presence import Presence, RunnerAlreadyHere
+from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.patch.status import Status
+from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
+from tests.runner.builders import Ghost, Killed, MortalGit, shell_check
+from tests.runner.conftest import MakeGhost
+
+EDIT = [{"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"hello"'}]
+
+
+def _a_check_that_sleeps(mark: Path, pid: Path) -> str:
+    return f"echo $$ > {pid}; sleep 300 & echo $! >> {pid}; touch {mark}; wait"
+
+
+def _survivors(pid: Path) -> list[int]:
+    def alive(number: int) -> bool:
+        try:
+            return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    return [number for number in map(int, pid.read_text().split()) if alive(number)]
+
+
+def _when(mark: Path, act: Any) -> threading.Thread:
+    """Do something as soon as a check has left its mark."""
+
+    def watch() -> None:
+        while not mark.exists():
+            time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_cancel_during_a_check_ends_it_within_two_seconds_with_no_survivor(
+    make_ghost: MakeGhost, tmp_path: Path
+) -> None:
+    mark, pid = tmp_path / "mark", tmp_path / "pid"
+    ghost = make_ghost(checks=[shell_check(_a_check_that_sleeps(mark, pid), timeout_seconds=60)])
+    before = ghost.repo.state()
+    patch_id, asked_at = ghost.send(changes=EDIT), []
+
+    def cancel() -> None:
+        asked_at.append(time.monotonic())
+        assert ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock()) is Status.RUNNING
+
+    _when(mark, cancel)
+    ended = ghost.finish(patch_id)
+    took = time.monotonic() - asked_at[0]
+    assert ended.status is Status.CANCELLED
+    assert took < 2
+    assert _survivors(pid) == []
+    assert ghost.repo.state() == before
+    assert ghost.sealed_refs() == []
+    assert list((ghost.place / "workspaces").iterdir()) == []
+    assert "cancelled by the sender while it ran" in ghost.report(patch_id)
+
+
+def test_a_patch_cancelled_before_it_ran_gets_a_report(ghost: Ghost) -> None:
+    patch_id = ghost.send()
+    assert ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock()) is Status.CANCELLED
+    ghost.finish(patch_id)
+    report = ghost.report(patch_id)
+    assert "The patch was cancelled." in report
+    assert "| claimed | not observed |" in report
+
+
+def test_a_stop_during_a_check_gives_the_patch_back_uncounted(make_ghost: MakeGhost, tmp_path: Path) -> None:
+    mark, pid = tmp_path / "mark", tmp_path / "pid"
+    ghost = make_ghost(checks=[shell_check(_a_check_that_sleeps(mark, pid), timeout_seconds=60)])
+    patch_id = ghost.send(changes=EDIT)
+    ghost.work_until(mark.exists)
+    given_back = ghost.get(patch_id)
+    assert (given_back.status, given_back.attempts) == (Status.QUEUED, 0)
+    assert _survivors(pid) == []
+    ghost.repository = ghost.repository.model_copy(update={"checks": ()})
+    assert ghost.finish(patch_id).status is Status.LANDED
+
+
+def _wait_out(ghost: Ghost, patch_id: str, attempts: int) -> Stored:
+    ghost.work_until(lambda: ghost.get(patch_id).attempts == attempts and ghost.get(patch_id).leased_by is None)
+    return ghost.get(patch_id)
+
+
+def test_trouble_of_ours_is_retried_with_back_off_then_failed_and_may_be_retried_by_hand(ghost: Ghost) -> None:
+    hidden = ghost.place / "hidden"
+    ghost.repo.path.rename(hidden)
+    patch_id = ghost.send(changes=EDIT)
+    first = _wait_out(ghost, patch_id, 1)
+    assert (first.status, first.outcome and first.outcome["code"]) == (Status.QUEUED, "repository_unreachable")
+    assert ghost.ledger.leases.claim("too early", ghost.clock() + 1, 30) is None
+    ghost.clock.ahead += 2.1
+    assert _wait_out(ghost, patch_id, 2).status is Status.QUEUED
+    assert ghost.ledger.leases.claim("too early", ghost.clock() + 3, 30) is None
+    ghost.clock.ahead += 4.1
+    failed = ghost.finish(patch_id)
+    assert (failed.status, failed.attempts) == (Status.FAILED, 3)
+    assert f"gcr retry {patch_id}" in ghost.report(patch_id)
+
+    hidden.rename(ghost.repo.path)
+    ghost.ledger.decisions.retry(patch_id, "the owner", ghost.clock())
+    landed = ghost.finish(patch_id)
+    assert (landed.status, landed.attempts) == (Status.LANDED, 1)
+
+
+def test_a_patch_that_takes_its_runner_down_again_and_again_fails_and_frees_the_branch(ghost: Ghost) -> None:
+    poison, sound = ghost.send(changes=EDIT), ghost.send()
+    for _ in range(MAX_ATTEMPTS):
+        with pytest.raises(Killed):
+            ghost.walk(MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="fast-import"))
+        ghost.ledger.leases.reclaim(ghost.clock(), everything=True)
+    failed = ghost.finish(poison, sound)
+    assert ghost.get(poison).status is Status.FAILED
+    assert (ghost.get(poison).outcome or {})["code"] == "poison"
+    assert failed.status is Status.LANDED
+
+
+def test_a_runner_lost_after_the_branch_moved_has_landed_the_patch_once(ghost: Ghost) -> None:
+    patch_id = ghost.send(changes=EDIT)
+    with pytest.raises(Killed):
+        ghost.walk(MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag"))
+    moved_to = ghost.repo.tip()
+    assert ghost.get(patch_id).status is Status.RUNNING
+    landed = ghost.finish(patch_id)
+    assert landed.status is Status.LANDED
+    assert ghost.repo.tip() == moved_to == (landed.outcome or {})["commit"]
+    assert ghost.repo.tip(f"refs/tags/{patch_id}^{{commit}}") == moved_to
+    assert ghost.kinds(patch_id).count("landing") == 1
+    assert "The tree on the branch is the tree that was checked." in ghost.report(patch_id)
+    assert "**tests: passed**" in ghost.report(patch_id)
+
+
+def test_a_lost_landing_is_known_again_under_newer_commits_of_the_owner(ghost: Ghost) -> None:
+    patch_id = ghost.send(changes=EDIT)
+    with pytest.raises(Killed):
+        ghost.walk(MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag"))
+    landed_as = ghost.repo.tip()
+    tip = ghost.repo.commit({"greeting.py": "the owner went on\n"})
+    assert (ghost.finish(patch_id).outcome or {})["commit"] == landed_as
+    assert ghost.repo.tip() == tip
+
+
+def test_a_runner_lost_between_the_intent_and_the_move_lands_once(ghost: Ghost) -> None:
+    patch_id = ghost.send(changes=EDIT)
+    before = ghost.repo.tip()
+
+    def die(kind: str, _: dict[str, Any]) -> None:
+        if kind == "landing":
+            raise Killed
+
+    with pytest.raises(Killed):
+        ghost.walk(record=die)
+    assert ghost.repo.tip() == before
+    assert ghost.finish(patch_id).status is Status.LANDED
+    assert ghost.repo.run("rev-list", "--count", f"{before}..main") == "1"
+
+
+def test_a_cancel_of_a_patch_lost_after_the_move_cannot_call_it_cancelled(ghost: Ghost) -> None:
+    patch_id = ghost.send(changes=EDIT)
+    with pytest.raises(Killed):
+        ghost.walk(MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag"))
+    ghost.ledger.leases.reclaim(ghost.clock(), everything=True)
+    assert ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock()) is Status.QUEUED
+    assert ghost.finish(patch_id).status is Status.LANDED
+
+
+def test_a_cancel_of_a_patch_lost_before_the_move_is_heeded(ghost: Ghost) -> None:
+    patch_id = ghost.send(changes=EDIT)
+    before = ghost.repo.tip()
+
+    def die(kind: str, _: dict[str, Any]) -> None:
+        if kind == "landing":
+            raise Killed
+
+    with pytest.raises(Killed):
+        ghost.walk(record=die)
+    ghost.ledger.leases.reclaim(ghost.clock(), everything=True)
+    ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock())
+    assert ghost.finish(patch_id).status is Status.CANCELLED
+    assert ghost.repo.tip() == before
+
+
+def test_a_landed_patch_whose_tag_cannot_be_written_is_landed_all_the_same(ghost: Ghost) -> None:
+    (ghost.repo.path / ".git/refs/tags/patch-x").mkdir(parents=True)
+    (ghost.repo.path / ".git/refs/tags/patch-x/in-the-way").write_text(ghost.repo.tip() + "\n")
+    landed = ghost.finish(ghost.send(id="patch-x"))
+    assert landed.status is Status.LANDED
+    assert "tag_failed" in (landed.outcome or {})
+
+
+def test_a_seal_that_cannot_be_dropped_does_not_stop_the_runner(make_ghost: MakeGhost) -> None:
+    ghost = make_ghost(checks=[])
+    lock = ghost.repo.path / ".git/refs/gcr/sealed/patch-y.lock"
+    script = f"mkdir -p {lock.parent}; touch {lock}; exit 1"
+    ghost.repository = ghost.repository.model_copy(update={"checks": (shell_check(script),)})
+    assert ghost.finish(ghost.send(id="patch-y")).status is Status.REJECTED
+
+
+def test_a_report_that_cannot_be_written_holds_up_no_other_patch(ghost: Ghost) -> None:
+    stuck = ghost.send(id="stuck")
+    (ghost.place / "patches").mkdir()
+    (ghost.place / "patches/stuck").write_text("a file where the folder should be")
+    ghost.ledger.decisions.cancel(stuck, "the sender", ghost.clock())
+    assert ghost.finish(ghost.send()).status is Status.LANDED
+    assert ghost.get(stuck).reported_at is None
+
+
+def test_a_clock_that_is_set_back_does_not_cost_a_patch_its_report(ghost: Ghost) -> None:
+    held = ghost.finish(ghost.send(changes=[{"type": "upsert", "path": "Makefile", "contents": "all:\n"}]))
+    ghost.clock.ahead = -3600
+    ghost.ledger.decisions.approve(held.id, "the owner", ghost.clock())
+    assert ghost.finish(held.id).status is Status.LANDED
+    assert "The patch landed." in ghost.report(held.id)
+
+
+def test_a_repository_that_left_the_settings_fails_its_patches_alone(ghost: Ghost) -> None:
+    gone = ghost.send(repository="gone")
+    ghost.clock.ahead = -100
+    with ghost.ledger.engine.begin() as connection:
+        connection.execute(text("UPDATE patches SET repository = 'gone', attempts = 2 WHERE id = :id"), {"id": gone})
+    assert ghost.finish(gone, ghost.send()).status is Status.LANDED
+    assert (ghost.get(gone).outcome or {})["code"] == "repository_unknown"
+
+
+def test_what_a_killed_runner_left_in_its_workspace_is_swept(ghost: Ghost) -> None:
+    left = ghost.place / "workspaces" / "1-1" / "tree"
+    left.mkdir(parents=True)
+    ghost.finish(ghost.send())
+    assert not left.exists()
+
+
+def test_a_ledger_in_trouble_ends_no_runner(ghost: Ghost) -> None:
+    patch_id = ghost.send(changes=EDIT)
+    with ghost.ledger.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE events RENAME TO events_away"))
+    mended = threading.Timer(0.3, _mend, [ghost])
+    mended.start()
+    assert ghost.finish(patch_id).status is Status.LANDED
+    mended.join()
+
+
+def _mend(ghost: Ghost) -> None:
+    with ghost.ledger.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE events_away RENAME TO events"))
+
+
+def test_a_lease_that_was_lost_is_left_alone(ghost: Ghost) -> None:
+    patch_id = ghost.send(changes=EDIT)
+    script = ghost.place / "lose"
+    check = shell_check(f"touch {script}; sleep 1")
+    ghost.repository = ghost.repository.model_copy(update={"checks": (check,)})
+
+    def take_away() -> None:
+        ghost.ledger.leases.reclaim(ghost.clock(), everything=True)
+        ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock())
+
+    _when(script, take_away)
+    assert ghost.finish(patch_id).status is Status.CANCELLED
+    assert "landed" not in ghost.kinds(patch_id)
+
+
+def test_a_second_runner_refuses_the_same_state_directory(ghost: Ghost) -> None:
+    state = ghost.place / "state"
+    with Presence(state, "first"), pytest.raises(RunnerAlreadyHere) as refused:
+        ghost.work_until(lambda: True)
+    assert refused.value.pid == psutil.Process().pid
