@@ -1,0 +1,114 @@
+"""The embedded engine: woken by the database, alone in its directory, heir to whoever was lost."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gpt_cursor_runner.engine.embedded import EmbeddedEngine
+from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.patch.outcome import CancelAsked, LeaseLost
+from gpt_cursor_runner.patch.status import Status
+from tests.building import make_admission, make_ledger
+
+
+@pytest.fixture
+def engine(ledger: Ledger) -> EmbeddedEngine:
+    made = EmbeddedEngine(ledger, "one")
+    made.wait(0)  # the first glance always finds something new
+    return made
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, ledger: Ledger) -> Iterator[Ledger]:
+    """The same ledger as another process has it open."""
+    other = make_ledger(tmp_path / "state")
+    yield other
+    other.close()
+
+
+def test_a_patch_that_arrives_wakes_the_runner_at_once(engine: EmbeddedEngine, gateway: Ledger) -> None:
+    delays = []
+    for _ in range(5):
+        accepted_at: list[float] = []
+
+        def accept(at: list[float] = accepted_at) -> None:
+            time.sleep(0.05)
+            at.append(time.monotonic())
+            gateway.intake.accept([make_admission()])
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        engine.wait(5)
+        claim = engine.claim()
+        delays.append(time.monotonic() - accepted_at[0])
+        thread.join()
+        assert claim is not None
+        engine.ledger.leases.finish(claim, Status.PREVIEWED, time.time(), {"code": "previewed"})
+        engine.wait(0.1)
+    assert statistics.median(delays) < 0.25, f"from accepting to claiming, in seconds: {delays}"
+
+
+def test_waiting_ends_in_time_when_nothing_happens(engine: EmbeddedEngine) -> None:
+    began = time.monotonic()
+    engine.wait(0.3)
+    assert 0.25 < time.monotonic() - began < 1.5
+
+
+def test_what_arrived_before_the_wait_is_not_slept_through(engine: EmbeddedEngine, gateway: Ledger) -> None:
+    assert engine.claim() is None
+    gateway.intake.accept([make_admission()])
+    began = time.monotonic()
+    engine.wait(5)
+    assert time.monotonic() - began < 1
+
+
+def test_an_idle_runner_writes_nothing(engine: EmbeddedEngine, gateway: Ledger) -> None:
+    watcher = EmbeddedEngine(gateway, "watcher")
+    watcher.wait(0)
+    for _ in range(10):
+        assert engine.claim() is None
+    naps: list[float] = []
+    watcher.sleep = naps.append
+    watcher.wait(0.1)
+    assert len(naps) == 5
+
+
+def test_recovery_takes_back_everything_whoever_held_it(engine: EmbeddedEngine, ledger: Ledger) -> None:
+    ledger.intake.accept([make_admission(id="a"), make_admission(id="b", branch="develop"), make_admission(id="c")])
+    far_ahead = time.time() + 10_000
+    assert ledger.leases.claim("lost", far_ahead, 10_000)
+    assert ledger.leases.claim("lost", far_ahead, 10_000)
+    assert sorted(engine.recover()) == ["a", "b"]
+    assert engine.recover() == []
+    assert ledger.queue_facts().running == 0
+
+
+def test_a_renewal_tells_of_a_cancel_and_of_a_lost_lease(engine: EmbeddedEngine, ledger: Ledger) -> None:
+    ledger.intake.accept([make_admission(id="a")])
+    claim = engine.claim()
+    assert claim is not None
+    engine.renew(claim)
+    ledger.decisions.cancel("a", "the sender", time.time())
+    with pytest.raises(CancelAsked):
+        engine.renew(claim)
+    engine.recover()
+    with pytest.raises(LeaseLost):
+        engine.renew(claim)
+
+
+def test_a_watch_that_breaks_is_replaced(engine: EmbeddedEngine, gateway: Ledger) -> None:
+    assert engine._watch is not None
+    engine._watch.driver_connection.close()  # type: ignore[union-attr]
+    engine.wait(0.2)
+    engine.wait(0)
+    gateway.intake.accept([make_admission()])
+    began = time.monotonic()
+    engine.wait(5)
+    assert time.monotonic() - began < 1
+    assert engine.claim() is not None
