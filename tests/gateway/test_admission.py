@@ -1,0 +1,131 @@
+"""What the door says of a patch: every fault at once, each where it was sent, and nothing changed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.building import patch_body
+from tests.gateway.builders import desk_in, problem
+
+STALE = '--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def salute():\n-    return "hi"\n+    return "ho"\n'
+
+
+def told(body):
+    return {(error["pointer"], error["code"]) for error in body["errors"]}
+
+
+def test_one_answer_lists_every_fault_and_nothing_changed(desk):
+    before = desk.repo.state()
+    body = {
+        "id": "patch-v3.3.31(P8.13.23)_flask-health-endpoint-hardening",
+        "changes": [
+            {"type": "upsert", "path": "a.txt", "contents": 7},
+            {"type": "rewrite", "path": "b.txt"},
+            {"type": "unified_diff", "text": STALE},
+        ],
+    }
+    refused = problem(desk.post(body), 422, "invalid_patch")
+    errors = {error["pointer"]: error for error in refused["errors"]}
+    assert told(refused) == {
+        ("/title", "missing"),
+        ("/changes/0/contents", "wrong_type"),
+        ("/changes/1/type", "unknown_type"),
+        ("/changes/2/text", "no_match"),
+    }
+    assert "Add 'title'." in errors["/title"]["hint"]
+    assert "string" in errors["/changes/0/contents"]["message"]
+    assert "upsert" in errors["/changes/1/type"]["hint"]
+    assert errors["/changes/2/text"]["closest"]["first_difference"]["actual"] == "def greet():"
+    assert refused["errors_total"] == 4
+    assert (desk.ids(), desk.repo.state()) == ([], before)
+
+
+def test_the_first_fault_is_told_in_the_detail_with_how_many_more(desk):
+    refused = problem(desk.post({"id": "x", "changes": [{"type": "rewrite"}]}), 422)
+    assert refused["detail"].startswith("Nothing changed. /") and "(1 more in errors)" in refused["detail"]
+
+
+def test_a_refused_plan_says_what_was_good(desk):
+    good = "--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# App\n+# Application\n"
+    changes = [{"type": "unified_diff", "text": good}, {"type": "unified_diff", "text": STALE}]
+    refused = problem(desk.post(patch_body(changes=changes)), 422, "plan_refused")
+    assert told(refused) == {("/changes/1/text", "no_match")}
+    assert [(one["change"], one["path"], one["line"]) for one in refused["good"]] == [(0, "README.md", 1)]
+
+
+@pytest.mark.parametrize(
+    ("raw", "pointers"),
+    [
+        (
+            {"id": "old-1", "target_file": "greeting.py", "patch": {"pattern": 5, "replacement": "x"}},
+            {"/patch/pattern"},
+        ),
+        ({"id": "old-2", "patch": {"pattern": "h", "replacement": "x"}, "role": "r"}, {"/target_file"}),
+        ({"id": "old-3", "patch": {"mutations": [{"path": "../up", "contents": "x"}]}}, {"/patch/mutations/0/path"}),
+        ({"blockId": "no way", "mutations": [{"path": "a", "contents": "x"}]}, {"/blockId"}),
+        ({"blockId": "b", "mutations": [{"op": "explode", "path": "a"}]}, {"/mutations/0/op"}),
+        (
+            {"id": "old-6", "target_file": "greeting.py", "patch": {"pattern": "nowhere", "replacement": "x"}},
+            {"/patch/pattern"},
+        ),
+    ],
+)
+def test_faults_of_the_historical_shapes_point_into_what_was_sent(desk, raw, pointers):
+    refused = problem(desk.post(raw), 422)
+    assert {error["pointer"] for error in refused["errors"]} == pointers
+    assert desk.ids() == []
+
+
+def test_the_historical_shapes_are_accepted_and_their_commands_never_taken_over(desk):
+    raw = {
+        "id": "old-good",
+        "role": "greeter",
+        "target_file": "greeting.py",
+        "patch": {"pattern": '"hi"', "replacement": '"hello"'},
+        "validate": {"shell": ["touch /tmp/never"]},
+    }
+    answer = desk.post(raw)
+    assert answer.status_code == 202
+    assert any("never run" in warning for warning in answer.json["warnings"])
+
+
+def test_an_unknown_repository_is_one_fault_that_names_the_known_ones(tmp_path):
+    with desk_in(tmp_path, ("app", "site")) as desk:
+        refused = problem(desk.post(patch_body(repository="blog")), 422)
+        assert told(refused) == {("/repository", "unknown_repository")}
+        assert "app, site" in refused["errors"][0]["hint"]
+        assert told(problem(desk.post(patch_body()), 422)) == {("/repository", "missing")}
+        assert told(problem(desk.post(patch_body(repository=5)), 422)) == {("/repository", "wrong_type")}
+        assert desk.post(patch_body(repository="site")).status_code == 202
+
+
+def test_a_patch_that_may_build_on_one_under_way_is_left_to_the_runner(desk):
+    assert desk.post().status_code == 202
+    assert desk.post(patch_body(changes=[{"type": "unified_diff", "text": STALE}])).status_code == 202
+
+
+def test_a_repository_in_trouble_refuses_nobody(desk):
+    assert desk.post(patch_body(id="before")).status_code == 202
+    desk.move("before", "cancelled")
+    (desk.repo.path / ".git").rename(desk.repo.path / "gone")
+    assert desk.post().status_code == 202
+
+
+def test_an_answer_stays_small_however_much_was_wrong(desk):
+    many = [{"type": "x" * 6000} for _ in range(75)] + [{"type": "delete", "path": "a", "y" * 6000: 1}] * 75
+    answer = desk.post(patch_body(changes=many))
+    refused = problem(answer, 422)
+    assert (len(refused["errors"]), refused["errors_total"]) == (20, 150)
+    assert len(answer.data) < 100_000
+
+
+def test_the_git_directory_is_looked_up_once_and_not_for_every_patch(desk, monkeypatch):
+    from gpt_cursor_runner.landing.git import Git
+
+    looked_up = []
+    really = Git.at.__func__  # type: ignore[attr-defined]
+    monkeypatch.setattr(Git, "at", classmethod(lambda cls, *said: looked_up.append(said) or really(cls, *said)))
+    for number in range(3):
+        desk.post(patch_body(id=f"one-{number}"))
+        desk.move(f"one-{number}", "landed")
+    assert len(looked_up) == 1
