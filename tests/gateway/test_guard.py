@@ -1,0 +1,121 @@
+"""What is refused before the application sees it, and how many may be inside."""
+
+from __future__ import annotations
+
+import threading
+from wsgiref.validate import validator
+
+import pytest
+from werkzeug.test import Client, run_wsgi_app
+
+from gpt_cursor_runner.gateway.guard import MAX_HEADER_BYTES, PERMITS, Guard, Permits
+from tests.building import patch_body
+from tests.gateway.builders import problem
+
+
+def inner(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"inside"]
+
+
+@pytest.fixture
+def permits():
+    return Permits(1)
+
+
+class Closing(Client):
+    """Closes what it read, as the validator demands of a server."""
+
+    def open(self, *said, **named):
+        return super().open(*said, buffered=True, **named)
+
+
+@pytest.fixture
+def client(permits):
+    return Closing(validator(Guard(validator(inner), permits)))
+
+
+def test_a_sender_without_a_permit_is_told_to_come_back(client, permits):
+    assert permits.take()
+    answer = client.post("/webhook")
+    problem(answer, 503, "busy")
+    assert answer.headers["Retry-After"] == "1"
+    permits.give_back()
+    assert client.post("/webhook").data == b"inside"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_who_only_reads_needs_no_permit(client, permits, method):
+    assert permits.take()
+    assert client.open("/livez", method=method).status_code == 200
+
+
+def test_a_permit_comes_back_even_from_an_application_that_raised(permits):
+    def broken(environ, start_response):
+        raise RuntimeError("broken")
+
+    for _ in range(3):
+        with pytest.raises(RuntimeError):
+            Client(Guard(broken, permits)).post("/webhook")
+    assert permits.free() == 1
+
+
+def test_permits_come_back_after_every_kind_of_answer(shared_desk):
+    for _ in range(PERMITS + 1):
+        assert shared_desk.post(b"[" * 5000).status_code == 400
+    assert shared_desk.post(key="wrong").status_code == 401
+    assert shared_desk.call("DELETE", "/webhook").status_code == 405
+    assert shared_desk.post().status_code == 202
+
+
+def test_permits_are_never_more_or_fewer_however_many_threads_take_them():
+    permits, taken = Permits(10), []
+
+    def take_and_give():
+        for _ in range(500):
+            if permits.take():
+                taken.append(1)
+                assert permits.free() >= 0
+                permits.give_back()
+
+    threads = [threading.Thread(target=take_and_give) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert taken and permits.free() == 10
+
+
+@pytest.mark.parametrize("where", ["header", "type", "query"])
+def test_too_much_header_is_431(client, where):
+    long = "a" * MAX_HEADER_BYTES
+    asked = {"header": {"headers": {"X-Long": long}}, "type": {"content_type": long}, "query": {"query_string": long}}
+    problem(client.get("/livez", **asked[where]), 431, "headers_too_large")
+
+
+def test_many_small_headers_count_together(client):
+    headers = {f"X-Number-{number}": "a" * 100 for number in range(400)}
+    problem(client.post("/webhook", headers=headers), 431)
+
+
+def test_two_lengths_are_refused(client):
+    answer = client.post("/webhook", data=b"hello", headers={"Transfer-Encoding": "chunked"})
+    problem(answer, 400, "two_lengths")
+
+
+def test_a_refused_head_has_no_body():
+    environ = {"REQUEST_METHOD": "HEAD", "HTTP_X": "a" * MAX_HEADER_BYTES}
+    body, status, headers = run_wsgi_app(Guard(inner, Permits()), environ)
+    assert (b"".join(body), status) == (b"", "431 Request Header Fields Too Large")
+    assert int(headers["Content-Length"]) > 0
+
+
+def test_a_body_that_broke_off_is_refused_whatever_its_type(desk):
+    diff = b"--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# App\n+# Apple\n"
+    said = {"CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": str(len(diff) + 10), "wsgi.input_terminated": True}
+    headers = {"Authorization": f"Bearer {desk.keys['all']}"}
+    query = {"id": "cut", "title": "Cut"}
+    answer = desk.client.post("/webhook", query_string=query, data=diff, headers=headers, environ_overrides=said)
+    problem(answer, 400, "cut_off")
+    assert desk.ids() == []
+    assert desk.post(patch_body(id="whole")).status_code == 202
