@@ -1,0 +1,134 @@
+"""The one thread that writes: together where it can, one by one where it must, never for who has gone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from gpt_cursor_runner.gateway.writer import NotWritten, OutcomeUnknown, Writer
+from gpt_cursor_runner.ledger.intake import IdTaken
+from tests.building import make_admission, make_ledger
+
+
+class Gate:
+    """Stands before a ledger's intake: holds every batch until it is opened, and counts."""
+
+    def __init__(self, intake, trouble=None):
+        self.intake, self.trouble = intake, trouble
+        self.open = threading.Event()
+        self.batches = []
+
+    def accept(self, admissions):
+        assert self.open.wait(10)
+        self.batches.append(len(admissions))
+        if self.trouble and any(one.patch.id.startswith("bad") for one in admissions):
+            raise self.trouble
+        return self.intake.accept(admissions)
+
+
+@pytest.fixture
+def gate(ledger):
+    return Gate(ledger.intake)
+
+
+@pytest.fixture
+def writer(gate):
+    made = Writer(gate)
+    made.start()
+    yield made
+    gate.open.set()
+
+
+def together(writer, gate, admissions, patience=10.0):
+    """Send all of them while the gate is shut, then open it; what each was told."""
+
+    def send(one):
+        try:
+            return writer.accept(one, patience)
+        except Exception as trouble:  # noqa: BLE001  whatever it is, it is the answer
+            return trouble
+
+    with ThreadPoolExecutor(len(admissions)) as pool:
+        answers = [pool.submit(send, one) for one in admissions]
+        give_up_at = time.monotonic() + 5
+        while writer._waiting.qsize() < len(admissions) - 1 and time.monotonic() < give_up_at:
+            time.sleep(0.005)
+        gate.open.set()
+        return [answer.result() for answer in answers]
+
+
+def test_those_who_come_while_one_is_written_share_a_transaction(ledger, gate, writer):
+    commits = []
+    event.listen(ledger.engine, "commit", commits.append)
+    told = together(writer, gate, [make_admission() for _ in range(30)])
+    assert sum(gate.batches) == 30 and len(gate.batches) <= 3
+    assert len(commits) == len(gate.batches)
+    assert {one.status for one in told} == {"queued"}
+
+
+def test_one_bad_row_does_not_cost_the_others_their_place(ledger, gate, writer):
+    gate.trouble = IntegrityError("INSERT", {}, Exception("constraint"))
+    told = together(writer, gate, [make_admission(id=name) for name in ("good-1", "bad-1", "good-2")])
+    assert sum(isinstance(one, IntegrityError) for one in told) == 1
+    assert sorted(one.id for one in ledger.reading.page()) == ["good-1", "good-2"]
+    assert writer.is_alive()
+
+
+def test_a_ledger_in_trouble_refuses_a_whole_batch_at_once(gate, writer):
+    gate.trouble = OperationalError("BEGIN", {}, Exception("database is locked"))
+    told = together(writer, gate, [make_admission(id=f"bad-{number}") for number in range(20)])
+    assert all(isinstance(one, OperationalError) for one in told)
+    assert len(gate.batches) <= 3
+
+
+def test_two_with_one_id_in_one_batch_are_told_apart(ledger, gate, writer):
+    told = together(writer, gate, [make_admission(id="a", title=title) for title in ("One", "Two")])
+    assert sorted(type(one).__name__ for one in told) == [IdTaken.__name__, "Receipt"]
+
+
+def test_who_gave_up_before_the_writer_came_is_never_written(ledger, gate, writer):
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(writer.accept, make_admission(id="first"), 10)
+        while writer._waiting.qsize():
+            time.sleep(0.005)
+        time.sleep(0.05)  # the first is at the gate now
+        with pytest.raises(NotWritten):
+            writer.accept(make_admission(id="gone"), 0.05)
+        gate.open.set()
+        first.result()
+        writer.accept(make_admission(id="last"), 10)
+    assert sorted(one.id for one in ledger.reading.page()) == ["first", "last"]
+
+
+def test_who_gave_up_while_it_was_written_does_not_know(ledger, gate, writer):
+    with pytest.raises(OutcomeUnknown):
+        writer.accept(make_admission(id="unknown"), 0.2)
+    gate.open.set()
+    writer.accept(make_admission(id="next"), 10)
+    assert len(ledger.reading.page()) == 2
+
+
+def test_too_many_waiting_is_refused_at_once(gate, monkeypatch):
+    monkeypatch.setattr("gpt_cursor_runner.gateway.writer._MAX_WAITING", 1)
+    writer = Writer(gate)  # not started, so nobody is taken out
+    with pytest.raises(NotWritten):
+        writer._waiting.put_nowait((make_admission(), None))
+        writer.accept(make_admission(), 10)
+
+
+def test_a_locked_ledger_is_told_in_time(tmp_path):
+    ledger, other = make_ledger(tmp_path / "state", busy_seconds=0.3), make_ledger(tmp_path / "state")
+    writer = Writer(ledger.intake)
+    writer.start()
+    with other.engine.begin() as holder:
+        holder.exec_driver_sql("SELECT 1")
+        began = time.monotonic()
+        with pytest.raises((OperationalError, NotWritten)):
+            writer.accept(make_admission(), 5)
+        assert time.monotonic() - began < 4
+    assert writer.accept(make_admission(), 5).status == "queued"
