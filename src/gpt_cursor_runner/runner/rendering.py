@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from typing import Any
 
 import jinja2
@@ -72,4 +73,4 @@ _TEMPLATES = jinja2.Environment(
     keep_trailing_newline=True,
     undefined=jinja2.StrictUndefined,
 )
-_TEMPLATES.filters |= {"inline": _inline, "code": _code, "cell": _cell, "block": _block}
+_TEMPLATES.filters |= {"inline": _inline, "code": _code, "cell": _cell, "block": _block, "shell": shlex.join}

@@ -190,7 +190,7 @@ def _conclusion(stored: Stored, told: _Told, outcome: Mapping[str, Any]) -> str:
 def _next_steps(stored: Stored, outcome: Mapping[str, Any]) -> list[str]:
     match stored.status:
         case Status.LANDED:
-            publish = f"To publish it: git push <remote> {stored.branch}"
+            publish = f"To publish it: git push REMOTE {stored.branch}"
             published = (outcome.get("push") or {}).get("pushed")
             return [f"To take it back: git revert {outcome.get('commit')}", *([] if published else [publish])]
         case Status.HELD:
