@@ -31,7 +31,7 @@ from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.runner.loop import Runner
 
 # A webhook gives up on a locked ledger in time to answer 503; the runner has nobody waiting and is patient.
-_GATEWAY_BUSY_SECONDS = 2.0
+_GATEWAY_BUSY_SECONDS = 1.5
 _RUNNER_BUSY_SECONDS = 30.0
 
 
