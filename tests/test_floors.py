@@ -1,0 +1,169 @@
+"""The house stands as it is drawn: a floor imports lower floors alone, and the side rooms stay what they are."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "gpt_cursor_runner"
+SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
+
+# What each room may import of the others: whole rooms, or single modules of them. Everybody may import `patch`, and
+# the package itself for its version. Two rooms of one floor are strangers unless it says otherwise here.
+MAY_IMPORT: dict[str, frozenset[str]] = {
+    # floors 1 to 3
+    "patch": frozenset(),
+    "formats": frozenset(),
+    "landing": frozenset({"formats.tree"}),  # the plan it carries out; how plans are made is not its affair
+    # floor 4: the engine claims from the ledger
+    "ledger": frozenset(),
+    "engine": frozenset({"ledger"}),
+    # floor 5: looks on from the side
+    "health": frozenset({"ledger", "engine"}),
+    # floor 6, the doors: they meet in the ledger
+    "gateway": frozenset({"formats", "landing", "ledger", "engine", "health", "config"}),
+    "runner": frozenset({"formats", "landing", "ledger", "engine", "config"}),
+    # door C starts the other two through their entry functions
+    "cli": frozenset(
+        {"formats", "landing", "ledger", "engine", "health", "config", "wiring", "lifeline", "logs", "gateway.serve"}
+    ),
+    # beside the floors
+    "config": frozenset(),
+    "lifeline": frozenset(),
+    "logs": frozenset(),
+    "wiring": frozenset({"formats", "landing", "ledger", "engine", "health", "gateway", "runner", "config"}),
+    "wsgi": frozenset({"config", "lifeline", "logs", "wiring"}),
+    "__main__": frozenset({"cli"}),
+    "__init__": frozenset(),
+}
+
+# Libraries that would bring the outside world to where it has no business.
+_PURE = frozenset({"os", "subprocess", "socket", "http", "sqlite3", "sqlalchemy", "flask", "pathlib", "time"})
+FOREIGN: dict[str, frozenset[str]] = {
+    "patch": _PURE,
+    "formats": _PURE - {"time"},  # the historical regex runs against a deadline
+    "landing": frozenset({"flask", "sqlalchemy", "sqlite3", "http"}),
+    "ledger": frozenset({"flask", "subprocess", "http", "socket"}),
+    "engine": frozenset({"flask", "subprocess", "http"}),
+    "runner": frozenset({"flask", "subprocess", "http"}),
+}
+
+UNWELCOME = {"utils", "util", "helpers", "helper", "common", "manager", "handler", "handlers", "processor", "misc"}
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[0]
+
+
+def imports(module: str, text: str) -> Iterator[str]:
+    """Every module a source text imports, absolute, also inside functions and under TYPE_CHECKING."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = [PACKAGE, *module.split(".")][: -node.level] if node.level else []
+            start = ".".join([*above, *([node.module] if node.module else [])])
+            # `from package import module` names its module among what it imports.
+            yield from ([f"{start}.{name.name}" for name in node.names] if start in _packages() else [start])
+
+
+def _packages() -> set[str]:
+    return {PACKAGE, *(f"{PACKAGE}.{room}" for room in MAY_IMPORT if (SOURCE / room).is_dir())}
+
+
+def trespasses(module: str, text: str) -> list[str]:
+    """What a module imports that its room may not."""
+    room, found = room_of(module), []
+    allowed = MAY_IMPORT[room] | {room, "patch", "__version__"}
+    for name in imports(module, text):
+        outer, _, inner = name.partition(".")
+        if outer == PACKAGE:
+            free = not inner or any(inner == one or inner.startswith(f"{one}.") for one in allowed)
+            found += [] if free else [f"{module} imports {inner}"]
+        elif outer in FOREIGN.get(room, frozenset()):
+            found.append(f"{module} imports {outer}")
+    return found
+
+
+def sources() -> dict[str, str]:
+    found = {}
+    for file in sorted(SOURCE.rglob("*.py")):
+        if "migrations" not in file.parts:
+            found[".".join(file.relative_to(SOURCE).with_suffix("").parts)] = file.read_text()
+    return found
+
+
+def test_no_room_imports_what_it_may_not() -> None:
+    assert [wrong for module, text in sources().items() for wrong in trespasses(module, text)] == []
+
+
+def test_every_room_is_in_the_table() -> None:
+    assert {room_of(module) for module in sources()} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "wrong"),
+    [
+        ("patch.model", "from gpt_cursor_runner.formats.tree import Plan", "formats.tree"),
+        ("formats.plan", "from gpt_cursor_runner.landing import git", "landing.git"),
+        ("landing.sealing", "from gpt_cursor_runner.formats.plan import make_plan", "formats.plan"),
+        ("landing.git", "import gpt_cursor_runner.ledger.events", "ledger.events"),
+        ("ledger.leases", "from gpt_cursor_runner.engine.presence import Beat", "engine.presence"),
+        ("ledger.leases", "from ..landing import git", "landing.git"),
+        ("ledger.leases", "def late():\n    from gpt_cursor_runner import wiring", "wiring"),
+        ("ledger.leases", "import subprocess", "subprocess"),
+        ("patch.paths", "from os import environ", "os"),
+        ("engine.embedded", "from gpt_cursor_runner.health.model import Reading", "health.model"),
+        ("health.monitor", "from gpt_cursor_runner.gateway.app import create_app", "gateway.app"),
+        ("health.monitor", "from gpt_cursor_runner.config import Config", "config"),
+        ("gateway.app", "from gpt_cursor_runner.runner.loop import Runner", "runner.loop"),
+        ("runner.loop", "from gpt_cursor_runner.gateway.writer import Writer", "gateway.writer"),
+        ("cli.up", "from gpt_cursor_runner.gateway.app import create_app", "gateway.app"),
+        ("cli.up", "from gpt_cursor_runner.runner.loop import Runner", "runner.loop"),
+        ("logs", "from gpt_cursor_runner.config import Config", "config"),
+    ],
+)
+def test_a_wrong_import_is_found(module: str, text: str, wrong: str) -> None:
+    assert trespasses(module, text) == [f"{module} imports {wrong}"]
+
+
+@pytest.mark.parametrize(
+    ("module", "text"),
+    [
+        ("landing.sealing", "from gpt_cursor_runner.formats.tree import Plan"),
+        ("landing.sealing", "from gpt_cursor_runner.landing import landing"),
+        ("engine.embedded", "from gpt_cursor_runner.ledger.ledger import Ledger"),
+        ("cli.gateway", "from gpt_cursor_runner.gateway.serve import serve"),
+        ("runner.reporting", "from gpt_cursor_runner import __version__"),
+    ],
+)
+def test_a_right_import_is_let_through(module: str, text: str) -> None:
+    assert trespasses(module, text) == []
+
+
+def environment_reads(text: str) -> list[int]:
+    """The lines on which a source text reads or changes the environment."""
+    names = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+    return [
+        node.lineno
+        for node in ast.walk(ast.parse(text))
+        if (isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) == "os")
+        or (isinstance(node, ast.ImportFrom) and node.module == "os" and names & {one.name for one in node.names})
+    ]
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    assert {module for module, text in sources().items() if environment_reads(text)} == {"config"}
+
+
+@pytest.mark.parametrize("text", ["import os\nos.environ['X']", "import os\nos.getenv('X')", "from os import environ"])
+def test_a_read_of_the_environment_is_found(text: str) -> None:
+    assert environment_reads(text)
+
+
+def test_no_module_is_named_for_having_no_name() -> None:
+    words = {word for module in sources() for part in module.split(".") for word in part.split("_")}
+    assert words & UNWELCOME == set()
