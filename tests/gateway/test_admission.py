@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from gpt_cursor_runner.landing.git import Git
 from tests.building import patch_body
 from tests.gateway.builders import desk_in, problem
 
 STALE = '--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def salute():\n-    return "hi"\n+    return "ho"\n'
 
 
-def told(body):
+def told(body: dict[str, Any]) -> set[tuple[str, str]]:
     return {(error["pointer"], error["code"]) for error in body["errors"]}
 
 
@@ -120,11 +123,13 @@ def test_an_answer_stays_small_however_much_was_wrong(desk):
 
 
 def test_the_git_directory_is_looked_up_once_and_not_for_every_patch(desk, monkeypatch):
-    from gpt_cursor_runner.landing.git import Git
+    looked_up, really = [], Git.at
 
-    looked_up = []
-    really = Git.at.__func__  # type: ignore[attr-defined]
-    monkeypatch.setattr(Git, "at", classmethod(lambda cls, *said: looked_up.append(said) or really(cls, *said)))
+    def counted(path, search_path):
+        looked_up.append(path)
+        return really(path, search_path)
+
+    monkeypatch.setattr(Git, "at", counted)
     for number in range(3):
         desk.post(patch_body(id=f"one-{number}"))
         desk.move(f"one-{number}", "landed")

@@ -10,10 +10,11 @@ from sqlalchemy import event
 
 from gpt_cursor_runner.gateway.auth import Authority
 from gpt_cursor_runner.gateway.problems import Problem
+from gpt_cursor_runner.ledger.keys import Key
 from tests.gateway.builders import desk_in, problem
 
 
-def asked(authority, key=None, scope="read"):
+def asked(authority: Authority, key: str | None = None, scope: str = "read") -> Key:
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     with Flask("asking").test_request_context("/", headers=headers):
         return authority.require(scope)

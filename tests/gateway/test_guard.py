@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 from wsgiref.validate import validator
 
 import pytest
@@ -89,7 +90,11 @@ def test_permits_are_never_more_or_fewer_however_many_threads_take_them():
 @pytest.mark.parametrize("where", ["header", "type", "query"])
 def test_too_much_header_is_431(client, where):
     long = "a" * MAX_HEADER_BYTES
-    asked = {"header": {"headers": {"X-Long": long}}, "type": {"content_type": long}, "query": {"query_string": long}}
+    asked: dict[str, dict[str, Any]] = {
+        "header": {"headers": {"X-Long": long}},
+        "type": {"content_type": long},
+        "query": {"query_string": long},
+    }
     problem(client.get("/livez", **asked[where]), 431, "headers_too_large")
 
 

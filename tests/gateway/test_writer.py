@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gpt_cursor_runner.gateway.writer import NotWritten, OutcomeUnknown, Writer
-from gpt_cursor_runner.ledger.intake import IdTaken
+from gpt_cursor_runner.ledger.intake import Admission, IdTaken, Intake, Receipt
 from tests.building import make_admission, make_ledger
 
 
 class Gate:
     """Stands before a ledger's intake: holds every batch until it is opened, and counts."""
 
-    def __init__(self, intake, trouble=None):
-        self.intake, self.trouble = intake, trouble
+    def __init__(self, intake: Intake) -> None:
+        self.intake = intake
+        self.trouble: Exception | None = None
         self.open = threading.Event()
-        self.batches = []
+        self.batches: list[int] = []
 
-    def accept(self, admissions):
+    def accept(self, admissions: Sequence[Admission]) -> list[Receipt | IdTaken]:
         assert self.open.wait(10)
         self.batches.append(len(admissions))
         if self.trouble and any(one.patch.id.startswith("bad") for one in admissions):
@@ -38,16 +41,16 @@ def gate(ledger):
 
 @pytest.fixture
 def writer(gate):
-    made = Writer(gate)
+    made = Writer(cast(Intake, gate))
     made.start()
     yield made
     gate.open.set()
 
 
-def together(writer, gate, admissions, patience=10.0):
+def together(writer: Writer, gate: Gate, admissions: Sequence[Admission], patience: float = 10.0) -> list[Any]:
     """Send all of them while the gate is shut, then open it; what each was told."""
 
-    def send(one):
+    def send(one: Admission) -> object:
         try:
             return writer.accept(one, patience)
         except Exception as trouble:  # noqa: BLE001  whatever it is, it is the answer
@@ -63,7 +66,7 @@ def together(writer, gate, admissions, patience=10.0):
 
 
 def test_those_who_come_while_one_is_written_share_a_transaction(ledger, gate, writer):
-    commits = []
+    commits: list[object] = []
     event.listen(ledger.engine, "commit", commits.append)
     told = together(writer, gate, [make_admission() for _ in range(30)])
     assert sum(gate.batches) == 30 and len(gate.batches) <= 3
@@ -115,9 +118,9 @@ def test_who_gave_up_while_it_was_written_does_not_know(ledger, gate, writer):
 
 def test_too_many_waiting_is_refused_at_once(gate, monkeypatch):
     monkeypatch.setattr("gpt_cursor_runner.gateway.writer._MAX_WAITING", 1)
-    writer = Writer(gate)  # not started, so nobody is taken out
+    writer = Writer(cast(Intake, gate))  # not started, so nobody is taken out
     with pytest.raises(NotWritten):
-        writer._waiting.put_nowait((make_admission(), None))
+        writer._waiting.put_nowait((make_admission(), Future()))
         writer.accept(make_admission(), 10)
 
 
@@ -131,4 +134,4 @@ def test_a_locked_ledger_is_told_in_time(tmp_path):
         with pytest.raises((OperationalError, NotWritten)):
             writer.accept(make_admission(), 5)
         assert time.monotonic() - began < 4
-    assert writer.accept(make_admission(), 5).status == "queued"
+    assert isinstance(writer.accept(make_admission(), 5), Receipt)
