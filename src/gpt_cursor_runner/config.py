@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 CONFIG_NAME = "runner.toml"
 APP_NAME = "gpt-cursor-runner"
 DEFAULT_PORT = 5555
+_OTHER_VARIABLES = ("GCR_CONFIG", "GCR_KEY")
 
 # Files that run code, steer tools or change what git does: a patch that touches one waits for a person.
 DEFAULT_PROTECTED = (
@@ -43,6 +45,18 @@ class ConfigRefused(Exception):
 
 def _expanded(path: Path) -> Path:
     return path.expanduser()
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        raise ValueError(f"{path} is not there; correct the path, or leave it out")
+    return path
+
+
+def _said_twice(names: Iterable[str]) -> str | None:
+    """The first name that comes a second time."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
 
 
 UserPath = Annotated[Path, AfterValidator(_expanded)]
@@ -89,6 +103,13 @@ class State(_Section):
     database: str = "sqlite"
     log_to_file: bool = False
 
+    @field_validator("dir")
+    @classmethod
+    def _a_directory_or_nothing_yet(cls, path: Path) -> Path:
+        if path.exists() and not path.is_dir():
+            raise ValueError(f"{path} is not a directory; name another, which is made when it is not there")
+        return path
+
     @field_validator("database")
     @classmethod
     def _known_database(cls, database: str) -> str:
@@ -128,7 +149,7 @@ class Repository(_Section):
     approval: Literal["never", "protected", "always"] = "protected"
     protected: tuple[str, ...] = DEFAULT_PROTECTED
     sandbox: Literal["required", "best", "none"] = "required"
-    sandbox_read_only: tuple[UserPath, ...] = ()
+    sandbox_read_only: tuple[Annotated[UserPath, AfterValidator(_existing)], ...] = ()
     tag: bool = True
     push: str = ""
 
@@ -146,12 +167,20 @@ class Repository(_Section):
             raise ValueError("must be a plain branch name like main")
         return branch
 
-    @model_validator(mode="after")
-    def _check_names_differ(self) -> Repository:
-        names = [check.name for check in self.checks]
-        if len(set(names)) != len(names):
-            raise ValueError("two checks have the same name")
-        return self
+    @field_validator("push")
+    @classmethod
+    def _a_remote_name(cls, remote: str) -> str:
+        if remote.startswith("-") or remote.split() != [remote][: bool(remote)]:
+            raise ValueError("must be the name of a remote, like origin, or empty")
+        return remote
+
+    @field_validator("checks")
+    @classmethod
+    def _check_names_differ(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
+        twice = _said_twice(check.name for check in checks)
+        if twice is not None:
+            raise ValueError(f"two of them are named '{twice}'; rename one")
+        return checks
 
 
 class Config(BaseSettings):
@@ -169,12 +198,13 @@ class Config(BaseSettings):
     state: State = Field(default_factory=State)
     repository: tuple[Repository, ...] = ()
 
-    @model_validator(mode="after")
-    def _repository_names_differ(self) -> Config:
-        names = [one.name for one in self.repository]
-        if len(set(names)) != len(names):
-            raise ValueError("two [[repository]] sections have the same name")
-        return self
+    @field_validator("repository")
+    @classmethod
+    def _repository_names_differ(cls, repositories: tuple[Repository, ...]) -> tuple[Repository, ...]:
+        twice = _said_twice(one.name for one in repositories)
+        if twice is not None:
+            raise ValueError(f"two of them are named '{twice}'; rename one")
+        return repositories
 
     def repository_named(self, name: str | None) -> Repository | None:
         """The repository of that name; without a name the only one there is."""
@@ -200,6 +230,9 @@ def find_config(given: str | Path | None = None, environment: Mapping[str, str] 
 
 def load_config(path: Path | None) -> Config:
     """Read the file, then the environment over it; raise ConfigRefused naming every key that is wrong."""
+    where = str(path) if path else "the environment"
+    _refuse_stray_variables(where)
+    written = _read(path) if path else {}
 
     class FromHere(Config):
         @classmethod
@@ -209,18 +242,39 @@ def load_config(path: Path | None) -> Config:
             *sources: PydanticBaseSettingsSource,
             **named: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return named["env_settings"], TomlConfigSettingsSource(settings_cls, path)
+            return named["env_settings"], InitSettingsSource(settings_cls, written)
 
-    where = str(path) if path else "the environment"
     try:
         return FromHere()
-    except tomllib.TOMLDecodeError as broken:
-        raise ConfigRefused(f"{where}: not TOML: {broken}") from broken
+    except (ValidationError, SettingsError) as invalid:
+        raise ConfigRefused(f"{where} cannot be used:\n{_lines(invalid)}") from invalid
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
+        raise ConfigRefused(f"{path}: not TOML: {broken}. Correct it there.") from broken
     except OSError as unreadable:
-        raise ConfigRefused(f"{where}: cannot be read: {unreadable.strerror}") from unreadable
-    except ValidationError as invalid:
-        lines = "\n".join(f"  {_key(error['loc'])}: {_sentence(error)}" for error in invalid.errors(include_url=False))
-        raise ConfigRefused(f"{where} cannot be used:\n{lines}") from invalid
+        raise ConfigRefused(
+            f"{path}: cannot be read: {unreadable.strerror}. Name a file with --config."
+        ) from unreadable
+
+
+def _refuse_stray_variables(where: str) -> None:
+    """pydantic-settings passes over a variable that fits no section; a misspelt setting would go unnoticed."""
+    sections = tuple(f"GCR_{name.upper()}" for name in Config.model_fields)
+    known = (*_OTHER_VARIABLES, *sections)
+    for name in sorted(os.environ):
+        if name.startswith("GCR_") and name.split("__")[0] not in known:
+            fix = "unknown variable; unset it, or spell it like GCR_SERVER__PORT"
+            raise ConfigRefused(f"{where} cannot be used:\n  {name}: {fix}")
+
+
+def _lines(invalid: ValidationError | SettingsError) -> str:
+    if isinstance(invalid, SettingsError):  # a variable that should hold JSON and does not; the message names it
+        return f"  {invalid}"
+    return "\n".join(f"  {_key(error['loc'])}: {_sentence(error)}" for error in invalid.errors(include_url=False))
 
 
 def _key(location: tuple[int | str, ...]) -> str:

@@ -1,0 +1,308 @@
+"""Settings: found, read, overridden, and refused with the key and the fix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpt_cursor_runner.config import (
+    DEFAULT_PORT,
+    DEFAULT_PROTECTED,
+    Config,
+    ConfigRefused,
+    client_key,
+    export,
+    find_config,
+    load_config,
+    search_path,
+)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    """A directory that may be named as a repository."""
+    (tmp_path / "app").mkdir()
+    return tmp_path / "app"
+
+
+def repository(where: Path, **members: Any) -> str:
+    said = {"name": "app", "path": str(where), **members}
+    return "[[repository]]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in said.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list) else json.dumps(value)
+
+
+def load(tmp_path: Path, text: str) -> Config:
+    file = tmp_path / "runner.toml"
+    file.write_text(text)
+    return load_config(file)
+
+
+def refusal(tmp_path: Path, text: str) -> str:
+    with pytest.raises(ConfigRefused) as refused:
+        load(tmp_path, text)
+    return str(refused.value)
+
+
+def test_without_settings_every_default_holds() -> None:
+    config = load_config(None)
+    assert (config.server.host, config.server.port, config.server.max_body_bytes) == (
+        "127.0.0.1",
+        DEFAULT_PORT,
+        1048576,
+    )
+    assert config.state.database == "sqlite"
+    assert config.repository == ()
+
+
+def test_a_repository_is_guarded_unless_it_says_otherwise(tmp_path: Path, app: Path) -> None:
+    one = load(tmp_path, repository(app)).repository[0]
+    assert (one.branch, one.approval, one.sandbox, one.tag, one.push) == ("main", "protected", "required", True, "")
+    assert one.protected == DEFAULT_PROTECTED
+    assert one.checks == ()
+
+
+def test_everything_that_is_written_is_read(tmp_path: Path, app: Path) -> None:
+    text = f"""
+[server]
+port = 6000
+public_url = "https://patches.example.org/"
+[state]
+dir = "{tmp_path}/state"
+{repository(app, branch="develop", approval="never", sandbox="best", tag=False, push="origin")}
+checks = [{{ name = "tests", command = ["make", "test"], timeout_seconds = 30 }}]
+"""
+    config = load(tmp_path, text)
+    assert (config.server.port, config.server.public_url) == (6000, "https://patches.example.org")
+    assert config.state.patches_dir == tmp_path / "state" / "patches"
+    one = config.repository_named("app")
+    assert one is config.repository_named(None)
+    assert one is not None
+    assert (one.checks[0].command, one.checks[0].timeout_seconds) == (("make", "test"), 30)
+
+
+WRONG = {
+    "an unknown section": ("[servr]\nport = 1\n", "servr", "unknown key; remove it or correct its spelling"),
+    "an unknown key": ("[server]\nprot = 6000\n", "server.prot", "unknown key; remove it or correct its spelling"),
+    "a wrong type": ('[server]\nport = "many"\n', "server.port", "valid integer"),
+    "a port out of range": ("[server]\nport = 70000\n", "server.port", "less than or equal to 65535"),
+    "a body limit of nothing": ("[server]\nmax_body_bytes = 1\n", "server.max_body_bytes", "greater than or equal"),
+    "an address that is none": ('[server]\npublic_url = "example.org"\n', "server.public_url", "https://"),
+    "a database of another kind": ('[state]\ndatabase = "mysql"\n', "state.database", "'sqlite'"),
+    "a repository without a path": ('[[repository]]\nname = "app"\n', "repository[0].path", "missing; add it"),
+    "a repository without a name": ('[[repository]]\npath = "."\n', "repository[0].name", "missing; add it"),
+    "an open door to the network": (
+        '[server]\nhost = "0.0.0.0"\ninsecure_no_auth = true\n',
+        "server",
+        "set host to 127.0.0.1",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_setting_is_refused_with_its_key_and_its_fix(tmp_path: Path, case: str) -> None:
+    text, key, fix = WRONG[case]
+    said = refusal(tmp_path, text)
+    assert f"  {key}: " in said
+    assert fix in said
+    assert str(tmp_path / "runner.toml") in said
+
+
+WRONG_REPOSITORY: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a path that is not there": ({"path": "/nowhere/at/all"}, "path", "correct the path"),
+    "an unknown rule": ({"approval": "maybe"}, "approval", "'never', 'protected' or 'always'"),
+    "an unknown sandbox": ({"sandbox": "docker"}, "sandbox", "'required', 'best' or 'none'"),
+    "a ref for a branch": ({"branch": "refs/heads/main"}, "branch", "plain branch name like main"),
+    "an option for a branch": ({"branch": "--force"}, "branch", "plain branch name like main"),
+    "an option for a remote": ({"push": "--mirror"}, "push", "name of a remote"),
+    "a name with a slash": ({"name": "a/b"}, "name", "match pattern"),
+    "a check without a command": ({"checks": [{"name": "x", "command": []}]}, "checks[0].command", "at least 1"),
+    "a check in one string": ({"checks": [{"name": "x", "command": "make"}]}, "checks[0].command", "valid tuple"),
+    "a check without end": (
+        {"checks": [{"name": "x", "command": ["x"], "timeout_seconds": 0}]},
+        "checks[0].timeout_seconds",
+        "greater than 0",
+    ),
+    "an unknown key of a check": (
+        {"checks": [{"name": "x", "command": ["x"], "shell": True}]},
+        "checks[0].shell",
+        "unknown key",
+    ),
+    "a directory to show that is not there": (
+        {"sandbox_read_only": ["/nowhere/at/all"]},
+        "sandbox_read_only[0]",
+        "correct the path",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG_REPOSITORY)
+def test_a_wrong_repository_is_refused_with_its_key_and_its_fix(tmp_path: Path, app: Path, case: str) -> None:
+    members, key, fix = WRONG_REPOSITORY[case]
+    said = refusal(tmp_path, repository(app, **members))
+    assert f"  repository[0].{key}: " in said
+    assert fix in said
+
+
+def test_two_repositories_of_one_name_are_refused(tmp_path: Path, app: Path) -> None:
+    said = refusal(tmp_path, repository(app) + repository(app, branch="develop"))
+    assert "repository: two of them are named 'app'; rename one" in said
+
+
+def test_two_checks_of_one_name_are_refused(tmp_path: Path, app: Path) -> None:
+    check = {"name": "tests", "command": ["true"]}
+    said = refusal(tmp_path, repository(app, checks=[check, check]))
+    assert "repository[0].checks: two of them are named 'tests'; rename one" in said
+
+
+def test_a_state_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = refusal(tmp_path, f'[state]\ndir = "{tmp_path}/file"\n')
+    assert "  state.dir: " in said
+    assert "name another" in said
+
+
+def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+    said = refusal(tmp_path, '[server]\nport = 0\nhots = "x"\n[state]\ndatabase = "x"\n')
+    assert all(f"  {key}: " in said for key in ("server.port", "server.hots", "state.database"))
+
+
+def test_a_file_that_is_no_toml_is_refused_with_its_line(tmp_path: Path) -> None:
+    assert "not TOML" in refusal(tmp_path, "[server\n")
+    assert "line 1" in refusal(tmp_path, "[server\n")
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "runner.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigRefused, match="not TOML"):
+        load_config(tmp_path / "runner.toml")
+
+
+def test_a_variable_that_should_hold_json_and_does_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCR_REPOSITORY", "[")
+    with pytest.raises(ConfigRefused, match="repository"):
+        load_config(None)
+
+
+def test_the_environment_overrides_the_file_key_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCR_SERVER__PORT", "7000")
+    config = load(tmp_path, '[server]\nport = 6000\nhost = "::1"\n')
+    assert (config.server.port, config.server.host) == (7000, "::1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "key"),
+    [
+        ("GCR_SERVER__PROT", "1", "server.prot"),
+        ("GCR_SERVER__PORT", "many", "server.port"),
+        ("GCR_SERVR__PORT", "7000", "GCR_SERVR__PORT"),
+        ("GCR_PORT", "7000", "GCR_PORT"),
+    ],
+)
+def test_a_wrong_variable_is_refused_like_a_wrong_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, key: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert f"  {key}: " in refusal(tmp_path, "")
+
+
+def test_variables_that_are_no_settings_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCR_CONFIG", "somewhere")
+    monkeypatch.setenv("GCR_KEY", "gcr_0_0")
+    assert load(tmp_path, "").server.port == DEFAULT_PORT
+    assert client_key() == "gcr_0_0"
+
+
+def test_settings_cannot_be_changed_after_they_were_read() -> None:
+    config = load_config(None)
+    with pytest.raises(ValueError, match="frozen"):
+        config.server = config.server  # type: ignore[misc]
+    with pytest.raises(ValueError, match="frozen"):
+        config.server.port = 1  # type: ignore[misc]
+
+
+def test_a_home_directory_may_be_written_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: Path) -> None:
+    monkeypatch.setenv("HOME", str(app.parent))
+    config = load(tmp_path, '[state]\ndir = "~/state"\n' + repository(Path("~/app")))
+    assert config.state.dir == app.parent / "state"
+    assert config.repository[0].path == app
+
+
+def test_the_file_that_is_named_comes_before_all_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {name: tmp_path / name / "runner.toml" for name in ("given", "variable", "here", "user/gpt-cursor-runner")}
+    for file in places.values():
+        file.parent.mkdir(parents=True)
+        file.write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path / "here")
+    environment = {"GCR_CONFIG": str(places["variable"])}
+    assert find_config(places["given"], environment) == places["given"]
+    assert find_config(None, environment) == places["variable"]
+    assert find_config(None, {}) == places["here"]
+    places["here"].unlink()
+    assert find_config(None, {}) == places["user/gpt-cursor-runner"]
+    places["user/gpt-cursor-runner"].unlink()
+    assert find_config(None, {}) is None
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_file_that_is_named_and_not_there_is_refused_with_the_command_that_makes_it(
+    tmp_path: Path, given: bool
+) -> None:
+    absent = str(tmp_path / "absent.toml")
+    with pytest.raises(ConfigRefused, match="gcr init --config") as refused:
+        find_config(absent if given else None, {} if given else {"GCR_CONFIG": absent})
+    assert absent in str(refused.value)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigRefused, match=r"cannot be read: .*directory"):
+        load_config(tmp_path)
+
+
+def test_processes_that_are_started_find_the_same_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GCR_CONFIG", "GCR_SERVER__INSECURE_NO_AUTH", "GCR_STATE__LOG_TO_FILE"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    file = tmp_path / "runner.toml"
+    file.write_text("[server]\nport = 6000\n")
+    export(file, insecure_no_auth=True, log_to_file=True)
+    found = find_config()
+    assert found == file
+    config = load_config(found)
+    assert (config.server.port, config.server.insecure_no_auth, config.state.log_to_file) == (6000, True, True)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:5555"),
+        ("0.0.0.0", "http://127.0.0.1:5555"),  # noqa: S104  a setting, not a bind
+        ("::", "http://[::1]:5555"),
+        ("::1", "http://[::1]:5555"),
+        ("box.local", "http://box.local:5555"),
+    ],
+)
+def test_the_url_is_one_that_can_be_asked_from_here(tmp_path: Path, host: str, url: str) -> None:
+    assert load(tmp_path, f'[server]\nhost = "{host}"\n').server.url == url
+
+
+def test_a_name_chooses_among_repositories_and_none_chooses_among_many(tmp_path: Path, app: Path) -> None:
+    config = load(tmp_path, repository(app) + repository(app, name="site"))
+    site = config.repository_named("site")
+    assert site is not None
+    assert site.name == "site"
+    assert config.repository_named(None) is None
+    assert config.repository_named("other") is None
+
+
+def test_programs_are_looked_for_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/one:/two")
+    assert search_path() == "/one:/two"
