@@ -41,6 +41,13 @@ def test_a_patch_is_kept_with_its_delivery_and_its_first_event(ledger: Ledger) -
     assert rows(ledger) == {"patches": 1, "deliveries": 1, "events": 1}
 
 
+def test_a_delivery_that_is_not_kept_any_more_is_no_error(ledger: Ledger) -> None:
+    accept(ledger, id="a")
+    with ledger.engine.begin() as connection:
+        connection.execute(deliveries.delete())
+    assert ledger.reading.request("a") is None
+
+
 def test_the_same_patch_again_is_a_replay(ledger: Ledger) -> None:
     first = accept(ledger, id="a", title="Same")
     again = accept(ledger, id="a", title="Same")

@@ -30,8 +30,9 @@ class Evidence:
         whole = len(diff) <= _MAX_DIFF_BYTES
         self._keep({"sealed.diff": diff if whole else diff[:_MAX_DIFF_BYTES] + _CUT})
 
-    def keep_report(self, markdown: bytes, as_json: bytes, request: bytes) -> None:
-        self._keep({"request": request, "report.json": as_json, "report.md": markdown})
+    def keep_report(self, markdown: bytes, as_json: bytes, request: bytes | None) -> None:
+        received = {} if request is None else {"request": request}
+        self._keep({**received, "report.json": as_json, "report.md": markdown})
 
     def diff(self) -> bytes | None:
         return self._read("sealed.diff")

@@ -42,11 +42,11 @@ class Reading:
             find(connection, patch_id)
             return events.read(connection, patch_id)
 
-    def request(self, patch_id: str) -> bytes:
-        """The body of the delivery that brought the patch, byte for byte."""
+    def request(self, patch_id: str) -> bytes | None:
+        """The body of the delivery that brought the patch, byte for byte; None when it is not kept any more."""
         with self._engine.begin() as connection:
             first = select(deliveries.c.body).where(deliveries.c.patch_id == patch_id).order_by(deliveries.c.at)
-            return bytes(connection.execute(first.limit(1)).scalar_one())
+            return connection.execute(first.limit(1)).scalar()
 
     def active_on(self, repository: str, branch: str) -> int:
         """How many patches are queued or running for a branch."""

@@ -37,7 +37,7 @@ _CONCLUSIONS = {
 }
 
 
-def write_report(evidence: Evidence, stored: Stored, history: Sequence[Event], request: bytes) -> dict[str, Any]:
+def write_report(evidence: Evidence, stored: Stored, history: Sequence[Event], request: bytes | None) -> dict[str, Any]:
     """Write the report into the evidence, as Markdown and JSON, with the request; the digests of the two."""
     facts = gather(stored, history)
     # A path of git's that is no UTF-8 is kept as an escape, which JSON reads back.
@@ -55,7 +55,6 @@ def gather(stored: Stored, history: Sequence[Event]) -> dict[str, Any]:
     """The facts of a report, one member for each of its sections."""
     told = _Told.of(stored, history)
     outcome = stored.outcome or {}
-    files = outcome.get("files")
     return {
         "schema": SCHEMA,
         "version": __version__,
@@ -65,14 +64,7 @@ def gather(stored: Stored, history: Sequence[Event]) -> dict[str, Any]:
         "objective": {"title": stored.title, "repository": stored.repository, "branch": stored.branch},
         "claims": {key: stored.body.get(key) for key in ("description", "role", "claimed_commands")},
         "execution": _execution(stored, told, outcome),
-        "implementation": {
-            "base": told.sealed.get("base"),
-            "plan_digest": told.step("planned").get("plan_digest"),
-            "hunks": told.step("planned").get("hunks"),
-            "sealed_commit": told.sealed.get("commit"),
-            "sealed_tree": told.sealed.get("tree"),
-            "files": files if files is not None else told.step("planned").get("files"),
-        },
+        "implementation": _implementation(told, outcome),
         "validation": {
             "checks": [{key: check[key] for key in _CHECK_FACTS} for check in told.checks],
             "not_checked": told.step("not_checked").get("reason"),
@@ -172,6 +164,18 @@ def _execution(stored: Stored, told: _Told, outcome: Mapping[str, Any]) -> dict[
         "message": outcome.get("message"),
         "errors": outcome.get("errors", []),
         "warnings": told.accepted.get("warnings", []),
+    }
+
+
+def _implementation(told: _Told, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    planned = told.step("planned")
+    return {
+        "base": told.sealed.get("base"),
+        "plan_digest": planned.get("plan_digest"),
+        "hunks": planned.get("hunks"),
+        "sealed_commit": told.sealed.get("commit"),
+        "sealed_tree": told.sealed.get("tree"),
+        "files": outcome.get("files", planned.get("files")),
     }
 
 
