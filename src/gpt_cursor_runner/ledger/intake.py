@@ -70,41 +70,46 @@ class Intake:
         known = connection.execute(select(patches.c.digest, patches.c.status).where(patches.c.id == patch.id)).first()
         if known is not None:
             return Receipt(Status(known.status), digest, True) if known.digest == digest else IdTaken(patch.id)
-        identity = patch.identity
         warnings = (*wish.warnings, *_collisions(connection, patch))
-        connection.execute(
-            patches.insert().values(
-                id=patch.id,
-                digest=digest,
-                repository=wish.repository,
-                branch=wish.branch,
-                title=patch.title,
-                version=identity.version,
-                phase=identity.phase,
-                priority=patch.priority,
-                body=patch.to_json(),
-                status=Status.QUEUED,
-                submitted_by=delivery.submitted_by,
-                accepted_at=delivery.at,
-                updated_at=delivery.at,
-            )
-        )
-        body_sha256 = hashlib.sha256(delivery.body).hexdigest()
-        connection.execute(
-            deliveries.insert().values(
-                request_id=delivery.request_id,
-                patch_id=patch.id,
-                at=delivery.at,
-                key_id=delivery.key_id,
-                content_type=delivery.content_type,
-                body=delivery.body,
-                body_sha256=body_sha256,
-            )
-        )
-        facts = {"request_id": delivery.request_id, "digest": digest, "body_sha256": body_sha256, **wish.observed}
-        facts |= {"warnings": list(warnings)} if warnings else {}
+        connection.execute(patches.insert().values(_patch_row(wish, digest)))
+        received = _delivery_row(wish)
+        connection.execute(deliveries.insert().values(received))
+        facts = {"request_id": delivery.request_id, "digest": digest, "body_sha256": received["body_sha256"]}
+        facts |= wish.observed | ({"warnings": list(warnings)} if warnings else {})
         events.append(connection, patch.id, "accepted", delivery.submitted_by, delivery.at, facts)
         return Receipt(Status.QUEUED, digest, False, warnings)
+
+
+def _patch_row(wish: Admission, digest: str) -> dict[str, Any]:
+    patch, delivery = wish.patch, wish.delivery
+    return {
+        "id": patch.id,
+        "digest": digest,
+        "repository": wish.repository,
+        "branch": wish.branch,
+        "title": patch.title,
+        "version": patch.identity.version,
+        "phase": patch.identity.phase,
+        "priority": patch.priority,
+        "body": patch.to_json(),
+        "status": Status.QUEUED,
+        "submitted_by": delivery.submitted_by,
+        "accepted_at": delivery.at,
+        "updated_at": delivery.at,
+    }
+
+
+def _delivery_row(wish: Admission) -> dict[str, Any]:
+    delivery = wish.delivery
+    return {
+        "request_id": delivery.request_id,
+        "patch_id": wish.patch.id,
+        "at": delivery.at,
+        "key_id": delivery.key_id,
+        "content_type": delivery.content_type,
+        "body": delivery.body,
+        "body_sha256": hashlib.sha256(delivery.body).hexdigest(),
+    }
 
 
 def _collisions(connection: Connection, patch: Patch) -> list[str]:
