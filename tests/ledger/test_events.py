@@ -51,7 +51,8 @@ def test_an_empty_chain_verifies(ledger: Ledger) -> None:
         "kind = 'landed'",
         "at = at + 0.001",
         "patch_id = 'c'",
-        "digest = 'd' || substr(digest, 2)",
+        "digest = 'x' || substr(digest, 2)",
+        "previous = 'x' || substr(previous, 2)",
     ],
 )
 def test_one_altered_byte_is_found_and_named(chain: Ledger, touch: str) -> None:
