@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from gpt_cursor_runner.landing.sandbox import choose_sandbox
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.patch.outcome import WorldFailed
 from gpt_cursor_runner.patch.status import FINAL, Status
-from gpt_cursor_runner.runner.attempt import Attempt
+from gpt_cursor_runner.runner.attempt import Attempt, Ending
 from gpt_cursor_runner.runner.loop import Runner
 from tests.building import SEARCH_PATH, Repo, make_admission, make_ledger
 
@@ -52,6 +53,17 @@ class MortalGit(Git):
         return super().run(*arguments, **named)
 
 
+@dataclass(frozen=True)
+class LyingGit(Git):
+    """git that moves a branch and is then held to have failed, as one that meets its deadline at the end of its work."""
+
+    def run(self, *arguments: str, **named: Any) -> bytes:
+        printed = super().run(*arguments, **named)
+        if arguments[0] == "update-ref" and any(one.startswith("refs/heads/") for one in arguments):
+            raise WorldFailed("git_timed_out", "git update-ref took too long")
+        return printed
+
+
 @dataclass
 class Ghost:
     """`work_until` runs the loop in this thread; `send` puts a patch into the ledger."""
@@ -61,7 +73,6 @@ class Ghost:
     ledger: Ledger
     clock: Clock
     repository: Repository
-    stop_when: Callable[[], bool] = field(default=lambda: False)
 
     def send(self, **members: Any) -> str:
         admission = make_admission(at=self.clock(), **members)
@@ -110,7 +121,7 @@ class Ghost:
     def sealed_refs(self) -> list[str]:
         return self.repo.run("for-each-ref", "refs/gcr").splitlines()
 
-    def walk(self, git: Git | None = None, record: Callable[[str, dict[str, Any]], None] | None = None) -> None:
+    def walk(self, git: Git | None = None, record: Callable[[str, dict[str, Any]], None] | None = None) -> Ending:
         """Claim and walk one patch without the loop around it, so that its death leaves what a death leaves."""
         claim = self.ledger.leases.claim("doomed", self.clock(), 30)
         assert claim is not None
@@ -120,7 +131,7 @@ class Ghost:
             if record is not None:
                 record(kind, data)
 
-        Attempt(
+        return Attempt(
             claim=claim,
             repository=self.repository,
             git=git or self.repo.git,

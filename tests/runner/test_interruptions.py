@@ -15,7 +15,7 @@ from gpt_cursor_runner.engine.presence import Presence, RunnerAlreadyHere
 from gpt_cursor_runner.ledger.stored import Stored
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
-from tests.runner.builders import Ghost, Killed, MortalGit, shell_check
+from tests.runner.builders import Ghost, Killed, LyingGit, MortalGit, shell_check
 from tests.runner.conftest import MakeGhost
 
 EDIT = [{"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"hello"'}]
@@ -169,6 +169,15 @@ def test_a_runner_lost_between_the_intent_and_the_move_lands_once(ghost: Ghost) 
     assert ghost.repo.tip() == before
     assert ghost.finish(patch_id).status is Status.LANDED
     assert ghost.repo.run("rev-list", "--count", f"{before}..main") == "1"
+
+
+def test_a_move_that_git_denies_is_found_on_the_branch(ghost: Ghost) -> None:
+    before = ghost.repo.tip()
+    ghost.repo.run("checkout", "--quiet", "--detach")
+    ghost.send(changes=EDIT)
+    ending = ghost.walk(LyingGit(ghost.repo.git.directory, ghost.repo.git.search_path))
+    assert ending.status is Status.LANDED
+    assert ending.outcome["commit"] == ghost.repo.tip() != before
 
 
 def test_a_cancel_of_a_patch_lost_after_the_move_cannot_call_it_cancelled(ghost: Ghost) -> None:
