@@ -55,7 +55,7 @@ class MortalGit(Git):
 
 @dataclass(frozen=True)
 class LyingGit(Git):
-    """git that moves a branch and is then held to have failed, as one that meets its deadline at the end of its work."""
+    """git that moves a branch and is then held to have failed: it met its deadline at the very end of its work."""
 
     def run(self, *arguments: str, **named: Any) -> bytes:
         printed = super().run(*arguments, **named)
