@@ -11,7 +11,7 @@ from gpt_cursor_runner.patch.status import Status
 
 
 @command("patches")
-@click.option("--status", type=click.Choice(list(Status)), help="Only those in this state.")
+@click.option("--status", type=click.Choice([one.value for one in Status]), help="Only those in this state.")
 @click.option("--repository", help="Only those of this repository.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=30, show_default=True)
 def patches(session: Session, status: str | None, repository: str | None, limit: int) -> None:
