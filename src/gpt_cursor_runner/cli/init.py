@@ -47,7 +47,7 @@ def init(
         return
     git, top = _repository(repository)
     state = state.expanduser().resolve() if state else None
-    text = _toml(port, state, top, _branch(git, branch), [_check(one) for one in checks], sandbox)
+    text = _toml(port, state, top, _branch(git, repository, branch), [_check(one) for one in checks], sandbox)
     key, url = _set_up(path, text)
     _exclude(git, top, [path, *([state] if state else [])])
     facts = {"created": True, "config": str(path), "key": key, "url": url, "repository": str(top)}
@@ -87,16 +87,22 @@ def _repository(place: Path) -> tuple[Git, Path]:
     return git, Path(top) if top else git.directory
 
 
-def _branch(git: Git, named: str | None) -> str:
+def _branch(git: Git, place: Path, named: str | None) -> str:
     """The branch patches land on; ends the command when there is no commit on it."""
     try:
-        branch = named or git.line("symbolic-ref", "--short", "HEAD")
+        branch = named or _checked_out(git, place)
         git.tip(branch)
     except (GitFailed, WorldFailed) as nothing:
         message = f"there is no branch {named}" if named else "the repository has no commit on a branch yet"
         advice = "git branch, to see what there is" if named else "git commit --allow-empty -m 'Begin', then gcr init"
         raise CommandFailed(Exit.FAILED, message, advice) from nothing
     return branch
+
+
+def _checked_out(git: Git, place: Path) -> str:
+    # Asked from the place itself: each worktree of a repository has a HEAD of its own.
+    head = git.run("-C", str(place.resolve()), "symbolic-ref", "--short", "HEAD", explicit=False)
+    return head.decode(errors="surrogateescape").rstrip("\n")
 
 
 def _check(text: str) -> tuple[str, list[str]]:
