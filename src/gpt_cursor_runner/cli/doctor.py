@@ -61,7 +61,7 @@ def doctor(session: Session) -> None:
 
 def _machine() -> Iterator[Finding]:
     python = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("python", "PASS" if sys.version_info >= (3, 11) else "FAIL", f"Python {python}", "3.11 is the oldest")
+    yield Finding("python", "PASS", f"Python {python}", "3.11 is the oldest")  # an older one cannot read this file
     try:
         git = version(search_path())
         fine = git[:2] >= OLDEST_GIT
@@ -117,9 +117,12 @@ def _ledger(config: Config) -> Iterator[Finding]:
         )
         return
     why = "a 202 means: on the disk"
-    yield Finding("ledger", "PASS" if durable else "FAIL", f"{config.state.dir}, write tried and rolled back", why)
+    advice = "" if durable else "update SQLite: it ignores synchronous=FULL"
+    fact = f"{config.state.dir}, write tried and rolled back"
+    yield Finding("ledger", "PASS" if durable else "FAIL", fact, why, advice)
     fact = f"event {broken.seq} of {broken.patch_id} does not follow" if broken else "every event follows from the last"
-    yield Finding("history", "FAIL" if broken else "PASS", fact, "a changed record shows here")
+    advice = f"gcr show {broken.patch_id}, and restore the ledger from a backup" if broken else ""
+    yield Finding("history", "FAIL" if broken else "PASS", fact, "a changed record shows here", advice)
     fact = "at least one key is live" if someone else "no key is live"
     advice = "" if someone else "gcr key create NAME"
     yield Finding("keys", "PASS" if someone else "FAIL", fact, "nobody gets in without one", advice)
@@ -144,7 +147,8 @@ def _checks(repository: Repository) -> Iterator[Finding]:
             check.command[0] if (repository.path / check.command[0]).exists() else None
         )
         fact = f"{check.name}: {found or check.command[0] + ' was not found'}"
-        yield Finding(name, "PASS" if found else "FAIL", fact, "every patch must pass it")
+        advice = "" if found else f"install {check.command[0]}, or correct the command in runner.toml"
+        yield Finding(name, "PASS" if found else "FAIL", fact, "every patch must pass it", advice)
     if repository.sandbox == "required" and sandbox.probe(search_path()):
         advice = 'install bubblewrap, or set sandbox = "best"'
         yield Finding(name, "FAIL", "a sandbox is required and none works", "checks would not run", advice)
