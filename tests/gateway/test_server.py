@@ -185,7 +185,7 @@ def test_senders_without_a_permit_are_told_to_come_back(served):
         def one_more() -> bool:
             connection = held.enter_context(socket.create_connection(("127.0.0.1", served.port)))
             connection.sendall(started)
-            return served.call("POST", "/webhook", patch_body()).status == 503
+            return bool(served.call("POST", "/webhook", patch_body()).status == 503)
 
         wait_until(one_more, 5, "there was always a permit")
         busy = served.call("POST", "/webhook", patch_body())

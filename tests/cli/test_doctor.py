@@ -1,0 +1,129 @@
+"""`gcr doctor`: every broken precondition is a FAIL with what mends it, and the exit code says so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from tests.building import make_admission
+from tests.cli.builders import Terminal
+from tests.running import Installation
+
+
+def findings(terminal: Terminal, code: int) -> dict[str, Any]:
+    said = terminal.json("doctor", code=code)
+    assert said["failed"] == sum(one["result"] == "FAIL" for one in said["findings"])
+    for one in said["findings"]:
+        assert one["result"] == "PASS" or one["next_command"], one
+        assert one["fact"] and one["why"]
+    return {one["id"]: one for one in said["findings"]}
+
+
+def test_a_sound_installation_has_no_failure(terminal):
+    found = findings(terminal, 0)
+    assert {"python", "git", "sqlite", "settings", "ledger", "history", "keys", "repository app"} <= set(found)
+    assert (found["runner"]["result"], found["gateway"]["result"]) == ("WARN", "WARN")
+    assert found["gateway"]["next_command"] == "gcr up"
+
+
+def revoke_all(installation):
+    ledger = installation.ledger()
+    for key in ledger.keys.list():
+        ledger.keys.revoke(key.id, time.time())
+    ledger.close()
+
+
+def break_chain(installation):
+    ledger = installation.ledger()
+    ledger.intake.accept([make_admission()])
+    with ledger.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE events SET actor = 'somebody else'")
+    ledger.close()
+
+
+def break_ledger(installation):
+    for file in (installation.place / "state").glob("ledger.sqlite3*"):
+        file.unlink()
+    (installation.place / "state" / "ledger.sqlite3").write_bytes(b"no database" * 1000)
+
+
+BROKEN: dict[str, Callable[[Installation], object]] = {
+    "keys": revoke_all,
+    "history": break_chain,
+    "ledger": break_ledger,
+    "settings": lambda one: one.config.write_text("[server]\nprot = 1\n"),
+    "repository app": lambda one: shutil.rmtree(one.repo.path / ".git"),
+    "checks app": lambda one: one.configure(checks=[{"name": "tests", "command": ["no-such-program"]}]),
+    "repositories": lambda one: one.config.write_text(one.config.read_text().split("[[repository]]")[0]),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_precondition_fails_by_name(terminal, name):
+    BROKEN[name](terminal.installation)
+    found = findings(terminal, 1)
+    assert found[name]["result"] == "FAIL"
+
+
+def test_a_branch_without_a_commit_fails(terminal):
+    terminal.installation.configure(branch="release")
+    assert "release" in findings(terminal, 1)["repository app"]["fact"]
+
+
+def test_no_git_at_all_fails(terminal, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert findings(terminal, 1)["git"]["fact"] == "git is not installed"
+
+
+def test_settings_that_others_can_read_are_a_warning(terminal):
+    terminal.installation.config.chmod(0o644)
+    found = findings(terminal, 0)["settings"]
+    assert (found["result"], found["next_command"]) == ("WARN", f"chmod 600 {terminal.installation.config}")
+
+
+def test_a_port_held_by_a_program_that_is_no_gateway_fails_and_names_it(terminal):
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", terminal.installation.port))
+        other.listen()
+        found = findings(terminal, 1)["gateway"]
+    assert found["result"] == "FAIL" and f"pid {os.getpid()}" in found["fact"]
+
+
+class Foreign(BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = b'["not", "a", "gateway"]'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        """Nothing is printed."""
+
+
+def test_a_foreign_server_is_no_gateway_for_any_command(terminal):
+    server = HTTPServer(("127.0.0.1", terminal.installation.port), Foreign)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        assert findings(terminal, 1)["gateway"]["result"] == "FAIL"
+        for words in (["health"], ["status"]):
+            assert terminal.type(*words).exit_code == 5
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_words_for_people_end_with_the_count(terminal):
+    result = terminal.type("doctor")
+    assert result.stdout.splitlines()[-1].endswith("with a warning") and "\x1b" not in result.stdout

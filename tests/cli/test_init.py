@@ -1,0 +1,146 @@
+"""`gcr init`: everything or nothing, in whatever place it is typed."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import Result
+
+from gpt_cursor_runner.config import load_config
+from tests.building import Repo, make_ledger
+from tests.cli.builders import Terminal, refused
+
+
+@pytest.fixture
+def here(make_repo, monkeypatch):
+    """A repository to stand in, whatever it is called."""
+
+    def stand_in(name="project"):
+        repo = make_repo(name)
+        monkeypatch.chdir(repo.path)
+        return repo
+
+    return stand_in
+
+
+def init(terminal: Terminal, *words: str) -> Result:
+    return terminal.type("init", *words, configured=False)
+
+
+def test_it_writes_private_settings_and_shows_a_key_once(terminal, here):
+    repo = here()
+    said = terminal.json("init", "--state", "state", configured=False)
+    config = load_config(repo.path / "runner.toml")
+    assert (repo.path / "runner.toml").stat().st_mode & 0o777 == 0o600
+    assert (repo.path / "state").stat().st_mode & 0o777 == 0o700
+    assert (config.repository[0].path, config.repository[0].branch) == (repo.path, "main")
+    ledger = make_ledger(repo.path / "state")
+    found = ledger.keys.find(said["key"], ledger.clock())
+    assert found and found.scopes == {"submit", "read"}
+    assert said["key"] not in (repo.path / "runner.toml").read_text()
+    ledger.close()
+
+
+def test_its_own_files_stay_out_of_the_history(terminal, here):
+    repo = here()
+    assert init(terminal, "--state", "my state [1]").exit_code == 0
+    assert repo.run("status", "--porcelain") == ""
+    repo.write({"my state 1": "another file, which is the owner's"})
+    assert repo.run("status", "--porcelain") == '?? "my state 1"'
+
+
+def test_a_second_time_changes_nothing_and_shows_no_key(terminal, here):
+    repo = here()
+    init(terminal)
+    before = repo.state()
+    result = init(terminal)
+    assert result.exit_code == 0 and "gcr_" not in result.output
+    assert terminal.json("init", configured=False)["created"] is False
+    assert repo.state() == before
+
+
+def test_outside_a_repository_it_leaves_nothing(terminal, tmp_path):
+    assert "git init" in refused(init(terminal), 1)
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_without_a_commit_it_leaves_nothing(terminal, tmp_path, monkeypatch):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    Repo(empty).run("init", "--quiet")
+    monkeypatch.chdir(empty)
+    assert "no commit" in refused(init(terminal), 1)
+    assert not (empty / "runner.toml").exists()
+
+
+def test_a_branch_that_is_not_there_is_refused(terminal, here):
+    repo = here()
+    assert "no branch release" in refused(init(terminal, "--branch", "release"), 1)
+    assert not (repo.path / "runner.toml").exists()
+
+
+def test_values_that_cannot_be_used_leave_nothing(terminal, here, tmp_path):
+    repo = here()
+    (tmp_path / "file").write_text("")
+    refused(init(terminal, "--state", str(tmp_path / "file" / "state")), 1)
+    refused(init(terminal, "--check", "no spaces allowed=true"), 1)
+    refused(init(terminal, "--check", "nothing"), 2)
+    refused(init(terminal, "--check", "tests='unclosed"), 2)
+    assert not (repo.path / "runner.toml").exists()
+
+
+NAMES = [
+    "with space",
+    "quo\"te's",
+    "grüße",
+    "back\\slash",
+    "new\nline",
+    "tab\t",
+    "del\x7f",
+    "日本語",
+    "-dash",
+    "a.git",
+    " ",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_directory_can_be_registered(terminal, here, name):
+    repo = here(name)
+    assert init(terminal, "--state", "s t'\"ä").exit_code == 0
+    config = load_config(repo.path / "runner.toml")
+    assert (config.repository[0].path, config.state.dir) == (repo.path, repo.path / "s t'\"ä")
+    assert repo.run("status", "--porcelain") == ""
+
+
+def test_a_path_that_is_no_text_is_refused_before_anything_is_written(terminal, here):
+    repo = here("caf\udce9")
+    assert "UTF-8" in refused(init(terminal), 1)
+    assert not (repo.path / "runner.toml").exists()
+
+
+def test_checks_are_taken_over_word_by_word(terminal, here):
+    repo = here()
+    init(terminal, "--check", "tests=python3 -m pytest -q", "--check", "odd=sh -c 'echo \"a b\"'")
+    checks = load_config(repo.path / "runner.toml").repository[0].checks
+    assert [check.command for check in checks] == [("python3", "-m", "pytest", "-q"), ("sh", "-c", 'echo "a b"')]
+
+
+def test_it_finds_the_repository_from_inside_and_from_a_worktree(terminal, here, monkeypatch, tmp_path):
+    repo = here()
+    (repo.path / "deep").mkdir()
+    monkeypatch.chdir(repo.path / "deep")
+    assert init(terminal).exit_code == 0
+    assert load_config(repo.path / "deep" / "runner.toml").repository[0].path == repo.path
+    repo.run("worktree", "add", "--quiet", str(tmp_path / "beside"), "-b", "side")
+    monkeypatch.chdir(tmp_path / "beside")
+    assert init(terminal).exit_code == 0
+    assert load_config(tmp_path / "beside" / "runner.toml").repository[0].branch == "side"
+    assert Repo(tmp_path / "beside").run("status", "--porcelain") == ""
+
+
+def test_an_exclude_file_in_another_encoding_is_kept(terminal, here):
+    repo = here()
+    exclude = repo.path / ".git" / "info" / "exclude"
+    exclude.write_bytes(b"caf\xe9")
+    assert init(terminal).exit_code == 0
+    assert exclude.read_bytes() == b"caf\xe9\n/runner.toml\n"
