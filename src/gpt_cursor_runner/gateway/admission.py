@@ -15,6 +15,7 @@ from gpt_cursor_runner.gateway.problems import faulty
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.objects import CommitTree, Objects
 from gpt_cursor_runner.ledger.reading import Reading
+from gpt_cursor_runner.ledger.stored import UnknownPatch
 from gpt_cursor_runner.patch.model import Change, Patch, Tolerance
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, PlacedHunk, WorldFailed
 from gpt_cursor_runner.patch.parsing import Parsed, parse_patch
@@ -75,11 +76,14 @@ class Door:
     def _try_plan(self, parsed: Parsed, repository: Repository) -> PatchRefused | None:
         """The refusal the runner would come to, where that can be foreseen.
 
-        With another patch on its way to the branch it cannot: this one may build on that. A repository in trouble
-        refuses nobody either; the runner will say what is wrong with it.
+        With another patch on its way to the branch it cannot: this one may build on that. One that came before is for
+        the ledger to answer: it may have landed since, and would now be called applied already. A repository in
+        trouble refuses nobody either; the runner will say what is wrong with it.
         """
         body = parsed.lifted.body
-        if body.get("base") is not None or self.reading.active_on(repository.name, repository.branch):
+        if body.get("base") is not None or self._came_before(parsed.patch):
+            return None
+        if self.reading.active_on(repository.name, repository.branch):
             return None
         tolerance: Tolerance = parsed.patch.tolerance if parsed.patch else "standard"
         try:
@@ -89,6 +93,12 @@ class Door:
         except (WorldFailed, GitFailed, OSError) as trouble:
             log.warning("admission_could_not_plan", repository=repository.name, reason=str(trouble)[:300])
         return None
+
+    def _came_before(self, patch: Patch | None) -> bool:
+        try:
+            return patch is not None and bool(self.reading.get(patch.id))
+        except UnknownPatch:
+            return False
 
     def _git(self, repository: Repository) -> Git:
         # Found once: the settings never change under a process, and asking git again would cost a process a request.
