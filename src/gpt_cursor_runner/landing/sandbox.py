@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 # What a tool needs beside the `bin` it is in. Never the whole prefix: that of ~/.local/bin holds the owner's secrets.
 _BESIDE_BIN = ("bin", "lib", "lib64", "libexec", "include", "pyvenv.cfg")
 _MAX_LINKS = 40
+_NOBODY = 65534
+_DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
 _SYSTEM_FILES = (
     "/etc/alternatives",
     "/etc/ca-certificates",
@@ -67,6 +70,8 @@ class Sandbox:
         tools = _toolchain(Path(executable)) if Path(executable).is_absolute() else []
         shown = [part for path in (*tools, *self.read_only) for part in ("--ro-bind", str(path), str(path))]
         shown += ["--bind", str(workspace.tree), _INSIDE, "--chdir", _INSIDE, "--remount-ro", "/"]
+        if self.tier == "bubblewrap-as-root":
+            shown += _own_devices(workspace.directory / "dev")
         return [*_confinement(), *shown, "--", executable, *command[1:]], workspace.directory
 
     def environment(self, workspace: Workspace) -> dict[str, str]:
@@ -115,7 +120,8 @@ def probe(search_path: str) -> str | None:
 
 
 def _confinement() -> list[str]:
-    command = ["bwrap", "--unshare-all", "--unshare-user", "--uid", "65534", "--gid", "65534", "--hostname", "check"]
+    command = ["bwrap", "--unshare-all", "--unshare-user", "--hostname", "check"]
+    command += ["--uid", str(_NOBODY), "--gid", str(_NOBODY)]
     # Even a root's sandbox is a user namespace without capabilities: without one, root could remount its way out.
     command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--ro-bind", "/usr", "/usr"]
     for name in _SYSTEM:
@@ -126,7 +132,28 @@ def _confinement() -> list[str]:
             command += ["--ro-bind", name, name]
     for name in _SYSTEM_FILES:
         command += ["--ro-bind-try", name, name]
-    return [*command, "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", _INSIDE_HOME]  # noqa: S108
+    # To the kernel a root's check is still root, who may write to /proc/sys without any capability.
+    command += ["--proc", "/proc", "--remount-ro", "/proc"]
+    return [*command, "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", _INSIDE_HOME]  # noqa: S108
+
+
+def _own_devices(directory: Path) -> list[str]:
+    """Nodes of our own over those in /dev: a root's check owns the machine's, and could close them to everybody.
+
+    Where the workspace's file system knows no devices, the machine's stay.
+    """
+    directory.mkdir(exist_ok=True)
+    nodes = {directory / name: os.makedev(*numbers) for name, numbers in _DEVICES.items()}
+    try:
+        for node, device in nodes.items():
+            if not node.exists():
+                os.mknod(node, stat.S_IFCHR, device)
+                os.chown(node, _NOBODY, _NOBODY)
+                node.chmod(0o666)
+        (directory / "null").read_bytes()
+    except OSError:
+        return []
+    return [part for node in nodes for part in ("--dev-bind", str(node), f"/dev/{node.name}")]
 
 
 def _toolchain(executable: Path) -> list[Path]:
