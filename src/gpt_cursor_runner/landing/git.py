@@ -24,7 +24,7 @@ _PINNED = {
     "core.fsmonitor": "false",
     "core.fsync": "committed,reference",  # loose objects too: by default git syncs packs only
     "core.fsyncMethod": "fsync",
-    "core.filesRefLockTimeout": "3000",  # milliseconds; the default of 100 gives up on a busy disk
+    "core.filesRefLockTimeout": "1000",  # milliseconds; the default of 100 gives up on a busy disk
     "core.quotePath": "false",
     "i18n.commitEncoding": "UTF-8",
     "commit.gpgSign": "false",
@@ -34,8 +34,7 @@ _PINNED = {
     "merge.autoStash": "false",
     "merge.conflictStyle": "merge",
     "merge.default": "text",
-    # A change lands at the path that was planned and shown to the policy, or nowhere: following a rename could take
-    # it to a protected path.
+    # A change lands at the path that was planned, or nowhere: see `_refuse_strays` in sealing.py.
     "merge.renames": "false",
     "merge.directoryRenames": "false",
     "merge.renormalize": "false",
@@ -224,14 +223,20 @@ class Git:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End git and what it started: politely first, since git then removes its lock files."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is not None:
-            return
+    """End git and what it started, if it runs still: politely first, since git then removes its lock files."""
+    if process.poll() is None:
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            os.killpg(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_SECONDS)
+        kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill git's process group; git itself has been waited for when this returns."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def version(search_path: str) -> tuple[int, ...]:

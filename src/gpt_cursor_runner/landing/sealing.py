@@ -62,6 +62,7 @@ def carry(git: Git, sealed: Sealed, tip: str, accepted_at: float) -> Sealed:
     tree = printed.partition(b"\0")[0].decode()
     if tree == tip_tree:
         raise PatchRefused([_nothing_left(tip)])
+    _refuse_strays(tip, _changed(git, sealed.base, sealed.commit), _changed(git, tip, tree))
     message = git.run("cat-file", "commit", sealed.commit).partition(b"\n\n")[2].decode()
     commit = commit_tree(git, tree, tip, message, accepted_at)
     git.run("update-ref", sealed.ref, commit)
@@ -101,6 +102,29 @@ def _quoted(path: str) -> bytes:
     for plain, escaped in ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n")):
         raw = raw.replace(plain, escaped)
     return b'"%s"' % raw
+
+
+def _changed(git: Git, before: str, after: str) -> list[str]:
+    printed = git.run("diff-tree", "-r", "-z", "--name-only", "--no-renames", before, after)
+    return printed.decode(errors="backslashreplace").split("\0")[:-1]
+
+
+def _refuse_strays(tip: str, planned: Sequence[str], changed: Sequence[str]) -> None:
+    """Raise PatchRefused when the merge has followed a rename of the branch's to a path that the plan does not name.
+
+    The plan's paths are what the owner's policy judged. The pinned settings against renames work from git 2.50 on.
+    """
+    strays = [path for path in changed if path not in planned]
+    if strays:
+        path = next((path for path in planned if path not in changed), strays[0])
+        fault = Fault(
+            code="conflict",
+            message=f"{path}: the branch ({tip[:12]}) has moved it, and the change would have gone to {strays[0]}",
+            next_step="Send the change for the path that the branch has now.",
+            path=path,
+            candidates=tuple(strays[:_MAX_CONFLICTS]),
+        )
+        raise PatchRefused([fault])
 
 
 def _conflicts(git: Git, printed: bytes, tip: str) -> list[Fault]:
