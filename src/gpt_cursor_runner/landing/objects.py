@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from gpt_cursor_runner.formats.tree import EntryKind
-from gpt_cursor_runner.landing.git import Git
+from gpt_cursor_runner.landing.git import Git, kill
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 
 _CHUNK_BYTES = 1 << 20
@@ -56,8 +56,11 @@ class Objects:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed.set()
-        self._process.kill()
-        self._process.communicate()
+        kill(self._process)
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(BrokenPipeError):  # what was still to be written
+                if pipe is not None:
+                    pipe.close()
 
     def header(self, name: str) -> tuple[str, str, int] | None:
         """Oid, type and size of what `name` names, or None; the contents must then be read with `contents`."""
@@ -119,7 +122,7 @@ class Objects:
         while not self._closed.wait(deadline / 4):
             since = self._waiting_since
             if since is not None and time.monotonic() - since > deadline:
-                self._process.kill()
+                kill(self._process)
 
 
 def _stopped() -> WorldFailed:

@@ -12,22 +12,21 @@ from gpt_cursor_runner.patch.outcome import HumanNeeded
 from gpt_cursor_runner.patch.paths import fold_path
 
 Approval = Literal["never", "protected", "always"]
+_NAMED = 5
 
 
 def require_approval(plan: Plan, approval: Approval, protected: Sequence[str]) -> None:
     """Raise HumanNeeded when the owner wants to see this plan before it lands."""
     touched = protected_paths(plan, protected)
+    if approval == "never" or (approval == "protected" and not touched):
+        return
+    more = f" and {len(touched) - _NAMED} more" if len(touched) > _NAMED else ""
+    reason = f"the patch touches protected paths: {', '.join(touched[:_NAMED])}{more}"
     if approval == "always":
-        raise HumanNeeded(
-            "needs_approval", "the owner approves every patch of this repository", "Look at the diff, then approve."
-        )
-    if approval == "protected" and touched:
-        raise HumanNeeded(
-            "needs_approval",
-            f"the patch touches protected paths: {', '.join(touched[:5])}",
-            "Look at the diff, then approve or reject.",
-            {"protected_paths": touched},
-        )
+        reason = "the owner approves every patch of this repository"
+    raise HumanNeeded(
+        "needs_approval", reason, "Look at the diff, then approve or reject.", {"protected_paths": touched}
+    )
 
 
 def protected_paths(plan: Plan, patterns: Sequence[str]) -> list[str]:

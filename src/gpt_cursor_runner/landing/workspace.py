@@ -116,7 +116,7 @@ def _end_group(note: Path) -> None:
         group, began = int(number), float(created_at)
     except (OSError, ValueError):
         return
-    if _is_ours(group, began, note.parent):
+    if group > 1 and _is_ours(group, began, note.parent):
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
 
