@@ -66,12 +66,11 @@ class Repo:
 
     def state(self) -> dict[str, bytes]:
         """Every byte an owner could lose: refs, index and work tree, objects apart."""
-        found = {
+        return {
             str(file.relative_to(self.path)): file.read_bytes()
             for file in sorted(self.path.rglob("*"))
             if file.is_file() and not file.is_symlink() and "objects" not in file.relative_to(self.path).parts
         }
-        return {name: data for name, data in found.items() if not name.endswith("ORIG_HEAD")}
 
     @property
     def git(self) -> Git:

@@ -1,0 +1,246 @@
+"""Checks: run to an end that is always one of four, with nothing alive and nothing unbounded after it."""
+
+import hashlib
+import resource
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from gpt_cursor_runner.landing.checking import KEPT_BYTES, CheckOrder, CheckResult, checks_digest, run_check
+from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
+from gpt_cursor_runner.landing.workspace import Workspace
+from gpt_cursor_runner.patch.outcome import WorldFailed
+from tests.building import SEARCH_PATH
+
+Check = Callable[..., CheckResult]
+# Of `[["tests",["pytest","-q"],"passed",0,"none"]]`: it stands in commits, so it may never change.
+DIGEST = "67f238434be54cd59fb999de3b401e6ba61a1e5397209fc91e3e74aa1cacec77"
+
+
+@pytest.fixture(params=["bubblewrap", "none"])
+def sandbox(request: pytest.FixtureRequest) -> Sandbox:
+    return choose_sandbox("required" if request.param == "bubblewrap" else "none", SEARCH_PATH)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    with Workspace(tmp_path / "workspaces" / "patch-1") as made:
+        yield made
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "evidence" / "1-check.log"
+
+
+@pytest.fixture
+def check(sandbox: Sandbox, workspace: Workspace, log: Path) -> Check:
+    def run(*command: str, seconds: float = 20.0, tick: Callable[[], None] = lambda: None) -> CheckResult:
+        return run_check(CheckOrder("tests", command, seconds), workspace, sandbox, log, tick)
+
+    return run
+
+
+def alive(word: str) -> bool:
+    """Whether a process that carries this word still runs, after the moment that init may need."""
+    give_up_at = time.monotonic() + 1
+    while time.monotonic() < give_up_at:
+        found = [
+            one.info["cmdline"] or []
+            for one in psutil.process_iter(["cmdline", "status"])
+            if one.info["status"] != psutil.STATUS_ZOMBIE
+        ]
+        if not any(word in " ".join(line) for line in found):
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture
+def word(tmp_path: Path) -> str:
+    """A number of seconds that only this test sleeps."""
+    return f"3{int(hashlib.sha256(str(tmp_path).encode()).hexdigest()[:9], 16)}"
+
+
+@pytest.mark.parametrize(
+    ("script", "verdict", "code"), [("exit 0", "passed", 0), ("exit 1", "failed", 1), ("exit 77", "failed", 77)]
+)
+def test_the_exit_code_decides(check: Check, script: str, verdict: str, code: int) -> None:
+    result = check("sh", "-c", script)
+    assert (result.verdict, result.exit_code) == (verdict, code)
+
+
+def test_a_check_that_a_signal_ends_has_failed(check: Check) -> None:
+    assert check("sh", "-c", "kill -9 $$").verdict == "failed"
+
+
+def test_what_a_check_says_on_either_stream_is_kept(check: Check, log: Path, sandbox: Sandbox) -> None:
+    result = check("sh", "-c", "echo out; echo err >&2")
+    assert (result.tail, log.read_text()) == ("out\nerr\n", "out\nerr\n")
+    assert (result.name, result.command[0], result.tier, result.output_bytes) == ("tests", "sh", sandbox.tier, 8)
+    assert result.output_sha256 == hashlib.sha256(b"out\nerr\n").hexdigest()
+    assert 0 < result.seconds < 10
+
+
+def test_a_check_reads_nothing_from_anywhere(check: Check) -> None:
+    assert check("sh", "-c", "cat; tty").tail == "not a tty\n"
+
+
+def test_a_check_that_takes_too_long_is_ended_in_time(check: Check, word: str) -> None:
+    began = time.monotonic()
+    result = check("sh", "-c", f"echo begun; sleep {word}", seconds=0.3)
+    assert result.verdict == "timed_out"
+    assert result.tail == "begun\n"
+    assert 0.3 <= time.monotonic() - began < 2.5
+    assert not alive(word)
+
+
+def test_a_check_that_will_not_go_is_made_to(check: Check, word: str) -> None:
+    result = check("sh", "-c", f"trap '' TERM INT HUP; sleep {word} & sleep {word}", seconds=0.3)
+    assert result.verdict == "timed_out"
+    assert result.seconds < 5
+    assert not alive(word)
+
+
+def test_what_a_check_leaves_behind_is_ended_with_it(check: Check, word: str) -> None:
+    """It ignores the polite signal, and holds the pipe open."""
+    began = time.monotonic()
+    result = check("sh", "-c", f"(trap '' TERM; sleep {word}; true) & echo done")
+    assert (result.verdict, result.tail) == ("passed", "done\n")
+    assert time.monotonic() - began < 1.5
+    assert not alive(word)
+
+
+def test_a_daemon_of_a_check_in_the_sandbox_is_ended_at_the_deadline(
+    workspace: Workspace, log: Path, word: str
+) -> None:
+    sandbox = choose_sandbox("required", SEARCH_PATH)
+    script = f"setsid sh -c 'trap \"\" TERM HUP; sleep {word}' </dev/null >/dev/null 2>&1 & sleep {word}"
+    result = run_check(CheckOrder("tests", ("sh", "-c", script), 0.3), workspace, sandbox, log, lambda: None)
+    assert result.verdict == "timed_out"
+    assert not alive(word)
+
+
+@pytest.mark.parametrize("program", ["no-such-program", "./no-such-program", "/no/such/program"])
+def test_a_program_that_is_not_there_was_not_started(check: Check, program: str) -> None:
+    result = check(program, "--version")
+    assert (result.verdict, result.exit_code) == ("not_started", None)
+    assert program in result.tail
+
+
+def test_a_script_whose_interpreter_is_missing_was_not_started(check: Check, workspace: Workspace) -> None:
+    (workspace.tree / "check.sh").write_text("#!/no/such/interpreter\n")
+    (workspace.tree / "check.sh").chmod(0o755)
+    assert check("./check.sh").verdict == "not_started"
+
+
+def test_a_flood_is_counted_whole_and_kept_at_both_ends(check: Check, log: Path) -> None:
+    size = 50_000_000
+    script = f"import sys; sys.stdout.write('first line\\n' + 'x' * {size} + '\\nlast line\\n')"
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    result = check("/usr/bin/python3", "-c", script)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert result.verdict == "passed"
+    assert result.output_bytes == size + 22
+    kept = log.read_bytes()
+    assert len(kept) < KEPT_BYTES + 200_000
+    assert kept.startswith(b"first line\n")
+    assert kept.endswith(b"\nlast line\n")
+    assert b"bytes left out" in kept
+    assert grown < 20_000  # kilobytes
+
+
+def test_nothing_is_left_out_of_what_fits(check: Check, log: Path) -> None:
+    result = check("/usr/bin/python3", "-c", f"print('x' * {KEPT_BYTES - 1})")
+    assert result.output_bytes == KEPT_BYTES == len(log.read_bytes())
+
+
+def test_output_that_is_no_text_is_shown_as_far_as_it_is(check: Check, log: Path) -> None:
+    result = check("printf", r"caf\351 \033[31mred\033[0m\000\r\n\tend\n")
+    assert result.tail == "caf\ufffd red\n\tend\n"
+    assert log.read_bytes() == b"caf\xe9 \x1b[31mred\x1b[0m\0\r\n\tend\n"
+
+
+def test_a_check_that_closes_its_output_is_still_waited_for(check: Check) -> None:
+    result = check("sh", "-c", "echo before; exec >&- 2>&-; sleep 0.4; exit 3")
+    assert (result.verdict, result.exit_code, result.tail) == ("failed", 3, "before\n")
+    assert result.seconds >= 0.4
+
+
+def test_a_check_that_closes_its_output_still_has_a_deadline(check: Check, word: str) -> None:
+    assert check("sh", "-c", f"exec >&- 2>&-; sleep {word}", seconds=0.3).verdict == "timed_out"
+    assert not alive(word)
+
+
+class Interrupted(Exception):
+    """What a tick raises to end a check."""
+
+
+def test_an_interruption_ends_the_check_and_is_passed_on(check: Check, word: str) -> None:
+    ticks: list[float] = []
+
+    def tick() -> None:
+        ticks.append(time.monotonic())
+        if len(ticks) == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        check("sh", "-c", f"sleep {word} & sleep {word}", tick=tick)
+    assert ticks[-1] - ticks[0] < 2
+    assert not alive(word)
+
+
+def test_whoever_waits_is_asked_also_during_a_flood(check: Check) -> None:
+    ticks: list[None] = []
+    check("sh", "-c", "timeout 0.9 yes; true", tick=lambda: ticks.append(None))
+    assert len(ticks) >= 3
+
+
+def test_a_group_that_cannot_be_noted_is_ended(
+    check: Check, workspace: Workspace, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(workspace, "note_group", full)
+    with pytest.raises(OSError, match="No space"):
+        check("sleep", word)
+    assert not alive(word)
+
+
+def test_a_sandbox_that_does_not_start_is_not_the_senders_fault(
+    workspace: Workspace, log: Path, tmp_path: Path
+) -> None:
+    sandbox = choose_sandbox("required", SEARCH_PATH, [tmp_path / "gone"])
+    with pytest.raises(WorldFailed, match="Can't find source path") as failed:
+        run_check(CheckOrder("tests", ("true",), 5), workspace, sandbox, log, lambda: None)
+    assert failed.value.code == "sandbox_failed"
+    assert "sandbox_read_only" in failed.value.next_step
+
+
+def test_a_sandbox_that_was_removed_is_not_the_senders_fault(workspace: Workspace, log: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "true").symlink_to("/usr/bin/true")
+    sandbox = replace(choose_sandbox("required", SEARCH_PATH), search_path=str(tmp_path / "bin"))
+    with pytest.raises(WorldFailed) as failed:
+        run_check(CheckOrder("tests", ("true",), 5), workspace, sandbox, log, lambda: None)
+    assert failed.value.code == "sandbox_failed"
+
+
+def test_the_digest_follows_what_was_found_and_not_how_long_it_took() -> None:
+    result = CheckResult("tests", ("pytest", "-q"), "passed", 0, 1.5, "none", 10, "ab" * 32, "fine\n")
+    slower = replace(result, seconds=9.9, output_bytes=11, output_sha256="cd" * 32, tail="fine, later\n")
+    assert checks_digest([result]) == checks_digest([slower]) == DIGEST
+    others = [
+        replace(result, name="lint"),
+        replace(result, command=("pytest", "-q", "x")),
+        replace(result, verdict="failed"),
+        replace(result, exit_code=1),
+        replace(result, tier="bubblewrap"),
+    ]
+    assert len({checks_digest([one]) for one in [result, *others]}) == 6
+    assert checks_digest([result, others[0]]) != checks_digest([others[0], result])

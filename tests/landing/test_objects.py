@@ -1,0 +1,142 @@
+"""Reading commits: what stands at a path, whatever its name and however large."""
+
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gpt_cursor_runner.landing import objects as reading
+from gpt_cursor_runner.landing.objects import CommitTree, Objects
+from gpt_cursor_runner.patch.outcome import PatchRefused, WorldFailed
+from tests.building import Repo
+from tests.landing.builders import git_that_first, look
+
+
+@pytest.fixture(params=["sha1", "sha256"])
+def rich(request: pytest.FixtureRequest, tmp_path: Path) -> Repo:
+    """A repository with one of everything, in either kind of object ids."""
+    path = tmp_path / "rich"
+    path.mkdir()
+    made = Repo(path)
+    made.run("init", "--quiet", "--initial-branch=main", f"--object-format={request.param}")
+    made.write({"plain.txt": "plain\n", "tool.sh": "#!/bin/sh\n", "deep/er/file": b"\0\xff", "empty": b""})
+    (path / "tool.sh").chmod(0o755)
+    (path / "link").symlink_to("deep")
+    made.run("add", "--all")
+    made.run("commit", "--quiet", "-m", "First")
+    made.run("update-index", "--add", "--cacheinfo", f"160000,{made.tip()},module")
+    made.run("commit", "--quiet", "-m", "Second")
+    return made
+
+
+@pytest.fixture
+def tree(rich: Repo) -> Iterator[CommitTree]:
+    with Objects(rich.git) as objects:
+        yield CommitTree(objects, rich.tip("main^{tree}"))
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("plain.txt", "file"),
+        ("tool.sh", "executable"),
+        ("link", "symlink"),
+        ("module", "submodule"),
+        ("deep", "directory"),
+        ("deep/er", "directory"),
+        ("deep/er/file", "file"),
+        ("nothing", None),
+        ("deep/nothing", None),
+        ("PLAIN.TXT", None),
+        ("plain.txt/below", None),
+        ("link/er", None),
+        ("link/er/file", None),
+        ("module/below", None),
+        ("", None),
+    ],
+)
+def test_every_kind_of_entry_is_told_apart(tree: CommitTree, path: str, kind: str | None) -> None:
+    assert tree.kind(path) == kind
+
+
+def test_files_are_read_byte_for_byte(tree: CommitTree) -> None:
+    assert tree.read("deep/er/file") == b"\0\xff"
+    assert tree.read("empty") == b""
+    assert tree.read("tool.sh") == b"#!/bin/sh\n"
+
+
+@pytest.mark.parametrize("path", ["link", "module", "deep", "nothing", "link/er/file"])
+def test_what_is_no_file_is_not_read(tree: CommitTree, path: str) -> None:
+    with pytest.raises(KeyError):
+        tree.read(path)
+
+
+def test_names_are_those_directly_inside(tree: CommitTree) -> None:
+    assert tree.names("") == {"plain.txt", "tool.sh", "deep", "empty", "link", "module"}
+    assert tree.names("deep") == {"er"}
+    assert tree.names("link") == set()
+    assert tree.names("plain.txt") == set()
+
+
+def test_a_name_that_is_no_utf_8_stays_itself(repo: Repo) -> None:
+    name = b"caf\xe9.txt".decode(errors="surrogateescape")
+    (repo.path / name).write_bytes(b"latin\n")
+    repo.commit({})
+    assert look(repo, lambda tree: tree.read(name)) == b"latin\n"
+
+
+def test_a_large_file_is_read_whole_and_the_next_one_after_it(repo: Repo) -> None:
+    large = b"0123456789abcdef" * (3 << 16) + b"end"
+    repo.commit({"large.bin": large, "small": "small\n"})
+    seen = look(repo, lambda tree: (tree.read("large.bin"), tree.read("small")))
+    assert seen == (large, b"small\n")
+
+
+def test_a_file_beyond_the_bound_is_refused_and_not_read(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_FILE_BYTES", 10)
+    repo.commit({"exact": "0123456789", "beyond": "0123456789a"})
+    assert look(repo, lambda tree: tree.read("exact")) == b"0123456789"
+    with pytest.raises(PatchRefused, match="beyond has 11 bytes") as refused:
+        look(repo, lambda tree: tree.read("beyond"))
+    assert refused.value.faults[0].code == "too_large"
+
+
+def test_an_object_that_is_missing_is_named(repo: Repo) -> None:
+    blob = repo.tip("main:greeting.py")
+    (repo.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
+    with pytest.raises(WorldFailed, match=blob) as failed:
+        look(repo, lambda tree: tree.read("greeting.py"))
+    assert failed.value.code == "object_missing"
+
+
+def test_a_git_that_died_is_no_missing_object(repo: Repo) -> None:
+    with Objects(repo.git) as objects:
+        objects._process.kill()
+        objects._process.wait()
+        with pytest.raises(WorldFailed) as failed:
+            objects.header("HEAD")
+    assert failed.value.code == "git_stopped"
+
+
+def test_a_git_that_stops_answering_is_killed(repo: Repo, tmp_path: Path) -> None:
+    stuck = git_that_first(repo, tmp_path / "bin", "cat-file", "sleep 300", patience=0.3)
+    with Objects(stuck) as objects, pytest.raises(WorldFailed) as failed:
+        objects.header("HEAD")
+    assert failed.value.code == "git_stopped"
+
+
+def test_time_spent_between_two_requests_is_not_held_against_git(repo: Repo) -> None:
+    with Objects(replace(repo.git, deadline_seconds=0.1)) as objects:
+        assert objects.header("nothing") is None
+        assert not objects._closed.wait(0.3)
+        assert objects._process.poll() is None
+
+
+def test_nothing_runs_on_after_the_reading(repo: Repo) -> None:
+    with Objects(repo.git) as objects:
+        process: subprocess.Popen[bytes] = objects._process
+    assert process.returncode is not None
+    assert process.stdout is not None
+    assert process.stdout.closed
