@@ -48,6 +48,16 @@ def test_the_same_again_is_answered_with_the_same_digest(desk):
     assert desk.post(spelt_otherwise).json["replayed"]
 
 
+def test_the_same_again_after_it_landed_is_not_called_applied_already(desk):
+    body = patch_body(id="landed", changes=[{"type": "upsert", "path": "new.txt", "contents": "new\n"}])
+    desk.post(body)
+    desk.repo.commit({"new.txt": "new\n"})
+    desk.move("landed", "landed")
+    again = desk.post(body)
+    assert (again.status_code, again.json["status"], again.json["replayed"]) == (200, "landed", True)
+    problem(desk.post({**body, "title": "Another"}), 409, "id_taken")
+
+
 def test_another_body_under_a_used_id_is_refused_and_the_first_stays(desk):
     desk.post(patch_body(id="used", title="First"))
     refused = problem(desk.post(patch_body(id="used", title="Second")), 409, "id_taken")

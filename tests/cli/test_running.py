@@ -1,0 +1,163 @@
+"""Commands that speak with a running gateway, and a runner behind it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from gpt_cursor_runner.cli.answering import CommandFailed
+from gpt_cursor_runner.cli.client import Client
+from gpt_cursor_runner.cli.send import _follow
+from tests.building import patch_body
+from tests.cli.builders import Terminal, refused
+from tests.running import Installation
+
+ESCAPE = "\x1b"
+
+
+@pytest.fixture
+def user(running: Installation) -> Terminal:
+    return Terminal(running)
+
+
+def file_with(tmp_path: Path, body: object) -> str:
+    file = tmp_path / "patch.json"
+    file.write_bytes(body if isinstance(body, bytes) else json.dumps(body).encode())
+    return str(file)
+
+
+def test_a_patch_is_sent_followed_and_reported(user, tmp_path):
+    body = patch_body(id="patch-v1.0(P1)_cli")
+    sent = user.type("send", file_with(tmp_path, body), "--wait", "--timeout", "60")
+    assert sent.exit_code == 0, sent.output
+    assert "patch-v1.0(P1)_cli: landed" in sent.stdout and "next: gcr report 'patch-v1.0(P1)_cli'" in sent.stdout
+    assert user.json("show", body["id"])["patch"]["status"] == "landed"
+    assert "notes/" in user.type("diff", body["id"]).stdout
+    assert body["title"] in user.type("report", body["id"]).stdout
+    assert user.json("send", file_with(tmp_path, body))["replayed"] is True
+    assert "next: gcr show" in refused(user.type("cancel", body["id"]), 1)
+
+
+def test_json_and_wait_answer_once_with_the_outcome(user):
+    body = json.dumps(patch_body()).encode()
+    assert user.json("send", "-", "--wait", stdin=body)["outcome"]["commit"]
+
+
+def test_a_preview_lands_nothing(user, running):
+    tip = running.repo.tip()
+    said = user.json("send", "-", "--wait", "--preview", stdin=json.dumps(patch_body()).encode())
+    assert (said["status"], running.repo.tip()) == ("previewed", tip)
+
+
+def test_a_raw_diff_is_sent_with_an_id_and_a_title(user, running):
+    diff = b'--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def greet():\n-    return "hi"\n+    return "ho"\n'
+    said = user.json("send", "-", "--id", "raw", "--title", "Raw", "--wait", stdin=diff)
+    assert said["status"] == "landed" and running.repo.show("greeting.py").endswith('"ho"')
+
+
+def test_a_refusal_is_told_fault_by_fault(user, tmp_path):
+    words = refused(user.type("send", file_with(tmp_path, {"id": "x", "changes": [{"type": "rewrite"}]})), 1)
+    assert "/title" in words and "/changes/0/type" in words and "Add 'title'." in words
+    problem = user.json("send", file_with(tmp_path, {"id": "x"}), code=1)["error"]["problem"]
+    assert (problem["status"], problem["code"]) == (422, "invalid_patch")
+
+
+def test_a_key_that_may_not_is_4(user, tmp_path, monkeypatch):
+    monkeypatch.setenv("GCR_KEY", "gcr_000000000000_" + "A" * 43)
+    assert "next: gcr key create" in refused(user.type("send", file_with(tmp_path, patch_body())), 4)
+
+
+def test_the_users_own_key_is_used_and_no_passing_one_made(user, running, tmp_path, monkeypatch):
+    monkeypatch.setenv("GCR_KEY", running.key)
+    user.json("send", file_with(tmp_path, patch_body(id="own-key")))
+    ledger = running.ledger()
+    assert ledger.reading.get("own-key").submitted_by == "a test"
+    ledger.close()
+
+
+def test_passing_keys_are_forgotten(user, running):
+    user.type("status")
+    ledger = running.ledger()
+    assert [one.name for one in ledger.keys.list()] == ["a test"]
+    ledger.close()
+
+
+def test_a_wait_that_ends_first_is_6(user, running, monkeypatch):
+    running.kill("runner")
+    try:
+        sent = user.type("send", "-", "--wait", "--timeout", "0.5", stdin=json.dumps(patch_body(id="slow")).encode())
+        assert sent.exit_code == 6 and "next: gcr show slow" in sent.stderr
+    finally:
+        running.start("runner")
+        running.wait_for_health("healthy")
+
+
+def test_too_many_who_wait_do_not_make_the_command_rush(user, running, monkeypatch):
+    asked: list[float] = []
+
+    class Hasty:
+        def call(self, *said, **named):
+            asked.append(time.monotonic())
+
+        def expect(self, reply):
+            return {"status": "queued"}
+
+    with pytest.raises(CommandFailed):
+        _follow(cast(Client, Hasty()), "x", time.monotonic() + 1)
+    assert len(asked) <= 6
+
+
+def test_health_and_status_tell_the_word_by_their_code(user, running):
+    running.wait_for_health("healthy")
+    assert user.json("health")["overall_status"] == "healthy"
+    assert json.loads(user.type("health").stdout)["components"]["ghost_runner"] == "up"
+    quiet = user.type("health", "--quiet", "--wait", "5")
+    assert (quiet.exit_code, quiet.output) == (0, "")
+    status = user.type("status")
+    assert status.exit_code == 0 and "runner\t" in status.stdout and ESCAPE not in status.output
+    assert user.json("doctor")["failed"] == 0
+
+
+def test_a_dead_runner_is_3(user, running):
+    running.kill("runner")
+    try:
+        running.wait_for_health("degraded")
+        assert user.type("health", "--quiet").exit_code == 3
+        assert user.type("status").exit_code == 3
+    finally:
+        running.start("runner")
+        running.wait_for_health("healthy")
+
+
+def test_a_second_runner_is_refused(user, running):
+    assert "another runner" in refused(user.type("runner"), 1)
+
+
+def test_a_wait_for_health_ends_when_it_comes(user, running):
+    running.kill("runner")
+    running.wait_for_health("degraded")
+    threading.Timer(0.5, running.start, ("runner",)).start()
+    assert user.type("health", "--quiet", "--wait", "30").exit_code == 0
+
+
+@pytest.mark.parametrize("words", [["--version"], ["patches"], ["status"], ["doctor"]], ids=" ".join)
+def test_a_real_process_says_the_same_without_escapes(running, words):
+    settings = [] if words == ["--version"] else ["--config", str(running.config)]
+    command = [sys.executable, "-m", "gpt_cursor_runner", *words, *settings]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "FORCE_COLOR": ""})
+    assert done.returncode in (0, 3), done.stderr
+    assert done.stdout and ESCAPE not in done.stdout + done.stderr
+
+
+def test_a_closed_pipe_ends_a_command_in_silence(running):
+    command = f"{sys.executable} -m gpt_cursor_runner patches --config '{running.config}' | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in done.stderr
