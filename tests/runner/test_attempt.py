@@ -56,6 +56,14 @@ def test_a_failing_check_leaves_every_byte_of_the_repository_as_it_was(make_ghos
     assert ghost.sealed_refs() == []
 
 
+def test_the_seal_is_gone_before_anybody_is_told_of_the_refusal(make_ghost: MakeGhost) -> None:
+    ghost = make_ghost(checks=[shell_check("exit 1")])
+    patch_id = ghost.send(changes=EDIT)
+    ghost.work_until(lambda: ghost.get(patch_id).status is Status.REJECTED)
+    assert ghost.get(patch_id).reported_at is None
+    assert ghost.sealed_refs() == []
+
+
 def test_a_check_that_takes_too_long_refuses_the_patch(make_ghost: MakeGhost) -> None:
     ghost = make_ghost(checks=[shell_check("sleep 60", timeout_seconds=0.3)])
     refused = ghost.finish(ghost.send())
