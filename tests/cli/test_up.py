@@ -31,7 +31,11 @@ def lasting(tmp_path_factory):
 
 
 def parts(one: Installation) -> dict[str, psutil.Process]:
-    children = psutil.Process(one.processes["up"].pid).children()
+    return parts_of(one.processes["up"].pid)
+
+
+def parts_of(pid: int) -> dict[str, psutil.Process]:
+    children = psutil.Process(pid).children()
     return {word: child for child in children for word in ("gateway", "runner") if word in child.cmdline()}
 
 
@@ -61,9 +65,11 @@ def test_it_starts_again_what_was_killed(lasting, name):
 def test_told_to_end_it_leaves_no_process(up, number):
     process = up.processes.pop("up")
     family = psutil.Process(process.pid).children(recursive=True)
-    assert len(family) >= 3
+    both = parts_of(process.pid).values()
+    assert len(both) == 2 and len(family) >= 3
     process.send_signal(number)
     assert process.wait(20) == 0
+    assert not any(one.is_running() for one in both)  # ended by it, and not by noticing that it has gone
     assert psutil.wait_procs(family, timeout=3)[1] == []
     assert not listens(up.port) and said(up).rstrip().endswith("stopped")
 

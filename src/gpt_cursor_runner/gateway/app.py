@@ -39,9 +39,8 @@ class GatewayParts:
 def create_app(parts: GatewayParts) -> Flask:
     """The gateway's routes, guards and error pages around these parts."""
     app = Flask("gpt_cursor_runner.gateway", static_folder=None)
-    app.url_map.merge_slashes = (
-        False  # it would answer `//webhook` with a redirect, and a redirected POST loses its body
-    )
+    # Merging would answer `/v1//patches` with a redirect, and a redirected POST loses its body.
+    app.url_map.merge_slashes = False
     app.register_blueprint(health_blueprint(parts.monitor, parts.identity, parts.webhook.authority.may_read))
     app.register_blueprint(webhook_blueprint(parts.webhook))
     app.register_blueprint(patches_blueprint(parts.patches))
