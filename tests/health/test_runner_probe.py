@@ -122,6 +122,19 @@ def test_a_runner_that_keeps_turning_is_up_for_as_long_as_it_does(tmp_path):
             assert (state(probe.read()), probe.read().data["patch_id"]) == ("up", "patch-1")
 
 
+def test_a_runner_at_work_may_be_longer_over_one_step(tmp_path):
+    clock = Clock()
+    probe = RunnerProbe(tmp_path, monotonic=clock, working_stall_seconds=60)
+    with Presence(tmp_path, "runner-1") as presence:
+        probe.read()
+        presence.beat("working", "patch-1")
+        probe.read()
+        clock.now += 59
+        assert state(probe.read()) == "up"
+        clock.now += 2
+        assert state(probe.read()) == "stalled"
+
+
 def test_a_runner_that_goes_is_not_well_and_not_down(tmp_path, start):
     start("stopping")
     probe = RunnerProbe(tmp_path)

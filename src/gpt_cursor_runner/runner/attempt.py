@@ -137,8 +137,7 @@ class Attempt:
         self.evidence.forget_check_logs()
         sandbox = self.sandbox()
         with Workspace(self.workspace) as workspace:
-            workspace.fill(self.git, sealed.tree)
-            self.tick()
+            workspace.fill(self.git, sealed.tree, self.tick)
             for number, check in enumerate(self.repository.checks, start=1):
                 order = CheckOrder(check.name, check.command, check.timeout_seconds)
                 log = self.evidence.check_log(number, check.name)

@@ -19,6 +19,8 @@ from gpt_cursor_runner.health.model import Criticality, Reading, Status
 _log = structlog.get_logger(__name__)
 
 STALL_SECONDS = 10.0
+# At work a single git call on a large repository may keep the loop from turning; it has a deadline of its own.
+WORKING_STALL_SECONDS = 130.0
 _START = "Start it with `gcr up` or `gcr runner`."
 _RESTART = "See its log for what it waits on; restart it if it does not come back."
 # The recorded moment holds the wall clock's idea of the boot; a pid cannot come round again this soon.
@@ -40,10 +42,12 @@ class RunnerProbe:
         self,
         state_directory: Path,
         stall_seconds: float = STALL_SECONDS,
+        working_stall_seconds: float = WORKING_STALL_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = state_directory
         self._stall_seconds = stall_seconds
+        self._working_stall_seconds = working_stall_seconds
         self._monotonic = monotonic
         self._identity: Identity | None = None
         self._sequence = 0
@@ -93,13 +97,16 @@ class RunnerProbe:
             return _down(process, "the runner died; something it started still holds its lock", beat)
         if process == "stopped":
             return _stalled("stopped", "the runner's process is stopped (SIGSTOP or a debugger)", beat)
-        if still_for > self._stall_seconds:
+        if still_for > self._limit(beat):
             return _stalled("stalled", f"the runner's work loop has not turned for {still_for:.0f} s", beat)
         if beat is None or not self._has_moved or beat.activity == "starting":
             return _reading(Status.WARN, "starting", "starting", "not yet seen at work", beat)
         if beat.activity == "stopping":
             return _reading(Status.WARN, "stopping", "up", "finishing; it takes no more patches", beat)
         return _reading(Status.OK, "up", "up", beat.activity, beat)
+
+    def _limit(self, beat: Beat | None) -> float:
+        return self._working_stall_seconds if beat and beat.activity == "working" else self._stall_seconds
 
     def _tell_change(self, reading: Reading) -> None:
         state = reading.data["state"]
