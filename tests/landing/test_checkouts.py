@@ -129,8 +129,10 @@ def test_where_the_owners_orig_head_was_it_is_after_a_refusal(repo: Repo) -> Non
 def test_the_owners_merge_options_change_nothing(repo: Repo, options: str) -> None:
     repo.run("config", "branch.main.mergeOptions", options)
     repo.write({"README.md": "# Dirty\n"})
+    written_at = (repo.path / "README.md").stat().st_mtime_ns
     assert land(repo) == str(repo.path)
     assert repo.run("status", "--porcelain") == " M README.md"
+    assert (repo.path / "README.md").stat().st_mtime_ns == written_at  # not stashed and put back either
     assert repo.run("stash", "list") == ""
     assert repo.run("rev-list", "--count", "main") == "2"
 

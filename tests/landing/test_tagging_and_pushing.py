@@ -121,6 +121,7 @@ def test_a_remote_called_like_an_option_is_no_option(repo: Repo) -> None:
 
 
 def test_a_remote_program_is_not_started(repo: Repo, tmp_path: Path) -> None:
+    repo.run("config", "protocol.ext.allow", "always")
     repo.run("remote", "add", "evil", f"ext::sh -c touch% {tmp_path}/ran")
     with pytest.raises(GitFailed, match="transport 'ext' not allowed"):
         push(repo.git, "evil", "main", repo.tip(), None)

@@ -71,7 +71,7 @@ def tag(git: Git, name: str, commit: str, message: str, when: float) -> bool:
     if there is None:
         date = {"GIT_COMMITTER_DATE": f"@{int(when)} +0000"}
         # Verbatim: by default git drops lines that begin with #, and a title may.
-        options = ("--annotate", "--no-sign", "--cleanup=verbatim", "--file=-")
+        options = ("--annotate", "--cleanup=verbatim", "--file=-")
         git.run("tag", *options, "--", name, commit, data=f"{message}\n".encode(), environment=date)
         return True
     return there == commit
