@@ -242,7 +242,7 @@ def test_children_that_outlived_their_leader_are_ended_too(place: Path) -> None:
 
 @pytest.mark.parametrize("note", ["{pid} {other}", "{pid}", "", "none at all", "0 {began}", "-1 {began}"])
 def test_a_process_that_only_has_the_number_lives_on(place: Path, note: str) -> None:
-    process = leave_running(place, "sleep 300")
+    process = leave_running(place, "exec sleep 300")
     began = psutil.Process(process.pid).create_time()
     (place / "process-group").write_text(note.format(pid=process.pid, began=began, other=began - 60))
     assert sweep(place.parent) == ["patch-1"]
@@ -252,7 +252,7 @@ def test_a_process_that_only_has_the_number_lives_on(place: Path, note: str) -> 
 
 
 def test_a_clock_that_was_set_a_little_does_not_hide_the_group(place: Path) -> None:
-    process = leave_running(place, "sleep 300")
+    process = leave_running(place, "exec sleep 300")
     began = psutil.Process(process.pid).create_time()
     (place / "process-group").write_text(f"{process.pid} {began - 1}")
     sweep(place.parent)
