@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 
 from gpt_cursor_runner.config import Config, Repository, Server, State
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.wiring import Gateway, build_gateway
+from gpt_cursor_runner.wiring.gateway import Gateway, build_gateway
 from tests.building import Repo, make_ledger, patch_body
 
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance", "code"}

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, Engine, event, inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from gpt_cursor_runner.ledger.database import LEDGER_NAME, migrate, open_database
+from gpt_cursor_runner.ledger import database
+from gpt_cursor_runner.ledger.database import LEDGER_NAME, NewerSchema, migrate, open_database
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.schema import metadata
+from gpt_cursor_runner.ledger.schema import HEAD, metadata
 from tests.building import make_admission, make_ledger
 
 
@@ -55,6 +57,29 @@ def test_an_event_of_no_patch_is_refused_by_the_database(ledger: Ledger) -> None
     row = f"INSERT INTO events {columns} VALUES ('no', 1, 'x', 'x', '{{}}', 'p', 'd')"  # noqa: S608  all of it is here
     with pytest.raises(IntegrityError, match="FOREIGN KEY"), ledger.engine.begin() as connection:
         connection.execute(text(row))
+
+
+def test_the_head_that_is_named_is_the_newest_migration() -> None:
+    scripts = ScriptDirectory(str(Path(database.__file__).parent / "migrations"))
+    assert scripts.get_current_head() == HEAD
+
+
+def test_a_ledger_at_its_head_is_opened_while_another_process_writes(tmp_path: Path) -> None:
+    writer = make_ledger(tmp_path)
+    with writer.engine.begin():
+        engine = open_database(tmp_path, busy_seconds=0.1)
+        migrate(engine)
+        engine.dispose()
+    writer.close()
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    newer = make_ledger(tmp_path)
+    with newer.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    newer.close()
+    with pytest.raises(NewerSchema, match="schema 9999"):
+        make_ledger(tmp_path)
 
 
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class Session:
         """The ledger of these settings, closed at the end; its troubles end the command."""
         from sqlalchemy.exc import SQLAlchemyError
 
-        from gpt_cursor_runner.wiring import build_ledger
+        from gpt_cursor_runner.wiring.ledger import build_ledger
 
         config = self.config()
         try:

@@ -21,7 +21,7 @@ from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 from gpt_cursor_runner.landing import sandbox
 from gpt_cursor_runner.landing.git import OLDEST_GIT, Git, version
 from gpt_cursor_runner.patch.outcome import WorldFailed
-from gpt_cursor_runner.wiring import build_ledger
+from gpt_cursor_runner.wiring.ledger import build_ledger
 
 Result = Literal["PASS", "WARN", "FAIL"]
 _COLOURS = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}

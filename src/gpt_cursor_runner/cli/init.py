@@ -17,7 +17,7 @@ from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, comman
 from gpt_cursor_runner.config import CONFIG_NAME, DEFAULT_PORT, ConfigRefused, load_config, search_path
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.patch.outcome import WorldFailed
-from gpt_cursor_runner.wiring import build_ledger
+from gpt_cursor_runner.wiring.ledger import build_ledger
 
 
 @command("init")

@@ -11,7 +11,7 @@ from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, comman
 from gpt_cursor_runner.engine.presence import RunnerAlreadyHere
 from gpt_cursor_runner.lifeline import parent_is_gone
 from gpt_cursor_runner.logs import configure_logs
-from gpt_cursor_runner.wiring import build_runner
+from gpt_cursor_runner.wiring.runner import build_runner
 
 
 @command("runner")

@@ -6,13 +6,18 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-import alembic.command
-import alembic.config
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
+
+from gpt_cursor_runner.ledger.schema import HEAD, version
 
 LEDGER_NAME = "ledger.sqlite3"
 READ_ONLY = "gcr_read_only"
+
+
+class NewerSchema(SQLAlchemyError):
+    """The ledger is from a later version of this program, which alone may write to it."""
 
 
 def open_database(directory: Path, busy_seconds: float) -> Engine:
@@ -30,13 +35,26 @@ def open_database(directory: Path, busy_seconds: float) -> Engine:
 
 
 def migrate(engine: Engine) -> None:
-    """Bring the schema to its head; nothing happens when it is there already."""
+    """Bring the schema to its head; a read, and nothing more, when it is there already.
+
+    Raises NewerSchema when a later version of this program has been here.
+    """
+    with engine.execution_options(**{READ_ONLY: True}).begin() as connection:
+        found = connection.execute(select(version)).scalar() if inspect(connection).has_table(version.name) else None
+    if found == HEAD:
+        return
+    if found is not None and found > HEAD:
+        raise NewerSchema(f"it has schema {found}, written by a newer version; this one knows {HEAD}")
+    # Loaded here, because it takes longer than most commands and is needed once in the life of a schema.
+    import alembic.command
+    import alembic.config
+
     settings = alembic.config.Config()
     scripts = str(Path(__file__).parent / "migrations")
     settings.set_main_option("script_location", scripts.replace("%", "%%"))  # a configparser reads it
     with engine.begin() as connection:
         settings.attributes["connection"] = connection
-        alembic.command.upgrade(settings, "head")
+        alembic.command.upgrade(settings, HEAD)
 
 
 def _prepare_connection(connection: sqlite3.Connection, _: Any) -> None:  # noqa: ANN401  SQLAlchemy's record

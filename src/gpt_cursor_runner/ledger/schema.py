@@ -121,3 +121,7 @@ keys = Table(
     Column("expires_at", Float),
     Column("revoked_at", Float),
 )
+
+# The newest migration. Alembic keeps the table of the version; it is named here to be asked without Alembic.
+HEAD = "0001"
+version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))

@@ -144,6 +144,8 @@ class Attempt:
                 result = run_check(order, workspace, sandbox, log, self.tick)
                 self.record("checked", {"tree": sealed.tree, "sandbox_missing": sandbox.why, **result.to_json()})
                 results.append(result)
+                if result.verdict == "not_started" and not _is_in_tree(check.command[0]):
+                    raise _missing_program(result)
                 if result.verdict != "passed":
                     raise PatchRefused([_failed_check(result)], code="checks_failed")
         return results
@@ -219,6 +221,20 @@ class Attempt:
 def _message_body(text: str) -> str:
     """The sender's description as git takes it in a commit: without the control characters that it refuses."""
     return "".join(c for c in text.replace("\r\n", "\n") if c in "\n\t" or c.isprintable())
+
+
+def _is_in_tree(program: str) -> bool:
+    """Whether a check's program is a file of the repository, so that a patch can take it away."""
+    return "/" in program and not program.startswith("/")
+
+
+def _missing_program(result: CheckResult) -> WorldFailed:
+    """A program of the owner's machine that is not there is no fault of the sender's."""
+    return WorldFailed(
+        "check_not_started",
+        f"the check '{result.name}' could not be started: {result.tail.strip()[-200:]}",
+        f"Install {result.command[0]}, or correct the check in runner.toml; then `gcr retry` the patch.",
+    )
 
 
 def _failed_check(result: CheckResult) -> Fault:

@@ -1,0 +1,32 @@
+"""Config to a runner."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from collections.abc import Callable
+
+from gpt_cursor_runner.config import Config, search_path
+from gpt_cursor_runner.engine.embedded import EmbeddedEngine
+from gpt_cursor_runner.runner.loop import Runner
+from gpt_cursor_runner.wiring.ledger import build_ledger
+
+# Nobody waits for the runner, so it is patient with a locked ledger.
+_BUSY_SECONDS = 30.0
+
+
+def build_runner(config: Config, should_stop: Callable[[], bool]) -> Runner:
+    """A runner of this machine on this state directory."""
+    ledger = build_ledger(config, _BUSY_SECONDS)
+    runner_id = f"{socket.gethostname()[:60]}-{secrets.token_hex(4)}"
+    return Runner(
+        runner_id=runner_id,
+        state_dir=config.state.dir,
+        workspaces_dir=config.state.workspaces_dir,
+        patches_dir=config.state.patches_dir,
+        repositories={one.name: one for one in config.repository},
+        ledger=ledger,
+        engine=EmbeddedEngine(ledger, runner_id),
+        search_path=search_path(),
+        should_stop=should_stop,
+    )
