@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,13 +13,20 @@ from tests.building import Repo, make_ledger
 
 
 @pytest.fixture(autouse=True)
-def no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test that writes to the user's home, or reads their settings, would prove nothing elsewhere."""
-    home = tmp_path / "home-of-nobody"
+def no_home(tmp_path: Path) -> Iterator[None]:
+    """A test that writes to the user's home, or reads their settings, would prove nothing elsewhere.
+
+    What a command under test exports to its children goes with the test.
+    """
+    kept = dict(os.environ)
+    for name in kept:
+        if name.startswith(("GCR_", "GIT_")):
+            del os.environ[name]
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
-        monkeypatch.setenv(name, str(home))
-    for name in ("GCR_CONFIG", "GCR_KEY", "GIT_DIR", "GIT_WORK_TREE"):
-        monkeypatch.delenv(name, raising=False)
+        os.environ[name] = str(tmp_path / "home-of-nobody")
+    yield
+    os.environ.clear()
+    os.environ.update(kept)
 
 
 @pytest.fixture

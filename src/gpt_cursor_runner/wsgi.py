@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import multiprocessing
 import os
 from typing import TYPE_CHECKING
@@ -25,4 +26,6 @@ def application() -> WSGIApplication:
     gateway = build_gateway(config)
     gateway.start()
     hear_the_end(gateway.leave)
+    # A thread that still logs while the interpreter is taken down aborts the process.
+    atexit.register(gateway.monitor.stop)
     return gateway.app

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import http.client
 import json
 import subprocess
 import sys
@@ -10,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import httpx
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -231,7 +231,10 @@ class Gateway:
         self.thread.start()
 
     def health(self) -> dict[str, Any]:
-        body: dict[str, Any] = httpx.get(f"http://127.0.0.1:{self.server.port}/health", timeout=5).json()
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=5)
+        connection.request("GET", "/health")
+        body: dict[str, Any] = json.load(connection.getresponse())
+        connection.close()
         return body
 
     def says(self, word: str, *reasons: str, within: float = 5.0) -> bool:

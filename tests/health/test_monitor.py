@@ -144,12 +144,14 @@ def test_stopping_waits_for_no_stuck_check_and_closes_every_probe():
 
 def test_a_process_with_a_stuck_check_can_end():
     program = (
-        "import threading\n"
+        "import atexit, threading\n"
         "from gpt_cursor_runner.health.monitor import Monitor\n"
         "from gpt_cursor_runner.health.sampler import Sampler\n"
         "from tests.health.builders import FixedProbe, until\n"
         "probe = FixedProbe(threading.Event().wait)\n"
-        "Monitor([probe], Sampler()).start()\n"
+        "monitor = Monitor([probe], Sampler())\n"
+        "atexit.register(monitor.stop)\n"
+        "monitor.start()\n"
         "assert until(lambda: probe.runs)\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=10, cwd=ROOT)

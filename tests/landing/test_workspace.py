@@ -29,6 +29,7 @@ def open_place() -> Iterator[Path]:
     made = Path(tempfile.mkdtemp(prefix="gcr-test-"))
     made.chmod(0o777)
     yield made
+    subprocess.run(["chmod", "-R", "u+rwX", str(made)], check=True)
     shutil.rmtree(made)
 
 

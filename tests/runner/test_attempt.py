@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gpt_cursor_runner.config import Check
+from gpt_cursor_runner.patch.outcome import WorldFailed
 from gpt_cursor_runner.patch.status import Status
 from tests.runner.builders import Ghost, shell_check
 from tests.runner.conftest import MakeGhost
@@ -69,6 +71,22 @@ def test_a_check_that_takes_too_long_refuses_the_patch(make_ghost: MakeGhost) ->
     refused = ghost.finish(ghost.send())
     assert refused.outcome is not None
     assert refused.outcome["errors"][0]["code"] == "check_timed_out"
+
+
+def test_a_program_that_the_owners_machine_lacks_is_no_fault_of_the_senders(make_ghost: MakeGhost) -> None:
+    ghost = make_ghost(checks=[Check(name="tests", command=("no-such-program",))])
+    ghost.send()
+    with pytest.raises(WorldFailed, match="could not be started") as lacking:
+        ghost.walk()
+    assert "runner.toml" in lacking.value.next_step
+
+
+def test_a_program_of_the_repository_that_a_patch_took_away_is(make_ghost: MakeGhost) -> None:
+    ghost = make_ghost(checks=[Check(name="tests", command=("./greeting.py",))])
+    refused = ghost.finish(ghost.send(changes=[{"type": "delete", "path": "greeting.py"}]))
+    assert refused.status is Status.REJECTED
+    assert refused.outcome is not None
+    assert refused.outcome["errors"][0]["code"] == "check_not_started"
 
 
 def test_the_first_failing_check_is_the_last_to_run(make_ghost: MakeGhost) -> None:
