@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from gpt_cursor_runner.ledger.schema import HEAD, version
 
 LEDGER_NAME = "ledger.sqlite3"
 READ_ONLY = "gcr_read_only"
+_WAL_PATIENCE_SECONDS = 2.0
 
 
 class NewerSchema(SQLAlchemyError):
@@ -61,11 +63,25 @@ def _prepare_connection(connection: sqlite3.Connection, _: Any) -> None:  # noqa
     # The driver must not begin transactions by itself: _begin says BEGIN IMMEDIATE where it means it.
     connection.isolation_level = None
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _into_wal(cursor)
     # WAL with FULL syncs at every commit: a 202 means the patch is on the disk. NORMAL could lose it with the power.
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
+
+
+def _into_wal(cursor: sqlite3.Cursor) -> None:
+    """Processes that meet on a fresh file refuse one another here at once: this pragma knows no busy timeout."""
+    give_up_at = time.monotonic() + _WAL_PATIENCE_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _begin(connection: Connection) -> None:
