@@ -8,6 +8,11 @@ ready := .venv/ready
 help: ## Show this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
+# A .venv knows its absolute place; in a checkout that was moved or copied it is made anew.
+ifneq ($(shell cat $(ready) 2>/dev/null),$(CURDIR))
+.PHONY: $(ready)
+endif
+
 setup: $(ready) ## Prepare .venv with the pinned packages
 
 $(ready): pyproject.toml constraints.txt scripts/setup.sh

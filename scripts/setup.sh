@@ -31,13 +31,15 @@ set -- $version
 "$python" -c 'import venv, ensurepip' 2>/dev/null || stop "$python comes without its venv module" \
     "install it (Debian, Ubuntu: apt install $("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')), then the same again"
 
-[ -x .venv/bin/python ] && .venv/bin/python -c '' 2>/dev/null || {
+here=$(pwd -P)
+[ "$(cat .venv/place 2>/dev/null)" = "$here" ] && .venv/bin/python -c '' 2>/dev/null || {
     rm -rf .venv
     echo "making .venv with $("$python" --version)"
     "$python" -m venv .venv
+    echo "$here" >.venv/place
 }
 echo "installing the pinned packages (some seconds, once)"
 pip=".venv/bin/python -m pip --disable-pip-version-check --quiet"
 $pip install -c constraints.txt hatchling editables
 $pip install -c constraints.txt --no-build-isolation -e '.[dev]'
-touch .venv/ready
+echo "$here" >.venv/ready

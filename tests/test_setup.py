@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOOLS = ("sh", "sed", "dirname", "rm", "touch")
+TOOLS = ("sh", "sed", "dirname", "rm", "cat")
 GOOD_GIT = "echo git version 2.39.5"
 OLD_GIT = "echo git version 2.30.2"
 OLD_PYTHON = "exit 1"
