@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -127,3 +128,22 @@ def test_a_foreign_server_is_no_gateway_for_any_command(terminal):
 def test_words_for_people_end_with_the_count(terminal):
     result = terminal.type("doctor")
     assert result.stdout.splitlines()[-1].endswith("with a warning") and "\x1b" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "result", "fact"),
+    [("print(1)", "PASS", "tests passed on main"), ("raise SystemExit('no such module')", "FAIL", "no such module")],
+)
+def test_checks_are_run_on_the_branch_as_it_stands_when_asked(terminal, program, result, fact):
+    terminal.installation.configure(checks=[{"name": "tests", "command": [sys.executable, "-c", program]}])
+    said = terminal.json("doctor", "--checks", code=int(result == "FAIL"))
+    rehearsed = said["findings"][-1]
+    assert (rehearsed["id"], rehearsed["result"]) == ("checks app", result)
+    assert fact in rehearsed["fact"]
+    assert terminal.installation.repo.run("status", "--short") == ""
+
+
+def test_checks_that_cannot_be_run_are_a_failure_of_their_own(terminal):
+    terminal.installation.configure(branch="nowhere")
+    said = terminal.json("doctor", "--checks", code=1)
+    assert "no branch nowhere" in said["findings"][-1]["fact"]

@@ -18,7 +18,7 @@ from gpt_cursor_runner.cli.client import Client
 from gpt_cursor_runner.cli.send import _follow
 from tests.building import patch_body
 from tests.cli.builders import Terminal, refused
-from tests.running import Installation
+from tests.running import Installation, installed
 
 ESCAPE = "\x1b"
 
@@ -161,3 +161,23 @@ def test_a_closed_pipe_ends_a_command_in_silence(running):
     command = f"{sys.executable} -m gpt_cursor_runner patches --config '{running.config}' | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr
+
+
+def test_a_failing_check_is_told_with_the_end_of_what_it_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    failing = {
+        "name": "tests",
+        "command": [sys.executable, "-c", "print('1 failed: test_greeting'); raise SystemExit(1)"],
+    }
+    with installed(tmp_path / "one", "gateway", "runner", checks=[failing]) as one:
+        ended = Terminal(one).type("send", "-", "--wait", stdin=json.dumps(patch_body()).encode())
+    assert ended.exit_code == 1
+    assert "the check 'tests' failed with exit code 1" in ended.stderr
+    assert "    | 1 failed: test_greeting" in ended.stderr
+
+
+def test_status_without_a_key_that_may_read_still_names_every_part(running, monkeypatch):
+    monkeypatch.setenv("GCR_KEY", "gcr_0123456789ab_" + "x" * 43)
+    shown = Terminal(running).type("status").stdout
+    assert "ghost_runner\tup" in shown
+    assert "fs_writable\tTrue" in shown

@@ -44,7 +44,8 @@ def said(one: Installation) -> str:
 
 
 def test_it_greets_with_the_url_and_serves(lasting):
-    assert f"http://127.0.0.1:{lasting.port}" in said(lasting) and "gcr send FILE --wait" in said(lasting)
+    wait_until(lambda: "gcr send FILE --wait" in said(lasting), 5, "it did not greet")
+    assert f"gateway   http://127.0.0.1:{lasting.port}  (healthy)" in said(lasting)
     assert lasting.call("POST", "/webhook?wait=25", patch_body()).body["status"] == "landed"
     assert (lasting.place / "state" / "logs").stat().st_mode & 0o777 == 0o700
 
@@ -119,6 +120,7 @@ def test_json_greets_in_json(tmp_path):
         assert process.stdout is not None
         greeting = json.loads(process.stdout.readline())
         assert (greeting["url"], greeting["pid"]) == (f"http://127.0.0.1:{one.port}", process.pid)
+        assert greeting["health"] == "healthy"
     finally:
         process.terminate()
         assert process.wait(20) == 0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
 import click
@@ -19,7 +21,9 @@ from gpt_cursor_runner.config import Config, Repository, find_config, search_pat
 from gpt_cursor_runner.engine.presence import lock_is_held
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 from gpt_cursor_runner.landing import sandbox
+from gpt_cursor_runner.landing.checking import CheckOrder
 from gpt_cursor_runner.landing.git import OLDEST_GIT, Git, version
+from gpt_cursor_runner.landing.rehearsal import rehearse
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
@@ -42,7 +46,8 @@ class Finding:
 
 
 @command("doctor")
-def doctor(session: Session) -> None:
+@click.option("--checks", "run_checks", is_flag=True, help="Run every check on its branch as it stands, too.")
+def doctor(session: Session, run_checks: bool) -> None:
     """Check everything the path depends on."""
     findings = list(_machine())
     try:
@@ -51,6 +56,8 @@ def doctor(session: Session) -> None:
         findings.append(Finding("settings", "FAIL", refused.message, "nothing can start without them", "gcr init"))
     else:
         findings += _settings(session, config)
+        for repository in config.repository if run_checks else ():
+            findings += _rehearsed(repository)
     failed = sum(one.result == "FAIL" for one in findings)
     warned = sum(one.result == "WARN" for one in findings)
     lines = [line for one in findings for line in _lines(one)]
@@ -152,6 +159,23 @@ def _checks(repository: Repository) -> Iterator[Finding]:
     if repository.sandbox == "required" and sandbox.probe(search_path()):
         advice = 'install bubblewrap, or set sandbox = "best"'
         yield Finding(name, "FAIL", "a sandbox is required and none works", "checks would not run", advice)
+
+
+def _rehearsed(repository: Repository) -> Iterator[Finding]:
+    name, why = f"checks {repository.name}", "what fails here is blamed on every patch"
+    advice = "mend the branch, or the check in runner.toml"
+    orders = [CheckOrder(one.name, one.command, one.timeout_seconds) for one in repository.checks]
+    try:
+        git = Git.at(repository.path, search_path())
+        chosen = sandbox.choose_sandbox(repository.sandbox, search_path(), repository.sandbox_read_only)
+        with tempfile.TemporaryDirectory(prefix="gcr-doctor-") as place:
+            for result in rehearse(git, repository.branch, orders, chosen, Path(place) / "workspace"):
+                fine = result.verdict == "passed"
+                last = "" if fine else ": " + (result.tail.strip().splitlines() or ["it printed nothing"])[-1][:200]
+                fact = f"{result.name} {result.verdict} on {repository.branch} in {result.seconds:.1f} s{last}"
+                yield Finding(name, "PASS" if fine else "FAIL", fact, why, "" if fine else advice)
+    except WorldFailed as trouble:
+        yield Finding(name, "FAIL", trouble.sentence, why, trouble.next_step)
 
 
 def _processes(session: Session, config: Config) -> Iterator[Finding]:

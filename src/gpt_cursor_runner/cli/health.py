@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 from typing import Any
 
 import click
@@ -40,13 +41,23 @@ def status(session: Session, url: str | None) -> None:
     """Show every part and how it does, the worst first."""
     with connect(session, url, "read") as client:
         body = _ask(client)
-    checks: dict[str, dict[str, Any]] = body.get("checks", {})
-    ordered = sorted(checks.items(), key=lambda item: _WORST_FIRST.get(item[1]["status"], 0))
-    rows = [(name, one["status"], one.get("since") or "", one.get("message") or "") for name, one in ordered]
+    rows = _checks(body) or [(name, said, "", "") for name, said in body["components"].items()]
     advice = "gcr doctor" if body["overall_status"] != "healthy" else "gcr patches"
     lines = [*table(("COMPONENT", "STATE", "SINCE", "DETAIL"), rows), "", f"{body['overall_status']}   next: {advice}"]
     session.say(body, lines)
     raise SystemExit(int(_EXITS.get(body["overall_status"], Exit.FAILED)))
+
+
+def _checks(body: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """A row for each check, the worst first; none where the key may not read them."""
+    checks: dict[str, dict[str, Any]] = body.get("checks", {})
+    ordered = sorted(checks.items(), key=lambda item: _WORST_FIRST.get(item[1]["status"], 0))
+    return [(name, one["status"], _local(one.get("since")), one.get("message") or "") for name, one in ordered]
+
+
+def _local(moment: str | None) -> str:
+    """A moment of the answer in the reader's own time, to the second."""
+    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
 
 
 def _ask_until_healthy(client: Client, give_up_at: float) -> dict[str, Any]:

@@ -97,10 +97,15 @@ def _conclude(session: Session, ended: dict[str, Any]) -> None:
     if ended["status"] in (Status.LANDED, Status.PREVIEWED):
         session.say(ended, [_line(ended), f"next: gcr report {patch_id}"])
         return
-    errors = [f"  {error['message']}" for error in outcome.get("errors", [])]
+    errors = [line for error in outcome.get("errors", []) for line in _told(error)]
     words = "\n".join([_line(ended), *errors, *filter(None, [outcome.get("message")])])
     advice = f"gcr approve {patch_id}" if ended["status"] == Status.HELD else f"gcr report {patch_id}"
     raise CommandFailed(Exit.FAILED, words, advice, {"patch": ended})
+
+
+def _told(error: dict[str, Any]) -> list[str]:
+    """A fault with the lines that show it: the end of what a check printed, or what the patch looked for."""
+    return [f"  {plain(error['message'])}", *(f"    | {plain(line)}" for line in error.get("expected", []))]
 
 
 def _line(facts: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from gpt_cursor_runner.config import Config, export, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 
 _READY_SECONDS = 30.0
+_SETTLE_SECONDS = 5.0
 _STOP_SECONDS = 20.0
 _GLANCE_SECONDS = 0.2
 _FIRST_PAUSE_SECONDS = 0.2
@@ -109,7 +110,7 @@ def _supervise(session: Session, config: Config) -> None:
                 if said:
                     click.echo(said, err=True)
             if not greeted:
-                greeted = _greet(session, config)
+                greeted = _greet(session, config, or_else=now - started_at > _SETTLE_SECONDS)
                 if not greeted and now - started_at > _READY_SECONDS:
                     greeted = True
                     click.echo(f"not ready after {_READY_SECONDS:.0f} s\nnext: gcr doctor", err=True)
@@ -131,14 +132,16 @@ def _children(config: Config) -> list[Child]:
     ]
 
 
-def _greet(session: Session, config: Config) -> bool:
-    """Say where we are once health answers and knows every part."""
+def _greet(session: Session, config: Config, or_else: bool) -> bool:
+    """Say where we are once all is healthy, `or_else` once health knows every part; whether it was said."""
     try:
         reply = Client(config.server.url, None).call("GET", "/startupz", seconds=2)
         health = Client(config.server.url, None).call("GET", "/health", seconds=2).body
     except CommandFailed:
         return False
     if reply.status != 200 or "overall_status" not in health:
+        return False
+    if health["overall_status"] != "healthy" and not or_else:
         return False
     names = ", ".join(one.name for one in config.repository) or "none (add [[repository]] to runner.toml)"
     facts = {"url": config.server.url, "health": health["overall_status"], "pid": os.getpid()}
