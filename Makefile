@@ -1,6 +1,6 @@
 # The menu. `make demo` and `make test` are all a fresh machine needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint types format bench clean
+.PHONY: help setup demo up test check lint types format bench docs clean
 
 bin := .venv/bin
 ready := .venv/ready
@@ -43,6 +43,9 @@ format: $(ready) ## Put the code into shape
 bench: $(ready) ## How quickly the engine wakes, and what sealing costs
 	@$(bin)/python benchmarks/wake.py
 	@$(bin)/python benchmarks/seal.py
+
+docs: $(ready) ## Hold the documents to what is so
+	@$(bin)/python -m pytest tests/test_docs.py
 
 clean: ## Remove what the targets above made
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -173,6 +173,14 @@ def test_a_runaway_pattern_is_stopped():
     assert time.monotonic() - started < 5
 
 
+def test_runaway_patterns_share_one_patience():
+    files = {f"{number}.py": b"a" * 5000 for number in range(12)}
+    started = time.monotonic()
+    faults = refusal(files, *(regex(r"(a+a+)+b", "x", path=name) for name in files)).faults
+    assert [fault.code for fault in faults] == ["limit"] * 12
+    assert time.monotonic() - started < 4
+
+
 def test_a_replacement_that_explodes_is_refused_before_it_is_built():
     fault = only_fault({"a.py": b"a" * 1_000_000}, regex("a+", r"\g<0>" * 1000))
     assert (fault.code, "could grow" in fault.message) == ("too_large", True)

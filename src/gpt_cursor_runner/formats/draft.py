@@ -13,12 +13,20 @@ from gpt_cursor_runner.patch.outcome import Fault, PlacedHunk
 
 
 @dataclass
+class Patience:
+    """How long all patterns of one patch may search, together: a plan is made while a sender waits at the door."""
+
+    left_seconds: float = 2.0
+
+
+@dataclass
 class Draft:
     """One change while it is planned. `idle` are remarks that become faults if the whole patch does nothing."""
 
     change: int
     tree: VirtualTree
     rungs: Sequence[Rung]
+    patience: Patience = field(default_factory=Patience)
     faults: list[Fault] = field(default_factory=list)
     idle: list[Fault] = field(default_factory=list)
     placed: list[PlacedHunk] = field(default_factory=list)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpt_cursor_runner.formats.catalogue import FORMATS
-from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.draft import Draft, Patience
 from gpt_cursor_runner.formats.matching import ladder
 from gpt_cursor_runner.formats.tree import Plan, Tree
 from gpt_cursor_runner.formats.virtual_tree import VirtualTree
@@ -21,10 +21,10 @@ def make_plan(changes: Sequence[tuple[int, Change]], tree: Tree, tolerance: Tole
     earlier one failed is not judged, and the earlier fault says so. Nothing is written.
     """
     virtual = VirtualTree(tree)
-    rungs = ladder(tolerance)
+    rungs, patience = ladder(tolerance), Patience()
     drafts = []
     for index, change in changes:
-        draft = Draft(index, virtual, rungs)
+        draft = Draft(index, virtual, rungs, patience)
         FORMATS[change.type](change, draft)
         drafts.append(draft)
     good = tuple(hunk for draft in drafts for hunk in draft.placed)

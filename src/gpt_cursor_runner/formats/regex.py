@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import islice
 
 import regex as engine
@@ -27,16 +28,8 @@ def regex(change: Regex, draft: Draft) -> None:
         bom = BOM if file.data.startswith(BOM) else b""
         # Undecodable bytes travel as lone surrogates, so that what is not matched comes back as it was.
         subject = file.data.removeprefix(bom).decode("utf-8", "surrogateescape")
-        try:
-            matches = list(islice(pattern.finditer(subject, timeout=TIMEOUT_SECONDS), change.expect_matches + 5))
-        except TimeoutError:
-            draft.fault(
-                "limit",
-                f"the pattern needed more than {TIMEOUT_SECONDS} seconds on {change.path}",
-                "Avoid nested repetition such as (a+)+, or send a str_replace instead.",
-                member="pattern",
-                path=change.path,
-            )
+        matches = _found(pattern, subject, change, draft)
+        if matches is None:
             return
         text = Text(file.data)
         lines = [text.line_of(len(bom) + len(_bytes(subject[: match.start()]))) for match in matches[:5]]
@@ -47,6 +40,25 @@ def regex(change: Regex, draft: Draft) -> None:
         if replaced is not None:
             draft.tree.write(change.path, File(bom + _bytes(replaced), file.mode))
             draft.place(change.path, lines[0], "regex")
+
+
+def _found(pattern: engine.Pattern[str], subject: str, change: Regex, draft: Draft) -> list[engine.Match[str]] | None:
+    """The matches, some more than are expected at most; None, with a fault, when searching takes too long."""
+    began = time.monotonic()
+    limit = min(TIMEOUT_SECONDS, max(draft.patience.left_seconds, 0.001))
+    try:
+        return list(islice(pattern.finditer(subject, timeout=limit), change.expect_matches + 5))
+    except TimeoutError:
+        draft.fault(
+            "limit",
+            f"the pattern needed more than {limit:.1f} seconds on {change.path}, which was all it had",
+            "Avoid nested repetition such as (a+)+, or send a str_replace instead.",
+            member="pattern",
+            path=change.path,
+        )
+        return None
+    finally:
+        draft.patience.left_seconds -= time.monotonic() - began
 
 
 def _compiled(change: Regex, draft: Draft) -> engine.Pattern[str] | None:
