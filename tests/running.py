@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from gpt_cursor_runner.ledger.ledger import Ledger
 from tests.building import Repo, make_ledger
 
@@ -160,6 +162,14 @@ def wait_until(is_so: Callable[[], bool], seconds: float, otherwise: str) -> Non
         if time.monotonic() > give_up_at:
             raise AssertionError(otherwise)
         time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process still runs. An orphan stays a zombie until init looks, and some inits never do."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def free_port() -> int:

@@ -14,7 +14,7 @@ import pytest
 from gpt_cursor_runner.cli.up import Child
 from tests.building import patch_body
 from tests.cli.builders import refused
-from tests.running import Installation, installed, listens, wait_until
+from tests.running import Installation, installed, is_alive, listens, wait_until
 
 
 @pytest.fixture
@@ -70,15 +70,15 @@ def test_told_to_end_it_leaves_no_process(up, number):
     assert len(both) == 2 and len(family) >= 3
     process.send_signal(number)
     assert process.wait(20) == 0
-    assert not any(one.is_running() for one in both)  # ended by it, and not by noticing that it has gone
-    assert psutil.wait_procs(family, timeout=3)[1] == []
+    assert not any(is_alive(one.pid) for one in both)  # ended by it, and not by noticing that it has gone
+    wait_until(lambda: not any(is_alive(one.pid) for one in family), 3, "something lives on")
     assert not listens(up.port) and said(up).rstrip().endswith("stopped")
 
 
 def test_killed_it_takes_both_with_it(up):
     family = psutil.Process(up.processes["up"].pid).children(recursive=True)
     up.kill("up")
-    assert psutil.wait_procs(family, timeout=10)[1] == []
+    wait_until(lambda: not any(is_alive(one.pid) for one in family), 10, "something lives on")
 
 
 def test_a_taken_port_is_1_and_names_who_has_it(lasting):

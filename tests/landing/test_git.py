@@ -6,12 +6,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 
 from gpt_cursor_runner.landing.git import OLDEST_GIT, Git, GitFailed, version
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from tests.building import SEARCH_PATH, Repo
+from tests.running import is_alive, wait_until
 
 
 def a_git_that(directory: Path, script: str) -> str:
@@ -100,18 +100,14 @@ def test_a_linked_worktree_leads_to_the_same_repository(repo: Repo, tmp_path: Pa
 def test_git_that_hangs_is_ended_with_all_it_started(repo: Repo, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     search_path = a_git_that(tmp_path / "bin", f"sleep 300 & echo $! $$ > {pids}; wait")
-    git = replace(repo.git, search_path=search_path, deadline_seconds=0.3)
+    git = replace(repo.git, search_path=search_path, deadline_seconds=1)
     began = time.monotonic()
     with pytest.raises(WorldFailed, match="git push took longer") as failed:
         git.run("push")
     assert failed.value.code == "git_timed_out"
-    assert time.monotonic() - began < 2.0
-    assert not any(_is_alive(int(pid)) for pid in pids.read_text().split())
-
-
-def _is_alive(pid: int) -> bool:
-    """A killed grandchild may stay a zombie for a moment, until its new parent has looked."""
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    assert time.monotonic() - began < 4
+    # A signal that was sent takes a moment to end whom it reached.
+    wait_until(lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()), 2, "something lives on")
 
 
 def test_git_at_its_deadline_takes_its_locks_along(repo: Repo, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from gpt_cursor_runner.landing.workspace import Workspace, remove, sweep
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from tests.building import Repo
 from tests.landing.builders import as_nobody, seal_files
+from tests.running import is_alive
 
 
 @pytest.fixture
@@ -213,7 +214,7 @@ def leave_running(place: Path, script: str) -> subprocess.Popen[bytes]:
 def wait_until_gone(pid: int) -> bool:
     give_up_at = time.monotonic() + 5
     while time.monotonic() < give_up_at:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+        if not is_alive(pid):
             return True
         time.sleep(0.01)
     return False

@@ -17,6 +17,7 @@ from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
 from tests.runner.builders import Ghost, Killed, LyingGit, MortalGit, shell_check
 from tests.runner.conftest import MakeGhost
+from tests.running import is_alive
 
 EDIT = [{"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"hello"'}]
 
@@ -26,13 +27,7 @@ def _a_check_that_sleeps(mark: Path, pid: Path) -> str:
 
 
 def _survivors(pid: Path) -> list[int]:
-    def alive(number: int) -> bool:
-        try:
-            return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
-
-    return [number for number in map(int, pid.read_text().split()) if alive(number)]
+    return [number for number in map(int, pid.read_text().split()) if is_alive(number)]
 
 
 def _when(mark: Path, act: Any) -> threading.Thread:
