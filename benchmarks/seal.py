@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.landing.git import Git
-from gpt_cursor_runner.landing.objects import CommitTree, Objects
+from gpt_cursor_runner.landing.planning import plan_at
 from gpt_cursor_runner.landing.sealing import seal
 from gpt_cursor_runner.patch.model import Patch
 
@@ -44,9 +44,7 @@ def main() -> None:
 
 def plan_and_seal(git: Git) -> None:
     base = git.tip("main")
-    with Objects(git) as objects:
-        tree = CommitTree(objects, git.line("rev-parse", f"{base}^{{tree}}"))
-        plan = make_plan(tuple(enumerate(PATCH.changes)), tree, PATCH.tolerance)
+    plan = plan_at(git, base, lambda tree: make_plan(tuple(enumerate(PATCH.changes)), tree, PATCH.tolerance))
     seal(git, plan, PATCH.id, base, 1_700_000_000)
 
 

@@ -62,6 +62,7 @@ def test_one_answer_lists_every_fault_and_nothing_changes(tmp_path: Path):
         assert plan["code"] == "no_match"
         assert plan["closest"]["first_difference"]["actual"] == "def greet():"
         assert all(error["hint"] for error in answer.body["errors"])
+        assert answer.body["base"] == here.repo.tip()
         assert here.repo.state() == before
         assert here.call("GET", "/v1/patches/faulty").status == 404
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -10,14 +10,13 @@ import structlog
 
 from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.formats.plan import make_plan
-from gpt_cursor_runner.formats.tree import Plan
 from gpt_cursor_runner.gateway.problems import faulty
 from gpt_cursor_runner.landing.git import Git, GitFailed
-from gpt_cursor_runner.landing.objects import CommitTree, Objects
+from gpt_cursor_runner.landing.planning import plan_at
 from gpt_cursor_runner.ledger.reading import Reading
 from gpt_cursor_runner.ledger.stored import UnknownPatch
 from gpt_cursor_runner.patch.model import Change, Patch, Tolerance
-from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, PlacedHunk, WorldFailed
+from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 from gpt_cursor_runner.patch.parsing import Parsed, parse_patch
 
 log = structlog.get_logger()
@@ -48,15 +47,11 @@ class Door:
         parsed = parse_patch(raw)
         repository, unknown = self._repository(parsed)
         faults = [*parsed.faults, *unknown]
-        good: tuple[PlacedHunk, ...] = ()
-        if repository is not None and parsed.sound:
-            refusal = self._try_plan(parsed, repository)
-            faults += refusal.faults if refusal else ()
-            good = refusal.good if refusal else ()
+        refusal = self._try_plan(parsed, repository) if repository is not None and parsed.sound else None
+        faults += refusal.faults if refusal else ()
         if faults or parsed.patch is None or repository is None:
             code = "plan_refused" if not parsed.faults and not unknown else "invalid_patch"
-            told = [asdict(one) for one in good[:_MAX_GOOD]]
-            raise faulty([_repointed(fault, parsed) for fault in faults], code, good=told)
+            raise faulty([_repointed(fault, parsed) for fault in faults], code, **_planned(refusal))
         return Admitted(parsed.patch, repository, parsed.lifted.warnings)
 
     def _repository(self, parsed: Parsed) -> tuple[Repository | None, list[Fault]]:
@@ -87,7 +82,9 @@ class Door:
             return None
         tolerance: Tolerance = parsed.patch.tolerance if parsed.patch else "standard"
         try:
-            make_plan_at_tip(self._git(repository), repository.branch, _independent(parsed), tolerance)
+            changes = _independent(parsed)
+            tip = f"refs/heads/{repository.branch}"
+            plan_at(self._git(repository), tip, lambda tree: make_plan(changes, tree, tolerance))
         except PatchRefused as refusal:
             return refusal
         except (WorldFailed, GitFailed, OSError) as trouble:
@@ -107,14 +104,12 @@ class Door:
         return self._gits[repository.name]
 
 
-def make_plan_at_tip(git: Git, branch: str, changes: Sequence[tuple[int, Change]], tolerance: Tolerance) -> Plan:
-    """The plan of these changes at the branch tip; raise PatchRefused, or WorldFailed when git cannot be asked."""
-    with Objects(git) as objects:
-        found = objects.header(f"refs/heads/{branch}^{{tree}}")
-        if found is None:
-            raise WorldFailed("branch_missing", f"the repository has no branch {branch}")
-        list(objects.contents(found[2]))
-        return make_plan(changes, CommitTree(objects, found[0]), tolerance)
+def _planned(refusal: PatchRefused | None) -> dict[str, Any]:
+    """What the planner found beside the faults: the commit it looked at, and the hunks that were good."""
+    if refusal is None:
+        return {"good": []}
+    good = [asdict(one) for one in refusal.good[:_MAX_GOOD]]
+    return {"base": refusal.base, "good": good} if refusal.base else {"good": good}
 
 
 def _independent(parsed: Parsed) -> list[tuple[int, Change]]:

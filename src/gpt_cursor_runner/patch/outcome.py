@@ -78,11 +78,13 @@ class PatchRefused(Exception):
         self.code = code
         self.faults = tuple(faults)
         self.good = tuple(good)
+        self.base: str | None = None  # the commit it was planned on, once somebody knows
 
     def to_json(self) -> dict[str, Any]:
         """The refusal as stored with a rejected patch and answered with a 422."""
         return {
             "code": self.code,
+            **({"base": self.base} if self.base else {}),
             "errors": [fault.to_json() for fault in self.faults],
             "good": [asdict(hunk) for hunk in self.good],
         }

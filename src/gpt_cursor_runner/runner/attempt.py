@@ -13,7 +13,7 @@ from gpt_cursor_runner.formats.tree import Plan
 from gpt_cursor_runner.landing import landing
 from gpt_cursor_runner.landing.checking import CheckOrder, CheckResult, checks_digest, run_check
 from gpt_cursor_runner.landing.git import Git, GitFailed
-from gpt_cursor_runner.landing.objects import CommitTree, Objects
+from gpt_cursor_runner.landing.planning import plan_at
 from gpt_cursor_runner.landing.policy import require_approval
 from gpt_cursor_runner.landing.sandbox import Sandbox
 from gpt_cursor_runner.landing.sealing import Sealed, carry, seal
@@ -97,9 +97,8 @@ class Attempt:
     def _plan_and_seal(self) -> tuple[Plan, Sealed]:
         patch = self.claim.patch
         base = self._base()
-        with Objects(self.git) as objects:
-            tree = CommitTree(objects, self.git.line("rev-parse", f"{base}^{{tree}}"))
-            plan = make_plan(tuple(enumerate(patch.changes)), tree, patch.tolerance)
+        changes = tuple(enumerate(patch.changes))
+        plan = plan_at(self.git, base, lambda tree: make_plan(changes, tree, patch.tolerance))
         self.tick()
         hunks = [{"path": one.path, "line": one.line, "rung": one.rung} for one in plan.hunks]
         files = [action.path for action in plan.actions][:_LISTED]
