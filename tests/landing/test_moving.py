@@ -59,38 +59,17 @@ def test_a_commit_between_our_look_and_our_swap_wins(apart: Repo, tmp_path: Path
     assert apart.tip() == theirs
 
 
-def test_of_twenty_writers_one_wins(bare: Repo) -> None:
-    old = bare.tip()
-    commits = [commit_of(bare, {"a.txt": f"{number}\n"}, f"patch-{number}") for number in range(20)]
-    start, won = threading.Barrier(20), []
-
-    def write(commit: str) -> None:
-        start.wait()
-        try:
-            move_branch(bare.git, "main", old, commit)
-        except BaseMoved:
-            return
-        won.append(commit)
-
-    threads = [threading.Thread(target=write, args=(commit,)) for commit in commits]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert won == [bare.tip()]
-    assert bare.run("rev-list", "--count", "main") == "2"
-
-
-def test_of_eight_writers_to_a_checkout_one_wins_and_it_ends_clean(repo: Repo) -> None:
+def race(repo: Repo, writers: int, refusals: tuple[type[Exception], ...]) -> list[str]:
+    """Let this many move the branch from its tip at once; the commits of those who were not refused."""
     old = repo.tip()
-    commits = [commit_of(repo, {"a.txt": f"{number}\n"}, f"patch-{number}") for number in range(8)]
-    start, won = threading.Barrier(8), []
+    commits = [commit_of(repo, {"a.txt": f"{number}\n"}, f"patch-{number}") for number in range(writers)]
+    start, won = threading.Barrier(writers), []
 
     def write(commit: str) -> None:
         start.wait()
         try:
             move_branch(repo.git, "main", old, commit)
-        except (BaseMoved, HumanNeeded):
+        except refusals:
             return
         won.append(commit)
 
@@ -99,8 +78,18 @@ def test_of_eight_writers_to_a_checkout_one_wins_and_it_ends_clean(repo: Repo) -
         thread.start()
     for thread in threads:
         thread.join()
-    assert won == [repo.tip()]
+    return won
+
+
+def test_of_twenty_writers_one_wins(bare: Repo) -> None:
+    assert race(bare, 20, (BaseMoved,)) == [bare.tip()]
+    assert bare.run("rev-list", "--count", "main") == "2"
+
+
+def test_of_eight_writers_to_a_checkout_one_wins_and_it_ends_clean(repo: Repo) -> None:
+    assert race(repo, 8, (BaseMoved, HumanNeeded)) == [repo.tip()]
     assert repo.run("rev-list", "--count", "main") == "2"
+    assert repo.run("status", "--short") == ""
 
 
 def test_a_stale_lock_on_the_branch_is_named_and_nothing_changes(apart: Repo) -> None:

@@ -151,16 +151,16 @@ def test_a_lost_landing_is_known_again_under_newer_commits_of_the_owner(ghost: G
     assert ghost.repo.tip() == tip
 
 
+def _die_at_the_intent(kind: str, _: dict[str, Any]) -> None:
+    if kind == "landing":
+        raise Killed
+
+
 def test_a_runner_lost_between_the_intent_and_the_move_lands_once(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
     before = ghost.repo.tip()
-
-    def die(kind: str, _: dict[str, Any]) -> None:
-        if kind == "landing":
-            raise Killed
-
     with pytest.raises(Killed):
-        ghost.walk(record=die)
+        ghost.walk(record=_die_at_the_intent)
     assert ghost.repo.tip() == before
     assert ghost.finish(patch_id).status is Status.LANDED
     assert ghost.repo.run("rev-list", "--count", f"{before}..main") == "1"
@@ -187,13 +187,8 @@ def test_a_cancel_of_a_patch_lost_after_the_move_cannot_call_it_cancelled(ghost:
 def test_a_cancel_of_a_patch_lost_before_the_move_is_heeded(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
     before = ghost.repo.tip()
-
-    def die(kind: str, _: dict[str, Any]) -> None:
-        if kind == "landing":
-            raise Killed
-
     with pytest.raises(Killed):
-        ghost.walk(record=die)
+        ghost.walk(record=_die_at_the_intent)
     ghost.ledger.leases.reclaim(ghost.clock(), everything=True)
     ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock())
     assert ghost.finish(patch_id).status is Status.CANCELLED

@@ -36,7 +36,6 @@ class Child:
     command: list[str]
     output: Path
     process: subprocess.Popen[bytes] | None = None
-    restarts: int = 0
     _pause: float = _FIRST_PAUSE_SECONDS
     _start_at: float = 0.0
 
@@ -52,7 +51,6 @@ class Child:
                 self._pause = _FIRST_PAUSE_SECONDS
             return None
         self.process, self._start_at = None, now + self._pause
-        self.restarts += 1
         said = (
             f"{self.name} ended ({_ending(code)}); starting it again in {self._pause:.1f} s. See {self.output.parent}"
         )

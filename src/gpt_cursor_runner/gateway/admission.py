@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import structlog
 
-from gpt_cursor_runner.config import Repository
+from gpt_cursor_runner.config import Config, Repository
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.gateway.problems import faulty
 from gpt_cursor_runner.landing.git import Git, GitFailed
@@ -37,7 +36,7 @@ class Admitted:
 class Door:
     """Decides what is let in. Reads the repositories; writes nothing."""
 
-    repositories: Mapping[str, Repository]
+    config: Config
     reading: Reading
     search_path: str
     _gits: dict[str, Git] = field(default_factory=dict)
@@ -56,13 +55,12 @@ class Door:
 
     def _repository(self, parsed: Parsed) -> tuple[Repository | None, list[Fault]]:
         name = parsed.lifted.body.get("repository")
-        known = ", ".join(self.repositories) or "none"
-        if name is None and len(self.repositories) == 1:
-            return next(iter(self.repositories.values())), []
-        if isinstance(name, str) and name in self.repositories:
-            return self.repositories[name], []
+        found = self.config.repository_named(name) if name is None or isinstance(name, str) else None
+        if found is not None:
+            return found, []
         if any(fault.pointer == "/repository" for fault in parsed.faults):
             return None, []
+        known = ", ".join(one.name for one in self.config.repository) or "none"
         if name is None:
             fault = Fault("missing", "'repository' is missing", f"Add 'repository', one of: {known}.", "/repository")
             return None, [fault]

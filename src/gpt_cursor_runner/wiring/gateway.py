@@ -53,7 +53,7 @@ def build_gateway(config: Config) -> Gateway:
     monitor = _monitor(config, ledger, permits, writer, identity)
     authority = Authority(ledger.keys, ledger.clock, open_door=config.server.insecure_no_auth)
     waiting = Waiting(ledger.reading)
-    door = Door({one.name: one for one in config.repository}, ledger.reading, search_path())
+    door = Door(config, ledger.reading, search_path())
     webhook = WebhookParts(
         authority,
         door,
