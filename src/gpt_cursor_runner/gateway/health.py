@@ -12,6 +12,7 @@ import structlog
 from flask import Blueprint, Response, request
 
 from gpt_cursor_runner.health import view
+from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.health.judging import Verdict, judge
 from gpt_cursor_runner.health.model import Identity, Overall, Snapshot
 from gpt_cursor_runner.health.monitor import Monitor
@@ -29,7 +30,7 @@ def health_blueprint(
     monitor: Monitor,
     identity: Identity,
     may_read_details: Callable[[], bool],
-    monotonic: Callable[[], float] = time.monotonic,
+    monotonic: Callable[[], float] = boottime,
 ) -> Blueprint:
     """`/health`, `/livez`, `/readyz`, `/startupz`. `may_read_details` says whether this request carries a read key."""
     health = Blueprint("health", __name__)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from gpt_cursor_runner.health.model import CheckState, Criticality, Overall, Snapshot, Status
+from gpt_cursor_runner.health.model import SEVERITY, CheckState, Criticality, Overall, Snapshot, Status
 
 # The monitor ticks several times a second. This much silence is no busy machine: the machinery is dead or frozen.
 ENGINE_STALE_SECONDS = 5.0
-
-_SEVERITY = {Status.OK: 0, Status.WARN: 1, Status.UNKNOWN: 2, Status.FAIL: 3}
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Judged:
     @property
     def critical(self) -> bool:
         """Without this part no patch can be taken and stored."""
-        return self.state.criticality is Criticality.CRITICAL
+        return self.state.terms.criticality is Criticality.CRITICAL
 
     @property
     def proven(self) -> bool:
@@ -42,11 +41,12 @@ class Verdict:
     checks: tuple[Judged, ...]
     engine_alive: bool
     valid_until: float
+    draining: bool = False
 
     @property
     def ready(self) -> bool:
-        """Whether a patch can be accepted and stored."""
-        return self.engine_alive and all(one.proven for one in self.checks if one.critical)
+        """Whether a patch can be accepted and stored, now and for a while."""
+        return self.engine_alive and not self.draining and all(one.proven for one in self.checks if one.critical)
 
     @property
     def started(self) -> bool:
@@ -54,27 +54,33 @@ class Verdict:
         return all(one.state.finished_at is not None for one in self.checks if one.critical)
 
 
-def judge(snapshot: Snapshot, now: float) -> Verdict:
-    """Fold the checks into one word: error > unknown > degraded > healthy, with every reason, the worst first."""
-    checks = tuple(judge_check(state, snapshot.ticked_at, now) for state in snapshot.checks)
+def judge(snapshot: Snapshot, now: float, without: Collection[str] = ()) -> Verdict:
+    """Fold the checks, but for those `without`, into one word: error > unknown > degraded > healthy.
+
+    All reasons are listed, the worst first.
+    """
+    states = [state for state in snapshot.checks if state.name not in without]
+    checks = tuple(judge_check(state, snapshot.ticked_at, now) for state in states)
     engine_alive = now - snapshot.ticked_at <= ENGINE_STALE_SECONDS
     troubled = sorted((one for one in checks if one.status is not Status.OK), key=_weight, reverse=True)
-    reasons = tuple(f"{one.state.name}.{one.code}" for one in troubled)
-    if not engine_alive:
-        reasons = ("health_engine.stale", *reasons)
     return Verdict(
-        overall=_overall(troubled) if engine_alive else Overall.ERROR,
-        reasons=reasons,
+        overall=_overall(troubled, snapshot.draining) if engine_alive else Overall.ERROR,
+        reasons=(
+            *(() if engine_alive else ("health_engine.stale",)),
+            *(f"{one.state.name}.{one.code}" for one in troubled),
+            *(("gateway.draining",) if snapshot.draining else ()),
+        ),
         checks=checks,
         engine_alive=engine_alive,
         valid_until=min([snapshot.ticked_at + ENGINE_STALE_SECONDS, *_expiries(checks, now)]),
+        draining=snapshot.draining,
     )
 
 
 def judge_check(state: CheckState, ticked_at: float, now: float) -> Judged:
     """One check now. Lateness is judged as of the tick, which is the last moment the run was seen under way."""
     running_for = 0.0 if state.running_since is None else ticked_at - state.running_since
-    late = running_for > state.deadline_seconds
+    late = running_for > state.terms.deadline_seconds
     stale = now > _expiry(state)
     if late:
         return Judged(state, Status.UNKNOWN, "late", stale, round(running_for, 3))
@@ -82,22 +88,24 @@ def judge_check(state: CheckState, ticked_at: float, now: float) -> Judged:
         return Judged(state, Status.UNKNOWN, "stale", stale)
     if state.reading is None:
         return Judged(state, Status.UNKNOWN, "starting")
+    if state.flapping and state.reading.status is Status.OK:
+        return Judged(state, Status.WARN, "flapping")
     return Judged(state, state.reading.status, state.reading.code)
 
 
-def _overall(troubled: list[Judged]) -> Overall:
+def _overall(troubled: list[Judged], draining: bool) -> Overall:
     if any(one.critical and not one.proven for one in troubled):
         return Overall.UNKNOWN
-    return Overall.DEGRADED if troubled else Overall.HEALTHY
+    return Overall.DEGRADED if troubled or draining else Overall.HEALTHY
 
 
 def _weight(one: Judged) -> tuple[bool, int]:
-    return one.critical and not one.proven, _SEVERITY[one.status]
+    return one.critical and not one.proven, SEVERITY[one.status]
 
 
 def _expiry(state: CheckState) -> float:
     seen_at = state.watched_since if state.finished_at is None else state.finished_at
-    return seen_at + state.stale_after_seconds
+    return seen_at + state.terms.stale_after_seconds
 
 
 def _expiries(checks: tuple[Judged, ...], now: float) -> list[float]:

@@ -1,4 +1,4 @@
-"""What health knows, as immutable values. Moments ending in `_at` are monotonic seconds unless they say wall."""
+"""What health knows, as immutable values. Moments ending in `_at` are seconds of `clock.boottime`."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ class Status(StrEnum):
     WARN = "warn"
     FAIL = "fail"
     UNKNOWN = "unknown"
+
+
+SEVERITY = {Status.OK: 0, Status.WARN: 1, Status.UNKNOWN: 2, Status.FAIL: 3}
 
 
 class Criticality(StrEnum):
@@ -53,14 +56,34 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class CheckState:
-    """One check, with the reading that counts and beside it the raw one of its last run."""
+class Terms:
+    """On what terms a check is run and believed.
+
+    Noise counts after `fall` bad runs, or `rise` good ones, in a row. Until its first good run, and no longer than
+    `grace_seconds`, a check is said to be starting. While one of `caused_by` is in trouble, nobody is alerted of this.
+    """
 
     name: str
     component: str
     criticality: Criticality
     interval_seconds: float
     deadline_seconds: float
+    fall: int = 2
+    rise: int = 2
+    grace_seconds: float = 0.0
+    caused_by: tuple[str, ...] = ()
+
+    @property
+    def stale_after_seconds(self) -> float:
+        """Older than this, a reading says nothing any more: two runs may be missed, not three."""
+        return 3 * self.interval_seconds + self.deadline_seconds
+
+
+@dataclass(frozen=True)
+class CheckState:
+    """One check, with the reading that counts and beside it the raw one of its last run."""
+
+    terms: Terms
     watched_since: float
     reading: Reading | None = None
     raw: Reading | None = None
@@ -69,13 +92,14 @@ class CheckState:
     finished_at: float | None = None
     duration_seconds: float | None = None
     consecutive_failures: int = 0
-    last_ok_wall: float | None = None
-    since_wall: float | None = None
+    last_ok_at: float | None = None
+    since_at: float | None = None
+    recent: tuple[Status, ...] = ()
+    flapping: bool = False
 
     @property
-    def stale_after_seconds(self) -> float:
-        """Older than this, a reading says nothing any more: two runs may be missed, not three."""
-        return 3 * self.interval_seconds + self.deadline_seconds
+    def name(self) -> str:
+        return self.terms.name
 
 
 @dataclass(frozen=True)
@@ -106,8 +130,13 @@ class Snapshot:
     ticked_at: float
     observed_wall: float
     overall: Overall
-    since_wall: float
+    since_at: float
     metrics: Metrics
+    draining: bool = False
+
+    def wall(self, at: float) -> float:
+        """What the wall clock of this snapshot would have said at a moment, whoever has set it since."""
+        return self.observed_wall + (at - self.ticked_at)
 
 
 @dataclass(frozen=True)

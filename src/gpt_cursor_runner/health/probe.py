@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gpt_cursor_runner.health.model import Criticality, Reading
+from gpt_cursor_runner.health.model import Reading, Terms
 
 
 class Probe(Protocol):
     """Looks at one part. The monitor runs it in a thread of its own, never twice at once, and contains what it does.
 
-    A run longer than `deadline_seconds` is reported as late while it lasts.
+    A run longer than the terms' deadline is reported as late while it lasts.
     """
 
-    name: str
-    component: str
-    criticality: Criticality
-    interval_seconds: float
-    deadline_seconds: float
+    terms: Terms
 
     def read(self) -> Reading:
         """One look. What it raises becomes an unknown reading of this check."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol, TypeVar
@@ -12,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import psutil
 import structlog
 
+from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.health.model import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class Machine(Protocol):
 class Sampler:
     """Holds the latest figures in `latest`, replaced as a whole at every sample."""
 
-    def __init__(self, machine: Machine = psutil, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, machine: Machine = psutil, monotonic: Callable[[], float] = boottime) -> None:
         self._machine = machine
         self._monotonic = monotonic
         self._cpu_before: tuple[float, float] | None = None

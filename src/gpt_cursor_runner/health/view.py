@@ -31,15 +31,15 @@ def public_body(snapshot: Snapshot, verdict: Verdict, identity: Identity, now: f
         "schema": SCHEMA,
         "instance_id": identity.instance_id,
         "observed_at": utc(snapshot.observed_wall),
-        "since": utc(_since(snapshot, verdict)),
-        "max_age_ms": round(1000 * max((state.stale_after_seconds for state in snapshot.checks), default=0.0)),
+        "since": utc(snapshot.wall(_since(snapshot, verdict))),
+        "max_age_ms": round(1000 * max((state.terms.stale_after_seconds for state in snapshot.checks), default=0.0)),
         "age_ms": age_ms(snapshot, verdict, now),
     }
 
 
 def detailed_body(snapshot: Snapshot, verdict: Verdict, identity: Identity, now: float) -> dict[str, Any]:
     """The same, with every check as the owner may see it."""
-    checks = {one.state.name: check_body(one, now) for one in verdict.checks}
+    checks = {one.state.name: check_body(one, snapshot, now) for one in verdict.checks}
     return public_body(snapshot, verdict, identity, now) | {"checks": checks}
 
 
@@ -59,7 +59,7 @@ def ietf_body(snapshot: Snapshot, verdict: Verdict, identity: Identity) -> dict[
         "serviceId": identity.instance_id,
         "output": ", ".join(verdict.reasons),
         "checks": {
-            f"{one.state.component}:status": [
+            f"{one.state.terms.component}:status": [
                 {
                     "componentType": "component",
                     "observedValue": one.code,
@@ -106,31 +106,32 @@ def age_ms(snapshot: Snapshot, verdict: Verdict, now: float) -> int:
     return round(1000 * (now - min([snapshot.ticked_at, *seen])))
 
 
-def check_body(one: Judged, now: float) -> dict[str, Any]:
+def check_body(one: Judged, snapshot: Snapshot, now: float) -> dict[str, Any]:
     """One check for the owner: what counts, and beside it what its last run found."""
     state, shown = one.state, _shown(one)
     return {
         "status": one.status,
         "raw": state.raw.status if state.raw else None,
-        "criticality": state.criticality,
+        "criticality": state.terms.criticality,
         "code": one.code,
         "message": shown.message,
         "duration_ms": _ms(state.duration_seconds),
-        "deadline_ms": _ms(state.deadline_seconds),
+        "deadline_ms": _ms(state.terms.deadline_seconds),
         "age_ms": _ms(None if state.finished_at is None else now - state.finished_at),
         "stale": one.stale,
         "stuck_for_seconds": one.stuck_for_seconds,
         "consecutive_failures": state.consecutive_failures,
-        "last_ok_at": utc(state.last_ok_wall),
-        "since": utc(state.since_wall),
+        "last_ok_at": _moment(snapshot, state.last_ok_at),
+        "since": _moment(snapshot, state.since_at),
+        "flapping": state.flapping,
         "data": dict(shown.data),
         "remedy": shown.remedy,
     }
 
 
-def utc(wall: float | None) -> str | None:
+def utc(wall: float) -> str:
     """RFC 3339 with its offset."""
-    return None if wall is None else datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds")
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds")
 
 
 def naive_utc(wall: float) -> str:
@@ -141,8 +142,10 @@ def naive_utc(wall: float) -> str:
 def _ghost_runner(runner: Judged | None) -> str:
     """The runner's state as its probe named it; a late or stale word on it is no word."""
     reading = runner.state.reading if runner else None
-    if not runner or not reading or runner.code != reading.code:
+    if not runner or not reading or runner.code not in (reading.code, "flapping"):
         return "unknown"
+    if runner.code == "starting":
+        return "starting"
     return str(reading.data.get("state", "unknown"))
 
 
@@ -162,7 +165,11 @@ def _disk(filesystem: Judged | None) -> dict[str, Any]:
 
 def _since(snapshot: Snapshot, verdict: Verdict) -> float:
     # A verdict that changed by age alone changed after the last tick; that tick is the last moment anything is known.
-    return snapshot.since_wall if verdict.overall is snapshot.overall else snapshot.observed_wall
+    return snapshot.since_at if verdict.overall is snapshot.overall else snapshot.ticked_at
+
+
+def _moment(snapshot: Snapshot, at: float | None) -> str | None:
+    return None if at is None else utc(snapshot.wall(at))
 
 
 def _shown(one: Judged) -> Reading:

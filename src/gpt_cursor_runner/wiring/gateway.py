@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from gpt_cursor_runner.gateway.patches import PatchesParts
 from gpt_cursor_runner.gateway.waiting import Waiting
 from gpt_cursor_runner.gateway.webhook import WebhookParts
 from gpt_cursor_runner.gateway.writer import Writer
+from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.health.judging import judge
 from gpt_cursor_runner.health.model import Identity
 from gpt_cursor_runner.health.monitor import Monitor
@@ -61,7 +61,7 @@ def build_gateway(config: Config) -> Gateway:
         waiting,
         config.server.max_body_bytes,
         ledger.clock,
-        lambda: judge(monitor.snapshot(), time.monotonic()).overall,
+        lambda: judge(monitor.snapshot(), boottime()).overall,
     )
     patches = PatchesParts(authority, ledger.reading, ledger.decisions, waiting, config.state.patches_dir, ledger.clock)
     parts = GatewayParts(monitor, identity, permits, webhook, patches, _hosts(config))

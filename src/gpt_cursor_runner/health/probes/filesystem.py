@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status
+from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
 
 _REMEDIES = {
     "read_only": "Mount the disk for writing, or move the state directory.",
@@ -28,11 +28,7 @@ _GOODBYE_SECONDS = 0.5
 class FilesystemProbe:
     """Writes, syncs, reads back and drops a file in `directory`, through a helper process it keeps."""
 
-    name = "filesystem"
-    component = "fs_writable"
-    criticality = Criticality.CRITICAL
-    interval_seconds = 5.0
-    deadline_seconds = 3.0
+    terms = Terms("filesystem", "fs_writable", Criticality.CRITICAL, interval_seconds=5.0, deadline_seconds=3.0)
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

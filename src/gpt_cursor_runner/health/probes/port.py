@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status
+from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
 from gpt_cursor_runner.health.self_call import Answer, Found, SelfCall
 
 _WHO = "See who listens there (`gcr doctor`), stop it or choose another port."
@@ -12,11 +12,9 @@ _LOG = "See the gateway's log."
 class PortProbe:
     """Reads the gateway's call to itself for whose the port is."""
 
-    name = "port"
-    component = "port_bound"
-    criticality = Criticality.CRITICAL
-    interval_seconds = 1.0
-    deadline_seconds = 3.0
+    terms = Terms(
+        "port", "port_bound", Criticality.CRITICAL, interval_seconds=1.0, deadline_seconds=3.0, grace_seconds=10.0
+    )
 
     def __init__(self, self_call: SelfCall) -> None:
         self._self_call = self_call

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import structlog
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status
+from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
 from gpt_cursor_runner.ledger.facts import QueueFacts
 
 _log = structlog.get_logger(__name__)
@@ -41,11 +41,9 @@ class LedgerProbe(Protocol):
 class QueueProbe:
     """A write that is rolled back, then the age of the oldest patch that waits."""
 
-    name = "queue"
-    component = "queue"
-    criticality = Criticality.CRITICAL
-    interval_seconds = 2.0
-    deadline_seconds = 2.0
+    terms = Terms(
+        "queue", "queue", Criticality.CRITICAL, interval_seconds=2.0, deadline_seconds=2.0, caused_by=("filesystem",)
+    )
 
     def __init__(self, ledger: LedgerProbe, wall: Callable[[], float] = time.time) -> None:
         self._ledger = ledger

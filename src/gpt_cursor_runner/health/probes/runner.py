@@ -14,7 +14,7 @@ import psutil
 import structlog
 
 from gpt_cursor_runner.engine.presence import Beat, boot_id, lock_is_held, read_beat
-from gpt_cursor_runner.health.model import Criticality, Reading, Status
+from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
 
 _log = structlog.get_logger(__name__)
 
@@ -32,11 +32,9 @@ Identity = tuple[str, int, float, str]
 class RunnerProbe:
     """States (`data["state"]`): up, down, stalled, starting."""
 
-    name = "runner"
-    component = "ghost_runner"
-    criticality = Criticality.IMPAIRING
-    interval_seconds = 0.5
-    deadline_seconds = 2.0
+    terms = Terms(
+        "runner", "ghost_runner", Criticality.IMPAIRING, interval_seconds=0.5, deadline_seconds=2.0, grace_seconds=5.0
+    )
 
     def __init__(
         self,

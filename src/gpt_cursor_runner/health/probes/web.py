@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status
+from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
 from gpt_cursor_runner.health.self_call import Found, SelfCall
 
 
 class WebProbe:
     """Reads the gateway's call to itself for how it was answered."""
 
-    name = "web"
-    component = "flask_responsive"
-    criticality = Criticality.CRITICAL
-    interval_seconds = 1.0
-    deadline_seconds = 3.0
+    terms = Terms(
+        "web",
+        "flask_responsive",
+        Criticality.CRITICAL,
+        interval_seconds=1.0,
+        deadline_seconds=3.0,
+        grace_seconds=10.0,
+        caused_by=("port",),
+    )
 
     def __init__(self, self_call: SelfCall) -> None:
         self._self_call = self_call

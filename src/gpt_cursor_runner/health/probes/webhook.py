@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status
+from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
 
 
 class WebhookProbe:
     """Reads the gateway's own admission: the thread that records patches, and the permits left for requests."""
 
-    name = "webhook"
-    component = "webhook_endpoint"
-    criticality = Criticality.CRITICAL
-    interval_seconds = 1.0
-    deadline_seconds = 1.0
+    terms = Terms(
+        "webhook",
+        "webhook_endpoint",
+        Criticality.CRITICAL,
+        interval_seconds=1.0,
+        deadline_seconds=1.0,
+        caused_by=("web", "queue"),
+    )
 
     def __init__(self, permits_free: Callable[[], int], writer_alive: Callable[[], bool]) -> None:
         self._permits_free = permits_free
