@@ -1,0 +1,21 @@
+"""How long and how often, as the command line says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Options:
+    place: Path
+    rounds: int = 5
+    slice_seconds: int = 1  # wrk counts in whole ones
+    polls: int = 200_000  # of the memory run; the whole is a million
+    calm_minutes: float = 1.0  # of normal load without a false alarm; the whole is an hour
+
+    def fresh(self, name: str) -> Path:
+        """A directory of its own for each section."""
+        made = self.place / name
+        made.mkdir(parents=True)
+        return made

@@ -1,0 +1,66 @@
+"""What a section hands back, and how it is printed: lines to read, and aims with PASS or MISS beside the figure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Aim:
+    """One thing that was wanted. `met` is None where it could not be judged, and the figure says why."""
+
+    what: str
+    aim: str
+    figure: str
+    met: bool | None
+
+    def __str__(self) -> str:
+        word = {True: "PASS", False: "MISS", None: "----"}[self.met]
+        return f"{word}  {self.what}: {self.figure}  (aim: {self.aim})"
+
+
+@dataclass
+class Section:
+    """Grows while its measurements are taken."""
+
+    title: str
+    lines: list[str] = field(default_factory=list)
+    aims: list[Aim] = field(default_factory=list)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    def aim(self, what: str, aim: str, figure: str, met: bool | None) -> None:
+        self.aims.append(Aim(what, aim, figure, met))
+
+    def __str__(self) -> str:
+        body = [f"  {line}" for line in [*self.lines, *map(str, self.aims)]]
+        return "\n".join([f"== {self.title}", *body, ""])
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """The median with its quartiles: `0.98 [0.95 1.02]`."""
+    if not values:
+        return "-"
+    middle = statistics.median(values)
+    if len(values) < 3:
+        return f"{middle:.{digits}f}"
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{middle:.{digits}f} [{low:.{digits}f} {high:.{digits}f}]"
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that is not below this share of all; 0 of none."""
+    if not values:
+        return 0.0
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def fitted_slope(points: Sequence[tuple[float, float]]) -> float:
+    """Least squares: how much y grows for each x."""
+    if len({x for x, _ in points}) < 2:
+        return 0.0
+    return statistics.linear_regression([x for x, _ in points], [y for _, y in points]).slope

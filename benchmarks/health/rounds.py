@@ -1,0 +1,120 @@
+"""Rounds: every server in its turn, the order rotating; a ratio is taken within a round, where the machine was the same."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from benchmarks.health import wrk
+from benchmarks.health.report import spread
+from benchmarks.health.servers import OURS, Fleet
+from benchmarks.health.wrk import Slice
+
+TRIVIAL = "trivial"
+NAIVE = "naive"
+_DEAF_LIMIT_SECONDS = 4.0
+_LONG = 3  # what is slow needs longer to be seen answering at all
+
+
+@dataclass
+class Row:
+    """One server under one number of connections, round by round."""
+
+    slices: list[Slice] = field(default_factory=list)
+    beside: list[Slice] = field(default_factory=list)  # the trivial route's of the same rounds
+    deaf: list[float] = field(default_factory=list)
+
+    def ratios(self, of: Callable[[Slice], float]) -> list[float]:
+        """This server's figure over the trivial route's, per round."""
+        pairs = zip(self.slices, self.beside, strict=True)
+        return [of(one) / of(base) for one, base in pairs if of(base) > 0]
+
+    def rate_ratio(self) -> float:
+        return statistics.median(self.ratios(lambda one: one.rate) or [0.0])
+
+    def rate(self) -> float:
+        return statistics.median(one.rate for one in self.slices)
+
+    @property
+    def answered(self) -> int:
+        return sum(one.answers for one in self.slices)
+
+
+def measure(
+    fleet: Fleet, names: Sequence[str], connections: int, rounds: int, seconds: int, slow: Mapping[str, int]
+) -> dict[str, Row]:
+    """A slice of each server in each round; those in `slow` get that many rounds, each longer."""
+    rows = {name: Row() for name in names}
+    for number in range(rounds):
+        turn = number % len(names)
+        taken: dict[str, Slice] = {}
+        for name in [*names[turn:], *names[:turn]]:
+            if number < slow.get(name, rounds):
+                lasting = max(seconds, _LONG) if name in slow else seconds
+                taken[name] = wrk.press(fleet.servers[name], connections, lasting)
+                rows[name].deaf.append(_rest(fleet, name))
+        for name, one in taken.items():
+            rows[name].slices.append(one)
+            rows[name].beside.append(taken[TRIVIAL])
+    return rows
+
+
+def table(rows: Mapping[str, Row]) -> list[str]:
+    """Rates as medians with quartiles; latencies and CPU as medians of the ratios to the trivial route."""
+    head = f"{'':20} {'answers/s':>9}  {'x trivial':20} {'p50 ms':>7} {'x':>6} {'p99 ms':>7} {'x':>6} {'CPU us':>7} {'x':>6}"
+    return [head + "  deaf s  not well", *(_line(name, row) for name, row in rows.items())]
+
+
+def against(rows: Mapping[str, Row], name: str = NAIVE) -> tuple[str, float]:
+    """How many times our rate is that server's; one that never answered is taken for one answer in all."""
+    theirs = rows[name]
+    seconds = sum(one.seconds for one in theirs.slices)
+    rate = max(theirs.rate(), 1 / seconds)
+    times = rows[OURS].rate() / rate
+    return (f"{times:.0f} times" if theirs.answered else f"more than {times:.0f} times (it answered nothing)"), times
+
+
+def _line(name: str, row: Row) -> str:
+    def middle(of: Callable[[Slice], float]) -> float:
+        return statistics.median(of(one) for one in row.slices)
+
+    def beside(of: Callable[[Slice], float]) -> str:
+        ratios = row.ratios(of)
+        return f"{statistics.median(ratios):6.2f}" if ratios and row.answered else "     -"
+
+    ratio = spread(row.ratios(lambda one: one.rate), 3)
+    latency = f"{middle(_p50):7.1f} {beside(_p50)} {middle(_p99):7.1f} {beside(_p99)}"
+    cpu = f"{middle(_cpu):7.0f} {beside(_cpu)}" if row.answered else f"{'-':>7} {'-':>6}"
+    return f"{name:20} {row.rate():9.1f}  {ratio:20} {latency} {cpu}  {max(row.deaf):6.2f}  {_trouble(row)}"
+
+
+def _trouble(row: Row) -> str:
+    counts = {
+        "refused": sum(one.refused for one in row.slices),
+        "lost": sum(one.lost for one in row.slices),
+        "late": sum(one.late for one in row.slices),
+    }
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "-"
+
+
+def _p50(one: Slice) -> float:
+    return one.p50_ms
+
+
+def _p99(one: Slice) -> float:
+    return one.p99_ms
+
+
+def _cpu(one: Slice) -> float:
+    return one.cpu_us
+
+
+def _rest(fleet: Fleet, name: str) -> float:
+    """How long the server stays deaf after its callers left. One that does not come back is started anew."""
+    deaf = fleet.servers[name].answers_after(_DEAF_LIMIT_SECONDS)
+    if deaf >= _DEAF_LIMIT_SECONDS and name != OURS:
+        fleet.restart(name)
+    time.sleep(0.05)
+    return deaf

@@ -1,0 +1,142 @@
+"""Sections `open-loop`, `saturated`, `locked` and `slow`: `/health` while others make it hard."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.health import wrk
+from benchmarks.health.clients import Polls, dawdle, poll
+from benchmarks.health.options import Options
+from benchmarks.health.report import Section
+from benchmarks.health.rounds import NAIVE, TRIVIAL
+from benchmarks.health.servers import OURS, Server, fleet
+from gpt_cursor_runner.ledger.database import LEDGER_NAME
+from tests.running import Installation, installed
+
+SENDERS = 64
+_OPEN_RATE = 300
+_OPEN_SECONDS = 8
+_NAIVE_SECONDS = 3
+_SATURATED_SECONDS = 8
+_LOCK_SECONDS = 7
+_SLOW_SECONDS = 7.0
+_SLOW_CLIENTS = 200
+
+
+def open_loop(options: Options) -> Section:
+    """300 polls a second on fresh connections, sent when due whether or not the last was answered."""
+    section = Section(f"open-loop: {_OPEN_RATE} polls a second, each on a fresh connection, {_OPEN_SECONDS} s")
+    heard: dict[str, Polls] = {}
+    with fleet(options.fresh("open-loop"), (TRIVIAL, NAIVE)) as servers:
+        for name, seconds in ((TRIVIAL, _OPEN_SECONDS), (OURS, _OPEN_SECONDS), (NAIVE, _NAIVE_SECONDS)):
+            server = servers.servers[name]
+            heard[name], share = asyncio.run(_polled(server, seconds))
+            section.say(f"{name:8} {heard[name]}; {100 * share:.0f} % of a core")
+    polls, limit = heard[OURS], max(50.0, 1.5 * heard[TRIVIAL].ms(0.99))
+    within = polls.share_within(1)
+    section.aim("ours answered within 1 s", "100 %", f"{100 * within:.2f} %", within == 1)
+    p99 = polls.ms(0.99)
+    section.aim("ours p99", f"<= 1.5 times trivial's or 50 ms: {limit:.0f} ms", f"{p99:.1f} ms", p99 <= limit)
+    return section
+
+
+async def _polled(server: Server, seconds: float) -> tuple[Polls, float]:
+    used, began = server.cpu_seconds(), time.monotonic()
+    polls = await poll(server.port, server.path, _OPEN_RATE, seconds)
+    return polls, (server.cpu_seconds() - used) / (time.monotonic() - began)
+
+
+def saturated(options: Options) -> Section:
+    """More senders than permits post as fast as they are answered; nobody works on what they send."""
+    section = Section(f"saturated: {SENDERS} connections post patches as fast as they can, 100 polls a second")
+    with installed(options.fresh("saturated"), "gateway") as here:
+        senders = _post(here, _SATURATED_SECONDS + 2)
+        time.sleep(1)
+        polls = asyncio.run(poll(here.port, "/health", 100, _SATURATED_SECONDS))
+        posted = wrk.finish(senders)
+        accepted = (posted.answers - posted.refused) / posted.seconds
+        section.say(f"{posted.rate:.0f} posts a second, {accepted:.0f} of them accepted, {posted.late} late")
+        section.say(f"/health {polls}; statuses {polls.statuses}")
+        section.aim("p99 of /health", "<= 75 ms", f"{polls.ms(0.99):.1f} ms", polls.ms(0.99) <= 75)
+    return section
+
+
+def locked(options: Options) -> Section:
+    """Another process's transaction keeps the ledger's write lock, while senders wait for it inside."""
+    section = Section(f"locked: the ledger's write lock held for {_LOCK_SECONDS} s, {SENDERS} connections posting")
+    words: list[tuple[float, str]] = []
+
+    def seen(moment: float, body: dict[str, Any]) -> None:
+        words.append((moment, body["overall_status"]))
+
+    with installed(options.fresh("locked"), "gateway") as here:
+        senders = _post(here, _LOCK_SECONDS + 1)
+        with ledger_locked(here.place):
+            began = time.monotonic()
+            polls = asyncio.run(poll(here.port, "/health", 20, _LOCK_SECONDS, seen))
+        wrk.finish(senders)
+        first = min((moment - began for moment, word in words if word == "unknown"), default=None)
+        said = "never" if first is None else f"after {first:.1f} s"
+        section.say(f"/health {polls}; statuses {polls.statuses}; it said unknown {said}")
+        within = polls.share_within(1)
+        section.aim("answered within 1 s", "100 %", f"{100 * within:.1f} %", within == 1)
+    return section
+
+
+@contextmanager
+def ledger_locked(place: Path) -> Iterator[None]:
+    """Hold the write lock of the installation at `place`, as a program gone wrong would."""
+    connection = sqlite3.connect(place / "state" / LEDGER_NAME, timeout=10, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        connection.close()
+
+
+def slow(options: Options) -> Section:
+    """200 clients that dribble a header, dribble a body, or say nothing."""
+    section = Section(f"slow: {_SLOW_CLIENTS} clients that take their time, 20 polls a second")
+    with installed(options.fresh("slow"), "gateway", "runner") as here:
+        for name, opening, drip in _dawdlers(here):
+            polls = asyncio.run(_polled_among_dawdlers(here.port, opening, drip))
+            within = polls.share_within(1)
+            section.say(f"{name:8} {polls}")
+            section.aim(f"answered within 1 s under slow {name}", "100 %", f"{100 * within:.1f} %", within == 1)
+    return section
+
+
+def _dawdlers(here: Installation) -> list[tuple[str, bytes, bytes]]:
+    head = f"POST /webhook HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {here.key}\r\n".encode()
+    body = b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+    return [("headers", head + b"X-Slow: ", b"x"), ("bodies", head + body, b" "), ("silence", b"", b"")]
+
+
+async def _polled_among_dawdlers(port: int, opening: bytes, drip: bytes) -> Polls:
+    async def polled() -> Polls:
+        await asyncio.sleep(1)
+        return await poll(port, "/health", 20, _SLOW_SECONDS)
+
+    return await _beside(polled, [lambda: dawdle(port, opening, drip)] * _SLOW_CLIENTS)
+
+
+async def _beside(work: Callable[[], Awaitable[Polls]], others: list[Callable[[], Awaitable[None]]]) -> Polls:
+    tasks = [asyncio.ensure_future(other()) for other in others]
+    try:
+        return await work()
+    finally:
+        for task in tasks:
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _post(here: Installation, seconds: int) -> subprocess.Popen[str]:
+    return wrk.start(f"http://127.0.0.1:{here.port}/webhook", SENDERS, seconds, here.key, "load")

@@ -1,0 +1,83 @@
+"""wrk, the load generator: as many requests as its connections can make, each waiting for its answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.health.servers import Server
+
+_SCRIPT = Path(__file__).with_name("wrk.lua")
+_TIMEOUT = "2s"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What one run of wrk saw of one server."""
+
+    answers: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    refused: int  # answered, with another status than 2xx or 3xx
+    lost: int  # broken connections
+    late: int  # not answered within two seconds
+    cpu_seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        return self.answers / self.seconds
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU of the server for each answer."""
+        return 1e6 * self.cpu_seconds / max(1, self.answers)
+
+
+def require() -> None:
+    if shutil.which("wrk") is None:
+        raise SystemExit(
+            "wrk, the load generator, is not installed\nnext: apt install wrk (macOS: brew install wrk), then the same again"
+        )
+
+
+def press(server: Server, connections: int, seconds: int) -> Slice:
+    """Ask the server for its answer over this many kept-alive connections."""
+    used = server.cpu_seconds()
+    heard = _listen(start(f"http://127.0.0.1:{server.port}{server.path}", connections, seconds))
+    return Slice(**heard, cpu_seconds=server.cpu_seconds() - used)
+
+
+def start(url: str, connections: int, seconds: int, *arguments: str) -> subprocess.Popen[str]:
+    """Start wrk; with a key and a word it posts patches whose ids begin with the word."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", _TIMEOUT, "-s", str(_SCRIPT), url]
+    return subprocess.Popen(
+        [*command, *(("--", *arguments) if arguments else ())],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> Slice:
+    return Slice(**_listen(process))
+
+
+def _listen(process: subprocess.Popen[str]) -> dict[str, float]:
+    said, _ = process.communicate()
+    last = said.strip().splitlines()[-1] if said.strip() else ""
+    if not last.startswith("{"):
+        raise SystemExit(f"wrk failed: {said.strip()[-300:]}")
+    counted = json.loads(last)
+    return {
+        "answers": counted["requests"],
+        "seconds": counted["microseconds"] / 1e6,
+        "p50_ms": counted["p50"] / 1e3,
+        "p99_ms": counted["p99"] / 1e3,
+        "refused": counted["refused"],
+        "lost": counted["lost"],
+        "late": counted["late"],
+    }
