@@ -17,7 +17,9 @@ from gpt_cursor_runner.config import (
     export,
     find_config,
     load_config,
+    notify_socket,
     search_path,
+    watchdog_seconds,
 )
 
 
@@ -306,3 +308,65 @@ def test_a_name_chooses_among_repositories_and_none_chooses_among_many(tmp_path:
 def test_programs_are_looked_for_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/one:/two")
     assert search_path() == "/one:/two"
+
+
+def test_health_and_alerts_have_their_settings(tmp_path: Path) -> None:
+    config = load(
+        tmp_path,
+        '[health]\nexternal_runner = "ghost-runner.js"\ntunnel_metrics = "http://127.0.0.1:20241/"\n'
+        '[[health.check]]\nname = "raid"\ncommand = ["cat", "/proc/mdstat"]\ncritical = true\n'
+        f'[alerts]\nwebhook_url = "https://example.org/hook"\nwebhook_secret = "{SECRET}"\n',
+    )
+    assert (config.health.external_runner, config.health.tunnel_metrics) == (
+        "ghost-runner.js",
+        "http://127.0.0.1:20241",
+    )
+    (raid,) = config.health.check
+    assert (raid.command, raid.interval_seconds, raid.timeout_seconds, raid.critical) == (
+        ("cat", "/proc/mdstat"),
+        60,
+        10,
+        True,
+    )
+    assert (config.alerts.minimum_severity, config.alerts.remind_hours) == ("warning", 4)
+
+
+SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[health]\nexternal_runner = "/opt/ghost.js"', "health.external_runner: must be the bare file name"),
+        ('[health]\ntunnel_metrics = "127.0.0.1:20241"', "health.tunnel_metrics: must start with http"),
+        ('[health]\nping_url = "https://"', "health.ping_url: must name a host"),
+        ("[health]\nops_port = 65536", "health.ops_port: "),
+        ("[health]\ninterval = 1", "health.interval: unknown key"),
+        ('[[health.check]]\nname = "Raid"\ncommand = ["a"]', "health.check[0].name: "),
+        ('[[health.check]]\nname = "raid"\ncommand = []', "health.check[0].command: "),
+        (2 * '[[health.check]]\nname = "raid"\ncommand = ["a"]\n', "health.check: two of them are named 'raid'"),
+        ('[alerts]\nwebhook_url = "https://a.example"', "alerts: webhook_url needs a webhook_secret"),
+        ('[alerts]\nwebhook_secret = "hunter2"', "alerts.webhook_secret: must be whsec_"),
+        (f'[alerts]\nwebhook_secret = "{SECRET[6:]}"', "alerts.webhook_secret: must be whsec_"),
+        ('[alerts]\nwebhook_secret = "whsec_c2hvcnQ="', "alerts.webhook_secret: must be whsec_"),
+        ('[alerts]\nminimum_severity = "info"', "alerts.minimum_severity: "),
+    ],
+)
+def test_what_is_wrong_with_health_or_alerts_is_named(tmp_path: Path, text: str, said: str) -> None:
+    assert said in refusal(tmp_path, text)
+
+
+def test_the_listener_for_operators_is_beside_the_gateway_unless_told_otherwise(tmp_path: Path) -> None:
+    assert load(tmp_path, "[server]\nport = 6000").ops_port == 6001
+    assert load(tmp_path, "[server]\nport = 65535").ops_port == 1
+    assert load(tmp_path, "[health]\nops_port = 0").ops_port == 0
+    assert load(tmp_path, "[health]\nops_port = 7000").ops_port == 7000
+
+
+def test_systemd_says_where_and_how_often_it_wants_to_hear(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (notify_socket(), watchdog_seconds()) == (None, None)
+    monkeypatch.setenv("NOTIFY_SOCKET", "@here")
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    assert (notify_socket(), watchdog_seconds()) == ("@here", 30.0)
+    monkeypatch.setenv("WATCHDOG_USEC", "soon")
+    assert watchdog_seconds() is None

@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from gpt_cursor_runner import __version__, cli
-from gpt_cursor_runner.config import Config, Repository, Server, State
+from gpt_cursor_runner.config import Alerts, Config, Health, Repository, Server, State
 from gpt_cursor_runner.patch.parsing import CHANGE_MODELS, parse_patch
 from gpt_cursor_runner.patch.status import Status
 
@@ -39,12 +39,15 @@ def test_every_link_between_documents_leads_somewhere(document: Path):
         assert (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize(("section", "model"), [("server", Server), ("state", State), ("repository", Repository)])
+SECTIONS = {"server": Server, "state": State, "health": Health, "alerts": Alerts, "repository": Repository}
+
+
+@pytest.mark.parametrize(("section", "model"), SECTIONS.items())
 def test_every_setting_is_documented(section: str, model: type[BaseModel]):
     rows = [line for line in _text("docs/operating.md").splitlines() if line.startswith(f"| `{section}.")]
     told = {name.removeprefix(f"{section}.").removeprefix(".") for row in rows for name in _names(row)}
     assert told == set(model.model_fields)
-    assert set(Config.model_fields) == {"server", "state", "repository"}
+    assert set(Config.model_fields) == {"server", "state", "health", "alerts", "repository"}
 
 
 def test_every_command_is_documented():

@@ -118,12 +118,12 @@ def test_every_room_is_in_the_table() -> None:
         ("patch.paths", "from os import environ", "os"),
         ("engine.embedded", "from gpt_cursor_runner.health.model import Reading", "health.model"),
         ("health.monitor", "from gpt_cursor_runner.gateway.app import create_app", "gateway.app"),
-        ("health.monitor", "from gpt_cursor_runner.config import Config", "config"),
+        ("health.monitor", "from gpt_cursor_runner.config import Config", "config.Config"),
         ("gateway.app", "from gpt_cursor_runner.runner.loop import Runner", "runner.loop"),
         ("runner.loop", "from gpt_cursor_runner.gateway.writer import Writer", "gateway.writer"),
         ("cli.up", "from gpt_cursor_runner.gateway.app import create_app", "gateway.app"),
         ("cli.up", "from gpt_cursor_runner.runner.loop import Runner", "runner.loop"),
-        ("logs", "from gpt_cursor_runner.config import Config", "config"),
+        ("logs", "from gpt_cursor_runner.config import Config", "config.Config"),
     ],
 )
 def test_a_wrong_import_is_found(module: str, text: str, wrong: str) -> None:
@@ -156,7 +156,7 @@ def environment_reads(text: str) -> list[int]:
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    assert {module for module, text in sources().items() if environment_reads(text)} == {"config"}
+    assert {module for module, text in sources().items() if environment_reads(text)} == {"config.reading"}
 
 
 @pytest.mark.parametrize("text", ["import os\nos.environ['X']", "import os\nos.getenv('X')", "from os import environ"])

@@ -7,7 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from gpt_cursor_runner.health.model import CheckState, Criticality, Metrics, Overall, Reading, Snapshot, Status
+from gpt_cursor_runner.health.model import (
+    CheckState,
+    Criticality,
+    Metrics,
+    Overall,
+    Reading,
+    Snapshot,
+    Status,
+    Terms,
+)
 
 NOW = 1000.0
 WALL = 1_800_000_000.0
@@ -21,20 +30,14 @@ class Clock:
         return self.now
 
 
-@dataclass
 class FixedProbe:
     """Says what it is told to, and counts."""
 
-    said: Callable[[], Any] = lambda: Reading(Status.OK, "well")
-    name: str = "part"
-    component: str = "part"
-    criticality: Criticality = Criticality.CRITICAL
-    interval_seconds: float = 0.02
-    deadline_seconds: float = 2.0
-    runs: int = 0
-    under_way: int = 0
-    most_at_once: int = 0
-    closed: bool = False
+    def __init__(self, said: Callable[[], Any] = lambda: Reading(Status.OK, "well"), name: str = "part", **others: Any):
+        self.terms = terms(name, **({"interval_seconds": 0.02, "deadline_seconds": 2.0} | others))
+        self.said = said
+        self.runs = self.under_way = self.most_at_once = 0
+        self.closed = False
 
     def read(self) -> Reading:
         self.runs += 1
@@ -54,6 +57,10 @@ def reading(status: Status = Status.OK, code: str = "well", **others: Any) -> Re
     return Reading(status, code, **others)
 
 
+def terms(name: str = "part", criticality: Criticality = Criticality.CRITICAL, **others: Any) -> Terms:
+    return Terms(name, name, criticality, **({"interval_seconds": 1.0, "deadline_seconds": 1.0} | others))
+
+
 def check(
     name: str = "part",
     status: Status | None = Status.OK,
@@ -66,18 +73,16 @@ def check(
     """A check whose last run ended `age` seconds before NOW; `status=None` for one that has not run yet."""
     found = None if status is None else reading(status, code or status.value, **others.pop("said", {}))
     defaults: dict[str, Any] = {
-        "component": name,
-        "interval_seconds": 1.0,
-        "deadline_seconds": 1.0,
+        "terms": terms(name, criticality),
         "watched_since": NOW - 60 if found else NOW,
         "reading": found,
         "raw": found,
         "finished_at": NOW - age if found else None,
         "duration_seconds": 0.01 if found else None,
-        "last_ok_wall": WALL if status in (Status.OK, Status.WARN) else None,
-        "since_wall": WALL if found else None,
+        "last_ok_at": NOW if status in (Status.OK, Status.WARN) else None,
+        "since_at": NOW if found else None,
     }
-    return CheckState(name=name, criticality=criticality, **(defaults | others))
+    return CheckState(**(defaults | others))
 
 
 def metrics(sampled_at: float = NOW) -> Metrics:
@@ -89,8 +94,10 @@ def metrics(sampled_at: float = NOW) -> Metrics:
     )
 
 
-def snapshot(*checks: CheckState, ticked_at: float = NOW, overall: Overall = Overall.HEALTHY) -> Snapshot:
-    return Snapshot(checks, ticked_at, WALL, overall, WALL - 50, metrics())
+def snapshot(
+    *checks: CheckState, ticked_at: float = NOW, overall: Overall = Overall.HEALTHY, **others: Any
+) -> Snapshot:
+    return Snapshot(checks, ticked_at, WALL, overall, NOW - 50, metrics(), **others)
 
 
 SPACE = {"directory": "/srv/secret/patches", "total_bytes": 1000, "used_bytes": 100, "free_bytes": 900}

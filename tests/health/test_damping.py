@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpt_cursor_runner.health.damping import settle
+from gpt_cursor_runner.health.damping import flaps, settle
 from gpt_cursor_runner.health.model import CheckState, Reading, Status
-from tests.health.builders import NOW, WALL, check, reading
+from tests.health.builders import NOW, check, reading, terms
 
 OK, FAIL = reading(), reading(Status.FAIL, "no_answer")
 
@@ -13,7 +13,7 @@ def after(*found: Reading, state: CheckState | None = None) -> CheckState:
     state = state or check()
     for number, one in enumerate(found, start=1):
         began = replace(state, running_since=NOW + number)
-        state = settle(began, one, finished_at=NOW + number + 0.1, wall=WALL + number)
+        state = settle(began, one, finished_at=NOW + number + 0.1)
     return state
 
 
@@ -54,7 +54,7 @@ def test_alternating_noise_never_falls_but_shows_raw():
 
 
 def test_a_run_that_outlived_its_deadline_counts_as_late_whatever_it_found():
-    state = settle(check(running_since=NOW), OK, finished_at=NOW + 1.5, wall=WALL)
+    state = settle(check(running_since=NOW), OK, finished_at=NOW + 1.5)
     assert state.reading and (state.reading.status, state.reading.code) == (Status.UNKNOWN, "late")
     assert state.running_since is None and state.duration_seconds == 1.5
     assert counted(after(OK, state=state)) is Status.UNKNOWN
@@ -63,18 +63,65 @@ def test_a_run_that_outlived_its_deadline_counts_as_late_whatever_it_found():
 
 def test_failures_in_a_row_are_counted_and_the_last_good_moment_kept():
     state = after(FAIL, FAIL, FAIL)
-    assert (state.consecutive_failures, state.last_ok_wall) == (3, WALL)
+    assert (state.consecutive_failures, state.last_ok_at) == (3, NOW)
     assert after(OK, state=state).consecutive_failures == 0
-    assert after(OK, state=state).last_ok_wall == WALL + 1
+    assert after(OK, state=state).last_ok_at == NOW + 1.1
 
 
 def test_since_moves_only_with_the_status_that_counts():
     fallen = after(FAIL, FAIL)
-    assert fallen.since_wall == WALL + 2
-    assert after(reading(Status.FAIL, "not_bound"), state=fallen).since_wall == WALL + 2
-    assert after(OK, OK, state=fallen).since_wall == WALL + 2  # the second run of this call, which is what counted
+    assert fallen.since_at == NOW + 2.1
+    assert after(reading(Status.FAIL, "not_bound"), state=fallen).since_at == NOW + 2.1
+    assert after(OK, OK, state=fallen).since_at == NOW + 2.1  # the second run of this call, which is what counted
 
 
 def test_another_code_of_the_same_status_is_shown_at_once():
     state = after(FAIL, FAIL, reading(Status.FAIL, "port_foreign"))
     assert state.reading and state.reading.code == "port_foreign"
+
+
+def test_a_check_falls_and_rises_after_as_many_runs_as_its_terms_say():
+    patient = check(terms=terms(fall=3, rise=1))
+    assert counted(after(FAIL, FAIL, state=patient)) is Status.OK
+    fallen = after(FAIL, FAIL, FAIL, state=patient)
+    assert counted(fallen) is Status.FAIL
+    assert counted(after(OK, state=fallen)) is Status.OK
+
+
+def test_within_its_grace_a_part_that_was_never_well_is_starting():
+    unseen = check(status=None, terms=terms(grace_seconds=5.0))
+    gone = reading(Status.FAIL, "down", fact=True, data={"pid": 1})
+    starting = after(gone, gone, state=unseen)
+    assert starting.reading and (starting.reading.status, starting.reading.code) == (Status.UNKNOWN, "starting")
+    overdue = after(*[gone] * 5, state=unseen)
+    assert overdue.reading and (overdue.reading.status, overdue.reading.code) == (Status.FAIL, "down")
+
+
+def test_the_first_good_word_ends_the_grace():
+    unseen = check(status=None, terms=terms(grace_seconds=60.0))
+    gone = reading(Status.FAIL, "down", fact=True)
+    assert counted(after(OK, gone, state=unseen)) is Status.FAIL
+
+
+def test_nagios_own_rule_says_when_it_flaps():
+    steady, alternating = (Status.OK,) * 21, (Status.OK, Status.FAIL) * 10 + (Status.OK,)
+    assert not flaps(steady, already=False)
+    assert flaps(alternating, already=False)
+    assert not flaps(alternating[:9], already=False)  # eight changes of twenty possible
+    recent_changes, old_changes = steady[:12] + alternating[:9], alternating[:9] + steady[:12]
+    assert flaps(recent_changes, already=True) and flaps(old_changes, already=True)
+    assert not flaps(steady[:16] + alternating[:5], already=True)  # four changes: below a quarter
+    assert not flaps((), already=False) and not flaps((Status.OK,), already=True)
+
+
+def test_while_it_flaps_the_worse_word_stays_and_one_good_run_does_not_help():
+    bad, good = reading(Status.FAIL, "down", fact=True), reading(Status.OK, "up", fact=True)
+    state = after(*[bad, good] * 11)
+    assert state.flapping and counted(state) is Status.FAIL
+    settled = after(*[good] * 20, state=state)
+    assert not settled.flapping and counted(settled) is Status.OK
+
+
+def test_three_rounds_of_noise_do_not_flap():
+    state = after(FAIL, OK, FAIL, OK, FAIL, OK)
+    assert not state.flapping and counted(state) is Status.OK

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -159,8 +160,7 @@ def test_a_stuck_helper_is_waited_for_and_no_second_one_is_started(probe):
 
 
 def test_a_stuck_helper_is_shown_as_late_and_comes_back_alone(probe, monkeypatch):
-    monkeypatch.setattr(probe, "interval_seconds", 0.05, raising=False)
-    monkeypatch.setattr(probe, "deadline_seconds", 0.4, raising=False)
+    monkeypatch.setattr(probe, "terms", replace(probe.terms, interval_seconds=0.05, deadline_seconds=0.4))
     monitor = Monitor([probe], Sampler())
     monitor.start()
     try:

@@ -132,3 +132,23 @@ def test_started_once_every_critical_check_has_run_whatever_it_found():
 
 def test_no_checks_at_all_prove_nothing_wrong():
     assert judge(snapshot(), NOW).overall is Overall.HEALTHY
+
+
+@pytest.mark.parametrize("standing_alone", list(ALONE))
+def test_a_draining_gateway_is_not_ready_and_at_best_degraded(standing_alone):
+    verdict = judge(snapshot(standing("a", *standing_alone), draining=True), NOW)
+    assert verdict.overall is max(ALONE[standing_alone], Overall.DEGRADED, key=WORST_LAST.index)
+    assert (verdict.ready, verdict.reasons[-1]) == (False, "gateway.draining")
+
+
+def test_what_is_left_out_is_not_judged():
+    both = snapshot(check("filesystem", Status.FAIL), check("runner", Status.FAIL, IMPAIRING, code="down"))
+    assert judge(both, NOW, without={"filesystem"}).reasons == ("runner.down",)
+    assert judge(both, NOW, without={"filesystem", "runner", "nobody"}).overall is Overall.HEALTHY
+
+
+def test_a_flapping_check_that_is_well_just_now_is_no_good_news():
+    verdict = judge(snapshot(check("web", flapping=True)), NOW)
+    assert (verdict.overall, verdict.reasons) == (Overall.DEGRADED, ("web.flapping",))
+    down = judge(snapshot(check("web", Status.FAIL, code="down", flapping=True)), NOW)
+    assert (down.overall, down.reasons) == (Overall.UNKNOWN, ("web.down",))

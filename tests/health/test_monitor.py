@@ -11,13 +11,14 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
+from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.health.judging import Judged, Verdict, judge
 from gpt_cursor_runner.health.model import Identity, Overall, Reading, Status
-from gpt_cursor_runner.health.monitor import Monitor
+from gpt_cursor_runner.health.monitor import Lag, Monitor
 from gpt_cursor_runner.health.probe import Probe
 from gpt_cursor_runner.health.sampler import Sampler
 from gpt_cursor_runner.health.view import detailed_body
-from tests.health.builders import Clock, FixedProbe, reading, until
+from tests.health.builders import NOW, Clock, FixedProbe, reading, until
 
 
 @contextmanager
@@ -31,7 +32,7 @@ def watching(*probes: Probe) -> Iterator[Monitor]:
 
 
 def verdict_of(monitor: Monitor, later: float = 0.0) -> Verdict:
-    return judge(monitor.snapshot(), time.monotonic() + later)
+    return judge(monitor.snapshot(), boottime() + later)
 
 
 def judged(monitor: Monitor, name: str) -> Judged:
@@ -171,12 +172,12 @@ def test_one_poll_a_second_is_logged_with_what_it_found():
 
 
 def test_since_is_the_moment_of_the_last_change_of_the_whole():
-    monotonic, wall = Clock(), Clock(1_800_000_000.0)
-    monitor = Monitor([], Sampler(), monotonic=monotonic, wall=wall)
+    clock = Clock()
+    monitor = Monitor([], Sampler(), monotonic=clock)
     for _ in range(3):
-        wall.now += 10
+        clock.now += 10
         monitor.tick()
-    assert (monitor.snapshot().overall, monitor.snapshot().since_wall) == (Overall.HEALTHY, 1_800_000_010.0)
+    assert (monitor.snapshot().overall, monitor.snapshot().since_at) == (Overall.HEALTHY, NOW + 10)
 
 
 def test_a_wall_clock_set_back_changes_no_age():
@@ -201,3 +202,75 @@ def test_a_lasting_trouble_is_logged_once():
         with watching(probe):
             assert until(lambda: probe.runs > 5)
     assert [entry["check"] for entry in logs if entry["event"] == "health_check_raised"] == ["part"]
+
+
+def test_who_wants_fresh_readings_gets_one_run_begun_after_asking():
+    probe = FixedProbe(interval_seconds=60.0)
+    with watching(probe) as monitor:
+        assert until(lambda: probe.runs == 1)
+        asked_at = boottime()
+        monitor.freshen()
+        (state,) = monitor.snapshot().checks
+        assert probe.runs == 2 and state.finished_at is not None and state.finished_at > asked_at
+
+
+def test_fifty_who_want_fresh_readings_share_one_run_a_second():
+    probe = FixedProbe(lambda: after(0.05), interval_seconds=60.0)
+    with watching(probe) as monitor:
+        assert until(lambda: probe.runs == 1 and not probe.under_way)
+        began = time.monotonic()
+        askers = [threading.Thread(target=monitor.freshen) for _ in range(50)]
+        for asker in askers:
+            asker.start()
+        for asker in askers:
+            asker.join(5)
+        assert probe.runs <= 2 + int(time.monotonic() - began)
+
+
+def test_fresh_readings_are_waited_for_with_a_bound():
+    gate = threading.Event()
+    with watching(FixedProbe(gate.wait, name="stuck"), FixedProbe(name="other")) as monitor:
+        began = time.monotonic()
+        monitor.freshen(patience_seconds=0.3)
+        assert 0.3 <= time.monotonic() - began < 2.0
+        gate.set()
+
+
+def test_a_draining_gateway_says_so_at_once():
+    with watching(FixedProbe()) as monitor:
+        assert until(lambda: verdict_of(monitor).ready)
+        monitor.drain()
+        verdict = verdict_of(monitor)
+        assert (verdict.overall, verdict.ready, verdict.reasons) == (Overall.DEGRADED, False, ("gateway.draining",))
+
+
+def test_the_machinery_knows_its_stuck_checks_and_its_dead_threads():
+    gate = threading.Event()
+    with watching(FixedProbe(gate.wait, name="stuck", deadline_seconds=0.1), FixedProbe(name="other")) as monitor:
+        assert until(lambda: monitor.vitals().stuck == ("stuck",))
+        assert (monitor.vitals().dead, monitor.vitals().lag_seconds < 5) == ((), True)
+        gate.set()
+    assert until(lambda: "tick" in monitor.vitals().dead)
+
+
+def test_the_lag_is_the_worst_of_the_last_minute_or_two():
+    lag = Lag()
+    lag.note(100.0, due_at=97.0)
+    lag.note(101.0, due_at=100.9)
+    assert lag.worst(101.0) == 3.0
+    lag.note(165.0, due_at=165.0)
+    assert lag.worst(165.0) == 3.0
+    lag.note(230.0, due_at=229.5)
+    assert lag.worst(230.0) == 0.5
+    assert lag.worst(500.0) == 0.0
+
+
+def test_a_part_that_changes_its_mind_at_every_run_flaps_and_shows_the_worse():
+    turns = iter(range(10_000))
+    probe = FixedProbe(lambda: reading(*((Status.OK, "up") if next(turns) % 2 else (Status.FAIL, "down")), fact=True))
+    with watching(probe) as monitor:
+        assert until(lambda: monitor.snapshot().checks[0].flapping)
+        assert all(verdict_of(monitor).reasons == ("part.down",) for _ in range(20) if not time.sleep(0.02))
+        probe.said = lambda: reading(fact=True)
+        assert until(lambda: verdict_of(monitor).reasons == ())
+        assert not monitor.snapshot().checks[0].flapping

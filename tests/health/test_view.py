@@ -179,7 +179,7 @@ def test_every_field_of_a_check_is_there_also_before_it_ran():
     checks = detailed(snapshot(*gateway_checks(port=check("port", None))))["checks"]
     contract = (
         "status, raw, criticality, code, message, duration_ms, deadline_ms, age_ms, stale, stuck_for_seconds, "
-        "consecutive_failures, last_ok_at, since, data, remedy"
+        "consecutive_failures, last_ok_at, since, flapping, data, remedy"
     )
     assert {", ".join(body) for body in checks.values()} == {contract}
     assert (checks["port"]["status"], checks["port"]["code"], checks["port"]["raw"]) == ("unknown", "starting", None)

@@ -1,22 +1,19 @@
-"""The only reader of settings: `runner.toml` and the `GCR_…` environment become one frozen Config, or a refusal."""
+"""The settings as frozen values: each section of `runner.toml` with its defaults and what it refuses."""
 
 from __future__ import annotations
 
-import os
-import tomllib
-from collections.abc import Iterable, Mapping
+import base64
+import binascii
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Protocol, TypeVar
+from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings.exceptions import SettingsError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
-CONFIG_NAME = "runner.toml"
 APP_NAME = "gpt-cursor-runner"
 DEFAULT_PORT = 5555
-_OTHER_VARIABLES = ("GCR_CONFIG", "GCR_KEY")
 
 # Files that run code, steer tools or change what git does: a patch that touches one waits for a person.
 DEFAULT_PROTECTED = (
@@ -39,10 +36,6 @@ DEFAULT_PROTECTED = (
 )
 
 
-class ConfigRefused(Exception):
-    """The configuration cannot be used; the message names each key and its fix."""
-
-
 def _expanded(path: Path) -> Path:
     return path.expanduser()
 
@@ -53,13 +46,32 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _said_twice(names: Iterable[str]) -> str | None:
-    """The first name that comes a second time."""
-    seen: set[str] = set()
-    return next((name for name in names if name in seen or seen.add(name)), None)  # type: ignore[func-returns-value]
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+_Several = TypeVar("_Several", bound=tuple[_Named, ...])
+
+
+def _differing(several: _Several) -> _Several:
+    names = [one.name for one in several]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"two of them are named '{twice}'; rename one")
+    return several
+
+
+def _web_address(url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("must start with http:// or https://")
+    if url and not urlsplit(url).hostname:
+        raise ValueError("must name a host")
+    return url.rstrip("/")
 
 
 UserPath = Annotated[Path, AfterValidator(_expanded)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 
 
 class _Section(BaseModel):
@@ -69,7 +81,7 @@ class _Section(BaseModel):
 class Server(_Section):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = DEFAULT_PORT
-    public_url: str = ""
+    public_url: WebAddress = ""
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
     # Lets everybody on this machine in without a key. Set by `--insecure-no-auth`, on loopback only.
     insecure_no_auth: bool = False
@@ -79,13 +91,6 @@ class Server(_Section):
         if self.insecure_no_auth and not self.is_loopback:
             raise ValueError("insecure_no_auth is for loopback only; set host to 127.0.0.1, or make a key")
         return self
-
-    @field_validator("public_url")
-    @classmethod
-    def _a_web_address(cls, url: str) -> str:
-        if url and not url.startswith(("http://", "https://")):
-            raise ValueError("must start with http:// or https://")
-        return url.rstrip("/")
 
     @property
     def url(self) -> str:
@@ -177,10 +182,63 @@ class Repository(_Section):
     @field_validator("checks")
     @classmethod
     def _check_names_differ(cls, checks: tuple[Check, ...]) -> tuple[Check, ...]:
-        twice = _said_twice(check.name for check in checks)
-        if twice is not None:
-            raise ValueError(f"two of them are named '{twice}'; rename one")
-        return checks
+        return _differing(checks)
+
+
+class OwnCheck(_Section):
+    """A command of the owner's that says how something else on the machine does."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,35}$")]
+    command: Annotated[tuple[str, ...], Field(min_length=1)]
+    interval_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    critical: bool = False
+
+
+class Health(_Section):
+    external_runner: str = ""
+    tunnel_metrics: WebAddress = ""
+    ping_url: WebAddress = ""
+    ping_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    ops_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    check: tuple[OwnCheck, ...] = ()
+
+    @field_validator("external_runner")
+    @classmethod
+    def _a_file_name(cls, name: str) -> str:
+        if "/" in name or name != name.strip():
+            raise ValueError("must be the bare file name of a script, like ghost-runner.js")
+        return name
+
+    @field_validator("check")
+    @classmethod
+    def _names_differ(cls, checks: tuple[OwnCheck, ...]) -> tuple[OwnCheck, ...]:
+        return _differing(checks)
+
+
+class Alerts(_Section):
+    webhook_url: WebAddress = ""
+    webhook_secret: str = ""
+    apprise: tuple[str, ...] = ()
+    minimum_severity: Literal["warning", "critical"] = "warning"
+    remind_hours: Annotated[float, Field(gt=0, le=24 * 30)] = 4.0
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _a_standard_secret(cls, secret: str) -> str:
+        try:
+            key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+        except binascii.Error:
+            key = b""
+        if secret and (not secret.startswith("whsec_") or not 24 <= len(key) <= 64):
+            raise ValueError("must be whsec_ and 24 to 64 bytes in base64, as `openssl rand -base64 32` prints them")
+        return secret
+
+    @model_validator(mode="after")
+    def _a_signed_webhook(self) -> Alerts:
+        if self.webhook_url and not self.webhook_secret:
+            raise ValueError("webhook_url needs a webhook_secret, or who receives it could not trust it")
+        return self
 
 
 class Config(BaseSettings):
@@ -196,117 +254,22 @@ class Config(BaseSettings):
 
     server: Server = Server()
     state: State = Field(default_factory=State)
+    health: Health = Health()
+    alerts: Alerts = Alerts()
     repository: tuple[Repository, ...] = ()
 
     @field_validator("repository")
     @classmethod
     def _repository_names_differ(cls, repositories: tuple[Repository, ...]) -> tuple[Repository, ...]:
-        twice = _said_twice(one.name for one in repositories)
-        if twice is not None:
-            raise ValueError(f"two of them are named '{twice}'; rename one")
-        return repositories
+        return _differing(repositories)
+
+    @property
+    def ops_port(self) -> int:
+        """Where the small listener for operators is; 0 when there is none."""
+        return self.server.port % 65535 + 1 if self.health.ops_port is None else self.health.ops_port
 
     def repository_named(self, name: str | None) -> Repository | None:
         """The repository of that name; without a name the only one there is."""
         if name is None:
             return self.repository[0] if len(self.repository) == 1 else None
         return next((one for one in self.repository if one.name == name), None)
-
-
-def find_config(given: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The settings file: the one given, `GCR_CONFIG`, the working directory's, the user's; None when there is none.
-
-    Raises ConfigRefused when a file was named and is not there.
-    """
-    named = given or environment.get("GCR_CONFIG")
-    if named:
-        path = Path(named).expanduser().resolve()
-        if not path.is_file():
-            raise ConfigRefused(f"{path}: there is no such settings file. Create it with `gcr init --config {path}`.")
-        return path
-    homes = (Path.cwd(), Path(platformdirs.user_config_dir(APP_NAME)))
-    return next((home / CONFIG_NAME for home in homes if (home / CONFIG_NAME).is_file()), None)
-
-
-def load_config(path: Path | None) -> Config:
-    """Read the file, then the environment over it; raise ConfigRefused naming every key that is wrong."""
-    where = str(path) if path else "the environment"
-    _refuse_stray_variables(where)
-    written = _read(path) if path else {}
-
-    class FromHere(Config):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            *sources: PydanticBaseSettingsSource,
-            **named: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return named["env_settings"], InitSettingsSource(settings_cls, written)
-
-    try:
-        return FromHere()
-    except (ValidationError, SettingsError) as invalid:
-        raise ConfigRefused(f"{where} cannot be used:\n{_lines(invalid)}") from invalid
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
-        raise ConfigRefused(f"{path}: not TOML: {broken}. Correct it there.") from broken
-    except OSError as unreadable:
-        raise ConfigRefused(
-            f"{path}: cannot be read: {unreadable.strerror}. Name a file with --config."
-        ) from unreadable
-
-
-def _refuse_stray_variables(where: str) -> None:
-    """pydantic-settings passes over a variable that fits no section; a misspelt setting would go unnoticed."""
-    sections = tuple(f"GCR_{name.upper()}" for name in Config.model_fields)
-    known = (*_OTHER_VARIABLES, *sections)
-    for name in sorted(os.environ):
-        if name.startswith("GCR_") and name.split("__")[0] not in known:
-            fix = "unknown variable; unset it, or spell it like GCR_SERVER__PORT"
-            raise ConfigRefused(f"{where} cannot be used:\n  {name}: {fix}")
-
-
-def _lines(invalid: ValidationError | SettingsError) -> str:
-    if isinstance(invalid, SettingsError):  # a variable that should hold JSON and does not; the message names it
-        return f"  {invalid}"
-    return "\n".join(f"  {_key(error['loc'])}: {_sentence(error)}" for error in invalid.errors(include_url=False))
-
-
-def _key(location: tuple[int | str, ...]) -> str:
-    key = ""
-    for part in location:
-        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else part
-    return key or "the file"
-
-
-def _sentence(error: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
-    if error["type"] == "extra_forbidden":
-        return "unknown key; remove it or correct its spelling"
-    if error["type"] == "missing":
-        return "missing; add it"
-    return str(error["msg"]).removeprefix("Value error, ")
-
-
-def export(config_path: Path | None, insecure_no_auth: bool = False, log_to_file: bool = False) -> None:
-    """Let the processes that this one starts find the same settings, and these."""
-    if config_path is not None:
-        os.environ["GCR_CONFIG"] = str(config_path)
-    if insecure_no_auth:
-        os.environ["GCR_SERVER__INSECURE_NO_AUTH"] = "true"
-    if log_to_file:
-        os.environ["GCR_STATE__LOG_TO_FILE"] = "true"
-
-
-def search_path() -> str:
-    """Where programs are looked for: git, bwrap and what the checks run."""
-    return os.environ.get("PATH", os.defpath)
-
-
-def client_key() -> str | None:
-    """The key with which the commands speak to a gateway, when the user set one."""
-    return os.environ.get("GCR_KEY") or None
