@@ -1,0 +1,77 @@
+"""A POST to the owner's URL, signed after Standard Webhooks so that the receiver can tell it from a forgery."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+from gpt_cursor_runner import __version__
+from gpt_cursor_runner.health.alerting.sink import NotDelivered, SinkRefused
+from gpt_cursor_runner.health.outbound import Unanswered, fetch
+from gpt_cursor_runner.ledger.outbox import Letter
+
+_SECONDS = 10.0
+_LONGEST_WAIT_SECONDS = 3600.0  # a receiver that asks for more is asked again all the same
+_PREFIX = "whsec_"
+
+
+class WebhookSink:
+    """Delivered is what the receiver answers with 2xx. `webhook-id` is the letter's key, the same in every repeat."""
+
+    name = "webhook"
+
+    def __init__(self, url: str, secret: str, clock: Callable[[], float], seconds: float = _SECONDS) -> None:
+        self._url, self._clock, self._seconds = url, clock, seconds
+        self._secret = _key(secret)
+
+    def send(self, letter: Letter) -> None:
+        """One POST, for at most ten seconds."""
+        body = json.dumps(letter.body, separators=(",", ":")).encode()
+        try:
+            answer = fetch("POST", self._url, body, self._headers(letter, body), self._seconds)
+        except Unanswered as unanswered:
+            raise NotDelivered(f"no answer ({unanswered.code})") from unanswered
+        if not 200 <= answer.status < 300:
+            raise NotDelivered(f"answered {answer.status}", self._wait_asked(answer.headers))
+
+    def _headers(self, letter: Letter, body: bytes) -> dict[str, str]:
+        at = str(int(self._clock()))
+        signed = b".".join([letter.key.encode(), at.encode(), body])
+        signature = base64.b64encode(hmac.new(self._secret, signed, hashlib.sha256).digest()).decode()
+        return {
+            "Content-Type": "application/json",
+            "User-Agent": f"gpt-cursor-runner/{__version__}",
+            "webhook-id": letter.key,
+            "webhook-timestamp": at,
+            **({"webhook-signature": f"v1,{signature}"} if self._secret else {}),
+        }
+
+    def _wait_asked(self, headers: Mapping[str, str]) -> float:
+        said = _seconds_of(headers.get("retry-after", "").strip(), self._clock())
+        return min(max(0.0, said), _LONGEST_WAIT_SECONDS)
+
+
+def _seconds_of(retry_after: str, now: float) -> float:
+    """RFC 9110 allows a number of seconds and a date."""
+    if retry_after.isdecimal():
+        return float(retry_after[:9])
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return 0.0
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
+
+
+def _key(secret: str) -> bytes:
+    encoded = secret.removeprefix(_PREFIX)
+    try:
+        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except binascii.Error as broken:
+        fix = "whsec_ and then base64, as `openssl rand -base64 32` prints it"
+        raise SinkRefused(f"alerts.webhook_secret: not a secret of Standard Webhooks; write {fix}") from broken

@@ -1,0 +1,68 @@
+"""The dead man's switch: a sign of life to somebody elsewhere, who alone can notice that this machine lost power.
+
+It is given while the gateway takes patches (healthy or degraded), and withheld otherwise.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import structlog
+
+from gpt_cursor_runner.health.judging import Verdict
+from gpt_cursor_runner.health.model import Overall
+from gpt_cursor_runner.health.outbound import Unanswered, fetch
+
+_log = structlog.get_logger(__name__)
+
+_CALL_SECONDS = 10.0
+_GLANCE_SECONDS = 0.5
+_JOIN_SECONDS = 0.2
+
+
+class Pinger:
+    """GETs `url` every `every_seconds`. Whether it arrives is logged when that changes, and matters to nothing else."""
+
+    def __init__(self, url: str, every_seconds: float, verdict: Callable[[], Verdict]) -> None:
+        self._url, self._every_seconds, self._verdict = url, every_seconds, verdict
+        self._stopped = threading.Event()
+        self._last_trouble: str | None = None
+        self._thread = threading.Thread(target=self._run, name="pinger", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join(_JOIN_SECONDS)
+
+    def ping(self) -> bool:
+        """One sign of life, when there is life to sign; says whether it was tried."""
+        if self._verdict().overall not in (Overall.HEALTHY, Overall.DEGRADED):
+            return False
+        trouble = self._trouble()
+        if trouble != self._last_trouble:
+            if trouble:
+                _log.warning("ping_failed", reason=trouble)
+            else:
+                _log.info("ping_arrives_again")
+        self._last_trouble = trouble
+        return True
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                tried = self.ping()
+            except Exception:  # noqa: BLE001  the loop's edge; a sign of life that is not given is its own alarm
+                _log.exception("ping_raised")
+                tried = True
+            self._stopped.wait(self._every_seconds if tried else min(_GLANCE_SECONDS, self._every_seconds))
+
+    def _trouble(self) -> str | None:
+        """The address is a secret of its service, so only a code is told."""
+        try:
+            status = fetch("GET", self._url, seconds=_CALL_SECONDS).status
+        except Unanswered as unanswered:
+            return unanswered.code
+        return None if 200 <= status < 300 else f"answered_{status}"
