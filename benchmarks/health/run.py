@@ -1,4 +1,4 @@
-"""The benchmark of `/health`: `python -m benchmarks.health.run [--only SECTION ...]` prints figures beside their aims."""
+"""The benchmark of `/health`: prints what was measured beside what was aimed at."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from benchmarks.health import footprint, throughput, under_load, wrk
+from benchmarks.health import detection, footprint, throughput, under_load, wrk
 from benchmarks.health.options import Options
 from benchmarks.health.report import Section
 
@@ -23,6 +23,8 @@ SECTIONS: Mapping[str, Callable[[Options], Section]] = {
     "slow": under_load.slow,
     "monitor": footprint.monitor,
     "memory": footprint.memory,
+    "detection": detection.detection,
+    "calm": detection.calm,
 }
 
 

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import subprocess
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from benchmarks.health import wrk
 from benchmarks.health.clients import Polls, dawdle, poll
+from benchmarks.health.faults import ledger_locked
 from benchmarks.health.options import Options
 from benchmarks.health.report import Section
 from benchmarks.health.rounds import NAIVE, TRIVIAL
 from benchmarks.health.servers import OURS, Server, fleet
-from gpt_cursor_runner.ledger.database import LEDGER_NAME
 from tests.running import Installation, installed
 
 SENDERS = 64
@@ -25,7 +23,8 @@ _OPEN_RATE = 300
 _OPEN_SECONDS = 8
 _NAIVE_SECONDS = 3
 _SATURATED_SECONDS = 8
-_LOCK_SECONDS = 7
+_LOCK_SECONDS = 9
+_LOCK_SEEN_SECONDS = 8.0  # three intervals and the deadline of the check
 _SLOW_SECONDS = 7.0
 _SLOW_CLIENTS = 200
 
@@ -57,6 +56,7 @@ def saturated(options: Options) -> Section:
     """More senders than permits post as fast as they are answered; nobody works on what they send."""
     section = Section(f"saturated: {SENDERS} connections post patches as fast as they can, 100 polls a second")
     with installed(options.fresh("saturated"), "gateway") as here:
+        here.wait_for_health("degraded")  # there is no runner
         senders = _post(here, _SATURATED_SECONDS + 2)
         time.sleep(1)
         polls = asyncio.run(poll(here.port, "/health", 100, _SATURATED_SECONDS))
@@ -77,28 +77,20 @@ def locked(options: Options) -> Section:
         words.append((moment, body["overall_status"]))
 
     with installed(options.fresh("locked"), "gateway") as here:
+        here.wait_for_health("degraded")
         senders = _post(here, _LOCK_SECONDS + 1)
-        with ledger_locked(here.place):
+        with ledger_locked(here):
             began = time.monotonic()
             polls = asyncio.run(poll(here.port, "/health", 20, _LOCK_SECONDS, seen))
         wrk.finish(senders)
-        first = min((moment - began for moment, word in words if word == "unknown"), default=None)
-        said = "never" if first is None else f"after {first:.1f} s"
-        section.say(f"/health {polls}; statuses {polls.statuses}; it said unknown {said}")
+        section.say(f"/health {polls}; statuses {polls.statuses}")
         within = polls.share_within(1)
         section.aim("answered within 1 s", "100 %", f"{100 * within:.1f} %", within == 1)
+        first = min((moment - began for moment, word in words if word == "unknown"), default=None)
+        said = "never" if first is None else f"after {first:.1f} s"
+        in_time = first is not None and first <= _LOCK_SEEN_SECONDS
+        section.aim("it said unknown", f"within {_LOCK_SEEN_SECONDS:.0f} s", said, in_time)
     return section
-
-
-@contextmanager
-def ledger_locked(place: Path) -> Iterator[None]:
-    """Hold the write lock of the installation at `place`, as a program gone wrong would."""
-    connection = sqlite3.connect(place / "state" / LEDGER_NAME, timeout=10, isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-    finally:
-        connection.close()
 
 
 def slow(options: Options) -> Section:

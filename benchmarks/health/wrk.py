@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.health.servers import Server
@@ -39,16 +39,15 @@ class Slice:
 
 def require() -> None:
     if shutil.which("wrk") is None:
-        raise SystemExit(
-            "wrk, the load generator, is not installed\nnext: apt install wrk (macOS: brew install wrk), then the same again"
-        )
+        advice = "apt install wrk (macOS: brew install wrk), then the same again"
+        raise SystemExit(f"wrk, the load generator, is not installed\nnext: {advice}")
 
 
 def press(server: Server, connections: int, seconds: int) -> Slice:
     """Ask the server for its answer over this many kept-alive connections."""
     used = server.cpu_seconds()
-    heard = _listen(start(f"http://127.0.0.1:{server.port}{server.path}", connections, seconds))
-    return Slice(**heard, cpu_seconds=server.cpu_seconds() - used)
+    heard = finish(start(f"http://127.0.0.1:{server.port}{server.path}", connections, seconds))
+    return replace(heard, cpu_seconds=server.cpu_seconds() - used)
 
 
 def start(url: str, connections: int, seconds: int, *arguments: str) -> subprocess.Popen[str]:
@@ -63,21 +62,18 @@ def start(url: str, connections: int, seconds: int, *arguments: str) -> subproce
 
 
 def finish(process: subprocess.Popen[str]) -> Slice:
-    return Slice(**_listen(process))
-
-
-def _listen(process: subprocess.Popen[str]) -> dict[str, float]:
+    """Wait for its end; raise SystemExit with its words when it failed."""
     said, _ = process.communicate()
     last = said.strip().splitlines()[-1] if said.strip() else ""
     if not last.startswith("{"):
         raise SystemExit(f"wrk failed: {said.strip()[-300:]}")
     counted = json.loads(last)
-    return {
-        "answers": counted["requests"],
-        "seconds": counted["microseconds"] / 1e6,
-        "p50_ms": counted["p50"] / 1e3,
-        "p99_ms": counted["p99"] / 1e3,
-        "refused": counted["refused"],
-        "lost": counted["lost"],
-        "late": counted["late"],
-    }
+    return Slice(
+        answers=counted["requests"],
+        seconds=counted["microseconds"] / 1e6,
+        p50_ms=counted["p50"] / 1e3,
+        p99_ms=counted["p99"] / 1e3,
+        refused=counted["refused"],
+        lost=counted["lost"],
+        late=counted["late"],
+    )

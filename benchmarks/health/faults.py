@@ -1,0 +1,143 @@
+"""Real faults of a real installation. Each strikes when it is entered and is healed when it is left."""
+
+from __future__ import annotations
+
+import select
+import shutil
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+
+import psutil
+
+from benchmarks.health.servers import helper_of
+from gpt_cursor_runner.ledger.database import LEDGER_NAME
+from tests.running import Installation
+
+_FOREIGN_LISTENERS = 32
+_FOREIGN_ANSWER = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def root_of(here: Installation) -> int:
+    """The process under which everything of the installation's gateway runs."""
+    return (here.processes.get("up") or here.processes["gateway"]).pid
+
+
+def runner_of(here: Installation) -> psutil.Process:
+    """The runner, started by us or by `up`."""
+    if "runner" in here.processes:
+        return psutil.Process(here.processes["runner"].pid)
+    below = psutil.Process(root_of(here)).children()
+    return next(one for one in below if "runner" in one.cmdline()[3:4])
+
+
+@contextmanager
+def runner_killed(here: Installation) -> Iterator[None]:
+    """kill -9. Under `up` it comes back by itself, else when this is left."""
+    if "up" in here.processes:
+        runner_of(here).kill()
+        yield
+    else:
+        here.kill("runner")
+        yield
+        here.start("runner")
+
+
+def runner_stopped(here: Installation) -> AbstractContextManager[None]:
+    return _suspended(runner_of(here))
+
+
+def disk_hung(here: Installation) -> AbstractContextManager[None]:
+    """What tests the disk does not come back, as in a dead mount."""
+    return _suspended(helper_of(root_of(here)))
+
+
+@contextmanager
+def helper_killed(here: Installation) -> Iterator[None]:
+    """Nobody need heal it: the next test starts another."""
+    helper_of(root_of(here)).kill()
+    yield
+
+
+@contextmanager
+def patches_missing(here: Installation) -> Iterator[None]:
+    """The directory of evidence is away. Should somebody make it anew meanwhile, what is in it is kept."""
+    patches = here.place / "state/patches"
+    away = patches.with_name("patches.away")
+    patches.rename(away)
+    try:
+        yield
+    finally:
+        if patches.is_dir():
+            shutil.copytree(patches, away, dirs_exist_ok=True)
+            shutil.rmtree(patches)
+        away.rename(patches)
+
+
+@contextmanager
+def patches_a_file(here: Installation) -> Iterator[None]:
+    """A file stands where the directory of evidence should be."""
+    with patches_missing(here):
+        instead = here.place / "state/patches"
+        instead.touch()
+        try:
+            yield
+        finally:
+            instead.unlink()
+
+
+@contextmanager
+def ledger_locked(here: Installation) -> Iterator[None]:
+    """Hold the ledger's write lock, as a program gone wrong would."""
+    connection = sqlite3.connect(here.place / "state" / LEDGER_NAME, timeout=10, isolation_level=None)
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+    finally:
+        connection.close()
+
+
+@contextmanager
+def port_foreign(here: Installation) -> Iterator[None]:
+    """Another program shares the port and gets nearly every new connection, because it listens many times."""
+    stopped = threading.Event()
+    with ExitStack() as sockets:
+        listeners = [sockets.enter_context(_share(here.port)) for _ in range(_FOREIGN_LISTENERS)]
+        answering = threading.Thread(target=_answer_as_another, args=(listeners, stopped), daemon=True)
+        answering.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            answering.join()
+
+
+def _share(port: int) -> socket.socket:
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(16)
+    return listener
+
+
+def _answer_as_another(listeners: Sequence[socket.socket], stopped: threading.Event) -> None:
+    while not stopped.is_set():
+        for one in select.select(listeners, [], [], 0.1)[0]:
+            with suppress(OSError):
+                client, _ = one.accept()
+                with client:
+                    client.settimeout(1)
+                    client.recv(4096)
+                    client.sendall(_FOREIGN_ANSWER)
+
+
+@contextmanager
+def _suspended(process: psutil.Process) -> Iterator[None]:
+    process.suspend()
+    try:
+        yield
+    finally:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
