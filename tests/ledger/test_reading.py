@@ -69,7 +69,19 @@ def test_the_facts_of_the_queue_are_those_of_its_patches(ledger: Ledger) -> None
     accept(ledger, "running", "waiting", at=300.0)
     accept(ledger, "later", at=301.0)
     ledger.leases.claim("one", 302.0, 30.0)
-    assert ledger.queue_facts() == QueueFacts(2, 1, 1, 1, 300.0, 211.0)
+    assert ledger.queue_facts(now=302.0) == QueueFacts(
+        queued=2,
+        running=1,
+        held=1,
+        failed=1,
+        oldest_queued_at=300.0,
+        last_landed_at=211.0,
+        oldest_queued_seq=7,
+        last_seq=8,
+        oldest_claimable_seq=None,
+        oldest_running_at=302.0,
+        failed_lately=1,
+    )
 
 
 def test_what_clients_read_of_a_patch_is_json(ledger: Ledger) -> None:

@@ -6,18 +6,20 @@ import secrets
 import time
 from collections.abc import Callable
 
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, text
 
 from gpt_cursor_runner.ledger import events
 from gpt_cursor_runner.ledger.database import READ_ONLY
 from gpt_cursor_runner.ledger.decisions import Decisions
-from gpt_cursor_runner.ledger.facts import QueueFacts
+from gpt_cursor_runner.ledger.facts import QueueFacts, read_queue
+from gpt_cursor_runner.ledger.history import History
 from gpt_cursor_runner.ledger.intake import Intake
 from gpt_cursor_runner.ledger.keys import KeyStore
 from gpt_cursor_runner.ledger.leases import Leases
+from gpt_cursor_runner.ledger.outbox import Outbox
 from gpt_cursor_runner.ledger.reading import Reading
-from gpt_cursor_runner.ledger.schema import keys, patches
-from gpt_cursor_runner.patch.status import Status
+from gpt_cursor_runner.ledger.runners import Runners
+from gpt_cursor_runner.ledger.schema import keys
 
 
 class Ledger:
@@ -31,6 +33,9 @@ class Ledger:
         self.decisions = Decisions(engine)
         self.reading = Reading(engine)
         self.keys = KeyStore(engine)
+        self.history = History(engine)
+        self.outbox = Outbox(engine)
+        self.runners = Runners(engine)
         self._reading_engine = engine.execution_options(**{READ_ONLY: True})
 
     def probe_write(self) -> None:
@@ -40,21 +45,10 @@ class Ledger:
             connection.execute(keys.insert().values(**probe, created_at=self.clock()))
             connection.rollback()
 
-    def queue_facts(self) -> QueueFacts:
-        """How the queue stands."""
+    def queue_facts(self, now: float | None = None) -> QueueFacts:
+        """How the queue stands; `now` is the ledger's clock unless it is given."""
         with self._reading_engine.begin() as connection:
-            by_status = select(patches.c.status, func.count()).group_by(patches.c.status)
-            counts: dict[str, int] = dict(connection.execute(by_status).all())
-            oldest = select(func.min(patches.c.accepted_at)).where(patches.c.status == Status.QUEUED)
-            landed = select(func.max(patches.c.updated_at)).where(patches.c.status == Status.LANDED)
-            return QueueFacts(
-                queued=counts.get(Status.QUEUED, 0),
-                running=counts.get(Status.RUNNING, 0),
-                held=counts.get(Status.HELD, 0),
-                failed=counts.get(Status.FAILED, 0),
-                oldest_queued_at=connection.execute(oldest).scalar(),
-                last_landed_at=connection.execute(landed).scalar(),
-            )
+            return read_queue(connection, self.clock() if now is None else now)
 
     def first_broken_link(self) -> events.Event | None:
         """Recompute the chain of events; the first one that does not follow, or None."""

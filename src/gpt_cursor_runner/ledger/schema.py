@@ -37,6 +37,9 @@ metadata = MetaData(
 # SQLite numbers rows by itself only where the key is plain INTEGER.
 _RowNumber = BigInteger().with_variant(Integer, "sqlite")
 _UNREPORTED = text("reported_at IS NULL")
+_QUEUED = text("status = 'queued'")
+_OPEN = text("closed_at IS NULL")
+_OWED = text("delivered_at IS NULL AND given_up_at IS NULL")
 _STATUSES = ", ".join(f"'{status}'" for status in Status)
 
 patches = Table(
@@ -79,6 +82,17 @@ patches = Table(
     ),
     Index("ix_patches_claim", "status", "priority", "seq"),
     Index("ix_patches_phase", "phase"),
+    # All that the queue's facts ask of a waiting patch, so that they read no rows, which hold the patches' bodies.
+    Index(
+        "ix_patches_waiting",
+        "seq",
+        "repository",
+        "branch",
+        "not_before",
+        "accepted_at",
+        sqlite_where=_QUEUED,
+        postgresql_where=_QUEUED,
+    ),
     Index("ix_patches_unreported", "status", "seq", sqlite_where=_UNREPORTED, postgresql_where=_UNREPORTED),
     Index("ix_patches_updated", "status", "updated_at"),
     Index("ix_patches_version", "version"),
@@ -122,6 +136,90 @@ keys = Table(
     Column("revoked_at", Float),
 )
 
+# Health's part: what changed, who has to be told, and how long each state lasted. `subject` is a check's name, or
+# `overall`, or `gateway`.
+flips = Table(
+    "flips",
+    metadata,
+    Column("seq", _RowNumber, primary_key=True, autoincrement=True),
+    Column("at", Float, nullable=False, index=True),
+    Column("subject", String(60), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("code", String(60), nullable=False),
+    Column("before_status", String(16)),
+    Column("before_code", String(60)),
+    # No reference: a flip and its incident are pruned each at its own time.
+    Column("incident_id", String(32)),
+    Column("instance_id", String(32), nullable=False),
+    Index("ix_flips_subject_seq", "subject", "seq"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("subject", String(60), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("code", String(60), nullable=False),
+    Column("opened_at", Float, nullable=False),
+    Column("closed_at", Float, index=True),
+    # The cause that keeps it silent, and when anybody was last told of it.
+    Column("muted_by", String(60)),
+    Column("reminded_at", Float, nullable=False),
+    CheckConstraint("severity IN ('warning', 'critical')", name="known_severity"),
+    Index("uq_incidents_one_open_per_subject", "subject", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("seq", _RowNumber, primary_key=True, autoincrement=True),
+    # What a receiver knows repeats by.
+    Column("key", String(100), nullable=False, unique=True),
+    Column("sink", String(60), nullable=False),
+    Column("incident_id", String(32), ForeignKey("incidents.id"), nullable=False, index=True),
+    Column("subject", String(60), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+    Column("not_before", Float, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    # When it was first handed to its sink, which may have it since, whatever came of it.
+    Column("begun_at", Float),
+    Column("delivered_at", Float),
+    Column("given_up_at", Float),
+    Column("trouble", Text),
+    CheckConstraint("kind IN ('trigger', 'resolve', 'reminder', 'flapping')", name="known_kind"),
+    CheckConstraint("delivered_at IS NULL OR given_up_at IS NULL", name="one_end"),
+    Index("ix_outbox_owed", "sink", "subject", "seq", sqlite_where=_OWED, postgresql_where=_OWED),
+)
+
+observations = Table(
+    "observations",
+    metadata,
+    # In seconds: a minute or an hour, from `start` on.
+    Column("length", Integer, primary_key=True, autoincrement=False),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    # {subject: [ok, warn, fail, unknown]}, seconds of each.
+    Column("seconds", JSON, nullable=False),
+    CheckConstraint("length IN (60, 3600)", name="known_length"),
+)
+
+runners = Table(
+    "runners",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("host", String(100), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("boot_id", String(64), nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("beat_at", Float, nullable=False, index=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("activity", String(16), nullable=False),
+    Column("patch_id", String(128)),
+    Column("stopped_at", Float),
+)
+
 # The newest migration. Alembic keeps the table of the version; it is named here to be asked without Alembic.
-HEAD = "0001"
+HEAD = "0002"
 version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))
