@@ -27,5 +27,5 @@ def application() -> WSGIApplication:
     gateway.start()
     hear_the_end(gateway.leave)
     # A thread that still logs while the interpreter is taken down aborts the process.
-    atexit.register(gateway.monitor.stop)
+    atexit.register(gateway.stop)
     return gateway.app

@@ -73,6 +73,7 @@ def desk_in(place: Path, repositories: tuple[str, ...] = ("app",), **server: Any
     ledger = make_ledger(place / "state")
     scopes = {"all": ["submit", "read", "approve"], "submit": ["submit"], "read": ["read"], "approve": ["approve"]}
     keys = {name: ledger.keys.create(f"key {name}", said, time.time())[1] for name, said in scopes.items()}
+    gateway.ring.look()
     try:
         yield Desk(gateway, repos[0], ledger, keys, gateway.app.test_client(), place / "state")
     finally:

@@ -9,7 +9,7 @@ from wsgiref.validate import validator
 import pytest
 from werkzeug.test import Client, run_wsgi_app
 
-from gpt_cursor_runner.gateway.guard import MAX_HEADER_BYTES, PERMITS, Guard, Permits
+from gpt_cursor_runner.gateway.guard import MAX_HEADER_BYTES, PERMITS, Guard, Inside, Permits, Turnstile
 from tests.building import patch_body
 from tests.gateway.builders import problem
 
@@ -33,7 +33,11 @@ class Closing(Client):
 
 @pytest.fixture
 def client(permits):
-    return Closing(validator(Guard(validator(inner), permits)))
+    return Closing(validator(guarded(validator(inner), permits)))
+
+
+def guarded(application, permits, inside=None):
+    return Guard(Turnstile(application, permits), ["localhost"], inside or Inside())
 
 
 def test_a_sender_without_a_permit_is_told_to_come_back(client, permits):
@@ -57,8 +61,26 @@ def test_a_permit_comes_back_even_from_an_application_that_raised(permits):
 
     for _ in range(3):
         with pytest.raises(RuntimeError):
-            Client(Guard(broken, permits)).post("/webhook")
+            Client(guarded(broken, permits)).post("/webhook")
     assert permits.free() == 1
+
+
+def test_who_is_inside_is_counted_whatever_comes_of_it(permits):
+    inside, seen = Inside(), []
+
+    def counting(environ, start_response):
+        seen.append(inside.count())
+        if environ["PATH_INFO"] == "/broken":
+            raise RuntimeError("broken")
+        return inner(environ, start_response)
+
+    client = Client(guarded(counting, permits, inside))
+    client.get("/")
+    client.post("/")
+    with pytest.raises(RuntimeError):
+        client.get("/broken")
+    client.get("/", headers={"Host": "elsewhere.example"})
+    assert (seen, inside.count()) == ([1, 1, 1], 0)
 
 
 def test_permits_come_back_after_every_kind_of_answer(shared_desk):
@@ -110,7 +132,7 @@ def test_two_lengths_are_refused(client):
 
 def test_a_refused_head_has_no_body():
     environ = {"REQUEST_METHOD": "HEAD", "HTTP_X": "a" * MAX_HEADER_BYTES}
-    body, status, headers = run_wsgi_app(Guard(inner, Permits()), environ)
+    body, status, headers = run_wsgi_app(guarded(inner, Permits()), environ)
     assert (b"".join(body), status) == (b"", "431 Request Header Fields Too Large")
     assert int(headers["Content-Length"]) > 0
 

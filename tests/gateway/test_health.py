@@ -1,27 +1,37 @@
+"""The health routes: given snapshots first, then real checks and a real runner behind real HTTP."""
+
 from __future__ import annotations
 
 import http.client
 import json
+import statistics
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
+from wsgiref.validate import validator
 
 import pytest
-from flask import Flask
-from flask.testing import FlaskClient
+from flask import Flask, jsonify, request
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event
 from werkzeug.serving import make_server
+from werkzeug.test import Client
 
-from gpt_cursor_runner.gateway.health import health_blueprint
-from gpt_cursor_runner.health.model import Identity, Snapshot, Status
+from gpt_cursor_runner.gateway.auth import Ring
+from gpt_cursor_runner.gateway.health import MAX_FRESH, HealthDoor
+from gpt_cursor_runner.gateway.health_history import HistoryDesk
+from gpt_cursor_runner.health.model import Criticality, Identity, Overall, Snapshot, Status
 from gpt_cursor_runner.health.monitor import Monitor
 from gpt_cursor_runner.health.probes import standard_probes
 from gpt_cursor_runner.health.sampler import Sampler
 from gpt_cursor_runner.ledger.facts import QueueFacts
+from gpt_cursor_runner.ledger.ledger import Ledger
+from tests.gateway.builders import problem
 from tests.health import runner_process
 from tests.health.builders import NOW, Clock, check, gateway_checks, snapshot, until
 from tests.health.test_view import USERS_SAMPLE, missing
@@ -34,11 +44,20 @@ class Shown:
 
     def __init__(self) -> None:
         self.now: Snapshot | None = snapshot(*gateway_checks())
+        self.reads = 0
+        self.freshening = 0
+        self.fresh_may_end = threading.Event()
+        self.fresh_may_end.set()
 
     def snapshot(self) -> Snapshot:
+        self.reads += 1
         if self.now is None:
             raise RuntimeError("no snapshot at /srv/secret")
         return self.now
+
+    def freshen(self) -> None:
+        self.freshening += 1
+        assert self.fresh_may_end.wait(10)
 
 
 @pytest.fixture
@@ -51,18 +70,41 @@ def clock() -> Clock:
     return Clock()
 
 
-def app_of(shown: Shown, clock: Clock, may_read: Callable[[], bool] = lambda: False) -> FlaskClient:
-    app = Flask("gateway")
-    app.register_blueprint(health_blueprint(cast(Monitor, shown), ME, may_read, clock))
-    return app.test_client()
+@pytest.fixture
+def ring(ledger: Ledger) -> Ring:
+    return Ring(ledger.keys, time.time)
 
 
 @pytest.fixture
-def client(shown: Shown, clock: Clock) -> FlaskClient:
-    return app_of(shown, clock)
+def door(shown: Shown, clock: Clock, ring: Ring, ledger: Ledger) -> HealthDoor:
+    return HealthDoor(shown, ME, ring, HistoryDesk(ledger.history, ledger.clock), clock)
 
 
-DEGRADED = gateway_checks(runner=check("runner", Status.FAIL, gateway_checks()[-1].criticality, code="down"))
+class Closing(Client):
+    """Closes what it read, as the validator demands of a server."""
+
+    def open(self, *said: Any, **named: Any) -> Any:
+        return super().open(*said, buffered=True, **named)
+
+
+@pytest.fixture
+def client(door: HealthDoor) -> Client:
+    return Closing(validator(door))
+
+
+@pytest.fixture
+def owner(ledger: Ledger, ring: Ring) -> dict[str, str]:
+    """The header of somebody with a key."""
+    return bearing(ledger, ring, "read")
+
+
+def bearing(ledger: Ledger, ring: Ring, *scopes: str) -> dict[str, str]:
+    _, text = ledger.keys.create("somebody", scopes, time.time())
+    ring.look()
+    return {"Authorization": f"Bearer {text}"}
+
+
+DEGRADED = gateway_checks(runner=check("runner", Status.FAIL, Criticality.IMPAIRING, code="down"))
 UNKNOWN = gateway_checks(filesystem=check("filesystem", Status.FAIL, code="read_only"))
 ROWS = [
     # word, checks, seconds later, /health, /readyz
@@ -146,20 +188,17 @@ def test_when_everything_fails_there_is_still_an_answer(client, shown, path, sta
     assert b"secret" not in answer.data and answer.data.index(b"overall_status") < 10
 
 
-def test_the_owner_sees_every_check_and_a_stranger_none(shown, clock):
-    assert b"checks" not in app_of(shown, clock).get("/health?verbose").data
-    body = json.loads(app_of(shown, clock, lambda: True).get("/health").data)
+def test_the_owner_sees_every_check_and_a_stranger_none(client, owner):
+    assert b"checks" not in client.get("/health?verbose").data
+    body = client.get("/health", headers=owner).json
     assert list(body["checks"]) == ["web", "port", "filesystem", "queue", "webhook", "runner"]
     assert next(iter(body)) == "overall_status"
 
 
-def test_a_key_store_in_trouble_leaves_the_strangers_answer(shown, clock):
-    def broken() -> bool:
-        raise OSError("disk I/O error at /srv/secret")
-
-    answer = app_of(shown, clock, broken).get("/health")
-    body = json.loads(answer.data)
-    assert (answer.status_code, body["overall_status"], "checks" in body) == (200, "healthy", False)
+def test_a_key_without_the_scope_is_a_stranger_and_a_closed_room_says_so(client, ledger, ring):
+    sender = bearing(ledger, ring, "submit")
+    assert b"checks" not in client.get("/health", headers=sender).data
+    problem(client.get("/health/checks/web", headers=sender), 403, "scope_missing")
 
 
 def test_the_draft_shape_for_who_asks_for_it(client, shown):
@@ -167,6 +206,166 @@ def test_the_draft_shape_for_who_asks_for_it(client, shown):
     answer = client.get("/health", headers={"Accept": "application/health+json, application/json;q=0.5"})
     assert (answer.status_code, answer.content_type) == (503, "application/health+json")
     assert json.loads(answer.data)["status"] == "fail"
+
+
+@pytest.mark.parametrize("raised", [SystemExit, RecursionError, MemoryError, KeyboardInterrupt])
+def test_there_is_an_answer_whatever_is_raised_on_the_way_to_it(shown, ring, ledger, raised):
+    def broken() -> float:
+        raise raised("/srv/secret")
+
+    client = Closing(HealthDoor(shown, ME, ring, HistoryDesk(ledger.history, ledger.clock), broken))
+    assert (client.get("/health").status_code, client.get("/health").json["overall_status"]) == (503, "error")
+    for path in ("/livez", "/readyz", "/startupz", "/metrics"):
+        answer = client.get(path)
+        problem(answer, 503, "health_engine_failed")
+        assert answer.headers["Retry-After"] == "5" and b"secret" not in answer.data
+
+
+@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/startupz", "/metrics", "/health/history"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_only_reading_is_allowed(client, path, method):
+    answer = client.open(path, method=method)
+    problem(answer, 405, "method")
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("path", ["/", "/health/", "/healthz", "/health/checks", "/webhook"])
+def test_alone_the_door_knows_its_own_paths_only(client, path):
+    problem(client.get(path), 404, "no_such_route")
+
+
+def test_before_another_application_it_answers_its_own_and_passes_the_rest_on(door):
+    client = Client(door.before(lambda environ, start_response: (start_response("200 OK", []), [b"inner"])[1]))
+    assert client.get("/webhook").data == client.post("/").data == b"inner"
+    assert client.get("/livez").json["status"] == "pass"
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/startupz", "/livez"])
+def test_the_gates_tell_the_owner_what_they_know_when_asked(client, shown, owner, path):
+    shown.now = snapshot(*UNKNOWN)
+    told = client.get(f"{path}?verbose", headers=owner).json["checks"]
+    assert told["filesystem"] == {"status": "fail", "code": "read_only"} and len(told) == 6
+    assert "checks" not in client.get(path, headers=owner).json
+    assert "checks" not in client.get(f"{path}?verbose").json
+
+
+def test_the_owner_may_leave_a_check_out_of_the_word(client, shown, owner):
+    shown.now = snapshot(*gateway_checks(runner=DEGRADED[-1], filesystem=UNKNOWN[2]), overall=Overall.UNKNOWN)
+    answer = client.get("/health?exclude=filesystem,nobody", headers=owner)
+    body = answer.json
+    assert (answer.status_code, body["overall_status"], body["status"], body["ready"]) == (
+        200,
+        "degraded",
+        "warn",
+        True,
+    )
+    assert (body["excluded"], body["reasons"], body["since"]) == (["filesystem"], ["runner.down"], None)
+    assert body["checks"]["filesystem"]["status"] == "fail" and body["components"]["fs_writable"] is False
+    stranger = client.get("/health?exclude=filesystem")
+    assert (stranger.status_code, "excluded" in stranger.json) == (503, False)
+
+
+def test_fresh_readings_are_for_the_owner(client, shown, owner):
+    client.get("/health?fresh=1")
+    client.get("/health?fresh=1", headers={"Authorization": "Bearer wrong"})
+    assert shown.freshening == 0
+    assert client.get("/health?fresh=1", headers=owner).status_code == 200
+    assert shown.freshening == 1
+
+
+def test_when_enough_wait_for_fresh_readings_the_next_gets_what_is_known(door, shown, owner):
+    shown.fresh_may_end.clear()
+    waiting = [
+        threading.Thread(target=lambda: Client(door).get("/health?fresh=1", headers=owner)) for _ in range(MAX_FRESH)
+    ]
+    for thread in waiting:
+        thread.start()
+    assert until(lambda: shown.freshening == MAX_FRESH)
+    assert Client(door).get("/health?fresh=1", headers=owner).status_code == 200
+    assert shown.freshening == MAX_FRESH
+    shown.fresh_may_end.set()
+    for thread in waiting:
+        thread.join()
+    assert Client(door).get("/health?fresh=1", headers=owner).status_code == 200
+    assert shown.freshening == MAX_FRESH + 1
+
+
+def test_one_check_is_told_to_the_owner_alone(client, shown, owner):
+    shown.now = snapshot(*UNKNOWN)
+    for stranger in ({}, {"Authorization": "Bearer wrong"}):
+        answer = client.get("/health/checks/filesystem", headers=stranger)
+        problem(answer, 401, "no_key")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    answer = client.get("/health/checks/filesystem", headers=owner)
+    assert (answer.status_code, answer.json["name"], answer.json["code"]) == (503, "filesystem", "read_only")
+    assert client.get("/health/checks/filesystem?http=200", headers=owner).json == answer.json
+    assert client.get("/health/checks/filesystem?http=200", headers=owner).status_code == 200
+    assert client.get("/health/checks/web", headers=owner).status_code == 200
+
+
+def test_a_check_that_is_none_is_404_with_those_there_are(client, owner):
+    body = problem(client.get("/health/checks/disk", headers=owner), 404, "no_such_check")
+    assert body["checks"] == ["web", "port", "filesystem", "queue", "webhook", "runner"]
+
+
+def test_metrics_are_rendered_once_for_a_snapshot_and_can_be_parsed(client, shown):
+    first = client.get("/metrics")
+    assert (first.status_code, first.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    samples = {
+        (one.name, *one.labels.values()): one.value
+        for family in text_string_to_metric_families(first.text)
+        for one in family.samples
+    }
+    assert samples["gcr_health_overall", "healthy"] == 1
+    assert samples["gcr_check_status", "runner", "ok"] == 1
+    assert client.get("/metrics").data == first.data
+    shown.now = snapshot(*UNKNOWN)
+    assert 'gcr_health_overall{state="unknown"} 1.0' in client.get("/metrics").text
+
+
+def test_wrong_missing_and_right_keys_take_the_same_time(door, shown, owner):
+    headers = [{}, {"Authorization": "Bearer gcr_0123456789ab_" + "A" * 43}, owner]
+    client, took = Client(door), []
+    for header in headers:
+        times = []
+        for _ in range(60):
+            began = time.perf_counter()
+            assert client.get("/health", headers=header).status_code == 200
+            times.append(time.perf_counter() - began)
+        took.append(statistics.median(times))
+    assert max(took) - min(took) < 0.005
+
+
+FULL = {"message": "m" * 500, "remedy": "r" * 500, "data": {f"k{n}": "\u00e4" * 38 for n in range(95)}}
+
+
+def many(status: Status = Status.FAIL) -> list[Any]:
+    said = {"said": FULL, "code": "a_code_that_is_as_long_as_codes_may_be_1"}
+    return [check(f"own-check-with-a-long-name-{n}", status, Criticality.IMPAIRING, **said) for n in range(44)]
+
+
+def test_the_answers_stay_small_however_many_checks_there_are(client, shown, owner):
+    shown.now = snapshot(*gateway_checks(), *many())
+    stranger, told = client.get("/health"), client.get("/health", headers=owner)
+    assert len(stranger.data) < 4096 and b"overall_status" in stranger.data[:512]
+    assert len(stranger.json["reasons"]) + stranger.json["reasons_omitted"] == 44
+    assert len(told.data) < 65_536 and b"overall_status" in told.data[:512]
+    assert len(told.json["checks"]) == 50 and len(told.json["reasons"]) == 44
+    one = told.json["checks"]["own-check-with-a-long-name-0"]
+    assert (one["data_omitted"], one["data"]) == (True, {}) and one["message"].startswith("mmm")
+    whole = client.get("/health/checks/own-check-with-a-long-name-0", headers=owner).json
+    assert whole["data"] == FULL["data"]
+
+
+def test_a_hundred_polls_run_no_check_and_read_no_ledger(door, shown, ledger):
+    queries: list[str] = []
+    event.listen(ledger.engine, "before_cursor_execute", lambda *said: queries.append(said[2]))
+    threads = [threading.Thread(target=lambda: Client(door).get("/health")) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (shown.reads, shown.freshening, queries) == (100, 0, [])
 
 
 @pytest.mark.parametrize("nonce", ["abc-DEF_123", "x" * 64])
@@ -223,9 +422,13 @@ class Gateway:
             ledger=self.ledger,
             permits_free=lambda: 48,
             writer_alive=lambda: True,
+            busy=lambda: 0,
+            threads=64,
         )
         self.monitor = Monitor(probes, Sampler())
-        app.register_blueprint(health_blueprint(self.monitor, identity, lambda: False))
+        app.add_url_rule("/pulse", view_func=lambda: jsonify(instance_id="instance-1", nonce=request.args["nonce"]))
+        door = HealthDoor(self.monitor, identity, Ring(None, time.time), HistoryDesk(None, time.time))
+        app.wsgi_app = door.before(app.wsgi_app)  # type: ignore[method-assign]
         self.monitor.start()
         self.thread = threading.Thread(target=self.server.serve_forever)
         self.thread.start()

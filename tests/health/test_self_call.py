@@ -70,7 +70,7 @@ def ours(nonce: str) -> dict[str, object]:
 
 def looks(port: int, host: str = "127.0.0.1", patience: float = 1.0) -> tuple[Reading, Reading]:
     call = SelfCall(host, port, ME, patience)
-    return PortProbe(call).read(), WebProbe(call).read()
+    return PortProbe(call).read(), WebProbe(call, lambda: 0, 64).read()
 
 
 def free_port() -> int:
@@ -83,7 +83,7 @@ def test_our_own_answer_proves_port_and_web_in_one_round_trip():
     with serving(ours) as (port, asked):
         port_reading, web_reading = looks(port)
     assert (port_reading.status, web_reading.status) == (Status.OK, Status.OK)
-    assert len(asked) == 1 and asked[0].startswith("/livez?nonce=")
+    assert len(asked) == 1 and asked[0].startswith("/pulse?nonce=")
 
 
 def test_checks_that_ask_at_the_same_moment_share_one_call():

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from gpt_cursor_runner.health import view
+from gpt_cursor_runner.health.exposition import exposition
+from gpt_cursor_runner.health.ietf import ietf_body
 from gpt_cursor_runner.health.judging import judge
 from gpt_cursor_runner.health.model import CheckState, Criticality, Identity, Overall, Snapshot, Status
 from tests.health.builders import NOW, SPACE, check, gateway_checks, metrics, snapshot
@@ -138,6 +140,36 @@ def test_the_disk_is_what_the_filesystem_check_last_saw_while_that_is_fresh():
     assert set(public(snapshot(*stuck))["system_metrics"]["disk"].values()) == {None}
 
 
+def test_the_figures_say_how_old_they_are():
+    assert public(snapshot(*gateway_checks()), NOW + 0.74)["system_metrics"]["sample_age_ms"] == 740
+
+
+def impairing(name: str, status: Status = Status.OK, **others: Any) -> CheckState:
+    return check(name, status, Criticality.IMPAIRING, **others)
+
+
+def test_other_parts_stand_beside_the_users_when_they_are_watched():
+    beside = (
+        impairing("repositories", Status.WARN),
+        impairing("external_runner", Status.FAIL, said={"data": {"state": "down"}}),
+        impairing("tunnel_process"),
+        impairing("tunnel_edge", Status.FAIL),
+        impairing("tunnel_public", Status.UNKNOWN),
+        impairing("alerts"),
+        impairing("monitor", Status.WARN),
+        impairing("backup-is-fresh", Status.FAIL),
+    )
+    shown = public(snapshot(*gateway_checks(), *beside))["components"]
+    assert {name: shown[name] for name in list(shown)[5:]} == {
+        "queue": "ok",
+        "repositories": "warn",
+        "alerts": "ok",
+        "external_runner": "down",
+        "tunnel": "fail",
+        "health_engine": "warn",
+    }
+
+
 def test_old_figures_of_the_machine_are_not_shown():
     old = replace(snapshot(*gateway_checks()), metrics=metrics(sampled_at=NOW - 16))
     shown = public(old)["system_metrics"]
@@ -164,10 +196,26 @@ def test_strangers_see_no_path_pid_host_or_text_and_the_owner_does():
     secret = {"message": "password=hunter2 on db.internal", "data": {"directory": "/srv/secret", "pid": 4711}}
     checks = gateway_checks(filesystem=check("filesystem", Status.FAIL, code="read_only", said=secret))
     seen = snapshot(*checks)
-    for text in (json.dumps(public(seen)), json.dumps(view.ietf_body(seen, judge(seen, NOW), ME))):
+    metrics_text = exposition(seen, judge(seen, NOW), ME, NOW).decode()
+    assert "filesystem" in metrics_text
+    for text in (json.dumps(public(seen)), json.dumps(ietf_body(seen, judge(seen, NOW), ME, NOW)), metrics_text):
         assert not [word for word in ("hunter2", "internal", "/srv", "4711") if word in text]
-        assert "read_only" in text
     assert detailed(seen)["checks"]["filesystem"]["message"] == secret["message"]
+
+
+def test_a_verdict_that_leaves_checks_out_says_so_and_claims_no_past():
+    seen = snapshot(*gateway_checks(queue=check("queue", Status.FAIL)), overall=Overall.UNKNOWN)
+    partial = view.leaving_out(detailed(seen), judge(seen, NOW, ["queue"]), ["queue"])
+    assert (partial["overall_status"], partial["since"], partial["excluded"]) == ("healthy", None, ["queue"])
+    same = view.leaving_out(detailed(seen), judge(seen, NOW, ["web"]), ["web"])
+    assert (same["overall_status"], same["since"]) == ("unknown", detailed(seen)["since"])
+
+
+def test_too_many_reasons_are_counted_and_the_worst_are_shown():
+    checks = [impairing(f"own-check-{number}", Status.FAIL, code="c" * 40) for number in range(60)]
+    body = public(snapshot(*gateway_checks(queue=check("queue", Status.FAIL)), *checks))
+    assert body["reasons"][0] == "queue.fail" and len(body["reasons"]) + body["reasons_omitted"] == 61
+    assert len(detailed(snapshot(*checks))["reasons"]) == 60
 
 
 def test_the_word_comes_first_and_the_answer_is_small():
@@ -190,20 +238,6 @@ def test_the_owner_sees_the_raw_word_beside_the_damped_one():
     body = detailed(snapshot(*gateway_checks(web=noisy)))
     assert (body["checks"]["web"]["status"], body["checks"]["web"]["raw"]) == ("ok", "fail")
     assert body["overall_status"] == "healthy"
-
-
-def test_the_draft_shape_maps_every_check():
-    seen = snapshot(*gateway_checks(runner=runner("down", code="down"), queue=check("queue", Status.WARN)))
-    body = view.ietf_body(seen, judge(seen, NOW), ME)
-    assert (body["status"], body["output"]) == ("warn", "runner.down, queue.warn")
-    assert {key: value[0]["status"] for key, value in body["checks"].items()} == {
-        "web:status": "pass",
-        "port:status": "pass",
-        "filesystem:status": "pass",
-        "queue:status": "warn",
-        "webhook:status": "pass",
-        "runner:status": "fail",
-    }
 
 
 @pytest.mark.parametrize(

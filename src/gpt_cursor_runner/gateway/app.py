@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from gpt_cursor_runner.gateway.guard import Guard, Permits
-from gpt_cursor_runner.gateway.health import health_blueprint
+from gpt_cursor_runner.gateway.guard import Guard, Inside, Permits, Turnstile
+from gpt_cursor_runner.gateway.health import HealthDoor
 from gpt_cursor_runner.gateway.patches import PatchesParts, patches_blueprint
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.gateway.webhook import WebhookParts, webhook_blueprint
-from gpt_cursor_runner.health.model import Identity
-from gpt_cursor_runner.health.monitor import Monitor
+from gpt_cursor_runner.health.self_call import PULSE
 
 log = structlog.get_logger()
 
-_QUIET = ("/health", "/livez", "/readyz", "/startupz")
+_NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
 class GatewayParts:
-    monitor: Monitor
-    identity: Identity
+    health: HealthDoor
+    instance_id: str
     permits: Permits
+    inside: Inside
     webhook: WebhookParts
     patches: PatchesParts
     hosts: Sequence[str]
@@ -41,18 +41,24 @@ def create_app(parts: GatewayParts) -> Flask:
     app = Flask("gpt_cursor_runner.gateway", static_folder=None)
     # Merging would answer `/v1//patches` with a redirect, and a redirected POST loses its body.
     app.url_map.merge_slashes = False
-    app.register_blueprint(health_blueprint(parts.monitor, parts.identity, parts.webhook.authority.may_read))
+    app.add_url_rule(PULSE, "pulse", lambda: _pulse(parts.instance_id))
     app.register_blueprint(webhook_blueprint(parts.webhook))
     app.register_blueprint(patches_blueprint(parts.patches))
     app.before_request(_name_request)
-    app.before_request(_host_guard(parts.hosts))
     app.after_request(_log_request)
     app.register_error_handler(Problem, Problem.response)
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(SQLAlchemyError, _ledger_problem)
     app.register_error_handler(Exception, _internal_problem)
-    app.wsgi_app = Guard(app.wsgi_app, parts.permits)  # type: ignore[method-assign]  # Flask's documented way
+    inner = parts.health.before(Turnstile(app.wsgi_app, parts.permits))
+    app.wsgi_app = Guard(inner, parts.hosts, parts.inside)  # type: ignore[method-assign]  # Flask's documented way
     return app
+
+
+def _pulse(instance_id: str) -> Response:
+    """For the gateway's call to itself: only Flask, at this port, in this process can say these two together."""
+    asked = request.args.get("nonce", "")
+    return jsonify({"instance_id": instance_id, "nonce": asked if _NONCE.fullmatch(asked) else None})
 
 
 def _name_request() -> None:
@@ -61,33 +67,11 @@ def _name_request() -> None:
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
-def _host_guard(hosts: Sequence[str]) -> Callable[[], None]:
-    """Refuses a request under any other name: it was led here by a page that rebound its own name to our address.
-
-    Flask's TRUSTED_HOSTS cannot say this for IPv6 addresses, and takes capitals for another name.
-    """
-    known = {_bare(host) for host in hosts}
-
-    def refuse_foreign_host() -> None:
-        if _bare(request.environ.get("HTTP_HOST", "")) not in known:
-            raise Problem(
-                400, "foreign_host", "This gateway is not known under that Host; use the address it was given."
-            )
-
-    return refuse_foreign_host
-
-
-def _bare(host: str) -> str:
-    """A host without its port and brackets, in small letters; empty for what is none."""
-    match = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?", host.lower())
-    return (match[1] or match[2]) if match else host.lower()
-
-
 def _log_request(response: Response) -> Response:
     request_id = g.get("request_id")
     if request_id:
         response.headers["X-Request-Id"] = request_id
-    if request.path not in _QUIET:
+    if request.path != PULSE:
         log.info("request", method=request.method, path=request.path[:200], status=response.status_code)
     return response
 

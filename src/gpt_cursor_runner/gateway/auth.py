@@ -3,20 +3,40 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+import structlog
 from flask import g, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.gateway.problems import Problem
-from gpt_cursor_runner.ledger.keys import Key, KeyStore
+from gpt_cursor_runner.ledger.keys import Key, KeyStore, split_key
+
+log = structlog.get_logger()
 
 # A verified key is believed this long without another look, so a revoked one is refused within a second.
 _BELIEVED_SECONDS = 0.5
 _MAX_REMEMBERED = 256
+# A look costs the ledger one read of a small table.
+_LOOK_SECONDS = 0.25
 
 _ANYBODY = Key("", "anybody on this machine", frozenset({"submit", "read", "approve"}), 0.0)
+# No secret has this for its hash.
+_NOBODY = (Key("", "nobody", frozenset(), 0.0), "0" * 64)
+
+
+def no_key() -> Problem:
+    """Who asks brought no key that is known here."""
+    detail = "Send 'Authorization: Bearer gcr_…' with a live key; `gcr key create` makes one."
+    return Problem(401, "no_key", detail, headers={"WWW-Authenticate": 'Bearer realm="gcr"'})
+
+
+def scope_missing(scope: str) -> Problem:
+    """Who asks is known, and may not do this."""
+    return Problem(403, "scope_missing", f"This key may not {scope}; it needs the scope '{scope}'.")
 
 
 class Authority:
@@ -50,21 +70,56 @@ class Authority:
                 503, "ledger_unavailable", "The ledger cannot be read now. Try again.", headers={"Retry-After": "5"}
             ) from trouble
         if key is None:
-            raise Problem(
-                401,
-                "no_key",
-                "Send 'Authorization: Bearer gcr_…' with a live key; `gcr key create` makes one.",
-                headers={"WWW-Authenticate": 'Bearer realm="gcr"'},
-            )
+            raise no_key()
         if not key.allows(scope):
-            raise Problem(403, "scope_missing", f"This key may not {scope}; it needs the scope '{scope}'.")
+            raise scope_missing(scope)
         g.key = key
         return key
 
-    def may_read(self) -> bool:
-        """Whether this request carries a key that may read details; never raises."""
+
+class Ring:
+    """The keys in memory, for who must tell a key without asking the ledger: health answers also when that hangs.
+
+    The ring is as old as its last look at the ledger; while that cannot be read, the last keys seen stay good.
+    """
+
+    def __init__(self, keys: KeyStore, clock: Callable[[], float], open_door: bool = False) -> None:
+        self._keys, self._clock, self._open = keys, clock, open_door
+        self._held: Mapping[str, tuple[Key, str]] = {}
+        self._unreadable = False
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Look now, and from now on in a thread."""
+        threading.Thread(target=self._look_for_ever, name="key-ring", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def look(self) -> None:
+        """Take the keys as the ledger has them."""
         try:
-            key = self.key()
-        except SQLAlchemyError:
-            return False
+            self._held = self._keys.unrevoked()
+            self._unreadable = False
+        except Exception as trouble:  # noqa: BLE001  the thread's edge: without it a revoked key would stay good
+            if not self._unreadable:  # one line for one trouble, however long it lasts
+                log.warning("keys_unreadable", reason=str(trouble)[:300])
+            self._unreadable = True
+
+    def key(self, authorization: str) -> Key | None:
+        """The live key of an `Authorization` header, or None. The same work whether it is missing, wrong or right."""
+        scheme, _, text = authorization.partition(" ")
+        key_id, secret_sha256 = split_key(text.strip())
+        key, known_sha256 = self._held.get(key_id, _NOBODY)
+        good = hmac.compare_digest(known_sha256, secret_sha256) and scheme.lower() == "bearer"
+        return key if good and key.is_live(self._clock()) else _ANYBODY if self._open else None
+
+    def may_read(self, authorization: str) -> bool:
+        """Whether this header carries a key that may read details."""
+        key = self.key(authorization)
         return key is not None and key.allows("read")
+
+    def _look_for_ever(self) -> None:
+        while not self._stopped.is_set():
+            self.look()
+            self._stopped.wait(_LOOK_SECONDS)

@@ -1,4 +1,4 @@
-"""What is refused before Flask sees a request: too many at once, too much header, two lengths.
+"""What is refused before Flask sees a request: a foreign Host, too much header, two lengths, too many at once.
 
 A webhook takes its permit before a byte of its body is read. There are fewer permits than server threads, so slow
 senders can never hold the threads that answer health.
@@ -6,22 +6,19 @@ senders can never hold the threads that answer health.
 
 from __future__ import annotations
 
-import json
-import secrets
+import re
 import threading
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-import structlog
+from gpt_cursor_runner.gateway.problems import Problem
+from gpt_cursor_runner.gateway.replies import refusal, send
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-log = structlog.get_logger()
-
 MAX_HEADER_BYTES = 32 * 1024
 PERMITS = 48
-
 
 _FROM_THE_REQUEST = ("HTTP_", "CONTENT_TYPE", "QUERY_STRING")
 
@@ -49,21 +46,62 @@ class Permits:
         return self._free
 
 
+class Inside:
+    """How many requests hold a thread of the server at this moment."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._count -= 1
+
+    def count(self) -> int:
+        return self._count
+
+
 class Guard:
-    """WSGI middleware around the application."""
+    """WSGI middleware around everything that answers on a port; `hosts` are the names it may be asked under."""
+
+    def __init__(self, application: WSGIApplication, hosts: Sequence[str], inside: Inside) -> None:
+        self._application, self._inside = application, inside
+        self._hosts = frozenset(bare(host) for host in hosts)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        problem = _refusal(environ) or self._foreign(environ)
+        if problem is not None:
+            return send(environ, start_response, refusal(problem))
+        with self._inside:
+            return self._application(environ, start_response)
+
+    def _foreign(self, environ: WSGIEnvironment) -> Problem | None:
+        """A request under any other name was led here by a page that rebound its own name to our address.
+
+        Flask's TRUSTED_HOSTS cannot say this for IPv6 addresses, and takes capitals for another name.
+        """
+        if bare(environ.get("HTTP_HOST", "")) in self._hosts:
+            return None
+        return Problem(400, "foreign_host", "This gateway is not known under that Host; use the address it was given.")
+
+
+class Turnstile:
+    """WSGI middleware before Flask: who may change something needs a permit."""
 
     def __init__(self, application: WSGIApplication, permits: Permits) -> None:
         self._application, self._permits = application, permits
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        refusal = _refusal(environ)
-        if refusal is not None:
-            return _answer(environ, start_response, *refusal)
         if environ["REQUEST_METHOD"] in ("GET", "HEAD", "OPTIONS"):
             return self._application(environ, start_response)
         if not self._permits.take():
-            busy = ("503 Service Unavailable", "busy", "The webhook is busy. Nothing was accepted; send it again.")
-            return _answer(environ, start_response, *busy)
+            detail = "The webhook is busy. Nothing was accepted; send it again."
+            busy = Problem(503, "busy", detail, headers={"Retry-After": "1"})
+            return send(environ, start_response, refusal(busy))
         # A view has read its body and done its work when the call returns, so the permit need not outlive it.
         try:
             return self._application(environ, start_response)
@@ -71,31 +109,16 @@ class Guard:
             self._permits.give_back()
 
 
-def _refusal(environ: WSGIEnvironment) -> tuple[str, str, str] | None:
+def bare(host: str) -> str:
+    """A host without its port and brackets, in small letters; empty for what is none."""
+    match = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?", host.lower())
+    return (match[1] or match[2]) if match else host.lower()
+
+
+def _refusal(environ: WSGIEnvironment) -> Problem | None:
     size = sum(len(name) + len(str(value)) for name, value in environ.items() if name.startswith(_FROM_THE_REQUEST))
     if size > MAX_HEADER_BYTES:
-        return "431 Request Header Fields Too Large", "headers_too_large", "Send less than 32 KiB of headers and query."
+        return Problem(431, "headers_too_large", "Send less than 32 KiB of headers and query.")
     if environ.get("CONTENT_LENGTH") and environ.get("HTTP_TRANSFER_ENCODING"):
-        return "400 Bad Request", "two_lengths", "Send Content-Length or Transfer-Encoding, not both."
+        return Problem(400, "two_lengths", "Send Content-Length or Transfer-Encoding, not both.")
     return None
-
-
-def _answer(
-    environ: WSGIEnvironment, start_response: StartResponse, status: str, code: str, detail: str
-) -> list[bytes]:
-    number, _, title = status.partition(" ")
-    request_id = secrets.token_hex(8)
-    problem: dict[str, Any] = {
-        "type": f"urn:gcr:problem:{code}",
-        "title": title,
-        "status": int(number),
-        "detail": detail,
-        "instance": f"urn:gcr:request:{request_id}",
-        "code": code,
-    }
-    body = json.dumps(problem).encode()
-    headers = [("Content-Type", "application/problem+json"), ("Content-Length", str(len(body)))]
-    headers += [("X-Request-Id", request_id), *([("Retry-After", "1")] if number == "503" else [])]
-    log.info("refused_before_the_application", request_id=request_id, status=int(number), code=code)
-    start_response(status, headers)
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

@@ -11,6 +11,7 @@ from flask import Response, g
 
 from gpt_cursor_runner.patch.outcome import Fault
 
+PROBLEM_TYPE = "application/problem+json"
 MAX_ERRORS = 20
 _MAX_DETAIL = 300
 # A sender's own words come back in errors, and nobody's context window should be filled with them.
@@ -34,12 +35,16 @@ class Problem(Exception):
         self.errors, self.members, self.headers = tuple(errors), members, dict(headers or {})
 
     def response(self) -> Response:
+        return Response(self.text(g.get("request_id", "none")), self.status, self.headers, content_type=PROBLEM_TYPE)
+
+    def text(self, request_id: str) -> str:
+        """The body, as JSON."""
         body: dict[str, Any] = {
             "type": f"urn:gcr:problem:{self.code}",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": self.detail,
-            "instance": f"urn:gcr:request:{g.get('request_id', 'none')}",
+            "instance": f"urn:gcr:request:{request_id}",
             "code": self.code,
             **self.members,
         }
@@ -47,7 +52,7 @@ class Problem(Exception):
             body["errors"] = [_bounded(fault.to_json()) for fault in self.errors[:MAX_ERRORS]]
             body["errors_total"] = len(self.errors)
         # In ASCII: a path from git may hold bytes that are no text, and an answer must go out all the same.
-        return Response(json.dumps(body), self.status, self.headers, content_type="application/problem+json")
+        return json.dumps(body)
 
 
 def faulty(faults: Sequence[Fault], code: str, **members: Any) -> Problem:  # noqa: ANN401

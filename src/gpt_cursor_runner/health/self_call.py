@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 
+# Answered by Flask itself, not by what stands before it, so that the answer proves Flask.
+PULSE = "/pulse"
 CALL_SECONDS = 1.5
 _SHARE_SECONDS = 0.2  # and so the most by which an answer may be older than the check that shows it
 _ANSWER_BYTES = 8192
@@ -40,7 +42,7 @@ class Answer:
 
 
 class SelfCall:
-    """One round trip to `GET /livez` serves every check that asks within a fifth of a second of it."""
+    """One round trip to `GET /pulse` serves every check that asks within a fifth of a second of it."""
 
     def __init__(self, host: str, port: int, instance_id: str, patience_seconds: float = CALL_SECONDS) -> None:
         self._address = (_LOOPBACK.get(host, host), port)
@@ -83,7 +85,7 @@ class SelfCall:
 
     def _request(self, nonce: str) -> bytes:
         # HTTP/1.0: the answer ends where the connection ends, and is never chunked.
-        lines = (f"GET /livez?nonce={nonce} HTTP/1.0", f"Host: {self.address}", "Connection: close", "", "")
+        lines = (f"GET {PULSE}?nonce={nonce} HTTP/1.0", f"Host: {self.address}", "Connection: close", "", "")
         return "\r\n".join(lines).encode()
 
 

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from gpt_cursor_runner.health.judging import Judged, Verdict
-from gpt_cursor_runner.health.model import Identity, Metrics, Overall, Reading, Snapshot, Status
+from gpt_cursor_runner.health.model import SEVERITY, Identity, Metrics, Overall, Reading, Snapshot, Status
 
 SCHEMA = "health/1"
 USER_PORT = 5555
-_METRICS_STALE_SECONDS = 15.0
+AS_STATUS = {Overall.HEALTHY: "pass", Overall.DEGRADED: "warn", Overall.UNKNOWN: "fail", Overall.ERROR: "fail"}
 
-_AS_STATUS = {Overall.HEALTHY: "pass", Overall.DEGRADED: "warn", Overall.UNKNOWN: "fail", Overall.ERROR: "fail"}
-_AS_CHECK_STATUS = {Status.OK: "pass", Status.WARN: "warn", Status.FAIL: "fail", Status.UNKNOWN: "fail"}
+_METRICS_STALE_SECONDS = 15.0
+# A stranger's answer stays below 4 KiB, the owner's below 64 KiB, however many checks there are.
+_REASONS_CHARACTERS = 1600
+_CHECKS_CHARACTERS = 56_000
+_CLIPPED_CHARACTERS = 200
+# Checks that are shown as one component each, when there is such a check.
+_BESIDE = ("repositories", "alerts")
+_TUNNEL = "tunnel_"
 
 
 def public_body(snapshot: Snapshot, verdict: Verdict, identity: Identity, now: float) -> dict[str, Any]:
     """What a stranger may know: no path, pid, host or error text. `overall_status` comes first, `age_ms` last."""
     return {
         "overall_status": verdict.overall,
-        "status": _AS_STATUS[verdict.overall],
+        "status": AS_STATUS[verdict.overall],
         "ready": verdict.ready,
-        "reasons": list(verdict.reasons),
+        **_some(verdict.reasons),
         "components": components(verdict, identity.port),
         "system_metrics": system_metrics(snapshot, verdict, now),
         "timestamp": naive_utc(snapshot.observed_wall),
@@ -38,9 +45,21 @@ def public_body(snapshot: Snapshot, verdict: Verdict, identity: Identity, now: f
 
 
 def detailed_body(snapshot: Snapshot, verdict: Verdict, identity: Identity, now: float) -> dict[str, Any]:
-    """The same, with every check as the owner may see it."""
+    """The same, with every reason and every check as the owner may see it."""
+    body = public_body(snapshot, verdict, identity, now)
+    body.pop("reasons_omitted", None)
     checks = {one.state.name: check_body(one, snapshot, now) for one in verdict.checks}
-    return public_body(snapshot, verdict, identity, now) | {"checks": checks}
+    return body | {"reasons": list(verdict.reasons), "checks": bounded(checks)}
+
+
+def leaving_out(body: Mapping[str, Any], verdict: Verdict, names: list[str]) -> dict[str, Any]:
+    """The body with the word of a verdict that passed over some checks; the checks are shown all the same.
+
+    Since when such a word would have held nobody knows.
+    """
+    said = {"overall_status": verdict.overall, "status": AS_STATUS[verdict.overall], "ready": verdict.ready}
+    since = body["since"] if body["overall_status"] == verdict.overall else None
+    return {**body, **said, "reasons": list(verdict.reasons), "since": since, "excluded": names}
 
 
 def error_body(identity: Identity, wall: float) -> dict[str, Any]:
@@ -48,28 +67,6 @@ def error_body(identity: Identity, wall: float) -> dict[str, Any]:
     snapshot = Snapshot((), 0.0, wall, Overall.ERROR, wall, Metrics.unread(0.0))
     verdict = Verdict(Overall.ERROR, ("health_engine.failed",), (), engine_alive=False, valid_until=0.0)
     return public_body(snapshot, verdict, identity, now=0.0)
-
-
-def ietf_body(snapshot: Snapshot, verdict: Verdict, identity: Identity) -> dict[str, Any]:
-    """The shape of draft-inadarei-api-health-check-06 (`application/health+json`); codes only, so fit for strangers."""
-    time = utc(snapshot.observed_wall)
-    return {
-        "status": _AS_STATUS[verdict.overall],
-        "version": identity.version,
-        "serviceId": identity.instance_id,
-        "output": ", ".join(verdict.reasons),
-        "checks": {
-            f"{one.state.terms.component}:status": [
-                {
-                    "componentType": "component",
-                    "observedValue": one.code,
-                    "status": _AS_CHECK_STATUS[one.status],
-                    "time": time,
-                }
-            ]
-            for one in verdict.checks
-        },
-    }
 
 
 def components(verdict: Verdict, port: int) -> dict[str, bool | str]:
@@ -81,12 +78,15 @@ def components(verdict: Verdict, port: int) -> dict[str, bool | str]:
     return {
         "flask_responsive": proven.get("web", False),
         "fs_writable": proven.get("filesystem", False),
-        "ghost_runner": _ghost_runner(checks.get("runner")),
+        "ghost_runner": _named_state(checks.get("runner")),
         f"port_{USER_PORT}_bound": port_is_ours and port == USER_PORT,
         **beside,
         "webhook_endpoint": _webhook_endpoint(verdict),
         "queue": checks["queue"].status if "queue" in checks else Status.UNKNOWN,
-        "health_engine": Status.OK if verdict.engine_alive else Status.FAIL,
+        **{name: checks[name].status for name in _BESIDE if name in checks},
+        **({"external_runner": _named_state(checks["external_runner"])} if "external_runner" in checks else {}),
+        **_tunnel(verdict),
+        "health_engine": _health_engine(verdict, checks.get("monitor")),
     }
 
 
@@ -97,13 +97,26 @@ def system_metrics(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str
     groups = {"cpu": metrics.cpu, "memory": metrics.memory, "network": metrics.network}
     shown: dict[str, Any] = {name: dict.fromkeys(group) if stale else dict(group) for name, group in groups.items()}
     filesystem = next((one for one in verdict.checks if one.state.name == "filesystem" and one.proven), None)
-    return shown | {"disk": _disk(filesystem)}
+    return shown | {"disk": _disk(filesystem), "sample_age_ms": round(1000 * (now - metrics.sampled_at))}
 
 
 def age_ms(snapshot: Snapshot, verdict: Verdict, now: float) -> int:
-    """The age of the oldest reading that counts in this answer, or of the tick when none counts yet."""
+    """How old what this answer says may be."""
+    return round(1000 * (now - oldest_at(snapshot, verdict)))
+
+
+def oldest_at(snapshot: Snapshot, verdict: Verdict) -> float:
+    """When the oldest reading that counts in this answer was made; the moment of the tick when none counts yet."""
     seen = [one.state.finished_at for one in verdict.checks if one.state.finished_at is not None and not one.stale]
-    return round(1000 * (now - min([snapshot.ticked_at, *seen])))
+    return min([snapshot.ticked_at, *seen])
+
+
+def bounded(checks: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The checks, those that take more than their share without their data when all are too much to send."""
+    if len(json.dumps(checks)) <= _CHECKS_CHARACTERS:
+        return dict(checks)
+    share = _CHECKS_CHARACTERS // len(checks)
+    return {name: one if len(json.dumps(one)) <= share else _short(one) for name, one in checks.items()}
 
 
 def check_body(one: Judged, snapshot: Snapshot, now: float) -> dict[str, Any]:
@@ -139,14 +152,49 @@ def naive_utc(wall: float) -> str:
     return datetime.fromtimestamp(wall, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
 
 
-def _ghost_runner(runner: Judged | None) -> str:
-    """The runner's state as its probe named it; a late or stale word on it is no word."""
+def _some(reasons: tuple[str, ...]) -> dict[str, Any]:
+    """The reasons, the worst first, as many as a stranger's answer has room for."""
+    shown, left = [], _REASONS_CHARACTERS
+    for reason in reasons:
+        left -= len(reason) + 4
+        if left < 0:
+            break
+        shown.append(reason)
+    omitted = len(reasons) - len(shown)
+    return {"reasons": shown} | ({"reasons_omitted": omitted} if omitted else {})
+
+
+def _short(check: dict[str, Any]) -> dict[str, Any]:
+    clipped = {name: _clipped(check[name]) for name in ("message", "remedy")}
+    return {**check, **clipped, "data": {}, "data_omitted": True}
+
+
+def _clipped(text: str) -> str:
+    while len(json.dumps(text)) > _CLIPPED_CHARACTERS:  # as sent: a character may take twelve
+        text = text[: len(text) // 2]
+    return text
+
+
+def _named_state(runner: Judged | None) -> str:
+    """A runner's state as its probe named it; a late or stale word on it is no word."""
     reading = runner.state.reading if runner else None
     if not runner or not reading or runner.code not in (reading.code, "flapping"):
         return "unknown"
     if runner.code == "starting":
         return "starting"
     return str(reading.data.get("state", "unknown"))
+
+
+def _tunnel(verdict: Verdict) -> dict[str, str]:
+    """The worst of what is said of the tunnel; nothing where none is watched."""
+    seen = [one.status for one in verdict.checks if one.state.name.startswith(_TUNNEL)]
+    return {"tunnel": max(seen, key=SEVERITY.__getitem__)} if seen else {}
+
+
+def _health_engine(verdict: Verdict, monitor: Judged | None) -> Status:
+    if not verdict.engine_alive:
+        return Status.FAIL
+    return monitor.status if monitor else Status.OK
 
 
 def _webhook_endpoint(verdict: Verdict) -> str:

@@ -66,17 +66,22 @@ class KeyStore:
 
     def find(self, text: str, now: float) -> Key | None:
         """The live key of this text, compared in constant time; None for any other text."""
-        match = _TEXT.fullmatch(text)
-        key_id, secret = match.groups() if match else ("", "")
+        key_id, secret_sha256 = split_key(text)
         with self._reading_engine.begin() as connection:
             row = connection.execute(select(keys).where(keys.c.id == key_id)).first()
-        same = hmac.compare_digest(row.secret_sha256 if row else _hash("nobody"), _hash(secret))
+        same = hmac.compare_digest(row.secret_sha256 if row else _hash("nobody"), secret_sha256)
         return _key(row) if row is not None and same and _key(row).is_live(now) else None
 
     def list(self) -> list[Key]:
         """Every key, revoked ones too, the oldest first."""
         with self._reading_engine.begin() as connection:
             return [_key(row) for row in connection.execute(select(keys).order_by(keys.c.created_at))]
+
+    def unrevoked(self) -> dict[str, tuple[Key, str]]:
+        """By its id, every key that was not revoked, and the hash of its secret; whether it ended is the reader's."""
+        with self._reading_engine.begin() as connection:
+            rows = connection.execute(select(keys).where(keys.c.revoked_at.is_(None)))
+            return {row.id: (_key(row), row.secret_sha256) for row in rows}
 
     def any_live(self, now: float) -> bool:
         """Whether anybody could get in."""
@@ -100,6 +105,13 @@ class KeyStore:
         later = or_(keys.c.expires_at.is_(None), keys.c.expires_at > at)
         with self._engine.begin() as connection:
             connection.execute(update(keys).where(keys.c.id == key_id, later).values(expires_at=at))
+
+
+def split_key(text: str) -> tuple[str, str]:
+    """The id in a key's text and the hash of its secret; for any other text the same work and an id of nobody."""
+    match = _TEXT.fullmatch(text)
+    key_id, secret = match.groups() if match else ("", "")
+    return key_id, _hash(secret)
 
 
 def _hash(secret: str) -> str:

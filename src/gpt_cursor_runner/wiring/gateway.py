@@ -11,9 +11,13 @@ from flask import Flask
 from gpt_cursor_runner.config import Config, search_path
 from gpt_cursor_runner.gateway.admission import Door
 from gpt_cursor_runner.gateway.app import GatewayParts, create_app
-from gpt_cursor_runner.gateway.auth import Authority
-from gpt_cursor_runner.gateway.guard import Permits
+from gpt_cursor_runner.gateway.auth import Authority, Ring
+from gpt_cursor_runner.gateway.guard import Guard, Inside, Permits
+from gpt_cursor_runner.gateway.health import HealthDoor
+from gpt_cursor_runner.gateway.health_history import HistoryDesk
+from gpt_cursor_runner.gateway.ops import OpsListener
 from gpt_cursor_runner.gateway.patches import PatchesParts
+from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
 from gpt_cursor_runner.gateway.waiting import Waiting
 from gpt_cursor_runner.gateway.webhook import WebhookParts
 from gpt_cursor_runner.gateway.writer import Writer
@@ -35,22 +39,37 @@ class Gateway:
     monitor: Monitor
     writer: Writer
     waiting: Waiting
+    ring: Ring
+    ops: OpsListener | None
 
     def start(self) -> None:
+        self.ring.start()
         self.writer.start()
         self.monitor.start()
+        if self.ops is not None:
+            self.ops.start()
 
     def leave(self) -> None:
-        """Answer who waits for the end of a patch: the process is about to stop."""
+        """Say that no more should be sent here, and answer who waits: the process is about to stop."""
+        self.monitor.drain()
         self.waiting.leaving.set()
+
+    def stop(self) -> None:
+        """End the threads that look and listen."""
+        if self.ops is not None:
+            self.ops.close()
+        self.monitor.stop()
+        self.ring.stop()
 
 
 def build_gateway(config: Config) -> Gateway:
     """Everything one gateway process needs; nothing runs until `start`."""
     ledger = build_ledger(config)
-    permits, writer = Permits(), Writer(ledger.intake)
+    permits, inside, writer = Permits(), Inside(), Writer(ledger.intake)
     identity = Identity(secrets.token_hex(8), config.server.port)
-    monitor = _monitor(config, ledger, permits, writer, identity)
+    monitor = _monitor(config, ledger, permits, inside, writer, identity)
+    ring = Ring(ledger.keys, ledger.clock, open_door=config.server.insecure_no_auth)
+    health = HealthDoor(monitor, identity, ring, HistoryDesk(ledger.history, ledger.clock))
     authority = Authority(ledger.keys, ledger.clock, open_door=config.server.insecure_no_auth)
     waiting = Waiting(ledger.reading)
     door = Door(config, ledger.reading, search_path())
@@ -64,11 +83,19 @@ def build_gateway(config: Config) -> Gateway:
         lambda: judge(monitor.snapshot(), boottime()).overall,
     )
     patches = PatchesParts(authority, ledger.reading, ledger.decisions, waiting, config.state.patches_dir, ledger.clock)
-    parts = GatewayParts(monitor, identity, permits, webhook, patches, _hosts(config))
-    return Gateway(create_app(parts), monitor, writer, waiting)
+    parts = GatewayParts(health, identity.instance_id, permits, inside, webhook, patches, _hosts(config))
+    return Gateway(create_app(parts), monitor, writer, waiting, ring, _ops(config, health))
 
 
-def _monitor(config: Config, ledger: Ledger, permits: Permits, writer: Writer, identity: Identity) -> Monitor:
+def _ops(config: Config, health: HealthDoor) -> OpsListener | None:
+    port = config.ops_port
+    # What is asked here takes none of the main port's threads, and so does not count among the requests inside.
+    return OpsListener(Guard(health, _hosts(config), Inside()), port) if port else None
+
+
+def _monitor(
+    config: Config, ledger: Ledger, permits: Permits, inside: Inside, writer: Writer, identity: Identity
+) -> Monitor:
     probes = standard_probes(
         state_directory=config.state.dir,
         patches_directory=config.state.patches_dir,
@@ -78,6 +105,8 @@ def _monitor(config: Config, ledger: Ledger, permits: Permits, writer: Writer, i
         ledger=ledger,
         permits_free=permits.free,
         writer_alive=writer.is_alive,
+        busy=inside.count,
+        threads=BLOCKING_THREADS,
     )
     return Monitor(probes, Sampler())
 

@@ -25,11 +25,13 @@ def standard_probes(
     ledger: LedgerProbe,
     permits_free: Callable[[], int],
     writer_alive: Callable[[], bool],
+    busy: Callable[[], int],
+    threads: int,
 ) -> tuple[Probe, ...]:
     """Every check that a gateway runs, in the order in which equal troubles are listed."""
     self_call = SelfCall(host, port, instance_id)
     return (
-        WebProbe(self_call),
+        WebProbe(self_call, busy, threads),
         PortProbe(self_call),
         FilesystemProbe(patches_directory),
         QueueProbe(ledger),
