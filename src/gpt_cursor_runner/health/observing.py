@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from gpt_cursor_runner.health.judging import Verdict
 from gpt_cursor_runner.health.model import Overall, Status
 from gpt_cursor_runner.health.standing import OVERALL
+from gpt_cursor_runner.ledger.history import Seconds
 
 _MINUTE = 60
 # Between looks that far apart nobody looked.
@@ -21,8 +22,6 @@ _OVERALL = {
     Overall.UNKNOWN: Status.UNKNOWN,
     Overall.ERROR: Status.FAIL,
 }
-
-Seconds = tuple[float, float, float, float]
 
 
 class Tally:

@@ -35,7 +35,8 @@ class Pinger:
 
     def stop(self) -> None:
         self._stopped.set()
-        self._thread.join(_JOIN_SECONDS)
+        if self._thread.is_alive():
+            self._thread.join(_JOIN_SECONDS)
 
     def ping(self) -> bool:
         """One sign of life, when there is life to sign; says whether it was tried."""

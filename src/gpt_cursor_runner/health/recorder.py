@@ -14,14 +14,14 @@ from dataclasses import replace
 from functools import partial
 
 import structlog
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.health.incidents import GATEWAY, Known, Policy, step
 from gpt_cursor_runner.health.judging import Verdict, judge
 from gpt_cursor_runner.health.model import Snapshot
 from gpt_cursor_runner.health.observing import Tally
-from gpt_cursor_runner.ledger.history import Flip, History, Page
+from gpt_cursor_runner.ledger.history import Flip, History, NotOpen, Page
 
 _log = structlog.get_logger(__name__)
 
@@ -125,7 +125,7 @@ class Recorder:
             self._attempt(self._catch_up)
         assert self._known is not None  # noqa: S101  asked just before
         known, page = step(self._known, verdict, wall, self._ids, self._policy, prompt=not self._waiting)
-        if page != Page(closed_at=page.closed_at) and not self._put(page):
+        if not page.is_empty and not self._put(page):
             # It waits, and a letter it holds back may have been sent by then: once more, without holding back.
             known, self._waiting[-1] = step(self._known, verdict, wall, self._ids, self._policy, prompt=False)
         self._known = known
@@ -147,9 +147,7 @@ class Recorder:
         flips_alone = Page(flips=page.flips)
         try:
             self._history.record(flips_alone if self._out_of_step else page)
-        except DBAPIError as refused:
-            if not isinstance(refused, IntegrityError):
-                raise
+        except (IntegrityError, NotOpen):
             _log.exception("history_page_refused")
             self._out_of_step = True
             self._history.record(flips_alone)
@@ -174,13 +172,13 @@ class Recorder:
                 return
             self._tally.written(minute)
 
-    def _attempt(self, write: Callable[[], None]) -> bool:
+    def _attempt(self, write: Callable[[], object]) -> bool:
         """Whether the ledger took it. One line in the log for one trouble, however long it lasts."""
         try:
             write()
-        except DBAPIError as refused:
+        except SQLAlchemyError as refused:
             if not self._refused:
-                _log.warning("history_not_written", reason=type(refused.orig).__name__)
+                _log.warning("history_not_written", exc_info=refused)
             self._refused = True
             return False
         if self._refused:

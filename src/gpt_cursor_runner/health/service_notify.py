@@ -46,7 +46,8 @@ class ServiceNotify:
     def stop(self) -> None:
         """Say, unless it was said, that the end has begun."""
         self._stopped.set()
-        self._thread.join(_JOIN_SECONDS)
+        if self._thread.is_alive():
+            self._thread.join(_JOIN_SECONDS)
         self._once("STOPPING=1")
 
     def turn(self) -> None:

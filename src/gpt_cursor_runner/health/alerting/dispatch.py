@@ -18,7 +18,9 @@ from gpt_cursor_runner.ledger.outbox import Letter, Outbox
 
 _log = structlog.get_logger(__name__)
 
+# A day, in which the sink was really asked: the machine may have been off for the whole of it.
 GIVE_UP_SECONDS = 24 * 3600.0
+GIVE_UP_ATTEMPTS = 10
 _GLANCE_SECONDS = 0.5
 _FIRST_WAIT_SECONDS = 1.0
 _LONGEST_WAIT_SECONDS = 300.0
@@ -93,7 +95,7 @@ class Courier:
     def _put_off(self, letter: Letter, refused: NotDelivered) -> None:
         now = self._clock()
         told = {"sink": letter.sink, "key": letter.key, "subject": letter.subject, "reason": refused.reason}
-        if now - letter.created_at >= GIVE_UP_SECONDS:
+        if now - letter.created_at >= GIVE_UP_SECONDS and letter.attempts + 1 >= GIVE_UP_ATTEMPTS:
             self._note(trouble=refused.reason, gave_up_at=now)
             _log.error("alert_given_up", **told)
             self._outbox.give_up(letter, now, refused.reason)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -12,23 +11,26 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from gpt_cursor_runner import __version__
-from gpt_cursor_runner.health.alerting.sink import NotDelivered, SinkRefused
+from gpt_cursor_runner.health.alerting.sink import NotDelivered
 from gpt_cursor_runner.health.outbound import Unanswered, fetch
 from gpt_cursor_runner.ledger.outbox import Letter
 
 _SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 3600.0  # a receiver that asks for more is asked again all the same
-_PREFIX = "whsec_"
 
 
 class WebhookSink:
-    """Delivered is what the receiver answers with 2xx. `webhook-id` is the letter's key, the same in every repeat."""
+    """Delivered is what the receiver answers with 2xx. `webhook-id` is the letter's key, the same in every repeat.
+
+    `secret` is whsec_ and base64, as Standard Webhooks has it; `wall` is the wall clock: receivers refuse a signature
+    of another time than theirs.
+    """
 
     name = "webhook"
 
-    def __init__(self, url: str, secret: str, clock: Callable[[], float], seconds: float = _SECONDS) -> None:
-        self._url, self._clock, self._seconds = url, clock, seconds
-        self._secret = _key(secret)
+    def __init__(self, url: str, secret: str, wall: Callable[[], float], seconds: float = _SECONDS) -> None:
+        self._url, self._wall, self._seconds = url, wall, seconds
+        self._secret = base64.b64decode(secret.removeprefix("whsec_"))
 
     def send(self, letter: Letter) -> None:
         """One POST, for at most ten seconds."""
@@ -41,7 +43,7 @@ class WebhookSink:
             raise NotDelivered(f"answered {answer.status}", self._wait_asked(answer.headers))
 
     def _headers(self, letter: Letter, body: bytes) -> dict[str, str]:
-        at = str(int(self._clock()))
+        at = str(int(self._wall()))
         signed = b".".join([letter.key.encode(), at.encode(), body])
         signature = base64.b64encode(hmac.new(self._secret, signed, hashlib.sha256).digest()).decode()
         return {
@@ -49,11 +51,11 @@ class WebhookSink:
             "User-Agent": f"gpt-cursor-runner/{__version__}",
             "webhook-id": letter.key,
             "webhook-timestamp": at,
-            **({"webhook-signature": f"v1,{signature}"} if self._secret else {}),
+            "webhook-signature": f"v1,{signature}",
         }
 
     def _wait_asked(self, headers: Mapping[str, str]) -> float:
-        said = _seconds_of(headers.get("retry-after", "").strip(), self._clock())
+        said = _seconds_of(headers.get("retry-after", "").strip(), self._wall())
         return min(max(0.0, said), _LONGEST_WAIT_SECONDS)
 
 
@@ -66,12 +68,3 @@ def _seconds_of(retry_after: str, now: float) -> float:
     except ValueError:
         return 0.0
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now
-
-
-def _key(secret: str) -> bytes:
-    encoded = secret.removeprefix(_PREFIX)
-    try:
-        return base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
-    except binascii.Error as broken:
-        fix = "whsec_ and then base64, as `openssl rand -base64 32` prints it"
-        raise SinkRefused(f"alerts.webhook_secret: not a secret of Standard Webhooks; write {fix}") from broken
