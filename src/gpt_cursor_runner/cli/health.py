@@ -11,6 +11,7 @@ import click
 
 from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command, table
 from gpt_cursor_runner.cli.client import Client, anonymous, connect
+from gpt_cursor_runner.cli.past import past
 
 _EXITS = {"healthy": Exit.FINE, "degraded": Exit.DEGRADED}
 _WORST_FIRST = {"fail": 0, "unknown": 1, "warn": 2, "ok": 3, "pass": 3}
@@ -23,8 +24,17 @@ _KEY_SECONDS = 1.5
 @click.option("--quiet", is_flag=True, help="No output, exit code only.")
 @click.option("--wait", type=float, default=0, help="Wait up to this many seconds until healthy.")
 @click.option("--url", help="Another gateway than the one of runner.toml; GCR_KEY then shows the details too.")
-def health(session: Session, quiet: bool, wait: float, url: str | None) -> None:
+@click.option("--history", is_flag=True, help="Show how each part did, and what changed last.")
+@click.option(
+    "--by", type=click.Choice(["minute", "hour"]), default="minute", help="What one sign of a strip stands for."
+)
+def health(session: Session, quiet: bool, wait: float, url: str | None, history: bool, by: str) -> None:
     """Print the health answer. Exit code 0 healthy, 3 degraded, 1 unknown or error, 5 unreachable."""
+    if history:
+        with connect(session, url, "read") as client:
+            body = _ask_for_history(client, by)
+        session.say(body, past(body))
+        return
     # Without a key of the user's this is the public answer: a probe that runs often must not write to the ledger.
     try:
         body = _ask_until_healthy(anonymous(session, url), time.monotonic() + wait)
@@ -56,6 +66,15 @@ def _ask_for_checks(client: Client) -> dict[str, Any]:
     while "checks" not in (body := _ask(client)) and time.monotonic() < give_up_at:
         time.sleep(_GLANCE_SECONDS)
     return body
+
+
+def _ask_for_history(client: Client, by: str) -> dict[str, Any]:
+    give_up_at = time.monotonic() + _KEY_SECONDS
+    while True:
+        reply = client.call("GET", f"/health/history?by={by}&limit=10", seconds=10)
+        if reply.status != 401 or time.monotonic() > give_up_at:
+            return client.expect(reply)
+        time.sleep(_GLANCE_SECONDS)
 
 
 def _checks(body: dict[str, Any]) -> list[tuple[str, str, str, str]]:
