@@ -1,12 +1,12 @@
 # The menu. `make demo` and `make test` are all a fresh machine needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint types format bench docs clean
+.PHONY: help setup demo up test check lint types format bench bench-health soak docs clean
 
 bin := .venv/bin
 ready := .venv/ready
 
 help: ## Show this menu
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 # A .venv knows its absolute place; in a checkout that was moved or copied it is made anew.
 ifneq ($(shell cat $(ready) 2>/dev/null),$(CURDIR))
@@ -43,6 +43,18 @@ format: $(ready) ## Put the code into shape
 bench: $(ready) ## How quickly the engine wakes, and what sealing costs
 	@$(bin)/python benchmarks/wake.py
 	@$(bin)/python benchmarks/seal.py
+
+bench-health: $(ready) .venv-bench/ready ## /health beside its peers, under load, under faults; ARGS="--only ratios"
+	@$(bin)/python -m benchmarks.health.run $(ARGS)
+
+.venv-bench/ready: benchmarks/health/requirements.txt | $(ready)
+	@$(bin)/python -m venv --clear .venv-bench
+	@.venv-bench/bin/python -m pip --disable-pip-version-check --quiet install -r benchmarks/health/requirements.txt
+	@touch $@
+
+HOURS ?= 24
+soak: $(ready) ## The real installation with a fault every minute; HOURS=0.06 is a short form
+	@$(bin)/python -m benchmarks.health.soak --hours $(HOURS) $(ARGS)
 
 docs: $(ready) ## Hold the documents to what is so
 	@$(bin)/python -m pytest tests/test_docs.py

@@ -66,7 +66,7 @@ class Eye:
     _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
 
     def look(self) -> Body | None:
-        """One answer, whatever its status; None when the connection broke, as a kept one does that was idle for long."""
+        """One answer, whatever its status; None when the connection broke, as one does that was kept idle."""
         connection = self._connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
             connection.request("GET", "/health")

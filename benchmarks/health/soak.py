@@ -59,11 +59,13 @@ def soak(place: Path, hours: float, seed: int) -> Section:
         load.start()
         gauge.start()
         recoveries: list[float] = []
+        deck: list[Trouble] = []
         until = time.monotonic() + 3600 * hours
         try:
             while time.monotonic() + every <= until:
                 due = time.monotonic() + every
-                recoveries.append(_one_fault(here, crowd, load, dice.choice(TROUBLES)))
+                deck = deck or dice.sample(TROUBLES, len(TROUBLES))  # each comes before one comes again
+                recoveries.append(_one_fault(here, crowd, load, deck.pop()))
                 time.sleep(max(0.0, due - time.monotonic()))
         except KeyboardInterrupt:
             section.say("interrupted; what follows is what was seen until then")
