@@ -83,8 +83,10 @@ patches = Table(
     Index("ix_patches_claim", "status", "priority", "seq"),
     Index("ix_patches_phase", "phase"),
     # All that the queue's facts ask of a waiting patch, so that they read no rows, which hold the patches' bodies.
+    # The state comes first although it is always the same, or SQLite would take another index, and sort.
     Index(
         "ix_patches_waiting",
+        "status",
         "seq",
         "repository",
         "branch",

@@ -13,7 +13,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_patches_waiting",
         "patches",
-        ["seq", "repository", "branch", "not_before", "accepted_at"],
+        ["status", "seq", "repository", "branch", "not_before", "accepted_at"],
         unique=False,
         sqlite_where=sa.text("status = 'queued'"),
         postgresql_where=sa.text("status = 'queued'"),
