@@ -63,7 +63,7 @@ def test_sleepers_end_with_their_block():
     with sleepers(7) as count:
         assert count == 7
         mine = _sleepers_below(psutil.Process())
-        assert len(mine) == 7
+        assert len(mine) == 7 and all(map(_runs, mine))
     assert not any(one.is_running() for one in mine)
 
 
@@ -74,7 +74,7 @@ def test_sleepers_end_when_their_owner_is_killed():
     assert owner.stdin and owner.stdout
     assert owner.stdout.readline() == b"up\n"
     orphans = _sleepers_below(psutil.Process(owner.pid))
-    assert len(orphans) == 5
+    assert len(orphans) == 5 and all(map(_runs, orphans))
     os.kill(owner.pid, signal.SIGKILL)
     owner.communicate()
     wait_until(lambda: not any(map(_runs, orphans)), 10, "sleepers outlive their owner")

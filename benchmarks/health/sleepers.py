@@ -21,7 +21,7 @@ def sleepers(count: int) -> Iterator[int]:
     pids: list[int] = []
     try:
         pids.extend(_spawn(program, count, ours[0], theirs))
-        time.sleep(0.5)
+        time.sleep(0.5)  # until the last has come up
         yield len(pids)
     finally:
         os.close(ours[1])
