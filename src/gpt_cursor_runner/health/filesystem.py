@@ -1,6 +1,6 @@
-"""Can files really be written here? Run as a process of its own: `python -m gpt_cursor_runner.health.filesystem DIR`.
+"""Looks at disks. Run as a process of its own: `python -m gpt_cursor_runner.health.filesystem`.
 
-For every line on standard input it makes one test and prints one line of JSON; it ends with its input. It is a
+For every line on standard input, a question in JSON, it prints one line of JSON; it ends with its input. It is a
 process because a call into a dead disk or mount cannot be interrupted: a thread would keep the whole gateway, and
 with it the port, in the kernel. Standard library only, so that it starts fast.
 """
@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
 _CODES = {
@@ -29,20 +30,41 @@ _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 _BLOCK = 4096  # a whole block: some file systems keep smaller contents where there is room even on a full disk
 
 
-def main(directory: str, questions: TextIO, answers: TextIO) -> None:
+def main(questions: TextIO, answers: TextIO) -> None:
     """Answer until the questions end."""
-    for _ in questions:
-        answers.write(json.dumps(examine(directory)) + "\n")
+    for line in questions:
+        question = json.loads(line)
+        answers.write(json.dumps(_LOOKS[question["look"]](question["at"])) + "\n")
         answers.flush()
 
 
 def examine(directory: str) -> dict[str, Any]:
-    """One real write and read, and the room that is left. `code` is "writable" or says what was wrong."""
+    """One real write and read, the room that is left, and which directory of which device it was.
+
+    `code` is "writable" or says what was wrong; then the rest may be None.
+    """
+    place = None
     try:
+        seen = os.stat(directory)  # noqa: PTH116
+        place = [seen.st_dev, seen.st_ino]
         same = _write_and_read(directory)
-        return {"code": "writable" if same else "mismatch", "message": "", "space": _space(directory)}
+        code, message, space = "writable" if same else "mismatch", "", _space(directory)
     except OSError as failed:
-        return {"code": _CODES.get(failed.errno or 0, "other"), "message": str(failed), "space": None}
+        code, message, space = _CODES.get(failed.errno or 0, "other"), str(failed), None
+    return {"code": code, "message": message, "space": space, "place": place}
+
+
+def find(paths: Sequence[str]) -> dict[str, list[int]]:
+    """Of these files those that are there, each with what tells it from another one of the same name."""
+    found = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            seen = os.lstat(path)
+            found[path] = [seen.st_dev, seen.st_ino, seen.st_mtime_ns]
+    return found
+
+
+_LOOKS: dict[str, Callable[[Any], dict[str, Any]]] = {"examine": examine, "find": find}
 
 
 def _write_and_read(directory: str) -> bool:
@@ -78,9 +100,10 @@ def _space(directory: str) -> dict[str, int]:
         "total_bytes": seen.f_blocks * unit,
         "used_bytes": (seen.f_blocks - seen.f_bfree) * unit,
         "free_bytes": seen.f_bavail * unit,
+        "total_inodes": seen.f_files,
         "free_inodes": seen.f_favail,
     }
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.stdin, sys.stdout)
+    main(sys.stdin, sys.stdout)
