@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from gpt_cursor_runner.health.model import Status
+from gpt_cursor_runner.health.arrivals import Arrivals
+from gpt_cursor_runner.health.model import Reading, Status
 from gpt_cursor_runner.health.probes.queue import QueueProbe
 from gpt_cursor_runner.ledger.database import migrate, open_database
 from gpt_cursor_runner.ledger.facts import QueueFacts
 from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.wiring.ledger import BUSY_SECONDS
 from tests.health.builders import WALL, Clock
 
 EMPTY = QueueFacts(queued=0, running=0, held=0, failed=0, oldest_queued_at=None, last_landed_at=None)
@@ -108,6 +111,20 @@ def test_any_other_trouble_is_a_failure_too(small):
     assert (found.status, found.code, found.message) == (Status.FAIL, "other", "no such table: kept")
 
 
+class Waiting:
+    """A ledger in which patch 1 waits, seen by a probe whose two clocks move when told."""
+
+    def __init__(self, small: SmallLedger, waited: float = 0.0) -> None:
+        self.small, self.wall, self.own = small, Clock(WALL), Clock()
+        self.probe = QueueProbe(small, wall=self.wall, monotonic=self.own)
+        small.facts = replace(EMPTY, queued=1, oldest_queued_seq=1, oldest_queued_at=WALL - waited, last_seq=1)
+
+    def after(self, seconds: float, wall_set_by: float = 0.0) -> Reading:
+        self.own.now += seconds
+        self.wall.now += seconds + wall_set_by
+        return self.probe.read()
+
+
 @pytest.mark.parametrize(
     ("waited", "status", "code"),
     [
@@ -118,10 +135,79 @@ def test_any_other_trouble_is_a_failure_too(small):
     ],
 )
 def test_a_patch_that_waits_longer_than_a_quarter_of_an_hour_is_a_backlog(small, waited, status, code):
-    small.facts = replace(EMPTY, queued=3, oldest_queued_at=WALL - waited)
-    found = QueueProbe(small, wall=Clock(WALL)).read()
+    found = Waiting(small, waited).after(0)
     assert (found.status, found.code) == (status, code)
     assert found.data["oldest_queued_seconds"] == max(0, waited)
+
+
+@pytest.mark.parametrize("wall_set_by", [-3600, 86_400])
+def test_a_wall_clock_that_is_set_makes_no_patch_older_or_younger(small, wall_set_by):
+    here = Waiting(small, waited=100)
+    here.after(0)
+    assert here.after(5, wall_set_by).data["oldest_queued_seconds"] == 105
+    here.small.facts = replace(here.small.facts, oldest_queued_seq=2, last_seq=2, oldest_queued_at=here.wall.now - 1)
+    assert here.after(5).data["oldest_queued_seconds"] == 0
+    assert here.after(10, -wall_set_by).data["oldest_queued_seconds"] == 10
+
+
+def test_a_patch_that_arrives_while_we_look_is_as_old_as_the_look_that_found_it(small):
+    here = Waiting(small)
+    here.after(0)
+    here.small.facts = replace(here.small.facts, queued=3, last_seq=3)
+    here.after(800)
+    here.small.facts = replace(here.small.facts, queued=1, oldest_queued_seq=3, oldest_queued_at=WALL - 86_400)
+    assert here.after(100).data["oldest_queued_seconds"] == 100
+    assert here.after(801).code == "backlog"
+
+
+def test_a_ledger_that_was_replaced_is_looked_at_anew(small):
+    here = Waiting(small, waited=2000)
+    here.small.facts = replace(here.small.facts, oldest_queued_seq=70, last_seq=70)
+    assert here.after(0).code == "backlog"
+    here.small.facts = replace(EMPTY, queued=1, oldest_queued_seq=1, oldest_queued_at=WALL + 10, last_seq=1)
+    assert here.after(10).code == "writable"
+
+
+def test_what_arrives_for_days_is_remembered_in_little_room():
+    arrivals = Arrivals()
+    for number in range(100_000):
+        arrivals.note(number, now=2.0 * number, wall=WALL)
+    assert len(vars(arrivals)["_looks"]) <= 512
+    assert arrivals.age(0, WALL - 5, 200_000.0) == 200_005.0
+    assert 0 <= arrivals.age(99_999, WALL, 200_000.0) <= 2.0
+    assert arrivals.age(50_000, WALL, 200_000.0) <= 100_000.0
+
+
+def test_patches_that_failed_within_a_day_are_told_beside_a_backlog(small):
+    here = Waiting(small)
+    here.small.facts = replace(here.small.facts, failed=5, failed_lately=2)
+    found = here.after(0)
+    assert (found.status, found.code, found.message) == (Status.WARN, "dead_letters", "2 failed within a day")
+    both = here.after(901)
+    assert (both.code, both.data["warnings"]) == ("backlog", ["backlog", "dead_letters"])
+
+
+def test_how_long_the_oldest_attempt_runs_follows_our_own_clock(small):
+    here = Waiting(small)
+    assert here.after(0).data["oldest_running_seconds"] is None
+    here.small.facts = replace(EMPTY, running=1, oldest_running_at=WALL - 30)
+    assert here.after(0).data["oldest_running_seconds"] == 30
+    assert here.after(7, wall_set_by=3600).data["oldest_running_seconds"] == 37
+
+
+def test_a_ledger_as_patient_as_the_gateways_says_that_it_is_locked_before_the_check_is_late(tmp_path):
+    engine = open_database(tmp_path, BUSY_SECONDS)
+    migrate(engine)
+    with sqlite3.connect(engine.url.database, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        found = QueueProbe(Ledger(engine)).read()
+        waited = time.monotonic() - began
+    other.close()
+    engine.dispose()
+    assert found.code == "locked"
+    assert BUSY_SECONDS <= waited < BUSY_SECONDS + 1.0  # a busy machine may be late, the terms leave it less
+    assert BUSY_SECONDS + 0.4 < QueueProbe.terms.deadline_seconds
 
 
 def test_one_trouble_is_logged_once_however_long_it_lasts(small):

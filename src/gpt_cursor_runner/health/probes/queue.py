@@ -1,4 +1,4 @@
-"""Does the ledger take a write, and does the queue move?"""
+"""Does the ledger take a write, does the queue move, and did patches fail that somebody should look at?"""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ from typing import Protocol
 
 import structlog
 
+from gpt_cursor_runner.health.arrivals import Arrivals, Since
+from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
 from gpt_cursor_runner.ledger.facts import QueueFacts
 
 _log = structlog.get_logger(__name__)
 
 BACKLOG_SECONDS = 15 * 60.0
+
+_REMEDIES = {
+    "backlog": "See `gcr patches` and the runner's log.",
+    "dead_letters": "See `gcr patches --status failed`; `gcr retry ID` lets one try again.",
+}
 
 # What SQLite and PostgreSQL say; both keep their words from version to version.
 _BY_WORD = {
@@ -41,13 +48,20 @@ class LedgerProbe(Protocol):
 class QueueProbe:
     """A write that is rolled back, then the age of the oldest patch that waits."""
 
+    # Longer than the ledger waits for another writer, so that "locked" is said before this check is late.
     terms = Terms(
         "queue", "queue", Criticality.CRITICAL, interval_seconds=2.0, deadline_seconds=2.0, caused_by=("filesystem",)
     )
 
-    def __init__(self, ledger: LedgerProbe, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, ledger: LedgerProbe, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = boottime
+    ) -> None:
         self._ledger = ledger
         self._wall = wall
+        self._monotonic = monotonic
+        self._arrivals = Arrivals()
+        self._running = Since()
+        self._ran_before = 0.0
         self._refused_with: str | None = None
 
     def read(self) -> Reading:
@@ -72,12 +86,35 @@ class QueueProbe:
         return Reading(Status.FAIL, code, str(refused), fact=code != "locked")
 
     def _judge(self, facts: QueueFacts) -> Reading:
-        waiting = 0.0 if facts.oldest_queued_at is None else max(0.0, self._wall() - facts.oldest_queued_at)
-        data = asdict(facts) | {"oldest_queued_seconds": round(waiting, 1)}
-        if waiting > BACKLOG_SECONDS:
-            message = f"{facts.queued} queued, the oldest for {waiting / 60:.0f} minutes"
-            return Reading(Status.WARN, "backlog", message, data, "See `gcr patches` and the runner's log.")
-        return Reading(Status.OK, "writable", data=data)
+        now = self._monotonic()
+        waiting = self._waiting(facts, now)
+        warnings = {
+            "backlog": f"{facts.queued} queued, the oldest for {waiting / 60:.0f} minutes",
+            "dead_letters": f"{facts.failed_lately} failed within a day",
+        }
+        codes = [
+            *(["backlog"] if waiting > BACKLOG_SECONDS else []),
+            *(["dead_letters"] if facts.failed_lately else []),
+        ]
+        ages = {"oldest_queued_seconds": round(waiting, 1), "oldest_running_seconds": self._running_for(facts, now)}
+        data = asdict(facts) | ages | {"warnings": codes}
+        if not codes:
+            return Reading(Status.OK, "writable", data=data)
+        return Reading(Status.WARN, codes[0], "; ".join(warnings[code] for code in codes), data, _REMEDIES[codes[0]])
+
+    def _waiting(self, facts: QueueFacts, now: float) -> float:
+        self._arrivals.note(facts.last_seq, now, self._wall())
+        if facts.oldest_queued_seq is None or facts.oldest_queued_at is None:
+            return 0.0
+        return self._arrivals.age(facts.oldest_queued_seq, facts.oldest_queued_at, now)
+
+    def _running_for(self, facts: QueueFacts, now: float) -> float | None:
+        if facts.oldest_running_at is None:
+            return None
+        seconds = self._running.seconds(facts.oldest_running_at, now)
+        if seconds == 0.0:
+            self._ran_before = max(0.0, self._wall() - facts.oldest_running_at)
+        return round(self._ran_before + seconds, 1)
 
 
 def _code(refused: BaseException) -> str:
