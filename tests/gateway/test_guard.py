@@ -14,7 +14,7 @@ from tests.building import patch_body
 from tests.gateway.builders import problem
 
 
-def inner(environ, start_response):
+def inner(environ: Any, start_response: Any) -> Any:
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"inside"]
 
@@ -36,7 +36,7 @@ def client(permits):
     return Closing(validator(guarded(validator(inner), permits)))
 
 
-def guarded(application, permits, inside=None):
+def guarded(application: Any, permits: Permits, inside: Inside | None = None) -> Guard:
     return Guard(Turnstile(application, permits), ["localhost"], inside or Inside())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class Asking:
     def body(self, query: str = "") -> dict[str, Any]:
         answer = self.get(query)
         assert answer.status_code == 200, answer.text
-        body: dict[str, Any] = answer.json
+        body: dict[str, Any] = json.loads(answer.data)
         return body
 
     def flip(self, subject: str, status: str, at: float, before: str | None = None) -> None:

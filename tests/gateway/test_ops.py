@@ -44,6 +44,10 @@ def listening(port: int, application: Any = hello) -> Iterator[OpsListener]:
         listener.close()
 
 
+def wait_for(listener: OpsListener, state: str) -> None:
+    wait_until(lambda: listener.state() == state, 5, f"it is not {state}")
+
+
 def ask(port: int, path: str = "/", method: str = "GET", seconds: float = 5) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
     try:
@@ -58,7 +62,7 @@ def test_it_answers_on_loopback_and_can_start_again_at_once():
     port = free_port()
     for _ in range(3):
         with listening(port) as listener:
-            wait_until(lambda one=listener: one.state() == "listening", 5, "it does not listen")
+            wait_for(listener, "listening")
             assert ask(port) == (200, b"{}") and ask(port, method="HEAD") == (200, b"")
         assert not listens(port)
 
@@ -66,7 +70,7 @@ def test_it_answers_on_loopback_and_can_start_again_at_once():
 def test_a_connection_left_open_does_not_hold_up_the_end():
     port = free_port()
     with listening(port) as listener:
-        wait_until(lambda: listener.state() == "listening", 5, "it does not listen")
+        wait_for(listener, "listening")
         with socket.create_connection(("127.0.0.1", port)):
             began = time.monotonic()
             listener.close()
@@ -79,17 +83,17 @@ def test_a_taken_port_is_told_and_tried_again(monkeypatch):
         port = other.getsockname()[1]
         listener = OpsListener(hello, port)
         listener.start()
-        wait_until(lambda: listener.state() == "unavailable", 5, "it did not notice")
-        assert listener.trouble == os.strerror(errno.EADDRINUSE)
-    wait_until(lambda: listener.state() == "listening", 5, "it did not try again")
-    assert (ask(port), listener.trouble) == ((200, b"{}"), None)
+        wait_for(listener, "unavailable")
+        trouble = listener.trouble
+    wait_for(listener, "listening")
+    assert (ask(port), trouble, listener.trouble) == ((200, b"{}"), os.strerror(errno.EADDRINUSE), None)
     listener.close()
 
 
 def test_slow_clients_hold_nobody_up():
     port = free_port()
     with listening(port) as listener, ExitStack() as held:
-        wait_until(lambda: listener.state() == "listening", 5, "it does not listen")
+        wait_for(listener, "listening")
         for _ in range(60):
             slow = held.enter_context(socket.create_connection(("127.0.0.1", port)))
             slow.sendall(b"GET / HTTP/1.1\r\nHost: loc")

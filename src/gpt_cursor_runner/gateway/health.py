@@ -62,8 +62,8 @@ class HealthDoor:
     ) -> None:
         self._monitor, self._identity, self._ring, self._history, self._now = monitor, identity, ring, history, now
         self._public, self._fallback = public_texts(identity), fallback(identity)
-        self._ietf = Rendered(lambda *seen: json.dumps(ietf_body(*seen[:2], identity, seen[2])).encode())
-        self._metrics = Rendered(lambda *seen: exposition(*seen[:2], identity, seen[2]))
+        self._ietf = Rendered(lambda seen, verdict, at: json.dumps(ietf_body(seen, verdict, identity, at)).encode())
+        self._metrics = Rendered(lambda seen, verdict, at: exposition(seen, verdict, identity, at))
         self._fresh_places = threading.Semaphore(MAX_FRESH)
         self._routes: dict[str, Callable[[Asked], Reply]] = {
             "/health": self._health,
