@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from alembic import command as alembic
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, Engine, event, inspect, text
@@ -19,6 +21,7 @@ from gpt_cursor_runner.ledger import database
 from gpt_cursor_runner.ledger.database import LEDGER_NAME, NewerSchema, migrate, open_database
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.schema import HEAD, metadata
+from gpt_cursor_runner.patch.status import Status
 from tests.building import make_admission, make_ledger
 
 
@@ -85,6 +88,32 @@ def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
 def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     make_ledger(tmp_path / "state").close()
     make_ledger(tmp_path / "state").close()
+
+
+def test_a_ledger_of_the_first_schema_keeps_all_it_holds(tmp_path: Path) -> None:
+    engine = open_database(tmp_path, 1)
+    scripts = Config()
+    scripts.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        scripts.attributes["connection"] = connection
+        alembic.upgrade(scripts, "0001")
+    first = Ledger(engine)
+    first.intake.accept([make_admission(id="landed"), make_admission(id="waiting")])
+    claimed = first.leases.claim("one", 1e12, 30.0)
+    assert claimed is not None
+    first.leases.finish(claimed, Status.LANDED, 1e12, {"code": "landed"})
+    key, _ = first.keys.create("somebody", ["read"], 1.0)
+    before = (first.reading.page(), first.reading.events("landed"), first.reading.request("landed"))
+    first.close()
+
+    migrated = make_ledger(tmp_path)
+    assert (migrated.reading.page(), migrated.reading.events("landed"), migrated.reading.request("landed")) == before
+    assert migrated.keys.list() == [key]
+    assert migrated.first_broken_link() is None
+    assert migrated.queue_facts().oldest_queued_seq == 2
+    with migrated.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    migrated.close()
 
 
 def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
