@@ -128,7 +128,7 @@ def test_a_monitor_that_freezes_ends_the_signs_of_life(manager):
     assert until(lambda: "WATCHDOG=1" in manager.lines())
     monitor.stop()
     ahead[0] = 5.1  # as if that much time had gone by since its last tick
-    assert until(lambda: "STATUS=error, health_engine.stale" in manager.lines())
+    assert until(lambda: "STATUS=error, health_engine.stale" in str(manager.lines()))
     manager.lines()
     assert not until(lambda: "WATCHDOG=1" in manager.lines(), 0.2)
     notify.stop()

@@ -27,7 +27,7 @@ _log = structlog.get_logger(__name__)
 
 LOOK_SECONDS = 1.0
 _TIDY_SECONDS = 3600.0
-_FLIPS_KEPT = 1000
+FLIPS_KEPT = 1000  # while the ledger takes none
 _JOIN_SECONDS = 3.0  # the ledger's own patience, twice
 _HOUR, _DAY = 3600, 86_400
 
@@ -43,15 +43,18 @@ class Recorder:
         clock: Callable[[], float],
         monotonic: Callable[[], float] = boottime,
         ids: Callable[[], str] = lambda: secrets.token_hex(16),
+        flips_kept: int = FLIPS_KEPT,
     ) -> None:
         self._snapshot, self._history, self._policy = snapshot, history, policy
         self._clock, self._monotonic, self._ids = clock, monotonic, ids
+        self._flips_kept = flips_kept
         self._known: Known | None = None
         self._waiting: deque[Page] = deque()
         self._behind = 0
         self._tally = Tally()
         self._out_of_step = False  # what is known of incidents is not what the ledger holds
         self._refused = False
+        self._asked_in_vain = False
         self._tidied_at = float("-inf")
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="health-recorder", daemon=True)
@@ -71,6 +74,7 @@ class Recorder:
 
     def look(self) -> None:
         """One look: what changed since the last one is written down now, or as soon as the ledger takes it."""
+        self._asked_in_vain = False
         now, wall = self._monotonic(), self._clock()
         verdict = judge(self._snapshot(), now)
         self._tally.add(verdict, now, wall)
@@ -84,6 +88,7 @@ class Recorder:
 
     def finish(self) -> None:
         """The last look's remains: minutes that are not over, and the end itself."""
+        self._asked_in_vain = False
         if self._known is not None:
             self._put(Page(flips=(self._gateway_flip(self._known, "stopped", "asked", self._clock()),)))
             self._write_minutes(None)
@@ -160,7 +165,7 @@ class Recorder:
     def _forget_what_is_too_much(self) -> None:
         """Of a long refusal the latest flips are kept, and no letters: theirs may be about pages that are gone."""
         lost, kept = 0, sum(len(page.flips) for page in self._waiting)
-        while max(kept - lost, len(self._waiting)) > _FLIPS_KEPT:
+        while max(kept - lost, len(self._waiting)) > self._flips_kept:
             lost += len(self._waiting.popleft().flips)
             self._out_of_step = True
         if lost:
@@ -173,17 +178,22 @@ class Recorder:
             self._tally.written(minute)
 
     def _attempt(self, write: Callable[[], object]) -> bool:
-        """Whether the ledger took it. One line in the log for one trouble, however long it lasts."""
+        """Whether the ledger took it. One line in the log for one trouble, however long it lasts.
+
+        A ledger that is locked lets everybody wait, so it is asked in vain once in a look: the looks must go on.
+        """
+        if self._asked_in_vain:
+            return False
         try:
             write()
         except SQLAlchemyError as refused:
             if not self._refused:
                 _log.warning("history_not_written", exc_info=refused)
-            self._refused = True
+            self._refused = self._asked_in_vain = True
             return False
-        if self._refused:
+        if self._refused and not self._asked_in_vain:
             _log.info("history_is_written_again")
-        self._refused = False
+            self._refused = False
         return True
 
 
