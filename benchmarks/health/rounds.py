@@ -15,7 +15,14 @@ from benchmarks.health.wrk import Slice
 TRIVIAL = "trivial"
 NAIVE = "naive"
 _DEAF_LIMIT_SECONDS = 4.0
-_LONG = 3  # what is slow needs longer to be seen answering at all
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Few rounds, and long ones, for who needs seconds to be seen answering at all."""
+
+    rounds: int
+    seconds: int
 
 
 @dataclass
@@ -37,23 +44,32 @@ class Row:
     def rate(self) -> float:
         return statistics.median(one.rate for one in self.slices)
 
+    def answering(self) -> Row:
+        """The rounds in which there was an answer to time."""
+        pairs = [pair for pair in zip(self.slices, self.beside, strict=True) if pair[0].answers]
+        return Row([one for one, _ in pairs], [base for _, base in pairs])
+
+    @property
+    def seconds(self) -> int:
+        return round(sum(one.seconds for one in self.slices))
+
     @property
     def answered(self) -> int:
         return sum(one.answers for one in self.slices)
 
 
 def measure(
-    fleet: Fleet, names: Sequence[str], connections: int, rounds: int, seconds: int, slow: Mapping[str, int]
+    fleet: Fleet, names: Sequence[str], connections: int, rounds: int, seconds: int, slow: Mapping[str, Pace]
 ) -> dict[str, Row]:
-    """A slice of each server in each round; those in `slow` get that many rounds, each longer."""
+    """A slice of each server in each round; those in `slow` at their own pace."""
     rows = {name: Row() for name in names}
     for number in range(rounds):
         turn = number % len(names)
         taken: dict[str, Slice] = {}
         for name in [*names[turn:], *names[:turn]]:
-            if number < slow.get(name, rounds):
-                lasting = max(seconds, _LONG) if name in slow else seconds
-                taken[name] = wrk.press(fleet.servers[name], connections, lasting)
+            pace = slow.get(name, Pace(rounds, seconds))
+            if number < pace.rounds:
+                taken[name] = wrk.press(fleet.servers[name], connections, pace.seconds)
                 rows[name].deaf.append(_rest(fleet, name))
         for name, one in taken.items():
             rows[name].slices.append(one)
@@ -71,23 +87,26 @@ def table(rows: Mapping[str, Row]) -> list[str]:
 def against(rows: Mapping[str, Row], name: str = NAIVE) -> tuple[str, float]:
     """How many times our rate is that server's; one that never answered is taken for one answer in all."""
     theirs = rows[name]
-    seconds = sum(one.seconds for one in theirs.slices)
-    rate = max(theirs.rate(), 1 / seconds)
+    rate = max(theirs.answered, 1) / theirs.seconds
     times = rows[OURS].rate() / rate
-    return (f"{times:.0f} times" if theirs.answered else f"more than {times:.0f} times (it answered nothing)"), times
+    return (f"{times:.0f} times" if theirs.answered else f"it answered nothing in {theirs.seconds} s"), times
 
 
 def _line(name: str, row: Row) -> str:
+    timed = row.answering()
+
     def middle(of: Callable[[Slice], float]) -> float:
-        return statistics.median(of(one) for one in row.slices)
+        return statistics.median(of(one) for one in timed.slices)
 
     def beside(of: Callable[[Slice], float]) -> str:
-        ratios = row.ratios(of)
-        return f"{statistics.median(ratios):6.2f}" if ratios and row.answered else "     -"
+        ratios = timed.ratios(of)
+        return f"{statistics.median(ratios):6.2f}" if ratios else "     -"
 
     ratio = spread(row.ratios(lambda one: one.rate), 3)
+    if not row.answered:
+        return f"{name:20} {0:9.1f}  {'answers nothing':62}  {max(row.deaf):6.2f}  {_trouble(row)}"
     latency = f"{middle(_p50):7.1f} {beside(_p50)} {middle(_p99):7.1f} {beside(_p99)}"
-    cpu = f"{middle(_cpu):7.0f} {beside(_cpu)}" if row.answered else f"{'-':>7} {'-':>6}"
+    cpu = f"{middle(_cpu):7.0f} {beside(_cpu)}"
     return f"{name:20} {row.rate():9.1f}  {ratio:20} {latency} {cpu}  {max(row.deaf):6.2f}  {_trouble(row)}"
 
 
