@@ -221,3 +221,21 @@ def test_one_trouble_is_logged_once_however_long_it_lasts(small):
         small.connection.execute("ALTER TABLE kept RENAME TO away")
         probe.read()
     assert [entry["code"] for entry in logs] == ["other", "other"]
+
+
+def test_a_patch_that_could_be_claimed_stays_the_same_until_it_is_or_another_lands(small):
+    here = Waiting(small)
+    assert here.probe.unmoved() is None
+    here.small.facts = replace(here.small.facts, oldest_claimable_seq=1)
+    here.after(0)
+    first = here.probe.unmoved()
+    here.after(2)
+    assert first is not None and here.probe.unmoved() == first
+    here.small.facts = replace(here.small.facts, last_landed_at=WALL)
+    here.after(2)
+    assert here.probe.unmoved() not in (None, first)
+    here.own.now += 6
+    assert here.probe.unmoved() is None  # a look that old tells nothing of now
+    here.small.facts = replace(here.small.facts, oldest_claimable_seq=None)
+    here.after(0)
+    assert here.probe.unmoved() is None

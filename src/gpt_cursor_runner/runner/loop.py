@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.engine.embedded import Engine
 from gpt_cursor_runner.engine.presence import Presence
+from gpt_cursor_runner.engine.roll import Roll
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
 from gpt_cursor_runner.landing.sealing import sealed_ref
@@ -62,7 +63,8 @@ class Runner:
 
     def run(self) -> None:
         """Work until told to stop. Raises RunnerAlreadyHere when another runner has the state directory."""
-        with Presence(self.state_dir, self.runner_id) as presence:
+        roll = Roll(self.ledger.runners, self.runner_id, self.ledger.clock)
+        with Presence(self.state_dir, self.runner_id, roll.note) as presence:
             log.info("runner_started", runner=self.runner_id)
             while not self.should_stop():
                 presence.beat("idle")

@@ -17,6 +17,7 @@ from gpt_cursor_runner.ledger.facts import QueueFacts
 _log = structlog.get_logger(__name__)
 
 BACKLOG_SECONDS = 15 * 60.0
+_FRESH_SECONDS = 6.0
 
 _REMEDIES = {
     "backlog": "See `gcr patches` and the runner's log.",
@@ -62,6 +63,7 @@ class QueueProbe:
         self._arrivals = Arrivals()
         self._running = Since()
         self._ran_before = 0.0
+        self._unmoved: tuple[object, float] = (None, 0.0)
         self._refused_with: str | None = None
 
     def read(self) -> Reading:
@@ -77,6 +79,11 @@ class QueueProbe:
     def close(self) -> None:
         """Nothing is held between two looks."""
 
+    def unmoved(self) -> object:
+        """What stays the same while a patch could be claimed and is not; None when none could, or nobody knows."""
+        what, seen_at = self._unmoved
+        return what if self._monotonic() - seen_at < _FRESH_SECONDS else None
+
     def _refusal(self, refused: Exception) -> Reading:
         code = _code(refused)
         if code != self._refused_with:  # one traceback for one trouble, however long it lasts
@@ -87,6 +94,8 @@ class QueueProbe:
 
     def _judge(self, facts: QueueFacts) -> Reading:
         now = self._monotonic()
+        waits = facts.oldest_claimable_seq is not None
+        self._unmoved = ((facts.oldest_claimable_seq, facts.last_landed_at) if waits else None, now)
         waiting = self._waiting(facts, now)
         warnings = {
             "backlog": f"{facts.queued} queued, the oldest for {waiting / 60:.0f} minutes",

@@ -1,36 +1,62 @@
 """Is a runner there, and does it work? The kernel lock says the first, a sequence that moves says the second.
 
 No command line is read and no process list is scanned: an editor with the right file name open proves nothing.
-The sequence is timed by this reader's own monotonic clock, so no two clocks need to agree.
+The sequence is timed by this reader's own clock, one that stands still while the machine sleeps: no two clocks need
+to agree, and a runner that slept with us did not stall. Runners of other machines are known by their ledger rows alone.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import psutil
 import structlog
 
 from gpt_cursor_runner.engine.presence import Beat, boot_id, lock_is_held, read_beat
+from gpt_cursor_runner.engine.roll import host_name
+from gpt_cursor_runner.health.arrivals import Since
 from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
+from gpt_cursor_runner.health.other_runners import OtherRunner, OtherRunners
+from gpt_cursor_runner.ledger.runners import RunnerRow
 
 _log = structlog.get_logger(__name__)
 
 STALL_SECONDS = 10.0
 # At work a single git call on a large repository may keep the loop from turning; it has a deadline of its own.
 WORKING_STALL_SECONDS = 130.0
+# A patch is claimed within half a second of its arrival.
+NOT_CLAIMING_SECONDS = 15.0
 _START = "Start it with `gcr up` or `gcr runner`."
 _RESTART = "See its log for what it waits on; restart it if it does not come back."
 # The recorded moment holds the wall clock's idea of the boot; a pid cannot come round again this soon.
 _CREATION_TOLERANCE_SECONDS = 2.0
 
+# What a runner that turns says it does; it is well when it says anything else.
+_BY_ACTIVITY = {
+    "starting": (Status.WARN, "starting", "starting", "not yet seen at work"),
+    "paused": (Status.WARN, "paused", "paused", "its owner paused it; it takes no patches"),
+    "stopping": (Status.WARN, "stopping", "up", "finishing; it takes no more patches"),
+}
+
 Identity = tuple[str, int, float, str]
 
 
+def _no_rows() -> Sequence[RunnerRow]:
+    return ()
+
+
+def _nothing_waits() -> object:
+    return None
+
+
 class RunnerProbe:
-    """States (`data["state"]`): up, down, stalled, starting."""
+    """States (`data["state"]`): up, down, stalled, paused, starting, unknown.
+
+    `rows` are the runners of the ledger. `unmoved` stays the same while a patch could be claimed and nobody does.
+    """
 
     terms = Terms(
         "runner", "ghost_runner", Criticality.IMPAIRING, interval_seconds=0.5, deadline_seconds=2.0, grace_seconds=5.0
@@ -39,11 +65,16 @@ class RunnerProbe:
     def __init__(
         self,
         state_directory: Path,
+        rows: Callable[[], Sequence[RunnerRow]] = _no_rows,
+        unmoved: Callable[[], object] = _nothing_waits,
         stall_seconds: float = STALL_SECONDS,
         working_stall_seconds: float = WORKING_STALL_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = state_directory
+        self._others = OtherRunners(rows, monotonic)
+        self._unmoved = unmoved
+        self._unclaimed = Since()
         self._stall_seconds = stall_seconds
         self._working_stall_seconds = working_stall_seconds
         self._monotonic = monotonic
@@ -55,15 +86,17 @@ class RunnerProbe:
         self._last_state: str | None = None
 
     def read(self) -> Reading:
-        """What lock, beat and process say together."""
-        if lock_is_held(self._directory):
-            beat = read_beat(self._directory)
+        """What lock, beat and process say together; and where nothing works here, who works elsewhere."""
+        held = lock_is_held(self._directory)
+        beat = read_beat(self._directory) if held else None
+        if held:
             self._follow(beat)
-            reading = self._judge(beat)
-            self._tell_change(reading)
+            here = self._judge(beat)
         else:
-            reading = _down("down", "no runner holds the lock of the state directory")
-            self._tell_change(reading)
+            here = _down("down", "no runner holds the lock of the state directory")
+        reading = _together(here, beat, self._others.look(beat.runner_id if beat else None), self._still_for())
+        self._tell_change(reading)
+        if not held:
             self._forget()
         return reading
 
@@ -90,18 +123,27 @@ class RunnerProbe:
     def _judge(self, beat: Beat | None) -> Reading:
         """The lock is held; what of the one who holds it?"""
         process = _process_state(self._process)
-        still_for = self._monotonic() - self._moved_at
+        still_for = self._still_for()
         if process in ("gone", "zombie"):  # a child it left behind can hold the lock on
             return _down(process, "the runner died; something it started still holds its lock", beat)
         if process == "stopped":
             return _stalled("stopped", "the runner's process is stopped (SIGSTOP or a debugger)", beat)
         if still_for > self._limit(beat):
             return _stalled("stalled", f"the runner's work loop has not turned for {still_for:.0f} s", beat)
-        if beat is None or not self._has_moved or beat.activity == "starting":
-            return _reading(Status.WARN, "starting", "starting", "not yet seen at work", beat)
-        if beat.activity == "stopping":
-            return _reading(Status.WARN, "stopping", "up", "finishing; it takes no more patches", beat)
+        if beat is None or not self._has_moved:
+            return _reading(*_BY_ACTIVITY["starting"], beat)
+        if beat.activity in _BY_ACTIVITY:
+            return _reading(*_BY_ACTIVITY[beat.activity], beat)
+        if self._idle_for(beat) >= NOT_CLAIMING_SECONDS:
+            return _stalled("not_claiming", "it turns, but does not take the patch that waits", beat)
         return _reading(Status.OK, "up", "up", beat.activity, beat)
+
+    def _still_for(self) -> float:
+        return self._monotonic() - self._moved_at
+
+    def _idle_for(self, beat: Beat) -> float:
+        """How long it has had nothing to do while the same patch could be claimed."""
+        return self._unclaimed.seconds(self._unmoved() if beat.activity == "idle" else None, self._monotonic())
 
     def _limit(self, beat: Beat | None) -> float:
         return self._working_stall_seconds if beat and beat.activity == "working" else self._stall_seconds
@@ -112,6 +154,29 @@ class RunnerProbe:
             change = {"from": self._last_state, "to": state, "pid": self._identity[1] if self._identity else None}
             _log.info("runner_state_changed", **change, code=reading.code)
             self._last_state = state
+
+
+def _together(here: Reading, beat: Beat | None, others: Sequence[OtherRunner], still_for: float) -> Reading:
+    """The reading of this machine's runner, unless it is not well and another machine's is."""
+    shown = [asdict(one) for one in others]
+    if beat:
+        mine = {"id": beat.runner_id, "host": host_name(), "state": here.data["state"], "activity": beat.activity}
+        shown = [{**mine, "sequence_age_seconds": round(still_for, 1)}, *shown]
+    here = replace(here, data={**here.data, "runners": shown})
+    if here.status is Status.OK:
+        return here
+    states = [one.state for one in others]
+    if "up" in states:
+        words = f"{states.count('up')} at work on other machines; here: {here.message}"
+        return replace(here, status=Status.OK, code="up", message=words, data={**here.data, "state": "up"}, remedy="")
+    if here.data["state"] == "down" and "starting" in states:
+        return replace(here, status=Status.WARN, code="starting", data={**here.data, "state": "starting"})
+    if here.data["state"] == "down" and "unknown" in states:
+        words = "none here; the ledger, which knows of those elsewhere, cannot be read"
+        return replace(
+            here, status=Status.UNKNOWN, code="unread", message=words, data={**here.data, "state": "unknown"}
+        )
+    return here
 
 
 def _process_of(beat: Beat) -> psutil.Process | None:
