@@ -39,6 +39,8 @@ class Installation:
     repo: Repo
     port: int
     key: str
+    ops_port: int = 0
+    health_settings: dict[str, Any] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @classmethod
@@ -48,7 +50,7 @@ class Installation:
         ledger = make_ledger(place / "state")
         _, key = ledger.keys.create("a test", ["submit", "read", "approve"], time.time())
         ledger.close()
-        made = cls(place, repo, port, key)
+        made = cls(place, repo, port, key, free_port())
         made.configure(**repository)
         return made
 
@@ -56,6 +58,8 @@ class Installation:
         """Write runner.toml anew; the members are those of its one [[repository]]."""
         said = {"name": "app", "path": str(self.repo.path), "checks": [PASSING_CHECK], "sandbox": "none"} | repository
         lines = ["[server]", f"port = {self.port}", "[state]", f"dir = {json.dumps(str(self.place / 'state'))}"]
+        health = {"ops_port": self.ops_port} | self.health_settings
+        lines += ["[health]", *(f"{name} = {_toml(value)}" for name, value in health.items())]
         lines += ["[[repository]]", *(f"{name} = {_toml(value)}" for name, value in said.items())]
         self.config.write_text("\n".join(lines) + "\n")
 

@@ -8,10 +8,12 @@ import signal
 import click
 
 from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
-from gpt_cursor_runner.config import export, find_config
+from gpt_cursor_runner.config import Config, export, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, serve
+from gpt_cursor_runner.health.alerting.sink import SinkRefused
 from gpt_cursor_runner.lifeline import follow_parent
 from gpt_cursor_runner.logs import configure_logs
+from gpt_cursor_runner.wiring.health import alert_sinks
 
 _TARGET = "gpt_cursor_runner.wsgi:application"
 
@@ -25,6 +27,7 @@ def gateway(session: Session, insecure_no_auth: bool, parent: int | None) -> Non
     config = session.config()
     configure_logs(config.state.log_file("granian"))
     refuse_without_a_key(session)
+    refuse_useless_sinks(config)
     if parent is not None:
         follow_parent(parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
@@ -40,3 +43,11 @@ def refuse_without_a_key(session: Session) -> None:
             return
     message = "there is no key, so nobody could send a patch"
     raise CommandFailed(Exit.NOT_ALLOWED, message, "gcr key create NAME --scope submit --scope read")
+
+
+def refuse_useless_sinks(config: Config) -> None:
+    """End the command when alerts are to go where they cannot: silence must not look like good health."""
+    try:
+        alert_sinks(config)
+    except SinkRefused as refused:
+        raise CommandFailed(Exit.USAGE, str(refused), "gcr doctor") from refused

@@ -15,7 +15,7 @@ import click
 
 from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.cli.client import Client
-from gpt_cursor_runner.cli.gateway import refuse_without_a_key
+from gpt_cursor_runner.cli.gateway import refuse_useless_sinks, refuse_without_a_key
 from gpt_cursor_runner.config import Config, export, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 
@@ -83,6 +83,7 @@ def up(session: Session, insecure_no_auth: bool) -> None:
     export(find_config(session.config_path), insecure_no_auth, log_to_file=True)
     config = session.config()
     refuse_without_a_key(session)
+    refuse_useless_sinks(config)
     try:
         refuse_taken_port(config.server.host, config.server.port)
     except PortTaken as taken:

@@ -17,17 +17,13 @@ from gpt_cursor_runner.gateway.health import HealthDoor
 from gpt_cursor_runner.gateway.health_history import HistoryDesk
 from gpt_cursor_runner.gateway.ops import OpsListener
 from gpt_cursor_runner.gateway.patches import PatchesParts
-from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
 from gpt_cursor_runner.gateway.waiting import Waiting
 from gpt_cursor_runner.gateway.webhook import WebhookParts
 from gpt_cursor_runner.gateway.writer import Writer
 from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.health.judging import judge
 from gpt_cursor_runner.health.model import Identity
-from gpt_cursor_runner.health.monitor import Monitor
-from gpt_cursor_runner.health.probes import standard_probes
-from gpt_cursor_runner.health.sampler import Sampler
-from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.wiring.health import Health, Inner, build_health
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
 
@@ -36,7 +32,7 @@ class Gateway:
     """The application, and what must be started beside it in the process that serves."""
 
     app: Flask
-    monitor: Monitor
+    health: Health
     writer: Writer
     waiting: Waiting
     ring: Ring
@@ -45,20 +41,20 @@ class Gateway:
     def start(self) -> None:
         self.ring.start()
         self.writer.start()
-        self.monitor.start()
+        self.health.start()
         if self.ops is not None:
             self.ops.start()
 
     def leave(self) -> None:
         """Say that no more should be sent here, and answer who waits: the process is about to stop."""
-        self.monitor.drain()
+        self.health.monitor.drain()
         self.waiting.leaving.set()
 
     def stop(self) -> None:
         """End the threads that look and listen."""
         if self.ops is not None:
             self.ops.close()
-        self.monitor.stop()
+        self.health.stop()
         self.ring.stop()
 
 
@@ -67,9 +63,9 @@ def build_gateway(config: Config) -> Gateway:
     ledger = build_ledger(config)
     permits, inside, writer = Permits(), Inside(), Writer(ledger.intake)
     identity = Identity(secrets.token_hex(8), config.server.port)
-    monitor = _monitor(config, ledger, permits, inside, writer, identity)
+    health = build_health(config, ledger, identity, Inner(permits, inside, writer))
     ring = Ring(ledger.keys, ledger.clock, open_door=config.server.insecure_no_auth)
-    health = HealthDoor(monitor, identity, ring, HistoryDesk(ledger.history, ledger.clock))
+    health_door = HealthDoor(health.monitor, identity, ring, HistoryDesk(ledger.history, health.clock))
     authority = Authority(ledger.keys, ledger.clock, open_door=config.server.insecure_no_auth)
     waiting = Waiting(ledger.reading)
     door = Door(config, ledger.reading, search_path())
@@ -80,35 +76,17 @@ def build_gateway(config: Config) -> Gateway:
         waiting,
         config.server.max_body_bytes,
         ledger.clock,
-        lambda: judge(monitor.snapshot(), boottime()).overall,
+        lambda: judge(health.monitor.snapshot(), boottime()).overall,
     )
     patches = PatchesParts(authority, ledger.reading, ledger.decisions, waiting, config.state.patches_dir, ledger.clock)
-    parts = GatewayParts(health, identity.instance_id, permits, inside, webhook, patches, _hosts(config))
-    return Gateway(create_app(parts), monitor, writer, waiting, ring, _ops(config, health))
+    parts = GatewayParts(health_door, identity.instance_id, permits, inside, webhook, patches, _hosts(config))
+    return Gateway(create_app(parts), health, writer, waiting, ring, _ops(config, health_door))
 
 
 def _ops(config: Config, health: HealthDoor) -> OpsListener | None:
     port = config.ops_port
     # What is asked here takes none of the main port's threads, and so does not count among the requests inside.
     return OpsListener(Guard(health, _hosts(config), Inside()), port) if port else None
-
-
-def _monitor(
-    config: Config, ledger: Ledger, permits: Permits, inside: Inside, writer: Writer, identity: Identity
-) -> Monitor:
-    probes = standard_probes(
-        state_directory=config.state.dir,
-        patches_directory=config.state.patches_dir,
-        host=config.server.host,
-        port=config.server.port,
-        instance_id=identity.instance_id,
-        ledger=ledger,
-        permits_free=permits.free,
-        writer_alive=writer.is_alive,
-        busy=inside.count,
-        threads=BLOCKING_THREADS,
-    )
-    return Monitor(probes, Sampler())
 
 
 def _hosts(config: Config) -> list[str]:

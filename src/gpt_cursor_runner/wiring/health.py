@@ -1,0 +1,115 @@
+"""Config to what watches the gateway, keeps its history, and tells others."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gpt_cursor_runner.config import Config, notify_socket, watchdog_seconds
+from gpt_cursor_runner.gateway.guard import Inside, Permits
+from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
+from gpt_cursor_runner.gateway.writer import Writer
+from gpt_cursor_runner.health.alerting.dispatch import Dispatch
+from gpt_cursor_runner.health.alerting.sink import Sink
+from gpt_cursor_runner.health.alerting.sinks import build_sinks
+from gpt_cursor_runner.health.clock import SteadyClock, boottime
+from gpt_cursor_runner.health.incidents import Policy
+from gpt_cursor_runner.health.judging import Verdict, judge
+from gpt_cursor_runner.health.model import Identity
+from gpt_cursor_runner.health.monitor import Monitor
+from gpt_cursor_runner.health.pinger import Pinger
+from gpt_cursor_runner.health.probe import Probe
+from gpt_cursor_runner.health.probes import standard_probes
+from gpt_cursor_runner.health.probes.alerts import AlertsProbe
+from gpt_cursor_runner.health.recorder import Recorder
+from gpt_cursor_runner.health.sampler import Sampler
+from gpt_cursor_runner.health.service_notify import ServiceNotify
+from gpt_cursor_runner.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True)
+class Inner:
+    """What only the gateway itself can tell of itself."""
+
+    permits: Permits
+    inside: Inside
+    writer: Writer
+
+
+@dataclass(frozen=True)
+class Health:
+    """The threads that watch and tell. `clock` is the history's own: it passes over jumps of the wall clock."""
+
+    monitor: Monitor
+    recorder: Recorder
+    dispatch: Dispatch
+    pinger: Pinger | None
+    notify: ServiceNotify | None
+    clock: Callable[[], float]
+
+    def start(self) -> None:
+        for part in (self.monitor, self.recorder, self.dispatch, self.pinger, self.notify):
+            if part is not None:
+                part.start()
+
+    def stop(self) -> None:
+        for part in (self.notify, self.pinger, self.recorder, self.dispatch, self.monitor):
+            if part is not None:
+                part.stop()
+
+
+def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inner) -> Health:
+    """Nothing runs until `start`. Raises SinkRefused when an alert sink cannot work."""
+    clock, sinks = SteadyClock(), alert_sinks(config)
+    dispatch = Dispatch(ledger.outbox, sinks, clock, random.random)
+    monitor = Monitor(_probes(config, ledger, identity, inner, dispatch, clock), Sampler())
+
+    def verdict() -> Verdict:
+        return judge(monitor.snapshot(), boottime())
+
+    address, health = notify_socket(), config.health
+    return Health(
+        monitor=monitor,
+        recorder=Recorder(monitor.snapshot, ledger.history, _policy(config, identity, sinks), clock),
+        dispatch=dispatch,
+        pinger=Pinger(health.ping_url, health.ping_seconds, verdict) if health.ping_url else None,
+        notify=ServiceNotify(address, watchdog_seconds() or 0.0, verdict) if address else None,
+        clock=clock,
+    )
+
+
+def alert_sinks(config: Config) -> list[Sink]:
+    """Where alerts go; raise SinkRefused, naming the key and the fix, when one of them cannot work."""
+    alerts = config.alerts
+    return build_sinks(alerts.webhook_url, alerts.webhook_secret, alerts.apprise, time.time)
+
+
+def _policy(config: Config, identity: Identity, sinks: list[Sink]) -> Policy:
+    return Policy(
+        sinks=tuple(sink.name for sink in sinks),
+        instance_id=identity.instance_id,
+        minimum_severity=config.alerts.minimum_severity,
+        remind_seconds=config.alerts.remind_hours * 3600,
+    )
+
+
+def _probes(
+    config: Config, ledger: Ledger, identity: Identity, inner: Inner, dispatch: Dispatch, clock: Callable[[], float]
+) -> list[Probe]:
+    return [
+        *standard_probes(
+            state_directory=config.state.dir,
+            patches_directory=config.state.patches_dir,
+            host=config.server.host,
+            port=config.server.port,
+            instance_id=identity.instance_id,
+            ledger=ledger,
+            permits_free=inner.permits.free,
+            writer_alive=inner.writer.is_alive,
+            busy=inner.inside.count,
+            threads=BLOCKING_THREADS,
+        ),
+        *([AlertsProbe(dispatch.deliveries, clock)] if dispatch.deliveries() else []),
+    ]

@@ -1,0 +1,218 @@
+"""Disks and ledgers in trouble under a real gateway: read-only, full, gone, frozen, locked, corrupt."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.faults.polling import polled
+from tests.running import Installation, is_alive, wait_until
+
+needs_mounts = pytest.mark.skipif(
+    os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0,
+    reason="mounting needs root",
+)
+
+
+def says(here: Installation, *reasons: str) -> bool:
+    try:
+        return set(reasons) <= set(here.health()["reasons"])
+    except OSError:
+        return False
+
+
+def expect(here: Installation, reason: str, seconds: float = 15) -> None:
+    wait_until(lambda: says(here, reason), seconds, f"health never said {reason}")
+    body = here.health()
+    assert body["overall_status"] == "unknown"
+    assert here.call("GET", "/readyz", key=None).status == 503
+
+
+@contextmanager
+def started(place: Path, *names: str) -> Iterator[Installation]:
+    here = Installation.create(place)
+    try:
+        (place / "state" / "patches").mkdir(exist_ok=True)
+        here.start(*names)
+        yield here
+    finally:
+        here.stop()
+
+
+@contextmanager
+def mounted(where: Path, *options: str) -> Iterator[None]:
+    subprocess.run(["mount", *options, str(where)], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(where)], check=False, capture_output=True)
+
+
+def test_a_file_in_the_place_of_the_directory_and_no_directory_at_all(tmp_path: Path):
+    with started(tmp_path, "gateway", "runner") as here:
+        here.wait_for_health("healthy")
+        patches, aside = tmp_path / "state" / "patches", tmp_path / "aside"
+        patches.rename(aside)
+        expect(here, "filesystem.missing")
+        patches.write_text("not a directory")
+        expect(here, "filesystem.not_a_directory")
+        assert here.health()["components"]["fs_writable"] is False
+        patches.unlink()
+        aside.rename(patches)
+        here.wait_for_health("healthy")
+
+
+@needs_mounts
+def test_a_full_and_a_read_only_disk_are_seen_also_by_root(tmp_path: Path):
+    patches = tmp_path / "state" / "patches"
+    patches.mkdir(parents=True)
+    with mounted(patches, "-t", "tmpfs", "-o", "size=64k", "tmpfs"), started(tmp_path, "gateway", "runner") as here:
+        here.wait_for_health("healthy")
+        filling = patches / "filling"
+        with filling.open("wb", buffering=0) as file, pytest.raises(OSError):
+            while True:
+                file.write(b"x" * 4096)
+        expect(here, "filesystem.no_space")
+        filling.unlink()
+        here.wait_for_health("healthy")
+        subprocess.run(["mount", "-o", "remount,ro", str(patches)], check=True)
+        expect(here, "filesystem.read_only")
+        subprocess.run(["mount", "-o", "remount,rw", str(patches)], check=True)
+        here.wait_for_health("healthy")
+        assert [one for one in patches.rglob("*") if one.is_file()] == []
+
+
+@needs_mounts
+def test_a_volume_that_is_unmounted_is_missed_though_its_place_can_be_written(tmp_path: Path):
+    patches = tmp_path / "state" / "patches"
+    patches.mkdir(parents=True)
+    with started(tmp_path) as here, mounted(patches, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
+        here.start("gateway", "runner")
+        here.wait_for_health("healthy")
+        subprocess.run(["umount", str(patches)], check=True)
+        expect(here, "filesystem.unmounted")
+
+
+@needs_mounts
+def test_a_frozen_disk_costs_no_answer_and_no_port_and_heals_when_it_thaws(tmp_path: Path):
+    image, patches = tmp_path / "image", tmp_path / "state" / "patches"
+    patches.mkdir(parents=True)
+    with image.open("wb") as file:
+        file.truncate(16 * 1024 * 1024)
+    if subprocess.run(["mkfs.ext4", "-q", str(image)], capture_output=True).returncode != 0:
+        pytest.skip("no mkfs.ext4 here")
+    if subprocess.run(["mount", "-o", "loop", str(image), str(patches)], capture_output=True).returncode != 0:
+        pytest.skip("no loop devices here")
+    thaw = subprocess.Popen(["sleep", "3600"])
+    try:
+        with started(tmp_path, "gateway", "runner") as here:
+            here.wait_for_health("healthy")
+            subprocess.run(["fsfreeze", "-f", str(patches)], check=True)
+            # Whatever happens to this test: a disk that stays frozen takes the machine with it.
+            thaw = subprocess.Popen(["sh", "-c", 'sleep 25; fsfreeze -u "$0"', str(patches)])
+            expect(here, "filesystem.late")
+            with polled(here.port, 20, pause_seconds=0.1) as pollers:
+                time.sleep(2)
+            assert pollers.quantile(0.5) < 0.25 and not pollers.troubles
+            assert len(_helpers(patches)) == 1
+            here.kill("gateway")
+            here.start("gateway")  # on the same port, though the helper still hangs in the kernel
+            wait_until(lambda: _answers(here), 20, "the port was not to be had again")
+            expect(here, "filesystem.late")
+            subprocess.run(["fsfreeze", "-u", str(patches)], check=True)
+            here.wait_for_health("healthy")
+            wait_until(lambda: len(_helpers(patches)) == 1, 10, "a helper was left behind")
+    finally:
+        subprocess.run(["fsfreeze", "-u", str(patches)], capture_output=True)
+        thaw.kill()
+        thaw.wait()
+        subprocess.run(["umount", "-l", str(patches)], capture_output=True)
+
+
+def _answers(here: Installation) -> bool:
+    try:
+        return bool(here.health())
+    except OSError:
+        return False
+
+
+def _helpers(directory: Path) -> list[psutil.Process]:
+    found = []
+    for one in psutil.process_iter(["cmdline"]):
+        words = one.info["cmdline"] or []
+        if "gpt_cursor_runner.health.filesystem" in words and str(directory) in words and is_alive(one.pid):
+            found.append(one)
+    return found
+
+
+def _another(directory: Path, than: psutil.Process) -> bool:
+    return [one.pid for one in _helpers(directory)] not in ([], [than.pid])
+
+
+def test_a_locked_ledger_is_said_while_health_answers_on(tmp_path: Path):
+    with started(tmp_path, "gateway", "runner") as here:
+        here.wait_for_health("healthy")
+        lock = sqlite3.connect(tmp_path / "state" / "ledger.sqlite3", isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        try:
+            with polled(here.port, 10, pause_seconds=0.1) as pollers:
+                expect(here, "queue.locked")
+                time.sleep(1)
+            assert not pollers.troubles and max(pollers.seconds) < 1.0
+            assert "checks" in here.call("GET", "/health", seconds=2).body  # its owner is known without the ledger
+            assert here.call("GET", "/health/history", seconds=5).status in (200, 503)
+        finally:
+            lock.execute("ROLLBACK")
+            lock.close()
+        here.wait_for_health("healthy")
+
+
+def test_a_corrupt_ledger_is_said_and_health_answers_on(tmp_path: Path):
+    with started(tmp_path, "gateway", "runner") as here:
+        here.wait_for_health("healthy")
+        ledger = tmp_path / "state" / "ledger.sqlite3"
+        here.kill("runner")
+        whole = sqlite3.connect(ledger)
+        whole.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        whole.close()
+        with ledger.open("r+b") as file:
+            file.seek(0)
+            file.write(b"this is no database at all" * 400)
+        wait_until(
+            lambda: any(one.startswith("queue.") for one in here.health()["reasons"]),
+            20,
+            "a corrupt ledger looks well",
+        )
+        assert here.health()["overall_status"] == "unknown"
+        assert here.call("GET", "/livez", key=None).status == 200
+
+
+def test_a_dead_runner_does_not_hide_a_dead_disk(tmp_path: Path):
+    with started(tmp_path, "gateway", "runner") as here:
+        here.wait_for_health("healthy")
+        here.kill("runner")
+        (tmp_path / "state" / "patches").rename(tmp_path / "aside")
+        wait_until(lambda: says(here, "runner.down", "filesystem.missing"), 15, "both troubles are not listed")
+        body = here.health()
+        assert (body["overall_status"], body["reasons"][0]) == ("unknown", "filesystem.missing")
+
+
+def test_a_disk_helper_that_is_killed_over_and_over_leaves_no_file(tmp_path: Path):
+    with started(tmp_path, "gateway", "runner") as here:
+        here.wait_for_health("healthy")
+        patches = tmp_path / "state" / "patches"
+        (patches / ".gcr-probe-of-the-user").write_text("mine")
+        for _ in range(3):
+            (helper,) = _helpers(patches)
+            helper.kill()
+            wait_until(lambda gone=helper: _another(patches, gone), 15, "the helper is not replaced")  # type: ignore[misc]
+        here.wait_for_health("healthy")
+        assert [one.name for one in patches.iterdir()] == [".gcr-probe-of-the-user"]
