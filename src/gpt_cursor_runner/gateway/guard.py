@@ -116,7 +116,10 @@ def bare(host: str) -> str:
 
 
 def _refusal(environ: WSGIEnvironment) -> Problem | None:
-    size = sum(len(name) + len(str(value)) for name, value in environ.items() if name.startswith(_FROM_THE_REQUEST))
+    size = 0
+    for name in environ:  # a plain loop: this runs for every request, and a generator takes twice its time
+        if name.startswith(_FROM_THE_REQUEST):
+            size += len(name) + len(environ[name])
     if size > MAX_HEADER_BYTES:
         return Problem(431, "headers_too_large", "Send less than 32 KiB of headers and query.")
     if environ.get("CONTENT_LENGTH") and environ.get("HTTP_TRANSFER_ENCODING"):
