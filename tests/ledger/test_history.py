@@ -118,7 +118,7 @@ def test_flips_are_read_newest_first_by_subject_time_and_page(ledger: Ledger) ->
     assert seqs(subject="web") == [5, 3, 1]
     assert seqs(since=NOW + 3) == [6, 5, 4]
     assert seqs(limit=2) == [6, 5]
-    assert seqs(limit=2, before=5, subject="queue") == [4, 2]
+    assert seqs(limit=2, before=6, subject="queue") == [4, 2]
 
 
 def _run(script: str, *arguments: str) -> subprocess.Popen[bytes]:

@@ -56,7 +56,7 @@ def test_an_hour_is_the_sum_of_its_minutes_however_they_are_filled(
     ]
 
 
-@pytest.mark.parametrize("seconds", [(1.0, 2.0), (-1.0, 0.0, 0.0, 0.0), (math.nan, 0.0, 0.0, 0.0)])
+@pytest.mark.parametrize("seconds", [(1.0, 2.0), (-1.0, 0.0, 0.0, 0.0), (math.nan, 0.0, 0.0, 0.0), (math.inf,) * 4])
 def test_what_cannot_have_been_observed_is_refused(ledger: Ledger, seconds: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="four states"):
         ledger.history.observe(HOUR, {"web": seconds})  # type: ignore[dict-item]

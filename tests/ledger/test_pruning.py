@@ -6,7 +6,7 @@ import threading
 import time
 from pathlib import Path
 
-from sqlalchemy import insert, select
+from sqlalchemy import event, insert, select
 
 from gpt_cursor_runner.ledger.history import Page
 from gpt_cursor_runner.ledger.ledger import Ledger
@@ -95,6 +95,8 @@ def test_patches_are_accepted_while_much_is_pruned(tmp_path: Path) -> None:
     old = {"at": LONG_AGO, "subject": "web", "status": "ok", "code": "well", "instance_id": "i"}
     with ledger.engine.begin() as connection:
         connection.execute(insert(flips), [old] * 8000)
+    deleted: list[int] = []
+    event.listen(ledger.engine, "after_cursor_execute", lambda _, cursor, *__: deleted.append(cursor.rowcount))
     pruning = threading.Thread(target=ledger.history.prune, args=(NOW,))
     pruning.start()
     accepted = 0
@@ -104,5 +106,6 @@ def test_patches_are_accepted_while_much_is_pruned(tmp_path: Path) -> None:
         time.sleep(0.01)
     pruning.join()
     assert accepted > 1
+    assert max(deleted) == 500
     assert len(ledger.history.flips()) == 1
     ledger.close()

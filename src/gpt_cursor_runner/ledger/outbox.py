@@ -62,9 +62,7 @@ class Outbox:
 
     def failed(self, letter: Letter, now: float, not_before: float, trouble: str) -> bool:
         """Its sink did not take it; try again at `not_before`."""
-        attempts = outbox.c.attempts + 1
-        begun_at = func.coalesce(outbox.c.begun_at, now)
-        return self._move(letter, attempts=attempts, begun_at=begun_at, not_before=not_before, trouble=trouble)
+        return self._move(letter, attempts=outbox.c.attempts + 1, not_before=not_before, trouble=trouble)
 
     def give_up(self, letter: Letter, now: float, trouble: str) -> bool:
         """Its sink will never take it; the next letter of its subject comes to its turn."""
