@@ -13,7 +13,7 @@ from gpt_cursor_runner.health.model import Snapshot, Status
 from gpt_cursor_runner.health.monitor import Monitor
 from gpt_cursor_runner.health.sampler import Sampler
 from gpt_cursor_runner.health.service_notify import ServiceNotify
-from tests.health.builders import NOW, FixedProbe, check, gateway_checks, snapshot, until
+from tests.health.builders import NOW, FixedProbe, check, gateway_checks, snapshot, terms, until
 
 
 @dataclass
@@ -75,7 +75,8 @@ def test_nothing_is_started_and_nothing_alive_before_the_gateway_answered_itself
 
 
 def test_alive_is_said_of_real_progress_only(manager):
-    stage = Stage()
+    patient = check("web", terms=terms("web", interval_seconds=60.0))
+    stage = Stage(snapshot(*gateway_checks(web=patient)))
     notify = ServiceNotify(manager.address, 1e-6, stage.verdict)
     notify.turn()
     assert "WATCHDOG=1" in manager.lines()
