@@ -181,3 +181,8 @@ def test_status_without_a_key_that_may_read_still_names_every_part(running, monk
     shown = Terminal(running).type("status").stdout
     assert "ghost_runner\tup" in shown
     assert "fs_writable\tTrue" in shown
+
+
+def test_status_shows_the_checks_although_its_key_is_younger_than_the_gateways_ring(user):
+    for _ in range(3):
+        assert list(user.json("status")["checks"])[:2] == ["web", "port"]

@@ -146,3 +146,19 @@ def test_a_body_that_broke_off_is_refused_whatever_its_type(desk):
     problem(answer, 400, "cut_off")
     assert desk.ids() == []
     assert desk.post(patch_body(id="whole")).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("nonce", "said"), [("abc-DEF_1", "abc-DEF_1"), ("<script>", None), ("a" * 65, None), ("", None)]
+)
+def test_flask_itself_answers_the_gateways_call_to_itself(shared_desk, nonce, said):
+    answer = shared_desk.get(f"/pulse?nonce={nonce}", key=None)
+    assert (answer.status_code, answer.json["nonce"]) == (200, said)
+    assert answer.json["instance_id"] == shared_desk.get("/livez", key=None).json["instance_id"]
+    assert answer.headers["X-Request-Id"]  # the door's answers carry none: this one went through Flask
+    assert "X-Request-Id" not in shared_desk.get("/livez", key=None).headers
+
+
+@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/metrics", "/health/checks/web", "/health/history"])
+def test_the_health_door_stands_before_the_permits(shared_desk, path):
+    problem(shared_desk.call("POST", path), 405, "method")

@@ -206,3 +206,16 @@ def test_our_own_error_answer_is_our_port_but_no_responsive_web():
         port_reading, web_reading = looks(port)
     assert port_reading.status is Status.OK
     assert (web_reading.status, web_reading.code) == (Status.FAIL, "bad_status")
+
+
+@pytest.mark.parametrize(("busy", "code"), [(63, "not_reached"), (64, "web_saturated"), (70, "web_saturated")])
+def test_silence_while_every_thread_is_busy_is_saturation_and_a_fact(busy, code):
+    with listening() as port:
+        found = WebProbe(SelfCall("127.0.0.1", port, ME, 0.1), lambda: busy, 64).read()
+    assert (found.status, found.code, found.fact) == (Status.FAIL, code, code == "web_saturated")
+    assert found.data["busy"] == busy
+
+
+def test_busy_threads_are_no_trouble_while_we_are_answered():
+    with serving(ours) as (port, _):
+        assert WebProbe(SelfCall("127.0.0.1", port, ME), lambda: 64, 64).read().status is Status.OK
