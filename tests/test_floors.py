@@ -22,7 +22,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ledger": frozenset(),
     "engine": frozenset({"ledger"}),
     # floor 5: looks on from the side
-    "health": frozenset({"ledger", "engine"}),
+    "health": frozenset({"ledger", "engine", "landing.git"}),
     # floor 6, the doors: they meet in the ledger
     "gateway": frozenset({"formats", "landing", "ledger", "engine", "health", "config"}),
     "runner": frozenset({"formats", "landing", "ledger", "engine", "config"}),

@@ -3,11 +3,14 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
+import pytest
 
-from gpt_cursor_runner.health.model import Metrics
+from gpt_cursor_runner.health.cgroup import Cgroup
+from gpt_cursor_runner.health.model import COUNTERS, Metrics
 from gpt_cursor_runner.health.sampler import Sampler
 from tests.health.builders import Clock
 
@@ -65,9 +68,10 @@ def test_processor_percent_is_the_share_of_time_that_was_not_idle():
     assert sampler.latest.cpu["percent"] == 25.0  # 75 of 100 seconds idle: the guest is in user time already
 
 
-def test_what_cannot_be_read_is_none_and_its_key_is_there():
+def test_what_cannot_be_read_is_none_and_its_key_is_there(tmp_path):
     clock = Clock()
-    sampler = Sampler(Machine(), monotonic=clock)
+    (tmp_path / "membership").write_text("0::/\n")
+    sampler = Sampler(Machine(), monotonic=clock, cgroup=Cgroup(tmp_path, tmp_path / "membership"))
     clock.now += 7
     sampler.sample()
     assert sampler.latest.sampled_at == clock.now
@@ -75,6 +79,96 @@ def test_what_cannot_be_read_is_none_and_its_key_is_there():
     assert (sampler.latest.memory, sampler.latest.network) == (expected.memory, expected.network)
     cpu = sampler.latest.cpu
     assert (cpu["count"], cpu["percent"]) == (None, None) and len(cpu["load_average"]) == 3
+    unreadable = sampler.latest.unreadable
+    assert unreadable["memory.percent"] == unreadable["network.bytes_sent"] == "access_denied"
+    assert unreadable["cpu.percent"] == "failed"  # this machine's script is empty
+    assert "memory.cgroup_limit" not in unreadable  # nobody set one
+
+
+class Network:
+    def __init__(self, *sent: int) -> None:
+        self._sent = iter(sent)
+
+    cpu_times = cpu_count = virtual_memory = staticmethod(denied)
+
+    def net_io_counters(self) -> SimpleNamespace:
+        return SimpleNamespace(**dict.fromkeys(COUNTERS, 7) | {"bytes_sent": next(self._sent)})
+
+
+def test_a_rate_is_known_from_the_second_sample_and_not_of_a_counter_that_went_back():
+    clock, rates = Clock(), []
+    sampler = Sampler(Network(1000, 3000, 500, 600), monotonic=clock)
+    for _ in range(4):
+        sampler.sample()
+        rates.append(
+            (sampler.latest.network["bytes_sent_per_second"], sampler.latest.network["packets_recv_per_second"])
+        )
+        clock.now += 2
+    assert rates == [(None, None), (1000.0, 0.0), (None, 0.0), (50.0, 0.0)]
+
+
+def version_2(place: Path) -> Cgroup:
+    """Our group may take half a gigabyte; the one it lies in two cores."""
+    own = place / "slice" / "gateway.service"
+    own.mkdir(parents=True)
+    files = {
+        "membership": "0::/slice/gateway.service\n",
+        "cgroup.controllers": "cpu memory\n",
+        "slice/memory.max": "max\n",
+        "slice/cpu.max": "200000 100000\n",
+        "slice/cpu.stat": "usage_usec 5000000\nuser_usec 1\n",
+        "slice/gateway.service/memory.max": "500000000\n",
+        "slice/gateway.service/memory.current": "300000000\n",
+        "slice/gateway.service/memory.stat": "anon 1\ninactive_file 50000000\n",
+        "slice/gateway.service/cpu.max": "max 100000\n",
+    }
+    for name, text in files.items():
+        (place / name).write_text(text)
+    return Cgroup(place, place / "membership")
+
+
+def version_1(place: Path) -> Cgroup:
+    """A container's view: the host's path is not there, the mount itself is our group."""
+    files = {
+        "membership": "4:memory:/docker/1234\n3:cpu,cpuacct:/docker/1234\n",
+        "memory/memory.limit_in_bytes": "500000000\n",
+        "memory/memory.usage_in_bytes": "300000000\n",
+        "memory/memory.stat": "total_inactive_file 50000000\n",
+        "cpu,cpuacct/cpu.cfs_quota_us": "200000\n",
+        "cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+        "cpu,cpuacct/cpuacct.usage": "5000000000\n",
+    }
+    for name, text in files.items():
+        (place / name).parent.mkdir(exist_ok=True)
+        (place / name).write_text(text)
+    return Cgroup(place, place / "membership")
+
+
+@pytest.mark.parametrize("make", [version_2, version_1])
+def test_the_limits_of_a_container_stand_beside_the_machines_figures(make, tmp_path):
+    clock = Clock()
+    sampler = Sampler(monotonic=clock, cgroup=make(tmp_path))
+    sampler.sample()
+    memory, cpu = sampler.latest.memory, sampler.latest.cpu
+    assert (memory["cgroup_limit"], memory["cgroup_used"], memory["cgroup_percent"]) == (500_000_000, 250_000_000, 50.0)
+    assert (cpu["cgroup_limit"], cpu["cgroup_percent"]) == (2.0, None)
+    assert sampler.latest.unreadable["cpu.cgroup_percent"] == "two_samples_needed"
+    clock.now += 2
+    for file in tmp_path.rglob("*"):
+        if file.name == "cpu.stat":
+            file.write_text("usage_usec 6000000\n")
+        elif file.name == "cpuacct.usage":
+            file.write_text("6000000000\n")
+    sampler.sample()
+    assert sampler.latest.cpu["cgroup_percent"] == 25.0  # one second of four
+
+
+@pytest.mark.parametrize("limit", ["max", "9223372036854771712"])
+def test_a_group_without_a_limit_says_nothing_of_one(tmp_path, limit):
+    (tmp_path / "membership").write_text("0::/\n")
+    (tmp_path / "memory.max").write_text(limit)
+    cgroup = Cgroup(tmp_path, tmp_path / "membership")
+    assert (cgroup.memory(), cgroup.cpu()) == (None, None)
 
 
 def test_a_real_machine_has_every_figure():
@@ -83,4 +177,6 @@ def test_a_real_machine_has_every_figure():
     latest = sampler.latest
     assert latest.cpu["count"] == psutil.cpu_count()
     assert latest.memory["total"] == psutil.virtual_memory().total
-    assert all(isinstance(value, int) for value in latest.network.values())
+    assert all(isinstance(latest.network[name], int) for name in COUNTERS)
+    missing = {f"network.{name}_per_second" for name in COUNTERS} | {"cpu.percent"}
+    assert {name for name, why in latest.unreadable.items() if why == "two_samples_needed"} >= missing

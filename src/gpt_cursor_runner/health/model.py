@@ -102,23 +102,33 @@ class CheckState:
         return self.terms.name
 
 
+COUNTERS = ("bytes_sent", "bytes_recv", "packets_sent", "packets_recv")
+
+
 @dataclass(frozen=True)
 class Metrics:
-    """The machine's figures; a value that cannot be read is None, its key always there."""
+    """The machine's figures; a value that cannot be read is None, its key always there.
+
+    `unreadable` says of each of those why, by its group and key: access_denied, unsupported, failed or
+    two_samples_needed. A limit that nobody set is None and is no such value.
+    """
 
     sampled_at: float
     cpu: Mapping[str, Any]
     memory: Mapping[str, Any]
     network: Mapping[str, Any]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def unread(cls, sampled_at: float) -> Self:
         """Every key, no value."""
         return cls(
             sampled_at,
-            cpu=dict.fromkeys(("count", "percent", "load_average")),
-            memory=dict.fromkeys(("total", "available", "used", "percent")),
-            network=dict.fromkeys(("bytes_sent", "bytes_recv", "packets_sent", "packets_recv")),
+            cpu=dict.fromkeys(("count", "percent", "load_average", "cgroup_limit", "cgroup_percent")),
+            memory=dict.fromkeys(
+                ("total", "available", "used", "percent", "cgroup_limit", "cgroup_used", "cgroup_percent")
+            ),
+            network=dict.fromkeys((*COUNTERS, *(f"{name}_per_second" for name in COUNTERS))),
         )
 
 

@@ -75,6 +75,7 @@ class RunnerProbe:
         self._others = OtherRunners(rows, monotonic)
         self._unmoved = unmoved
         self._unclaimed = Since()
+        self._at_work = False
         self._stall_seconds = stall_seconds
         self._working_stall_seconds = working_stall_seconds
         self._monotonic = monotonic
@@ -94,7 +95,9 @@ class RunnerProbe:
             here = self._judge(beat)
         else:
             here = _down("down", "no runner holds the lock of the state directory")
-        reading = _together(here, beat, self._others.look(beat.runner_id if beat else None), self._still_for())
+        others = self._others.look(beat.runner_id if beat else None)
+        self._at_work = any(one.activity == "working" for one in (beat, *others) if one)
+        reading = _together(here, beat, others, self._still_for())
         self._tell_change(reading)
         if not held:
             self._forget()
@@ -102,6 +105,10 @@ class RunnerProbe:
 
     def close(self) -> None:
         """Nothing is held between two looks."""
+
+    def at_work(self) -> bool:
+        """Whether a patch was being worked on at the last look, here or elsewhere."""
+        return self._at_work
 
     def _follow(self, beat: Beat | None) -> None:
         """Note whether the sequence moved since the last look, and whose it is."""
