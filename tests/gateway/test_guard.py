@@ -160,5 +160,5 @@ def test_flask_itself_answers_the_gateways_call_to_itself(shared_desk, nonce, sa
 
 
 @pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/metrics", "/health/checks/web", "/health/history"])
-def test_the_health_door_stands_before_the_permits(shared_desk, path):
+def test_the_health_door_answers_for_its_own_paths_whatever_the_method(shared_desk, path):
     problem(shared_desk.call("POST", path), 405, "method")

@@ -67,7 +67,7 @@ def test_it_answers_on_loopback_and_can_start_again_at_once():
         assert not listens(port)
 
 
-def test_a_connection_left_open_does_not_hold_up_the_end():
+def test_a_connection_left_open_holds_up_neither_the_end_nor_the_next_start():
     port = free_port()
     with listening(port) as listener:
         wait_for(listener, "listening")
@@ -75,6 +75,8 @@ def test_a_connection_left_open_does_not_hold_up_the_end():
             began = time.monotonic()
             listener.close()
             assert time.monotonic() - began < 1 and not listens(port)
+            with listening(port) as following:
+                wait_for(following, "listening")
 
 
 def test_a_taken_port_is_told_and_tried_again(monkeypatch):
