@@ -73,7 +73,7 @@ class RepositoriesProbe:
         except ProcessDied as died:
             return Reading(Status.UNKNOWN, "helper_died", str(died))
         looks = {name: _with_lock(look, locked.get(name)) for name, look in found.items()}
-        data = {name: {"status": look.status, "code": look.code} for name, look in looks.items()}
+        data = {name: {"status": look.status.value, "code": look.code} for name, look in looks.items()}
         worst = max(looks.values(), key=lambda look: SEVERITY[look.status], default=_Look(Status.OK, "ok"))
         said = [f"{name}: {look.message}" for name, look in looks.items() if look.message]
         return Reading(worst.status, worst.code, "; ".join(said), data, _REMEDIES.get(worst.code, ""))

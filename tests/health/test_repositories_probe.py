@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gpt_cursor_runner.health.containing import fit
+from gpt_cursor_runner.health.model import Reading, Status
+from gpt_cursor_runner.health.probes.repositories import RepositoriesProbe, WatchedRepository
+from tests.building import SEARCH_PATH, Repo
+from tests.health.builders import Clock
+
+
+class Watching:
+    """A probe on repositories, with its clock and a runner that works or not."""
+
+    def __init__(self, *watched: WatchedRepository) -> None:
+        self.clock, self.at_work = Clock(), False
+        self.probe = RepositoriesProbe(watched, SEARCH_PATH, lambda: self.at_work, self.clock)
+
+    def after(self, seconds: float) -> Reading:
+        self.clock.now += seconds
+        return self.probe.read()
+
+
+@pytest.fixture
+def watch() -> Iterator[Callable[..., Watching]]:
+    made: list[Watching] = []
+
+    def watch_these(*watched: WatchedRepository) -> Watching:
+        made.append(Watching(*watched))
+        return made[-1]
+
+    yield watch_these
+    for one in made:
+        one.probe.close()
+
+
+def test_a_repository_with_its_branch_is_well_bare_or_checked_out(watch, repo, tmp_path):
+    bare = tmp_path / "bare.git"
+    subprocess.run(["git", "clone", "--quiet", "--bare", repo.path, bare], check=True)
+    found = watch(WatchedRepository("app", repo.path, "main"), WatchedRepository("bare", bare, "main")).after(0)
+    assert (found.status, found.code, found.message) == (Status.OK, "ok", "")
+    assert found.data == {"app": {"status": "ok", "code": "ok"}, "bare": {"status": "ok", "code": "ok"}}
+
+
+def test_each_trouble_has_its_code_and_the_worst_is_the_checks(watch, repo, make_repo, tmp_path):
+    (tmp_path / "plain").mkdir()
+    other = make_repo("other")
+    (other.path / ".git" / "index.lock").touch()
+    watching = watch(
+        WatchedRepository("locked", other.path, "main"),
+        WatchedRepository("gone", tmp_path / "gone", "main"),
+        WatchedRepository("plain", tmp_path / "plain", "main"),
+        WatchedRepository("app", repo.path, "release"),
+        WatchedRepository("well", repo.path, "main"),
+    )
+    watching.after(0)
+    found = watching.after(61)
+    codes = {name: one["code"] for name, one in found.data.items()}
+    assert codes == {
+        "locked": "foreign_lock",
+        "gone": "missing",
+        "plain": "not_a_repository",
+        "app": "no_branch",
+        "well": "ok",
+    }
+    assert (found.status, found.code) == (Status.FAIL, "missing") and found.remedy
+    assert all(name in found.message for name in ("gone", "plain", "release")) and "well:" not in found.message
+
+
+def test_a_branch_without_a_commit_is_no_branch(watch, tmp_path):
+    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", tmp_path / "empty"], check=True)
+    assert watch(WatchedRepository("empty", tmp_path / "empty", "main")).after(0).code == "no_branch"
+
+
+@pytest.mark.parametrize(
+    "lock", ["index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock", "refs/heads/main.lock"]
+)
+def test_a_lock_that_stays_for_a_minute_is_foreign(watch, repo, lock):
+    watching, file = watch(WatchedRepository("app", repo.path, "main")), repo.path / ".git" / lock
+    file.touch()
+    assert watching.after(0).code == "ok"
+    assert watching.after(60).code == "ok"
+    found = watching.after(1)
+    assert (found.status, found.code, Path(lock).name in found.message) == (Status.WARN, "foreign_lock", True)
+    assert file.exists()  # it is the owner's to remove
+    file.unlink()
+    assert watching.after(1).code == "ok"
+
+
+def test_a_lock_that_changes_is_one_of_many_and_no_wall_clock_makes_it_old(watch, repo):
+    watching, file = watch(WatchedRepository("app", repo.path, "main")), repo.path / ".git" / "index.lock"
+    for number in range(4):
+        file.touch()
+        os.utime(file, (number, number))
+        assert watching.after(40).code == "ok"
+
+
+def test_a_lock_while_a_runner_works_is_not_foreign(watch, repo):
+    watching = watch(WatchedRepository("app", repo.path, "main"))
+    (repo.path / ".git" / "index.lock").touch()
+    watching.at_work = True
+    watching.after(0)
+    assert watching.after(3600).code == "ok"
+    watching.at_work = False
+    assert watching.after(1).code == "foreign_lock"
+
+
+def test_a_worktree_is_watched_where_its_repository_is(watch, repo: Repo, tmp_path):
+    repo.run("worktree", "add", "--quiet", "-b", "side", str(tmp_path / "side"))
+    (repo.path / ".git" / "packed-refs.lock").touch()
+    watching = watch(WatchedRepository("side", tmp_path / "side", "side"))
+    watching.after(0)
+    assert watching.after(61).code == "foreign_lock"
+
+
+def test_looking_changes_nothing(watch, repo):
+    before = repo.state()
+    watch(WatchedRepository("app", repo.path, "main")).after(0)
+    assert repo.state() == before
+
+
+def test_many_repositories_fit_into_a_reading(watch, tmp_path):
+    many = [WatchedRepository(f"{number:0100}", tmp_path / "gone", "main") for number in range(60)]
+    found = fit(watch(*many).after(0))
+    assert len(found.data) == 50

@@ -1,0 +1,160 @@
+"""A small server plays cloudflared's metrics listener; a real forwarding proxy plays the public address."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from gpt_cursor_runner.health.model import Status
+from gpt_cursor_runner.health.probes.tunnel import TunnelEdgeProbe, TunnelProcessProbe, TunnelPublicProbe
+from tests.running import free_port
+
+Answer = Callable[[str], tuple[int, dict[str, str], bytes]]
+
+
+@contextmanager
+def serving(answer: Answer) -> Iterator[str]:
+    """A server whose answer to a path is status, headers and body; its address."""
+
+    class Asked(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, headers, body = answer(self.path)
+            self.send_response(status)
+            for name, value in (headers | {"Content-Length": str(len(body))}).items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nobody reads it."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Asked)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def says(status: int, body: object) -> Answer:
+    text = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return lambda path: (status, {}, text if path == "/ready" else b"not here")
+
+
+def gateway(instance_id: str) -> Answer:
+    """`/pulse` as a gateway answers it."""
+
+    def pulse(path: str) -> tuple[int, dict[str, str], bytes]:
+        seen = urlsplit(path)
+        nonce = parse_qs(seen.query).get("nonce", [""])[0]
+        found = seen.path == "/pulse"
+        return (200 if found else 404), {}, json.dumps({"instance_id": instance_id, "nonce": nonce}).encode()
+
+    return pulse
+
+
+def proxy(origin: str) -> Answer:
+    """Forwards as a tunnel does, with 502 for an origin that is gone."""
+
+    def forward(path: str) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(urlsplit(origin).netloc, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, {}, answer.read()
+        except OSError:
+            return 502, {}, b"Bad gateway"
+        finally:
+            connection.close()
+
+    return forward
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "found"),
+    [
+        (200, {"status": 200, "readyConnections": 4, "connectorId": "c"}, (Status.OK, "connected")),
+        (200, {"status": 200, "readyConnections": 0}, (Status.FAIL, "not_connected")),
+        (503, {"status": 503, "readyConnections": 0}, (Status.FAIL, "not_connected")),
+        (200, {"hello": "world"}, (Status.FAIL, "not_cloudflared")),
+        (200, {"readyConnections": True}, (Status.FAIL, "not_cloudflared")),
+        (200, b"<html>", (Status.FAIL, "not_cloudflared")),
+        (404, b"", (Status.FAIL, "not_cloudflared")),
+    ],
+)
+def test_the_edge_is_well_when_a_connection_is_ready(status, body, found):
+    with serving(says(status, body)) as address:
+        reading = TunnelEdgeProbe(address + "/").read()
+    assert (reading.status, reading.code) == found
+
+
+def test_metrics_that_nobody_serves_are_no_answer():
+    found = TunnelEdgeProbe(f"http://127.0.0.1:{free_port()}").read()
+    assert (found.status, found.code, found.data["why"]) == (Status.FAIL, "no_answer", "refused")
+    assert found.remedy
+
+
+def test_a_public_address_is_proven_by_our_own_words_coming_back():
+    with serving(gateway("mine")) as origin, serving(proxy(origin)) as public:
+        assert TunnelPublicProbe(public, "mine").read().code == "reachable"
+
+
+def test_an_origin_that_is_lost_behind_a_living_tunnel_is_seen():
+    edge = says(200, {"readyConnections": 4})
+    with serving(edge) as metrics, serving(proxy(f"http://127.0.0.1:{free_port()}")) as public:
+        assert TunnelEdgeProbe(metrics).read().status is Status.OK  # it never asks the origin
+        found = TunnelPublicProbe(public, "mine").read()
+    assert (found.status, found.code, found.data["http_status"]) == (Status.FAIL, "origin_unreachable", 502)
+
+
+def test_another_gateway_behind_the_address_is_foreign():
+    with serving(gateway("another")) as origin, serving(proxy(origin)) as public:
+        found = TunnelPublicProbe(public, "mine").read()
+    assert (found.status, found.code, found.fact) == (Status.FAIL, "tunnel_foreign", True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ((302, {"Location": "https://login.example/"}, b""), "redirected"),
+        ((530, {}, b"error code: 1033"), "origin_unreachable"),
+        ((403, {}, b"no"), "bad_status"),
+        ((200, {}, json.dumps({"instance_id": "mine", "nonce": "of an earlier call"}).encode()), "tunnel_foreign"),
+        ((200, {}, b"<html>parked</html>"), "tunnel_foreign"),
+    ],
+)
+def test_whatever_else_the_address_says_is_told_apart(answer, code):
+    with serving(lambda _: answer) as public:
+        found = TunnelPublicProbe(public, "mine").read()
+    assert (found.status, found.code) == (Status.FAIL, code)
+
+
+def test_an_address_that_nobody_answers_is_no_answer():
+    found = TunnelPublicProbe(f"http://127.0.0.1:{free_port()}", "mine").read()
+    assert (found.code, found.data["why"]) == ("no_answer", "refused")
+
+
+def test_the_tunnels_process_is_known_by_its_file(tmp_path: Path):
+    assert TunnelProcessProbe().read().code == "down"
+    program = tmp_path / "cloudflared"
+    shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
+    with subprocess.Popen([program, "60"]) as process:
+        found = TunnelProcessProbe().read()
+        process.kill()
+    assert (found.status, found.code, found.data["pid"]) == (Status.OK, "up", process.pid)
+
+
+def test_the_cause_mutes_what_follows_from_it():
+    assert "tunnel_process" in TunnelEdgeProbe.terms.caused_by
+    assert {"tunnel_process", "tunnel_edge"} <= set(TunnelPublicProbe.terms.caused_by)
