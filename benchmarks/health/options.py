@@ -11,7 +11,7 @@ class Options:
     place: Path
     rounds: int = 5
     slice_seconds: int = 1  # wrk counts in whole ones
-    polls: int = 200_000  # of the memory run; the whole is a million
+    polls: int = 1_000_000  # of the memory run
     calm_minutes: float = 1.0  # of normal load without a false alarm; the whole is an hour
 
     def fresh(self, name: str) -> Path:

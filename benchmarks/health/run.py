@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slice", type=int, default=1, help="seconds of one slice of load")
-    parser.add_argument("--polls", type=int, default=Options.polls, help="of the memory run; the whole is 1000000")
+    parser.add_argument("--polls", type=int, default=Options.polls, help="of the memory run")
     parser.add_argument(
         "--calm-minutes", type=float, default=Options.calm_minutes, help="of normal load; the whole is 60"
     )
