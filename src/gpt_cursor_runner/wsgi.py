@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import multiprocessing
 import os
+from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
 from gpt_cursor_runner.config import find_config, load_config
@@ -26,6 +26,7 @@ def application() -> WSGIApplication:
     gateway = build_gateway(config)
     gateway.start()
     hear_the_end(gateway.leave)
-    # A thread that still logs while the interpreter is taken down aborts the process.
-    atexit.register(gateway.stop)
+    # A forked worker leaves without `atexit`; this is run whichever way it was started. The history's end is written,
+    # and no thread logs while the interpreter is taken down, which would abort the process.
+    Finalize(None, gateway.stop, exitpriority=0)
     return gateway.app

@@ -69,7 +69,8 @@ def _serves(process: psutil.Process) -> bool:
 
 def says(here: Installation, *reasons: str) -> bool:
     try:
-        return list(reasons) == here.health()["reasons"]
+        said: list[str] = here.health()["reasons"]
+        return said == list(reasons)
     except OSError:
         return False
 
