@@ -67,6 +67,16 @@ def test_the_machine_is_told_in_base_units():
     assert having(found, "gcr_system_load_average") == {("1",): 1, ("5",): 1, ("15",): 1}
 
 
+def test_a_containers_limits_stand_beside_the_machines_figures():
+    seen = snapshot(*gateway_checks())
+    cpu = {**seen.metrics.cpu, "cgroup_limit": 1.5, "cgroup_percent": 50.0}
+    memory = {**seen.metrics.memory, "cgroup_limit": 8, "cgroup_used": 2}
+    found = samples(replace(seen, metrics=replace(seen.metrics, cpu=cpu, memory=memory)))
+    assert found["gcr_system_cgroup_cpu_count",] == 1.5
+    assert found["gcr_system_cgroup_cpu_utilization_ratio",] == 0.5
+    assert having(found, "gcr_system_cgroup_memory_bytes") == {("limit",): 8, ("used",): 2}
+
+
 def test_what_is_not_known_has_no_sample():
     seen = replace(snapshot(check("web", None)), metrics=Metrics.unread(NOW))
     found = samples(seen)

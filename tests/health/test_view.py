@@ -140,6 +140,14 @@ def test_the_disk_is_what_the_filesystem_check_last_saw_while_that_is_fresh():
     assert set(public(snapshot(*stuck))["system_metrics"]["disk"].values()) == {None}
 
 
+def test_a_figure_that_could_not_be_read_says_why():
+    denied = replace(metrics(), unreadable={"network.bytes_sent": "access_denied"})
+    seen = replace(snapshot(*gateway_checks()), metrics=denied)
+    assert public(seen)["system_metrics"]["unreadable"] == {"network.bytes_sent": "access_denied"}
+    old = public(seen, NOW + 16)["system_metrics"]["unreadable"]
+    assert old == {"cpu": "stale", "memory": "stale", "network": "stale"}
+
+
 def test_the_figures_say_how_old_they_are():
     assert public(snapshot(*gateway_checks()), NOW + 0.74)["system_metrics"]["sample_age_ms"] == 740
 

@@ -95,6 +95,9 @@ _GAUGES = {
     "gcr_system_cpu_count": ("Processors of the machine.", ""),
     "gcr_system_cpu_utilization_ratio": ("Share of the processors' time that is used.", ""),
     "gcr_system_memory_bytes": ("The machine's memory.", "kind"),
+    "gcr_system_cgroup_cpu_count": ("Processors that this container may use; absent without a limit.", ""),
+    "gcr_system_cgroup_cpu_utilization_ratio": ("Share of the container's processors that is used.", ""),
+    "gcr_system_cgroup_memory_bytes": ("The container's memory; absent without a limit.", "kind"),
     "gcr_system_disk_bytes": ("The disk that the patches' evidence is on.", "kind"),
 }
 _COUNTERS = {
@@ -105,6 +108,9 @@ _FIGURES = (
     _Figure("gcr_system_cpu_count", "cpu", "count"),
     _Figure("gcr_system_cpu_utilization_ratio", "cpu", "percent", per_unit=100.0),
     *(_Figure("gcr_system_memory_bytes", "memory", kind, kind) for kind in ("total", "available", "used")),
+    _Figure("gcr_system_cgroup_cpu_count", "cpu", "cgroup_limit"),
+    _Figure("gcr_system_cgroup_cpu_utilization_ratio", "cpu", "cgroup_percent", per_unit=100.0),
+    *(_Figure("gcr_system_cgroup_memory_bytes", "memory", f"cgroup_{kind}", kind) for kind in ("limit", "used")),
     *(_Figure("gcr_system_disk_bytes", "disk", kind, kind) for kind in ("total", "used", "free")),
     _Figure("gcr_network_bytes", "network", "bytes_recv", "receive"),
     _Figure("gcr_network_bytes", "network", "bytes_sent", "transmit"),

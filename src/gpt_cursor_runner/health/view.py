@@ -16,7 +16,7 @@ AS_STATUS = {Overall.HEALTHY: "pass", Overall.DEGRADED: "warn", Overall.UNKNOWN:
 
 _METRICS_STALE_SECONDS = 15.0
 # A stranger's answer stays below 4 KiB, the owner's below 64 KiB, however many checks there are.
-_REASONS_CHARACTERS = 1600
+_REASONS_CHARACTERS = 1500
 _CHECKS_CHARACTERS = 56_000
 _CLIPPED_CHARACTERS = 200
 # Checks that are shown as one component each, when there is such a check.
@@ -91,13 +91,18 @@ def components(verdict: Verdict, port: int) -> dict[str, bool | str]:
 
 
 def system_metrics(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, Any]:
-    """The user's four groups. The disk's figures come from the filesystem check: asking a dead disk hangs."""
+    """The user's four groups, and why which figures are null.
+
+    The disk's figures come from the filesystem check: asking a dead disk hangs.
+    """
     metrics = snapshot.metrics
     stale = now - metrics.sampled_at > _METRICS_STALE_SECONDS
     groups = {"cpu": metrics.cpu, "memory": metrics.memory, "network": metrics.network}
     shown: dict[str, Any] = {name: dict.fromkeys(group) if stale else dict(group) for name, group in groups.items()}
     filesystem = next((one for one in verdict.checks if one.state.name == "filesystem" and one.proven), None)
-    return shown | {"disk": _disk(filesystem), "sample_age_ms": round(1000 * (now - metrics.sampled_at))}
+    why = dict.fromkeys(groups, "stale") if stale else dict(metrics.unreadable)
+    age = round(1000 * (now - metrics.sampled_at))
+    return shown | {"disk": _disk(filesystem), "unreadable": why, "sample_age_ms": age}
 
 
 def age_ms(snapshot: Snapshot, verdict: Verdict, now: float) -> int:
