@@ -14,6 +14,7 @@ from gpt_cursor_runner.config import (
     Config,
     ConfigRefused,
     client_key,
+    environment_of_checks,
     export,
     find_config,
     load_config,
@@ -370,3 +371,10 @@ def test_systemd_says_where_and_how_often_it_wants_to_hear(monkeypatch: pytest.M
     assert (notify_socket(), watchdog_seconds()) == ("@here", 30.0)
     monkeypatch.setenv("WATCHDOG_USEC", "soon")
     assert watchdog_seconds() is None
+
+
+def test_the_owners_checks_see_three_variables_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GCR_KEY", "gcr_secret")
+    monkeypatch.setenv("LANG", "C.UTF-8")
+    seen = environment_of_checks()
+    assert seen["LANG"] == "C.UTF-8" and set(seen) <= {"PATH", "HOME", "LANG"}

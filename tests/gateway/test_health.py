@@ -27,13 +27,12 @@ from gpt_cursor_runner.gateway.health import MAX_FRESH, HealthDoor
 from gpt_cursor_runner.gateway.health_history import HistoryDesk
 from gpt_cursor_runner.health.model import Criticality, Identity, Metrics, Overall, Snapshot, Status
 from gpt_cursor_runner.health.monitor import Monitor
-from gpt_cursor_runner.health.probes import standard_probes
 from gpt_cursor_runner.health.sampler import Sampler
 from gpt_cursor_runner.ledger.facts import QueueFacts
 from gpt_cursor_runner.ledger.ledger import Ledger
 from tests.gateway.builders import problem
 from tests.health import runner_process
-from tests.health.builders import NOW, Clock, check, gateway_checks, snapshot, until
+from tests.health.builders import NOW, Clock, check, gateway_checks, probes_of, snapshot, until
 from tests.health.test_view import USERS_SAMPLE, missing
 
 ME = Identity("instance-1", 5555, "3.1.1")
@@ -419,18 +418,8 @@ class Gateway:
         app = Flask("gateway")
         self.server = make_server("127.0.0.1", 0, app, threaded=True)
         identity = Identity("instance-1", self.server.port)
-        probes = standard_probes(
-            state_directory=directory,
-            patches_directory=directory / "patches",
-            host="127.0.0.1",
-            port=self.server.port,
-            instance_id=identity.instance_id,
-            ledger=self.ledger,
-            permits_free=lambda: 48,
-            writer_alive=lambda: True,
-            busy=lambda: 0,
-            threads=64,
-        )
+        patches, port = directory / "patches", self.server.port
+        probes = probes_of(directory, self.ledger, patches_directory=patches, port=port)
         self.monitor = Monitor(probes, Sampler())
         app.add_url_rule("/pulse", view_func=lambda: jsonify(instance_id="instance-1", nonce=request.args["nonce"]))
         door = HealthDoor(self.monitor, identity, Ring(kept.keys, kept.clock), HistoryDesk(kept.history, kept.clock))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gpt_cursor_runner.health.model import (
@@ -17,6 +18,10 @@ from gpt_cursor_runner.health.model import (
     Status,
     Terms,
 )
+from gpt_cursor_runner.health.monitor import Vitals
+from gpt_cursor_runner.health.probe import Probe
+from gpt_cursor_runner.health.probes import Surroundings, standard_probes
+from gpt_cursor_runner.health.probes.queue import LedgerProbe
 
 NOW = 1000.0
 WALL = 1_800_000_000.0
@@ -124,3 +129,24 @@ def until(true: Callable[[], object], seconds: float = 5.0) -> bool:
             return True
         time.sleep(0.01)
     return False
+
+
+def probes_of(directory: Path, ledger: LedgerProbe, **others: Any) -> tuple[Probe, ...]:
+    """The checks of a gateway that has this directory and watches nothing beside itself, but for what is given."""
+    defaults: dict[str, Any] = {
+        "state_directory": directory,
+        "patches_directory": directory,
+        "host": "127.0.0.1",
+        "port": 5555,
+        "instance_id": "instance-1",
+        "permits_free": lambda: 48,
+        "writer_alive": lambda: True,
+        "busy": lambda: 0,
+        "threads": 64,
+        "rows": tuple,
+        "latest": metrics,
+        "vitals": lambda: Vitals(0.0, (), ()),
+        "history_behind": lambda: 0,
+        "surroundings": Surroundings(),
+    }
+    return standard_probes(ledger=ledger, **(defaults | others))

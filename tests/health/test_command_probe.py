@@ -13,7 +13,7 @@ from gpt_cursor_runner.health.probes.command import CommandProbe, OwnCheck
 from tests.building import SEARCH_PATH
 from tests.health.builders import until
 
-ENVIRONMENT = {"PATH": SEARCH_PATH, "HOME": "/home/of/mine", "LANG": "C.UTF-8", "GCR_KEY": "not theirs"}
+ENVIRONMENT = {"PATH": SEARCH_PATH, "HOME": "/home/of/mine", "LANG": "C.UTF-8"}
 
 
 def probe(code: str, **others: Any) -> CommandProbe:
@@ -56,7 +56,8 @@ def test_the_terms_are_the_owners():
     assert probe("").terms.criticality is Criticality.IMPAIRING
 
 
-def test_a_command_sees_three_variables_and_no_key():
+def test_a_command_sees_what_it_is_given_and_nothing_of_the_gateway(monkeypatch):
+    monkeypatch.setenv("GCR_KEY", "gcr_secret")
     reading = run("import os; print(sorted(set(os.environ) - {'LC_CTYPE'}), os.environ['HOME'])")
     assert reading.message == "['HOME', 'LANG', 'PATH'] /home/of/mine"
 

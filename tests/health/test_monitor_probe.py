@@ -9,14 +9,14 @@ import pytest
 
 from gpt_cursor_runner.health.model import Metrics, Status
 from gpt_cursor_runner.health.monitor import Monitor, Vitals
-from gpt_cursor_runner.health.probes import Surroundings, standard_probes
+from gpt_cursor_runner.health.probes import Surroundings
 from gpt_cursor_runner.health.probes.command import OwnCheck
 from gpt_cursor_runner.health.probes.monitor import MonitorProbe
 from gpt_cursor_runner.health.probes.repositories import WatchedRepository
 from gpt_cursor_runner.health.probes.resources import ResourcesProbe
 from gpt_cursor_runner.health.sampler import Sampler
 from tests.building import SEARCH_PATH
-from tests.health.builders import FixedProbe, until
+from tests.health.builders import FixedProbe, probes_of, until
 
 WELL = Vitals(0.01, (), ())
 
@@ -87,28 +87,14 @@ def test_memory_that_cannot_be_read_is_not_called_well():
 
 
 def test_only_what_the_owner_named_is_watched_beside_the_gateway(ledger, tmp_path):
-    def names(surroundings: Surroundings | None = None) -> list[str]:
-        probes = standard_probes(
-            state_directory=tmp_path,
-            patches_directory=tmp_path,
-            host="127.0.0.1",
-            port=5555,
-            instance_id="mine",
-            ledger=ledger,
-            permits_free=lambda: 1,
-            writer_alive=lambda: True,
-            busy=lambda: 0,
-            threads=8,
-            vitals=lambda: WELL,
-            latest=metrics,
-            surroundings=surroundings,
-        )
+    def names(surroundings: Surroundings) -> list[str]:
+        probes = probes_of(tmp_path, ledger, surroundings=surroundings)
         for probe in probes:
             probe.close()
         return [probe.terms.name for probe in probes]
 
     always = ["web", "port", "filesystem", "queue", "webhook", "runner", "monitor", "resources"]
-    assert names() == always
+    assert names(Surroundings()) == always
     assert names(Surroundings(public_url="http://localhost:5555")) == always
     everything = Surroundings(
         repositories=(WatchedRepository("app", Path("/"), "main"),),

@@ -122,6 +122,11 @@ def client_key() -> str | None:
     return os.environ.get("GCR_KEY") or None
 
 
+def environment_of_checks() -> dict[str, str]:
+    """What of the environment the owner's own health checks may see."""
+    return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+
 def notify_socket() -> str | None:
     """Where systemd wants to hear of the service; None when it does not."""
     return os.environ.get("NOTIFY_SOCKET") or None

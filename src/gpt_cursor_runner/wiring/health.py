@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gpt_cursor_runner.config import Config, notify_socket, watchdog_seconds
+from gpt_cursor_runner.config import Config, environment_of_checks, notify_socket, watchdog_seconds
 from gpt_cursor_runner.gateway.guard import Inside, Permits
 from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
 from gpt_cursor_runner.gateway.writer import Writer
@@ -20,13 +20,17 @@ from gpt_cursor_runner.health.judging import Verdict, judge
 from gpt_cursor_runner.health.model import Identity
 from gpt_cursor_runner.health.monitor import Monitor
 from gpt_cursor_runner.health.pinger import Pinger
-from gpt_cursor_runner.health.probe import Probe
-from gpt_cursor_runner.health.probes import standard_probes
+from gpt_cursor_runner.health.probes import Surroundings, standard_probes
 from gpt_cursor_runner.health.probes.alerts import AlertsProbe
+from gpt_cursor_runner.health.probes.command import OwnCheck
+from gpt_cursor_runner.health.probes.repositories import WatchedRepository
 from gpt_cursor_runner.health.recorder import Recorder
 from gpt_cursor_runner.health.sampler import Sampler
 from gpt_cursor_runner.health.service_notify import ServiceNotify
 from gpt_cursor_runner.ledger.ledger import Ledger
+
+# A runner elsewhere that neither said good-bye nor beat for an hour is gone, and nobody's trouble any more.
+_RUNNER_FORGOTTEN_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,35 @@ class Health:
                 part.start()
 
     def stop(self) -> None:
-        for part in (self.notify, self.pinger, self.recorder, self.dispatch, self.monitor):
+        for part in (self.notify, self.pinger, self.dispatch, self.recorder, self.monitor):
             if part is not None:
                 part.stop()
 
 
 def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inner) -> Health:
     """Nothing runs until `start`. Raises SinkRefused when an alert sink cannot work."""
-    clock, sinks = SteadyClock(), alert_sinks(config)
+    clock, sinks, sampler = SteadyClock(), alert_sinks(config), Sampler()
     dispatch = Dispatch(ledger.outbox, sinks, clock, random.random)
-    monitor = Monitor(_probes(config, ledger, identity, inner, dispatch, clock), Sampler())
+    probes = standard_probes(
+        state_directory=config.state.dir,
+        patches_directory=config.state.patches_dir,
+        host=config.server.host,
+        port=config.server.port,
+        instance_id=identity.instance_id,
+        ledger=ledger,
+        permits_free=inner.permits.free,
+        writer_alive=inner.writer.is_alive,
+        busy=inner.inside.count,
+        threads=BLOCKING_THREADS,
+        rows=lambda: ledger.runners.all(since=clock() - _RUNNER_FORGOTTEN_SECONDS),
+        latest=lambda: sampler.latest,
+        vitals=lambda: monitor.vitals(),  # noqa: PLW0108  it is made of these probes
+        history_behind=lambda: recorder.behind(),  # noqa: PLW0108
+        surroundings=_surroundings(config),
+    )
+    alerts = [AlertsProbe(dispatch.deliveries, clock)] if sinks else []
+    monitor = Monitor([*probes, *alerts], sampler)
+    recorder = Recorder(monitor.snapshot, ledger.history, _policy(config, identity, sinks), clock)
 
     def verdict() -> Verdict:
         return judge(monitor.snapshot(), boottime())
@@ -72,7 +95,7 @@ def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inne
     address, health = notify_socket(), config.health
     return Health(
         monitor=monitor,
-        recorder=Recorder(monitor.snapshot, ledger.history, _policy(config, identity, sinks), clock),
+        recorder=recorder,
         dispatch=dispatch,
         pinger=Pinger(health.ping_url, health.ping_seconds, verdict) if health.ping_url else None,
         notify=ServiceNotify(address, watchdog_seconds() or 0.0, verdict) if address else None,
@@ -95,21 +118,12 @@ def _policy(config: Config, identity: Identity, sinks: list[Sink]) -> Policy:
     )
 
 
-def _probes(
-    config: Config, ledger: Ledger, identity: Identity, inner: Inner, dispatch: Dispatch, clock: Callable[[], float]
-) -> list[Probe]:
-    return [
-        *standard_probes(
-            state_directory=config.state.dir,
-            patches_directory=config.state.patches_dir,
-            host=config.server.host,
-            port=config.server.port,
-            instance_id=identity.instance_id,
-            ledger=ledger,
-            permits_free=inner.permits.free,
-            writer_alive=inner.writer.is_alive,
-            busy=inner.inside.count,
-            threads=BLOCKING_THREADS,
-        ),
-        *([AlertsProbe(dispatch.deliveries, clock)] if dispatch.deliveries() else []),
-    ]
+def _surroundings(config: Config) -> Surroundings:
+    return Surroundings(
+        repositories=tuple(WatchedRepository(one.name, one.path, one.branch) for one in config.repository),
+        external_runner=config.health.external_runner,
+        tunnel_metrics=config.health.tunnel_metrics,
+        public_url=config.server.public_url,
+        own_checks=tuple(OwnCheck(**one.model_dump()) for one in config.health.check),
+        environment=environment_of_checks(),
+    )

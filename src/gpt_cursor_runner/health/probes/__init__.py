@@ -54,11 +54,11 @@ def standard_probes(
     writer_alive: Callable[[], bool],
     busy: Callable[[], int],
     threads: int,
-    rows: Callable[[], Sequence[RunnerRow]] = tuple,
-    latest: Callable[[], Metrics] | None = None,
-    vitals: Callable[[], Vitals] | None = None,
-    history_behind: Callable[[], int] = int,
-    surroundings: Surroundings | None = None,
+    rows: Callable[[], Sequence[RunnerRow]],
+    latest: Callable[[], Metrics],
+    vitals: Callable[[], Vitals],
+    history_behind: Callable[[], int],
+    surroundings: Surroundings,
 ) -> tuple[Probe, ...]:
     """Every check that a gateway runs, in the order in which equal troubles are listed."""
     self_call = SelfCall(host, port, instance_id)
@@ -71,9 +71,9 @@ def standard_probes(
         queue,
         WebhookProbe(permits_free, writer_alive),
         runner,
-        *([MonitorProbe(vitals, history_behind)] if vitals else []),
-        *([ResourcesProbe(latest)] if latest else []),
-        *_around(surroundings or Surroundings(), instance_id, runner.at_work),
+        MonitorProbe(vitals, history_behind),
+        ResourcesProbe(latest),
+        *_around(surroundings, instance_id, runner.at_work),
     )
 
 

@@ -15,7 +15,6 @@ from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
 
 _OUTPUT_BYTES = 64 * 1024
 _GLANCE_SECONDS = 0.05
-_INHERITED = ("PATH", "HOME", "LANG")
 _BY_EXIT = {0: (Status.OK, "ok"), 1: (Status.WARN, "warning"), 2: (Status.FAIL, "critical")}
 
 
@@ -33,7 +32,7 @@ class OwnCheck:
 class CommandProbe:
     """Runs the command in a process group of its own, which is gone when the run is over, whatever it started.
 
-    Of the environment it sees PATH, HOME and LANG. What it prints in its first line is the message.
+    It sees this environment and no more. What it prints in its first line is the message.
     """
 
     def __init__(self, check: OwnCheck, environment: Mapping[str, str]) -> None:
@@ -42,7 +41,7 @@ class CommandProbe:
         self.terms = Terms(name, name, criticality, check.interval_seconds, check.timeout_seconds + 1)
         self._command = check.command
         self._seconds = check.timeout_seconds
-        self._environment = {key: environment[key] for key in _INHERITED if key in environment}
+        self._environment = dict(environment)
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = False
 
