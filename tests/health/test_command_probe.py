@@ -100,6 +100,13 @@ def test_of_output_without_end_little_is_kept_and_the_command_is_not_held_up():
     assert len(reading.data["output"]) == 1000
 
 
+def test_a_command_that_floods_takes_none_of_the_gateways_time():
+    one = CommandProbe(OwnCheck("flood", ("yes",), timeout_seconds=1.0), ENVIRONMENT)
+    before = time.process_time()
+    assert one.read().code == "timed_out"
+    assert time.process_time() - before < 0.4
+
+
 def test_closing_ends_a_run_that_is_under_way():
     one, found = probe("print('here', flush=True); import time; time.sleep(60)", timeout_seconds=50), []
     thread = threading.Thread(target=lambda: found.append(one.read()))

@@ -16,7 +16,7 @@ from gpt_cursor_runner.health.probes.repositories import WatchedRepository
 from gpt_cursor_runner.health.probes.resources import ResourcesProbe
 from gpt_cursor_runner.health.sampler import Sampler
 from tests.building import SEARCH_PATH
-from tests.health.builders import FixedProbe, probes_of, until
+from tests.health.builders import NOW, Clock, FixedProbe, probes_of, until
 
 WELL = Vitals(0.01, (), ())
 
@@ -61,13 +61,13 @@ def test_a_real_monitors_vitals_are_well():
 
 
 def metrics(percent: float | None = 40.0, cgroup: float | None = None) -> Metrics:
-    unread = Metrics.unread(0.0)
+    unread = Metrics.unread(NOW)
     return replace(unread, memory={**unread.memory, "percent": percent, "cgroup_percent": cgroup})
 
 
 def test_memory_is_short_from_ninety_five_percent_until_ninety():
     latest = [metrics()]
-    probe = ResourcesProbe(lambda: latest[0])
+    probe = ResourcesProbe(lambda: latest[0], Clock())
     codes = []
     for percent in (94.9, 95.0, 90.1, 90.0, 94.0):
         latest[0] = metrics(percent)
@@ -76,14 +76,29 @@ def test_memory_is_short_from_ninety_five_percent_until_ninety():
 
 
 def test_the_containers_own_limit_counts_beside_the_machines():
-    found = ResourcesProbe(lambda: metrics(40.0, 97.0)).read()
+    found = ResourcesProbe(lambda: metrics(40.0, 97.0), Clock()).read()
     assert (found.status, found.code) == (Status.WARN, "cgroup_memory_short")
     assert found.data["cgroup_memory_percent"] == 97.0
 
 
 def test_memory_that_cannot_be_read_is_not_called_well():
-    found = ResourcesProbe(lambda: metrics(None)).read()
+    found = ResourcesProbe(lambda: metrics(None), Clock()).read()
     assert (found.status, found.code) == (Status.UNKNOWN, "unread")
+
+
+def test_figures_that_nobody_takes_any_more_are_not_called_well():
+    clock = Clock(NOW + 15)
+    probe = ResourcesProbe(lambda: metrics(99.0), clock)
+    assert probe.read().code == "memory_short"
+    clock.now += 0.1
+    found = probe.read()
+    assert (found.status, found.code) == (Status.UNKNOWN, "stale")
+
+
+def test_a_real_samplers_figures_are_fresh():
+    sampler = Sampler()
+    sampler.sample()
+    assert ResourcesProbe(lambda: sampler.latest).read().code != "stale"
 
 
 def test_only_what_the_owner_named_is_watched_beside_the_gateway(ledger, tmp_path):

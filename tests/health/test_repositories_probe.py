@@ -124,6 +124,13 @@ def test_looking_changes_nothing(watch, repo):
     assert repo.state() == before
 
 
+def test_of_many_repositories_every_one_is_looked_at_and_the_worst_are_shown(watch, repo, tmp_path):
+    many = [WatchedRepository(f"app{number}", repo.path, "main") for number in range(51)]
+    found = watch(*many, WatchedRepository("last", tmp_path / "gone", "main")).after(0)
+    assert (found.code, found.data["last"]["code"], len(found.data)) == ("missing", "missing", 50)
+    assert found.message.startswith("last: ")
+
+
 def test_many_repositories_fit_into_a_reading(watch, tmp_path):
     many = [WatchedRepository(f"{number:0100}", tmp_path / "gone", "main") for number in range(60)]
     found = fit(watch(*many).after(0))

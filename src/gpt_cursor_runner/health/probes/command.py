@@ -15,6 +15,7 @@ from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
 
 _OUTPUT_BYTES = 64 * 1024
 _GLANCE_SECONDS = 0.05
+_SKIP_SECONDS = 0.005  # between two pieces of what is dropped: a flood must not take this process's time
 _BY_EXIT = {0: (Status.OK, "ok"), 1: (Status.WARN, "warning"), 2: (Status.FAIL, "critical")}
 
 
@@ -91,13 +92,14 @@ class CommandProbe:
         output, give_up_at = b"", time.monotonic() + self._seconds
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
-            while time.monotonic() < give_up_at:
+            while time.monotonic() < give_up_at and not self._closed:
                 # Something it left running may keep the pipe open: its own end counts.
                 ended = process.poll() is not None
                 if selector.select(0 if ended else _GLANCE_SECONDS):
                     piece = os.read(process.stdout.fileno(), _OUTPUT_BYTES)
                     output = (output + piece)[:_OUTPUT_BYTES]
                     if piece:
+                        time.sleep(_SKIP_SECONDS if len(output) == _OUTPUT_BYTES else 0)
                         continue
                     ended = _ends(process, give_up_at)
                 if ended:

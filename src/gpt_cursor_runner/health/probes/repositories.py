@@ -58,7 +58,7 @@ class RepositoriesProbe:
         at_work: Callable[[], bool],
         monotonic: Callable[[], float] = boottime,
     ) -> None:
-        self._repositories = repositories[:_MOST_SHOWN]
+        self._repositories = repositories
         self._git = Git(Path("/"), search_path, deadline_seconds=_GIT_SECONDS)
         self._at_work = at_work
         self._monotonic = monotonic
@@ -73,9 +73,10 @@ class RepositoriesProbe:
         except ProcessDied as died:
             return Reading(Status.UNKNOWN, "helper_died", str(died))
         looks = {name: _with_lock(look, locked.get(name)) for name, look in found.items()}
-        data = {name: {"status": look.status.value, "code": look.code} for name, look in looks.items()}
-        worst = max(looks.values(), key=lambda look: SEVERITY[look.status], default=_Look(Status.OK, "ok"))
-        said = [f"{name}: {look.message}" for name, look in looks.items() if look.message]
+        worst_first = sorted(looks.items(), key=lambda named: -SEVERITY[named[1].status])
+        data = {name: {"status": look.status.value, "code": look.code} for name, look in worst_first[:_MOST_SHOWN]}
+        worst = worst_first[0][1] if worst_first else _Look(Status.OK, "ok")
+        said = [f"{name}: {look.message}" for name, look in worst_first if look.message]
         return Reading(worst.status, worst.code, "; ".join(said), data, _REMEDIES.get(worst.code, ""))
 
     def close(self) -> None:

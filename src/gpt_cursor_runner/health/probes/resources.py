@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.health.model import Criticality, Metrics, Reading, Status, Terms
 from gpt_cursor_runner.health.threshold import Threshold
 
 _MEMORY_PERCENT = Threshold(on=95, off=90)
+_STALE_SECONDS = 15.0
 _SAID = {"memory_short": "of the memory is in use", "cgroup_memory_short": "of the container's memory is in use"}
 
 
@@ -18,12 +20,13 @@ class ResourcesProbe:
         "resources", "resources", Criticality.IMPAIRING, interval_seconds=5.0, deadline_seconds=2.0, grace_seconds=10.0
     )
 
-    def __init__(self, latest: Callable[[], Metrics]) -> None:
+    def __init__(self, latest: Callable[[], Metrics], monotonic: Callable[[], float] = boottime) -> None:
         self._latest = latest
+        self._monotonic = monotonic
         self._passed = dict.fromkeys(_SAID, False)
 
     def read(self) -> Reading:
-        """From memory."""
+        """From memory. Figures that are old say nothing."""
         metrics = self._latest()
         used = {
             "memory_short": metrics.memory.get("percent"),
@@ -36,6 +39,8 @@ class ResourcesProbe:
             "cpu_percent": metrics.cpu.get("percent"),
             "load_average": metrics.cpu.get("load_average"),
         }
+        if self._monotonic() - metrics.sampled_at > _STALE_SECONDS:
+            return Reading(Status.UNKNOWN, "stale", "the figures are no longer taken", data, "Restart the gateway.")
         short = [code for code, passed in self._passed.items() if passed]
         if short:
             message = ", ".join(f"{used[code]} % {_SAID[code]}" for code in short)
