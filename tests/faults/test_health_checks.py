@@ -92,11 +92,9 @@ def test_checks_that_all_hang_cost_one_thread_each_and_no_answer(tmp_path: Path)
     with broken(tmp_path, "hang_all") as here:
         wait_until(lambda: here.health()["overall_status"] == "unknown", 20, "nothing is said")
         with polled(here.port, 20, pause_seconds=0) as pollers:
-            wait_until(lambda: len(pollers.bodies) > 500, 20, "the first polls were not answered")
-            threads = worker(here).num_threads()  # with those that the server starts for its connections
             wait_until(lambda: len(pollers.bodies) > 2000, 20, "a thousand polls were not answered")
         assert not pollers.troubles and pollers.codes == {503}
-        assert worker(here).num_threads() <= threads + 2
+        assert worker(here).num_threads() < 120  # of which the server may have 64 and its checks one each
         statuses = [here.call("GET", path, key=None).status for path in ("/livez", "/readyz", "/startupz", "/metrics")]
         assert statuses == [200, 503, 503, 200]
 

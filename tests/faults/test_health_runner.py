@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
 import subprocess
 import sys
@@ -58,14 +59,15 @@ def test_a_zombie_is_no_runner(tmp_path: Path):
 
 
 @contextmanager
-def watching_a_foreign_runner(place: Path) -> Iterator[Installation]:
-    here = Installation.create(place)
-    here.health_settings["external_runner"] = "ghost-runner.js"
+def watching_a_foreign_runner(place: Path) -> Iterator[tuple[Installation, str]]:
+    """A gateway, and the script name it looks for, which no other test's process has."""
+    here, name = Installation.create(place), f"ghost-runner-{secrets.token_hex(4)}.js"
+    here.health_settings["external_runner"] = name
     here.configure()
     try:
         here.start("gateway", "runner")
         wait_until(lambda: listens(here.port) and "external_runner" in here.health()["components"], 20, "not up")
-        yield here
+        yield here, name
     finally:
         here.stop()
 
@@ -80,10 +82,10 @@ def watching_a_foreign_runner(place: Path) -> Iterator[Installation]:
     ids=["tail", "inline", "editor"],
 )
 def test_what_only_has_the_file_open_is_not_the_foreign_runner(tmp_path: Path, decoy: list[str]):
-    with watching_a_foreign_runner(tmp_path) as here:
-        (tmp_path / "ghost-runner.js").write_text("")
+    with watching_a_foreign_runner(tmp_path) as (here, name):
+        (tmp_path / name).write_text("")
         (tmp_path / "editor.py").write_text("import time; time.sleep(60)")
-        process = subprocess.Popen(decoy, cwd=tmp_path)
+        process = subprocess.Popen([word.replace("ghost-runner.js", name) for word in decoy], cwd=tmp_path)
         try:
             time.sleep(3)
             assert here.health()["components"]["external_runner"] in ("starting", "down")
@@ -93,8 +95,8 @@ def test_what_only_has_the_file_open_is_not_the_foreign_runner(tmp_path: Path, d
 
 
 def test_a_foreign_runner_is_found_missed_and_stalled(tmp_path: Path):
-    with watching_a_foreign_runner(tmp_path) as here:
-        script = tmp_path / "ghost-runner.js"
+    with watching_a_foreign_runner(tmp_path) as (here, name):
+        script = tmp_path / name
         script.write_text("import time; time.sleep(60)")  # what an interpreter runs is its own affair
         process = subprocess.Popen([sys.executable, "-u", str(script)])
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.health.model import (
     CheckState,
     Criticality,
@@ -144,7 +145,7 @@ def probes_of(directory: Path, ledger: LedgerProbe, **others: Any) -> tuple[Prob
         "busy": lambda: 0,
         "threads": 64,
         "rows": tuple,
-        "latest": metrics,
+        "latest": lambda: metrics(boottime()),
         "vitals": lambda: Vitals(0.0, (), ()),
         "history_behind": lambda: 0,
         "surroundings": Surroundings(),

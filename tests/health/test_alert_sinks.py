@@ -54,7 +54,7 @@ def test_any_answer_but_a_good_one_is_not_delivered(status):
     ("said", "least", "most"),
     [
         ("120", 120, 120),
-        (formatdate(time.time() + 1000, usegmt=True), 900, 1000),
+        ("in a thousand seconds", 900, 1000),
         ("999999", 3600, 3600),
         (formatdate(0, usegmt=True), 0, 0),
         ("soon", 0, 0),
@@ -63,7 +63,8 @@ def test_any_answer_but_a_good_one_is_not_delivered(status):
     ids=["seconds", "date", "too long", "past", "words", "negative"],
 )
 def test_a_receiver_that_asks_to_be_left_alone_is_left_alone(said, least, most):
-    receiver = Receiver(lambda _: (429, {"Retry-After": said}))
+    words = formatdate(time.time() + 1000, usegmt=True) if said == "in a thousand seconds" else said
+    receiver = Receiver(lambda _: (429, {"Retry-After": words}))
     with receiver.up(), pytest.raises(NotDelivered) as refused:
         webhook(receiver).send(letter())
     assert least <= refused.value.wait_seconds <= most

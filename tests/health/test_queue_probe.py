@@ -70,7 +70,7 @@ def test_the_real_ledger_that_another_writer_holds_is_locked(ledger, tmp_path):
         found = QueueProbe(ledger).read()
         other.execute("ROLLBACK")
     other.close()
-    assert (found.status, found.code, found.fact) == (Status.FAIL, "locked", False)
+    assert (found.status, found.code, found.fact) == (Status.FAIL, "locked", True)
     assert QueueProbe(ledger).read().status is Status.OK
 
 

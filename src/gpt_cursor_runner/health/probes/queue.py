@@ -89,8 +89,8 @@ class QueueProbe:
         if code != self._refused_with:  # one traceback for one trouble, however long it lasts
             _log.warning("ledger_refuses_writes", code=code, exc_info=refused)
         self._refused_with = code
-        # A lock may be gone in a moment; the rest are facts.
-        return Reading(Status.FAIL, code, str(refused), fact=code != "locked")
+        # Also a lock is no noise: it outlasted the ledger's whole patience, as it does for whoever sends a patch.
+        return Reading(Status.FAIL, code, str(refused), fact=True)
 
     def _judge(self, facts: QueueFacts) -> Reading:
         now = self._monotonic()
