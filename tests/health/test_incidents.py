@@ -301,3 +301,10 @@ def test_two_steps_from_the_same_known_state_write_the_same_keys():
     known = Known({"part": ("fail", "broken")}, {"part": Incident("one", "part", "critical", "broken", T, T)})
     pages = [Story(known=known).at(60, well()) for _ in range(2)]
     assert pages[0].letters == pages[1].letters
+
+
+def test_a_part_that_is_seen_but_not_yet_at_work_is_no_incident():
+    story = Story()
+    page = story.at(0, bad("runner", status=WARN, code="starting", criticality=IMPAIRING))
+    assert page.opened == () and page.letters == ()
+    assert flips(page) == [("runner", "warn", "starting")]

@@ -16,8 +16,8 @@ from gpt_cursor_runner.cli.past import past
 _EXITS = {"healthy": Exit.FINE, "degraded": Exit.DEGRADED}
 _WORST_FIRST = {"fail": 0, "unknown": 1, "warn": 2, "ok": 3, "pass": 3}
 _GLANCE_SECONDS = 0.2
-# The gateway looks for new keys several times a second; ours may be too new for its first answer.
-_KEY_SECONDS = 1.5
+# The gateway looks for new keys once a second; ours may be too new for its first answer.
+_KEY_SECONDS = 2.5
 
 
 @command("health")

@@ -31,8 +31,8 @@ class Standing:
 
     @property
     def starting(self) -> bool:
-        """Nothing is known yet; neither well nor ill."""
-        return self.status == Status.UNKNOWN and self.code == "starting"
+        """Not yet seen, or not yet seen at work; neither well nor ill."""
+        return self.code == "starting"
 
 
 def standings(verdict: Verdict) -> list[Standing]:

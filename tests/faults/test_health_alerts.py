@@ -1,0 +1,190 @@
+"""Alerts and history of a real gateway that is killed, cut off from its sink, and started again."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from standardwebhooks import Webhook
+
+from tests.health.receiver import Receiver
+from tests.running import Installation, wait_until
+
+SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
+
+
+@contextmanager
+def alerting(place: Path, receiver: Receiver) -> Iterator[Installation]:
+    here = Installation.create(place)
+    with here.config.open("a") as config:
+        config.write(f'[alerts]\nwebhook_url = "{receiver.url}"\nwebhook_secret = "{SECRET}"\n')
+    try:
+        here.start("gateway", "runner")
+        here.wait_for_health("healthy")
+        yield here
+    finally:
+        here.stop()
+
+
+def letters_about(receiver: Receiver, subject: str) -> list[dict[str, Any]]:
+    """The letters as received, each with its signature verified."""
+    bodies = [Webhook(SECRET).verify(one.body, one.headers) for one in list(receiver.arrived)]
+    return [body for body in bodies if body["subject"] == subject]
+
+
+def test_a_trouble_and_its_end_are_told_once_in_order_through_a_dead_sink_and_a_killed_gateway(tmp_path: Path):
+    receiver = Receiver()  # and nobody listens there yet
+    with alerting(tmp_path, receiver) as here:
+        here.kill("runner")
+        ledger = here.ledger()
+        wait_until(lambda: ledger.outbox.owed() > 0, 15, "no letter is owed")
+        here.kill("gateway")
+        here.start("gateway")
+        wait_until(lambda: _attempts(here) > 0, 30, "the dead sink was never tried")
+        with receiver.up():
+            wait_until(lambda: letters_about(receiver, "runner") != [], 30, "the trouble was never told")
+            here.start("runner")
+            wait_until(lambda: len(letters_about(receiver, "runner")) > 1, 30, "the end was never told")
+            trigger, resolve = letters_about(receiver, "runner")
+        assert (trigger["kind"], trigger["severity"], trigger["code"]) == ("trigger", "warning", "down")
+        assert (resolve["kind"], resolve["incident_id"]) == ("resolve", trigger["incident_id"])
+        assert trigger["key"] != resolve["key"]
+        everything = b"".join(one.body for one in receiver.arrived).decode()
+        assert str(tmp_path) not in everything and here.key not in everything
+        assert {body["subject"] for body in map(json.loads, (one.body for one in receiver.arrived))} == {"runner"}
+        wait_until(lambda: ledger.outbox.owed() == 0, 10, "something is still owed")
+        ledger.close()
+
+
+def _attempts(here: Installation) -> int:
+    ledger = here.ledger()
+    try:
+        letter = ledger.outbox.next("webhook", time.time() + 3600)
+        return letter.attempts if letter else 0
+    finally:
+        ledger.close()
+
+
+def test_a_cause_speaks_for_what_it_causes(tmp_path: Path):
+    receiver = Receiver()
+    with receiver.up(), alerting(tmp_path, receiver):
+        (tmp_path / "state" / "patches").rename(tmp_path / "aside")
+        wait_until(lambda: letters_about(receiver, "filesystem") != [], 40, "the cause was never told")
+        (letter,) = letters_about(receiver, "filesystem")
+        assert (letter["severity"], letter["code"], letter["overall_status"]) == ("critical", "missing", "unknown")
+        assert letters_about(receiver, "overall") == []
+
+
+def test_the_history_survives_a_kill_and_says_when_nobody_looked(tmp_path: Path):
+    here = Installation.create(tmp_path)
+    try:
+        here.start("gateway", "runner")
+        here.wait_for_health("healthy")
+        here.kill("runner")
+        wait_until(lambda: _flip(here, "runner", "down") is not None, 15, "the flip is not in the history")
+        before = _flip(here, "runner", "down")
+        here.kill("gateway")
+        time.sleep(1)
+        here.start("gateway")
+        wait_until(lambda: _flip(here, "gateway", None) is not None, 20, "the history cannot be read again")
+        assert _flip(here, "runner", "down") == before
+        started = [one for one in _flips(here) if one["check"] == "gateway"]
+        assert [one["status"] for one in started] == ["started", "started"]  # no "stopped" between them: it was killed
+        assert len({one["instance_id"] for one in started}) == 2
+    finally:
+        here.stop()
+
+
+def _flips(here: Installation) -> list[dict[str, Any]]:
+    try:
+        answer = here.call("GET", "/health/history", seconds=5)
+    except (OSError, http.client.HTTPException):
+        return []
+    return list(answer.body["flips"]) if answer.status == 200 else []
+
+
+def _flip(here: Installation, check: str, code: str | None) -> dict[str, Any] | None:
+    found = (one for one in _flips(here) if one["check"] == check and code in (None, one["code"]))
+    return next(found, None)
+
+
+class Tunnel:
+    """What cloudflared is seen as: a public address that forwards to an origin, and metrics of its edge."""
+
+    def __init__(self, origin: int) -> None:
+        tunnel = self
+        self.origin = origin
+
+        class Forward(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path == "/ready":
+                    self.answer(200, b'{"status": 200, "readyConnections": 4, "connectorId": "x"}')
+                    return
+                connection = http.client.HTTPConnection("127.0.0.1", tunnel.origin, timeout=5)
+                try:
+                    connection.request("GET", self.path, headers={"Host": self.headers["Host"]})
+                    answer = connection.getresponse()
+                    self.answer(answer.status, answer.read())
+                except OSError:
+                    self.answer(502, b"no origin")
+                finally:
+                    connection.close()
+
+            def answer(self, status: int, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  as http.server has it
+                pass
+
+        # Another address of this machine's: the gateway takes loopback's own names for no tunnel.
+        self.server = ThreadingHTTPServer(("127.0.0.2", 0), Forward)
+        self.url = f"http://127.0.0.2:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_a_tunnel_that_lost_its_origin_is_seen_though_its_edge_is_well(tmp_path: Path):
+    here = Installation.create(tmp_path)
+    tunnel = Tunnel(here.port)
+    here.health_settings["tunnel_metrics"] = tunnel.url
+    here.configure()
+    text = here.config.read_text().replace("[server]\n", f'[server]\npublic_url = "{tunnel.url}"\n')
+    here.config.write_text(text)
+
+    def status(name: str) -> str:
+        return str(here.call("GET", "/health?fresh=1").body.get("checks", {}).get(name, {}).get("code"))
+
+    try:
+        here.start("gateway", "runner")
+        wait_until(lambda: _answers(here), 20, "the gateway does not answer")
+        wait_until(lambda: status("tunnel_public") == "reachable", 20, "the public address is not proven")
+        assert status("tunnel_edge") == "connected"
+        tunnel.origin = 1  # the tunnel lives on, and leads nowhere
+        wait_until(lambda: status("tunnel_public") == "origin_unreachable", 20, "a lost origin looks well")
+        assert status("tunnel_edge") == "connected"
+        body = here.health()
+        assert (body["overall_status"], body["ready"]) == ("degraded", True)  # patches from here are still taken
+        assert body["components"]["tunnel"] == "fail"
+    finally:
+        here.stop()
+        tunnel.close()
+
+
+def _answers(here: Installation) -> bool:
+    try:
+        return bool(here.health())
+    except (OSError, http.client.HTTPException):
+        return False
