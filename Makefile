@@ -4,6 +4,8 @@
 
 bin := .venv/bin
 ready := .venv/ready
+# Two for each core: most tests wait for processes.
+workers := $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))
 
 help: ## Show this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,7 +27,7 @@ up: $(ready) ## Serve your own repositories (runner.toml; `gcr init` makes it)
 	@$(bin)/gcr up
 
 test: $(ready) ## The test suite
-	@$(bin)/python -m pytest -n auto --dist worksteal
+	@$(bin)/python -m pytest -n $(workers) --dist worksteal
 
 check: $(ready) lint types test ## What CI runs: format, lint, types, tests
 
@@ -60,5 +62,5 @@ docs: $(ready) ## Hold the documents to what is so
 	@$(bin)/python -m pytest tests/test_docs.py
 
 clean: ## Remove what the targets above made
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+	rm -rf .venv .venv-bench .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
