@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import threading
 import time
 from collections.abc import Callable, Mapping
 
@@ -13,6 +12,7 @@ from flask import g, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.gateway.problems import Problem
+from gpt_cursor_runner.health.rounds import Rounds
 from gpt_cursor_runner.ledger.keys import Key, KeyStore, split_key
 
 log = structlog.get_logger()
@@ -87,14 +87,14 @@ class Ring:
         self._keys, self._clock, self._open = keys, clock, open_door
         self._held: Mapping[str, tuple[Key, str]] = {}
         self._unreadable = False
-        self._stopped = threading.Event()
+        self._rounds = Rounds("key-ring", self._turn, patience_seconds=0.0)
 
     def start(self) -> None:
         """Look now, and from now on in a thread."""
-        threading.Thread(target=self._look_for_ever, name="key-ring", daemon=True).start()
+        self._rounds.start()
 
     def stop(self) -> None:
-        self._stopped.set()
+        self._rounds.stop()
 
     def look(self) -> None:
         """Take the keys as the ledger has them."""
@@ -119,7 +119,6 @@ class Ring:
         key = self.key(authorization)
         return key is not None and key.allows("read")
 
-    def _look_for_ever(self) -> None:
-        while not self._stopped.is_set():
-            self.look()
-            self._stopped.wait(_LOOK_SECONDS)
+    def _turn(self) -> float:
+        self.look()
+        return _LOOK_SECONDS

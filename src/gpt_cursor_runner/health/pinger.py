@@ -5,7 +5,6 @@ It is given while the gateway takes patches (healthy or degraded), and withheld 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import structlog
@@ -13,6 +12,7 @@ import structlog
 from gpt_cursor_runner.health.judging import Verdict
 from gpt_cursor_runner.health.model import Overall
 from gpt_cursor_runner.health.outbound import Unanswered, fetch
+from gpt_cursor_runner.health.rounds import Rounds
 
 _log = structlog.get_logger(__name__)
 
@@ -26,17 +26,14 @@ class Pinger:
 
     def __init__(self, url: str, every_seconds: float, verdict: Callable[[], Verdict]) -> None:
         self._url, self._every_seconds, self._verdict = url, every_seconds, verdict
-        self._stopped = threading.Event()
         self._last_trouble: str | None = None
-        self._thread = threading.Thread(target=self._run, name="pinger", daemon=True)
+        self._rounds = Rounds("pinger", self._turn, _JOIN_SECONDS)
 
     def start(self) -> None:
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(_JOIN_SECONDS)
+        self._rounds.stop()
 
     def ping(self) -> bool:
         """One sign of life, when there is life to sign; says whether it was tried."""
@@ -51,14 +48,8 @@ class Pinger:
         self._last_trouble = trouble
         return True
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                tried = self.ping()
-            except Exception:  # noqa: BLE001  the loop's edge; a sign of life that is not given is its own alarm
-                _log.exception("ping_raised")
-                tried = True
-            self._stopped.wait(self._every_seconds if tried else min(_GLANCE_SECONDS, self._every_seconds))
+    def _turn(self) -> float:
+        return self._every_seconds if self.ping() else min(_GLANCE_SECONDS, self._every_seconds)
 
     def _trouble(self) -> str | None:
         """The address is a secret of its service, so only a code is told."""

@@ -7,7 +7,6 @@ cannot take waits in memory, in order, and is written later with its own times.
 from __future__ import annotations
 
 import secrets
-import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +20,7 @@ from gpt_cursor_runner.health.incidents import GATEWAY, Known, Policy, step
 from gpt_cursor_runner.health.judging import Verdict, judge
 from gpt_cursor_runner.health.model import Snapshot
 from gpt_cursor_runner.health.observing import Tally
+from gpt_cursor_runner.health.rounds import Rounds
 from gpt_cursor_runner.ledger.history import Flip, History, NotOpen, Page
 
 _log = structlog.get_logger(__name__)
@@ -56,17 +56,14 @@ class Recorder:
         self._refused = False
         self._asked_in_vain = False
         self._tidied_at = float("-inf")
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="health-recorder", daemon=True)
+        self._rounds = Rounds("health-recorder", self._turn, _JOIN_SECONDS, last=self.finish)
 
     def start(self) -> None:
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """Write down what is left, and that the gateway stopped."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(_JOIN_SECONDS)
+        self._rounds.stop()
 
     def behind(self) -> int:
         """How many flips are not written down yet."""
@@ -93,14 +90,9 @@ class Recorder:
             self._put(Page(flips=(self._gateway_flip(self._known, "stopped", "asked", self._clock()),)))
             self._write_minutes(None)
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self.look()
-            except Exception:  # noqa: BLE001  the loop's edge; the next look compares with the same known state
-                _log.exception("history_look_failed")
-            self._stopped.wait(LOOK_SECONDS)
-        self.finish()
+    def _turn(self) -> float:
+        self.look()
+        return LOOK_SECONDS
 
     def _is_known(self, wall: float) -> bool:
         """Whether the ledger has said how everything stood before; until then nothing can be said to have changed."""

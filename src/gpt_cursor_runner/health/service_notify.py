@@ -7,13 +7,13 @@ twenty lines below. The gateway is a child of what systemd started, so its unit 
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Callable
 
 import structlog
 
 from gpt_cursor_runner.health.judging import Verdict
+from gpt_cursor_runner.health.rounds import Rounds
 
 _log = structlog.get_logger(__name__)
 
@@ -37,17 +37,14 @@ class ServiceNotify:
         self._status = ""
         self._alive_at = float("-inf")
         self._silent = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="service-notify", daemon=True)
+        self._rounds = Rounds("service-notify", self._turn, _JOIN_SECONDS)
 
     def start(self) -> None:
-        self._thread.start()
+        self._rounds.start()
 
     def stop(self) -> None:
         """Say, unless it was said, that the end has begun."""
-        self._stopped.set()
-        if self._thread.is_alive():
-            self._thread.join(_JOIN_SECONDS)
+        self._rounds.stop()
         self._once("STOPPING=1")
 
     def turn(self) -> None:
@@ -66,13 +63,9 @@ class ServiceNotify:
             self._alive_at = now
             self._say("WATCHDOG=1")
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            try:
-                self.turn()
-            except Exception:  # noqa: BLE001  the loop's edge; systemd hears nothing, which is the truth
-                _log.exception("service_notify_failed")
-            self._stopped.wait(self._pause_seconds)
+    def _turn(self) -> float:
+        self.turn()
+        return self._pause_seconds
 
     def _once(self, line: str) -> None:
         if line not in self._said and self._say(line):
