@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -59,11 +60,17 @@ def saturated(options: Options) -> Section:
         here.wait_for_health("degraded")  # there is no runner
         senders = _post(here, _SATURATED_SECONDS + 2)
         time.sleep(1)
-        polls = asyncio.run(poll(here.port, "/health", 100, _SATURATED_SECONDS))
+        reasons: Counter[str] = Counter()
+        polls = asyncio.run(
+            poll(here.port, "/health", 100, _SATURATED_SECONDS, lambda _, body: reasons.update(body["reasons"]))
+        )
         posted = wrk.finish(senders)
         accepted = (posted.answers - posted.refused) / posted.seconds
         section.say(f"{posted.rate:.0f} posts a second, {accepted:.0f} of them accepted, {posted.late} late")
         section.say(f"/health {polls}; statuses {polls.statuses}")
+        section.say(f"what it says meanwhile: {', '.join(f'{name} {count}' for name, count in reasons.most_common())}")
+        truthful = polls.statuses.get(200, 0) / max(1, polls.asked)
+        section.aim("patches are taken, and it says so", ">= 99 %", f"{100 * truthful:.1f} %", truthful >= 0.99)
         section.aim("p99 of /health", "<= 75 ms", f"{polls.ms(0.99):.1f} ms", polls.ms(0.99) <= 75)
     return section
 

@@ -142,6 +142,7 @@ def probes_of(directory: Path, ledger: LedgerProbe, **others: Any) -> tuple[Prob
         "instance_id": "instance-1",
         "permits_free": lambda: 48,
         "writer_alive": lambda: True,
+        "recorded_at": lambda: float("-inf"),
         "busy": lambda: 0,
         "threads": 64,
         "rows": tuple,

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gpt_cursor_runner.health.arrivals import Arrivals
+from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.health.model import Reading, Status
 from gpt_cursor_runner.health.probes.queue import QueueProbe
 from gpt_cursor_runner.ledger.database import LEDGER_NAME, migrate, open_database
@@ -20,6 +21,11 @@ from gpt_cursor_runner.wiring.ledger import BUSY_SECONDS
 from tests.health.builders import WALL, Clock
 
 EMPTY = QueueFacts(queued=0, running=0, held=0, failed=0, oldest_queued_at=None, last_landed_at=None)
+
+
+def never() -> float:
+    """When the last patch was recorded."""
+    return float("-inf")
 
 
 @pytest.fixture
@@ -57,38 +63,50 @@ def small(tmp_path: Path) -> Iterator[SmallLedger]:
 
 
 def test_the_real_ledger_is_proven_writable_and_keeps_nothing_of_it(ledger):
-    found = QueueProbe(ledger).read()
+    found = QueueProbe(ledger, never).read()
     assert (found.status, found.code) == (Status.OK, "writable")
     assert found.data["queued"] == 0
     with ledger.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM keys").scalar() == 0
 
 
+def test_a_patch_recorded_while_we_waited_for_our_turn_proves_that_the_ledger_takes_writes(ledger):
+    with sqlite3.connect(ledger.engine.url.database, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        found = QueueProbe(ledger, boottime).read()
+        long_ago = boottime()
+        stale = QueueProbe(ledger, lambda: long_ago).read()
+        other.execute("ROLLBACK")
+    other.close()
+    assert (found.status, found.code) == (Status.OK, "writable")
+    assert (stale.status, stale.code) == (Status.FAIL, "locked")
+
+
 def test_the_real_ledger_that_another_writer_holds_is_locked(ledger, tmp_path):
     with sqlite3.connect(ledger.engine.url.database, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        found = QueueProbe(ledger).read()
+        found = QueueProbe(ledger, never).read()
         other.execute("ROLLBACK")
     other.close()
     assert (found.status, found.code, found.fact) == (Status.FAIL, "locked", True)
-    assert QueueProbe(ledger).read().status is Status.OK
+    assert QueueProbe(ledger, never).read().status is Status.OK
 
 
 def test_a_file_that_is_no_database_is_corrupt(tmp_path):
     (tmp_path / "small.db").write_bytes(b"not a database at all" * 100)
     broken = SmallLedger(sqlite3.connect(tmp_path / "small.db", isolation_level=None))
-    found = QueueProbe(broken).read()
+    found = QueueProbe(broken, never).read()
     assert (found.status, found.code, found.fact) == (Status.FAIL, "corrupt", True)
 
 
 def test_a_database_opened_for_reading_is_read_only(small, tmp_path):
     reader = sqlite3.connect(f"file:{tmp_path / 'small.db'}?mode=ro", uri=True, isolation_level=None)
-    assert QueueProbe(SmallLedger(reader)).read().code == "read_only"
+    assert QueueProbe(SmallLedger(reader), never).read().code == "read_only"
 
 
 def test_a_database_that_may_not_grow_has_no_space(small):
     small.connection.execute("PRAGMA max_page_count = 4")
-    assert QueueProbe(small).read().code == "no_space"
+    assert QueueProbe(small, never).read().code == "no_space"
 
 
 def test_a_full_disk_has_no_space(tmp_path):
@@ -99,7 +117,7 @@ def test_a_full_disk_has_no_space(tmp_path):
         connection = sqlite3.connect(tmp_path / "small.db", isolation_level=None)
         connection.execute("PRAGMA cache_size = 1")
         connection.execute("CREATE TABLE kept (value BLOB)")
-        assert QueueProbe(SmallLedger(connection)).read().code == "no_space"
+        assert QueueProbe(SmallLedger(connection), never).read().code == "no_space"
         connection.close()
     finally:
         subprocess.run(["umount", "--lazy", tmp_path], check=True)
@@ -107,7 +125,7 @@ def test_a_full_disk_has_no_space(tmp_path):
 
 def test_any_other_trouble_is_a_failure_too(small):
     small.connection.execute("DROP TABLE kept")
-    found = QueueProbe(small).read()
+    found = QueueProbe(small, never).read()
     assert (found.status, found.code, found.message) == (Status.FAIL, "other", "no such table: kept")
 
 
@@ -116,7 +134,7 @@ class Waiting:
 
     def __init__(self, small: SmallLedger, waited: float = 0.0) -> None:
         self.small, self.wall, self.own = small, Clock(WALL), Clock()
-        self.probe = QueueProbe(small, wall=self.wall, monotonic=self.own)
+        self.probe = QueueProbe(small, never, wall=self.wall, monotonic=self.own)
         small.facts = replace(EMPTY, queued=1, oldest_queued_seq=1, oldest_queued_at=WALL - waited, last_seq=1)
 
     def after(self, seconds: float, wall_set_by: float = 0.0) -> Reading:
@@ -201,7 +219,7 @@ def test_a_ledger_as_patient_as_the_gateways_says_that_it_is_locked_before_the_c
     with sqlite3.connect(tmp_path / LEDGER_NAME, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
-        found = QueueProbe(Ledger(engine)).read()
+        found = QueueProbe(Ledger(engine), never).read()
         waited = time.monotonic() - began
     other.close()
     engine.dispose()
@@ -211,7 +229,7 @@ def test_a_ledger_as_patient_as_the_gateways_says_that_it_is_locked_before_the_c
 
 
 def test_one_trouble_is_logged_once_however_long_it_lasts(small):
-    probe = QueueProbe(small)
+    probe = QueueProbe(small, never)
     small.connection.execute("ALTER TABLE kept RENAME TO away")
     with capture_logs() as logs:
         for _ in range(3):

@@ -10,6 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.ledger.intake import Admission, IdTaken, Intake, Receipt
 
 log = structlog.get_logger()
@@ -34,6 +35,7 @@ class Writer:
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
         self._waiting: queue.Queue[_Waiting] = queue.Queue(_MAX_WAITING)
+        self._recorded_at = float("-inf")
         self._thread = threading.Thread(target=self._write_for_ever, name="ledger-writer", daemon=True)
 
     def start(self) -> None:
@@ -41,6 +43,10 @@ class Writer:
 
     def is_alive(self) -> bool:
         return self._thread.is_alive()
+
+    def recorded_at(self) -> float:
+        """When the ledger last took what was waiting, on the clock of `health.clock.boottime`."""
+        return self._recorded_at
 
     def accept(self, admission: Admission, patience_seconds: float) -> Receipt | IdTaken:
         """The ledger's answer, given after it is on the disk.
@@ -83,5 +89,6 @@ class Writer:
             for _, future in batch:
                 future.set_exception(trouble)
             return
+        self._recorded_at = boottime()
         for (_, future), answer in zip(batch, answers, strict=True):
             future.set_result(answer)

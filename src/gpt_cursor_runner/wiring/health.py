@@ -77,6 +77,7 @@ def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inne
         ledger=ledger,
         permits_free=inner.permits.free,
         writer_alive=inner.writer.is_alive,
+        recorded_at=inner.writer.recorded_at,
         busy=inner.inside.count,
         threads=BLOCKING_THREADS,
         rows=lambda: ledger.runners.all(since=clock() - _RUNNER_FORGOTTEN_SECONDS),

@@ -52,6 +52,7 @@ def standard_probes(
     ledger: LedgerProbe,
     permits_free: Callable[[], int],
     writer_alive: Callable[[], bool],
+    recorded_at: Callable[[], float],
     busy: Callable[[], int],
     threads: int,
     rows: Callable[[], Sequence[RunnerRow]],
@@ -62,7 +63,7 @@ def standard_probes(
 ) -> tuple[Probe, ...]:
     """Every check that a gateway runs, in the order in which equal troubles are listed."""
     self_call = SelfCall(host, port, instance_id)
-    queue = QueueProbe(ledger)
+    queue = QueueProbe(ledger, recorded_at)
     runner = RunnerProbe(state_directory, rows, queue.unmoved)
     return (
         WebProbe(self_call, busy, threads),

@@ -55,9 +55,14 @@ class QueueProbe:
     )
 
     def __init__(
-        self, ledger: LedgerProbe, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = boottime
+        self,
+        ledger: LedgerProbe,
+        recorded_at: Callable[[], float],
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = boottime,
     ) -> None:
         self._ledger = ledger
+        self._recorded_at = recorded_at
         self._wall = wall
         self._monotonic = monotonic
         self._arrivals = Arrivals()
@@ -69,7 +74,7 @@ class QueueProbe:
     def read(self) -> Reading:
         """Any trouble of the database is this check's answer."""
         try:
-            self._ledger.probe_write()
+            self._prove_writable()
             facts = self._ledger.queue_facts()
         except Exception as refused:  # noqa: BLE001  a probe's edge: every driver has its own family of errors
             return self._refusal(refused)
@@ -83,6 +88,15 @@ class QueueProbe:
         """What stays the same while a patch could be claimed and is not; None when none could, or nobody knows."""
         what, seen_at = self._unmoved
         return what if self._monotonic() - seen_at < _FRESH_SECONDS else None
+
+    def _prove_writable(self) -> None:
+        """Write; or see that a patch was recorded meanwhile, when others write so much that our turn never came."""
+        began = self._monotonic()
+        try:
+            self._ledger.probe_write()
+        except Exception as refused:
+            if _code(refused) != "locked" or self._recorded_at() < began:
+                raise
 
     def _refusal(self, refused: Exception) -> Reading:
         code = _code(refused)
