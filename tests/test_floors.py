@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -167,3 +171,15 @@ def test_a_read_of_the_environment_is_found(text: str) -> None:
 def test_no_module_is_named_for_having_no_name() -> None:
     words = {word for module in sources() for part in module.split(".") for word in part.split("_")}
     assert words & UNWELCOME == set()
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    """A dependency that another one happens to bring is there today, and missing on a fresh machine tomorrow."""
+    project = tomllib.loads((SOURCE.parent.parent / "pyproject.toml").read_text())["project"]
+    said = [*project["dependencies"], *project["optional-dependencies"]["alerts"]]
+    declared = {re.split(r"[<>=\[]", one)[0].lower() for one in said}
+    brought_by = packages_distributions()
+    outer = {name.partition(".")[0] for module, text in sources().items() for name in imports(module, text)}
+    libraries = outer - set(sys.stdlib_module_names) - {PACKAGE, "_typeshed", "werkzeug"}  # Werkzeug is half of Flask
+    assert "waitress" in libraries
+    assert {name for name in libraries if not declared & {one.lower() for one in brought_by[name]}} == set()
