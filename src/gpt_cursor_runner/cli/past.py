@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import click
@@ -29,13 +31,14 @@ def past(body: Mapping[str, Any]) -> list[str]:
     for name in names:
         shares = "  ".join(f"{_share(body['uptime'].get(name, {}).get(window)):>7}" for window in _WINDOWS)
         lines.append(f"{name:{width}}  {_strip(strip['checks'][name])}  {shares}")
-    lines += ["", "▁ ok   ▃ warn   ▆ unknown   █ fail   · nobody looked"]
+    lines += ["", "▁ ok   ▃ warn   ▆ unknown   █ fail   · nobody looked.   Shares are of the time that somebody looked."]
     return [*lines, *(["", *_flips(body["flips"])] if body["flips"] else [])]
 
 
 def _strip(states: Sequence[str | None]) -> str:
     cells = (_SHOWN.get(state or "", _NOBODY_LOOKED) for state in states)
-    return "".join(click.style(sign, fg=colour) for sign, colour in cells)
+    runs = ((colour, "".join(sign for sign, _ in run)) for colour, run in groupby(cells, key=itemgetter(1)))
+    return "".join(click.style(signs, fg=colour) for colour, signs in runs)
 
 
 def _share(uptime: Mapping[str, Any] | None) -> str:
