@@ -131,7 +131,8 @@ def test_a_dead_runner_is_3(user, running):
     try:
         running.wait_for_health("degraded")
         assert user.type("health", "--quiet").exit_code == 3
-        assert user.type("status").exit_code == 3
+        told = user.type("status")
+        assert told.exit_code == 3 and "down: no runner holds the lock" in told.stdout and "`gcr up`" in told.stdout
     finally:
         running.start("runner")
         running.wait_for_health("healthy")

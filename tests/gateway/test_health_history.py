@@ -90,20 +90,21 @@ def test_the_strip_has_the_worst_of_every_minute_and_nothing_where_nobody_looked
     observe = asking.ledger.history.observe
     observe(START - 59 * MINUTE, {"runner": (60, 0, 0, 0), "queue": (0, 0, 0, 60)})
     observe(START - MINUTE, {"runner": (59, 0, 1, 0)})
-    observe(START, {"runner": (0, 1, 0, 0)})
-    observe(START - 60 * MINUTE, {"runner": (0, 0, 60, 0)})  # an hour ago and more
+    observe(START - 60 * MINUTE, {"runner": (0, 1, 0, 0)})
+    observe(START, {"runner": (0, 0, 1, 0)})  # under way
+    observe(START - 61 * MINUTE, {"runner": (0, 0, 60, 0)})  # more than an hour ago
     strip = asking.body()["strip"]
-    assert (strip["seconds"], strip["since"]) == (60, "2027-01-15T07:01:00.000000+00:00")
-    assert strip["checks"]["runner"] == ["ok", *[None] * 57, "fail", "warn"]
-    assert strip["checks"]["queue"] == ["unknown", *[None] * 59]
+    assert (strip["seconds"], strip["since"]) == (60, "2027-01-15T07:00:00.000000+00:00")
+    assert strip["checks"]["runner"] == ["warn", "ok", *[None] * 57, "fail"]
+    assert strip["checks"]["queue"] == [None, "unknown", *[None] * 58]
     assert list(asking.body("?check=queue")["strip"]["checks"]) == ["queue"]
 
 
 def test_the_strip_of_a_day_goes_by_the_hour(asking):
     asking.ledger.history.observe(START - 23 * HOUR, {"runner": (30, 30, 0, 0)})
     strip = asking.body("?by=hour")["strip"]
-    assert (strip["seconds"], strip["since"]) == (3600, "2027-01-14T09:00:00.000000+00:00")
-    assert strip["checks"]["runner"] == ["warn", *[None] * 23]
+    assert (strip["seconds"], strip["since"]) == (3600, "2027-01-14T08:00:00.000000+00:00")
+    assert strip["checks"]["runner"] == [None, "warn", *[None] * 22]
 
 
 def test_uptime_counts_what_was_seen_and_says_what_was_not(asking):

@@ -22,7 +22,7 @@ _KEY_SECONDS = 2.5
 
 @command("health")
 @click.option("--quiet", is_flag=True, help="No output, exit code only.")
-@click.option("--wait", type=float, default=0, help="Wait up to this many seconds until healthy.")
+@click.option("--wait", type=float, default=0, metavar="SECONDS", help="Wait so long until healthy.")
 @click.option("--url", help="Another gateway than the one of runner.toml; GCR_KEY then shows the details too.")
 @click.option("--history", is_flag=True, help="Show how each part did, and what changed last.")
 @click.option(
@@ -81,7 +81,16 @@ def _checks(body: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """A row for each check, the worst first; none where the key may not read them."""
     checks: dict[str, dict[str, Any]] = body.get("checks", {})
     ordered = sorted(checks.items(), key=lambda item: _WORST_FIRST.get(item[1]["status"], 0))
-    return [(name, one["status"], _local(one.get("since")), one.get("message") or "") for name, one in ordered]
+    return [(name, one["status"], _local(one.get("since")), _detail(one)) for name, one in ordered]
+
+
+def _detail(one: dict[str, Any]) -> str:
+    """Why, and what to do; of a reading that does not count any more only that it does not."""
+    if one["code"] in ("late", "stale"):
+        return f"{one['code']}: no word from it for {(one['age_ms'] or 0) / 1000:.0f} s"
+    if one["status"] == "ok":
+        return str(one["message"] or one["code"])
+    return ". ".join(part.rstrip(".") for part in (f"{one['code']}: {one['message']}", one["remedy"]) if part) + "."
 
 
 def _local(moment: str | None) -> str:

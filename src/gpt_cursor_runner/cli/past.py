@@ -31,7 +31,7 @@ def past(body: Mapping[str, Any]) -> list[str]:
     for name in names:
         shares = "  ".join(f"{_share(body['uptime'].get(name, {}).get(window)):>7}" for window in _WINDOWS)
         lines.append(f"{name:{width}}  {_strip(strip['checks'][name])}  {shares}")
-    lines += ["", "▁ ok   ▃ warn   ▆ unknown   █ fail   · nobody looked.   Shares are of the time that somebody looked."]
+    lines += ["", "▁ ok   ▃ warn   ▆ unknown   █ fail   · nobody looked;  shares are of the time that somebody looked"]
     return [*lines, *(["", *_flips(body["flips"])] if body["flips"] else [])]
 
 

@@ -76,7 +76,8 @@ class HistoryDesk:
     def _body(self, wanted: Wanted) -> dict[str, Any]:
         now, one = self.clock(), wanted.check
         length, count = _STRIPS[wanted.by]
-        first = (int(now) // length - count + 1) * length
+        last_whole_minute = int(now) - 60  # the one under way is written down when it is over
+        first = (last_whole_minute // length - count + 1) * length
         flips = self.past.flips(one, wanted.since, wanted.before, wanted.limit)
         uptime = {name: of for name, of in self.past.uptime(now).items() if one in (None, name)}
         seen = self.past.observations(length, first)
