@@ -122,6 +122,13 @@ class Installation:
         body: dict[str, Any] = self.call("GET", "/health", key=None, seconds=2).body
         return body
 
+    def answers(self) -> bool:
+        """Whether `/health` is answered, whatever it says."""
+        try:
+            return bool(self.health())
+        except (OSError, http.client.HTTPException):
+            return False
+
     def wait_for_health(self, word: str, seconds: float = 20) -> float:
         """How long it took until `/health` said the word."""
         began = time.monotonic()

@@ -169,7 +169,7 @@ def test_a_tunnel_that_lost_its_origin_is_seen_though_its_edge_is_well(tmp_path:
 
     try:
         here.start("gateway", "runner")
-        wait_until(lambda: _answers(here), 20, "the gateway does not answer")
+        wait_until(here.answers, 20, "the gateway does not answer")
         wait_until(lambda: status("tunnel_public") == "reachable", 20, "the public address is not proven")
         assert status("tunnel_edge") == "connected"
         tunnel.origin = 1  # the tunnel lives on, and leads nowhere
@@ -181,10 +181,3 @@ def test_a_tunnel_that_lost_its_origin_is_seen_though_its_edge_is_well(tmp_path:
     finally:
         here.stop()
         tunnel.close()
-
-
-def _answers(here: Installation) -> bool:
-    try:
-        return bool(here.health())
-    except (OSError, http.client.HTTPException):
-        return False

@@ -141,7 +141,7 @@ def test_a_frozen_disk_costs_no_answer_and_no_port_and_heals_when_it_thaws(tmp_p
             assert len(_helpers(here)) == 2  # the other one looks at the repositories
             here.kill("gateway")
             here.start("gateway")  # on the same port, though the helper still hangs in the kernel
-            wait_until(lambda: _answers(here), 20, "the port was not to be had again")
+            wait_until(here.answers, 20, "the port was not to be had again")
             expect(here, "filesystem.late")
             subprocess.run(["fsfreeze", "-u", str(patches)], check=True)
             expect_well(here)
@@ -151,13 +151,6 @@ def test_a_frozen_disk_costs_no_answer_and_no_port_and_heals_when_it_thaws(tmp_p
         thaw.kill()
         thaw.wait()
         subprocess.run(["umount", "-l", str(patches)], capture_output=True)
-
-
-def _answers(here: Installation) -> bool:
-    try:
-        return bool(here.health())
-    except OSError:
-        return False
 
 
 def _helpers(here: Installation) -> list[psutil.Process]:
