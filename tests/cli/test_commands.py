@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 
 import click
 import psutil
 import pytest
 
-from gpt_cursor_runner.cli import main
+from gpt_cursor_runner.cli import main, show
 from gpt_cursor_runner.ledger.evidence import Evidence
 from tests.building import make_admission
 from tests.cli.builders import refused
@@ -126,6 +127,21 @@ def test_evidence_that_is_not_there_says_why(terminal, put):
     assert "not sealed" in refused(terminal.type("diff", "p1"), 1)
     assert "not ended" in refused(terminal.type("report", "p1"), 1)
     assert terminal.json("log", "p1")["checks"] == {}
+
+
+def test_a_report_that_follows_the_end_of_its_patch_is_waited_for(terminal, put):
+    put(status="landed")
+    evidence = Evidence(terminal.installation.place / "state" / "patches" / "p1")
+    writing = threading.Timer(0.4, evidence.keep_report, (b"# Report\n", b"{}", b"{}"))
+    writing.start()
+    assert terminal.type("report", "p1").stdout == "# Report\n"
+    writing.join()
+
+
+def test_a_report_that_does_not_come_is_not_waited_for_for_ever(terminal, put, monkeypatch):
+    put(status="landed")
+    monkeypatch.setattr(show, "_REPORT_PATIENCE_SECONDS", 0.1)
+    assert "not written yet" in refused(terminal.type("report", "p1"), 1)
 
 
 def test_evidence_is_printed_and_a_piped_diff_is_exact(terminal, put):

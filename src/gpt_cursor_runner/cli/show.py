@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
 from datetime import datetime
 
 import click
@@ -13,6 +14,10 @@ from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, comman
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
+from gpt_cursor_runner.patch.status import FINAL
+
+# A patch ends first and is reported after: whoever was told of the end may ask before the report is on the disk.
+_REPORT_PATIENCE_SECONDS = 10.0
 
 
 @command("show")
@@ -66,10 +71,14 @@ def log(session: Session, patch_id: str) -> None:
 def report(session: Session, patch_id: str) -> None:
     """Print the completion report of a patch."""
     evidence = _evidence(session, patch_id)
-    markdown, facts = evidence.report(), evidence.report_json()
-    if markdown is None or facts is None:
-        message = f"{patch_id} has not ended, so it has no report"
-        raise CommandFailed(Exit.FAILED, message, f"gcr show {shlex.quote(patch_id)}")
+    give_up_at = time.monotonic() + _REPORT_PATIENCE_SECONDS
+    while (markdown := evidence.report()) is None or (facts := evidence.report_json()) is None:
+        with session.ledger() as ledger:
+            ended = _find(ledger, patch_id).status in FINAL
+        if not ended or time.monotonic() > give_up_at:
+            why = "has ended, but its report is not written yet" if ended else "has not ended, so it has no report"
+            raise CommandFailed(Exit.FAILED, f"{patch_id} {why}", f"gcr show {shlex.quote(patch_id)}")
+        time.sleep(0.05)
     session.say(
         {"patch_id": patch_id, "report": json.loads(facts)}, plain(markdown.decode(errors="replace")).rstrip("\n")
     )

@@ -18,7 +18,7 @@ from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.reading import Reading
 from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
 from gpt_cursor_runner.patch.identity import PatchId
-from gpt_cursor_runner.patch.status import Status
+from gpt_cursor_runner.patch.status import FINAL, Status
 
 _PAGE = 50
 _MAX_PAGE = 200
@@ -95,11 +95,12 @@ def _log(parts: PatchesParts) -> Callable[[str], Response]:
 def _report(parts: PatchesParts) -> Callable[[str], Response]:
     def report(patch_id: str) -> Response:
         parts.authority.require("read")
-        _known(parts, patch_id)
+        ended = _known(parts, patch_id).status in FINAL
+        why = "it has ended a moment ago; ask again in a second" if ended else "it has not ended"
         evidence = _evidence(parts, patch_id)
         if request.accept_mimetypes.best == "application/json" or request.args.get("format") == "json":
-            return _file(evidence.report_json(), "application/json", "report", "it has not ended")
-        return _file(evidence.report(), "text/markdown; charset=utf-8", "report", "it has not ended")
+            return _file(evidence.report_json(), "application/json", "report", why)
+        return _file(evidence.report(), "text/markdown; charset=utf-8", "report", why)
 
     return report
 
