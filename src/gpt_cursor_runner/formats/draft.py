@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from gpt_cursor_runner.formats.matching import Rung
+from gpt_cursor_runner.formats.matching.ladder import Rung
 from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled, VirtualTree
 from gpt_cursor_runner.patch.outcome import Fault, PlacedHunk
 

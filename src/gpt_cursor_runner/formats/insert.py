@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gpt_cursor_runner.formats.closest import excerpt
 from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.matching.closest import excerpt
 from gpt_cursor_runner.formats.text import BOM, Edit, Text, show
 from gpt_cursor_runner.formats.tree import File
 from gpt_cursor_runner.patch.model import Insert

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gpt_cursor_runner.formats.catalogue import FORMATS
 from gpt_cursor_runner.formats.draft import Draft, Patience
-from gpt_cursor_runner.formats.matching import ladder
+from gpt_cursor_runner.formats.matching.ladder import ladder
 from gpt_cursor_runner.formats.tree import Plan, Tree
 from gpt_cursor_runner.formats.virtual_tree import VirtualTree
 from gpt_cursor_runner.patch.model import Change, Tolerance

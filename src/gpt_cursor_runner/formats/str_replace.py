@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gpt_cursor_runner.formats.closest import expected_lines, find_closest
 from gpt_cursor_runner.formats.draft import Draft
-from gpt_cursor_runner.formats.matching import MOST_PLACES, choose
-from gpt_cursor_runner.formats.refusing import mending, point_at
+from gpt_cursor_runner.formats.matching.closest import expected_lines, find_closest
+from gpt_cursor_runner.formats.matching.ladder import MOST_PLACES, choose
+from gpt_cursor_runner.formats.matching.refusing import mending, point_at
 from gpt_cursor_runner.formats.text import Text, split_lines
 from gpt_cursor_runner.formats.tree import File
 from gpt_cursor_runner.formats.virtual_tree import MAX_FILE_BYTES, Refusal

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gpt_cursor_runner.formats.diff_names import drop_parts, has_git_prefixes
-from gpt_cursor_runner.formats.diff_parsing import FileDiff, parse_diff
+from gpt_cursor_runner.formats.diff.names import drop_parts, has_git_prefixes
+from gpt_cursor_runner.formats.diff.parsing import FileDiff, parse_diff
 from gpt_cursor_runner.formats.draft import Draft
-from gpt_cursor_runner.formats.hunk_placing import placed_edits
+from gpt_cursor_runner.formats.matching.placing import placed_edits
 from gpt_cursor_runner.formats.tree import File, FileMode
 from gpt_cursor_runner.formats.virtual_tree import Refusal, VirtualTree
 from gpt_cursor_runner.patch.model import UnifiedDiff

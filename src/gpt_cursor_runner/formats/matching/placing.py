@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.hunks import Hunk
-from gpt_cursor_runner.formats.matching import Found, choose, search
-from gpt_cursor_runner.formats.refusing import refuse_applied, refuse_hunk
+from gpt_cursor_runner.formats.matching.ladder import Found, choose, search
+from gpt_cursor_runner.formats.matching.refusing import refuse_applied, refuse_hunk
 from gpt_cursor_runner.formats.text import Edit, Text
 from gpt_cursor_runner.formats.tree import File
 

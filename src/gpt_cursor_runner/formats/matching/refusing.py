@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gpt_cursor_runner.formats.closest import expected_lines, find_closest
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.hunks import Hunk
-from gpt_cursor_runner.formats.matching import Found, find_block
+from gpt_cursor_runner.formats.matching.closest import expected_lines, find_closest
+from gpt_cursor_runner.formats.matching.ladder import Found, find_block
 from gpt_cursor_runner.formats.text import Text
 from gpt_cursor_runner.formats.tree import File
 from gpt_cursor_runner.patch.outcome import Closest
