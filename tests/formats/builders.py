@@ -1,21 +1,33 @@
 """An in-memory tree, and the planner called the way most tests want it."""
 
-from collections.abc import Mapping, Set
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping, Set
+from pathlib import Path
 
 from gpt_cursor_runner.formats.plan import make_plan
-from gpt_cursor_runner.formats.tree import EntryKind, File, FileAction, Plan
+from gpt_cursor_runner.formats.tree import EntryKind, File, FileAction, Merged, Plan
 from gpt_cursor_runner.patch.model import ONE_CHANGE, Tolerance
 from gpt_cursor_runner.patch.outcome import Closest, Fault, FirstDifference, PatchRefused
 
 Files = Mapping[str, bytes]
 
 
+def blob_id(data: bytes) -> str:
+    """The id that git gives a blob."""
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
 class MemoryTree:
     """A tree of files; `others` names what is no plain file, by kind. Directories follow from the paths."""
 
-    def __init__(self, files: Files, others: Mapping[str, EntryKind] | None = None) -> None:
+    def __init__(
+        self, files: Files, others: Mapping[str, EntryKind] | None = None, blobs: Iterable[bytes] = ()
+    ) -> None:
         self.files = dict(files)
         self.others = dict(others or {})
+        self.blobs = {blob_id(data): data for data in [*files.values(), *blobs]}
 
     def kind(self, path: str) -> EntryKind | None:
         if path in self.others:
@@ -26,6 +38,18 @@ class MemoryTree:
 
     def read(self, path: str) -> bytes:
         return self.files[path]
+
+    def blob(self, oid: str) -> bytes | None:
+        found = [data for known, data in self.blobs.items() if known.startswith(oid)]
+        return found[0] if len(found) == 1 else None
+
+    def merge(self, base: bytes, ours: bytes, theirs: bytes) -> Merged:
+        with tempfile.TemporaryDirectory() as place:
+            for name, data in {"ours": ours, "base": base, "theirs": theirs}.items():
+                Path(place, name).write_bytes(data)
+            command = ["git", "merge-file", "-p", "ours", "base", "theirs"]
+            done = subprocess.run(command, cwd=place, capture_output=True)
+        return Merged(done.stdout, done.returncode)
 
     def names(self, directory: str) -> Set[str]:
         start = directory + "/" if directory else ""

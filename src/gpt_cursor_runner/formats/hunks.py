@@ -25,7 +25,8 @@ class HunkLine:
 class Hunk:
     """Lines in the order they were sent. `line_hint` is where the old lines are said to start, from 1.
 
-    For a hunk that only inserts and has no context, `line_hint` is the line it goes after.
+    For a hunk that only inserts and has no context, `line_hint` is the line it goes after. `anchors` are lines said to
+    stand somewhere above the hunk, outermost first; with `at_eof` its last old line is said to be the file's last.
     """
 
     number: int
@@ -33,6 +34,8 @@ class Hunk:
     patch_line: int
     line_hint: int | None = None
     new_line_hint: int | None = None
+    anchors: tuple[bytes, ...] = ()
+    at_eof: bool = False
 
     @property
     def old(self) -> tuple[HunkLine, ...]:

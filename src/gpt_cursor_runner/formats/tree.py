@@ -25,6 +25,20 @@ class Tree(Protocol):
     def names(self, directory: str) -> Set[str]:
         """The names directly inside a directory ("" is the top); empty when it is none."""
 
+    def blob(self, oid: str) -> bytes | None:
+        """The bytes of the one blob whose id starts with `oid` (7 hex digits at least); None when there is none."""
+
+    def merge(self, base: bytes, ours: bytes, theirs: bytes) -> Merged:
+        """Git's own three-way merge of two texts that both came from `base`."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What a three-way merge made; with `conflicts` the text holds git's conflict marks."""
+
+    text: bytes
+    conflicts: int
+
 
 @dataclass(frozen=True)
 class File:

@@ -5,20 +5,16 @@ from __future__ import annotations
 from gpt_cursor_runner.formats.diff.names import drop_parts, has_git_prefixes
 from gpt_cursor_runner.formats.diff.parsing import FileDiff, parse_diff
 from gpt_cursor_runner.formats.draft import Draft
-from gpt_cursor_runner.formats.matching.placing import placed_edits
-from gpt_cursor_runner.formats.tree import File, FileMode
-from gpt_cursor_runner.formats.virtual_tree import Refusal, VirtualTree
+from gpt_cursor_runner.formats.making import make_sections
+from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
+from gpt_cursor_runner.formats.virtual_tree import VirtualTree
 from gpt_cursor_runner.patch.model import UnifiedDiff
 from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
-
-_MODES: dict[str | None, FileMode | None] = {None: None, "100644": "100644", "100755": "100755"}
 
 
 def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
     """Make every file's part of the diff, or note the faults of all of them."""
     files, problems = parse_diff(change.text.encode())
-    for problem in problems:
-        draft.fault(problem.code, problem.message, problem.next_step, member="text", patch_line=problem.patch_line)
     if change.path is not None and len(files) > 1:
         draft.fault(
             "malformed",
@@ -27,16 +23,40 @@ def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
             member="path",
         )
         return
+    make_sections(Reading((), problems), draft)
     for file in files:
+        # One by one, since where a file's names lead depends on what the sections before it made.
         try:
-            source, target = _paths(file, change, draft.tree)
+            section = _section(file, change, draft.tree)
         except ValueError as bad:
             code = "path_escape" if isinstance(bad, UnsafePath) else "malformed"
             step = "Name files inside the repository, as in '--- a/src/app.py', or send 'path' beside the diff."
             draft.fault(code, str(bad), step, member="text", patch_line=file.patch_line)
             continue
-        with draft.step(*{source, target}, member="text", patch_line=file.patch_line):
-            _make(file, source, target, draft)
+        make_sections(Reading([section]), draft)
+
+
+def _section(file: FileDiff, change: UnifiedDiff, tree: VirtualTree) -> Section:
+    """UnsafePath for a name that leaves the repository, ValueError when the names do not tell the file."""
+    source, target = _paths(file, change, tree)
+    problems = tuple(file.problems)
+    if file.binary:
+        step = "Send the file as an upsert with contents_b64."
+        problems = (*problems, Problem("binary", f"the diff of {target} is a binary one", step, file.patch_line))
+    verb = _verb(file, target, tree)
+    return Section(file.patch_line, verb, source, target, tuple(file.hunks), file.mode, problems=problems)
+
+
+def _verb(file: FileDiff, path: str, tree: VirtualTree) -> Verb:
+    if file.said == "rename":
+        return "move"
+    if file.said == "copy":
+        return "copy"
+    # A diff from nothing (`@@ -0,0`) for a file that is not there means a new file, whatever its header says.
+    silently = tree.kind(path) is None and [(hunk.line_hint, hunk.old) for hunk in file.hunks] == [(0, ())]
+    if file.creates or silently:
+        return "create"
+    return "delete" if file.deletes else "change"
 
 
 def _paths(file: FileDiff, change: UnifiedDiff, tree: VirtualTree) -> tuple[str, str]:
@@ -63,82 +83,3 @@ def _paths(file: FileDiff, change: UnifiedDiff, tree: VirtualTree) -> tuple[str,
     safe = [parse_path(name) for name in choices]
     path = next((path for path in safe if tree.kind(path) in ("file", "executable")), safe[0])
     return path, path
-
-
-def _make(file: FileDiff, source: str, target: str, draft: Draft) -> None:
-    for problem in file.problems:
-        draft.fault(
-            problem.code,
-            problem.message,
-            problem.next_step,
-            member="text",
-            path=target,
-            patch_line=problem.patch_line,
-            hunk=problem.hunk,
-        )
-    if file.binary:
-        raise Refusal(
-            "binary",
-            target,
-            f"the diff of {target} is a binary one",
-            "Send the file as an upsert with contents_b64.",
-        )
-    if file.mode not in _MODES and not file.deletes:
-        raise Refusal(
-            "not_a_file",
-            target,
-            f"the mode {file.mode} is not one of a regular file",
-            "Only 100644 and 100755 are made by a patch.",
-        )
-    if file.creates or _creates_silently(file, target, draft.tree):
-        _create(file, target, draft)
-    elif file.deletes:
-        _delete(file, target, draft)
-    else:
-        _change(file, source, target, draft)
-
-
-def _creates_silently(file: FileDiff, path: str, tree: VirtualTree) -> bool:
-    """A diff from nothing (`@@ -0,0`) for a file that is not there means a new file, whatever its header says."""
-    return tree.kind(path) is None and [(hunk.line_hint, hunk.old) for hunk in file.hunks] == [(0, ())]
-
-
-def _create(file: FileDiff, path: str, draft: Draft) -> None:
-    if any(hunk.old for hunk in file.hunks):
-        raise Refusal(
-            "malformed",
-            path,
-            f"{path} is said to be new, but its hunk has context or deleted lines",
-            f"Put + before every line of a new file; to change an existing one, write --- a/{path}.",
-        )
-    data = b"".join(line for hunk in file.hunks for line in hunk.inserted)
-    if not file.problems:
-        draft.tree.create(path, File(data, _MODES[file.mode] or "100644"))
-        for hunk in file.hunks:
-            draft.place(path, 1, "exact", hunk.number)
-
-
-def _delete(file: FileDiff, path: str, draft: Draft) -> None:
-    before = draft.tree.text_file(path) if file.hunks else draft.tree.file(path)
-    after = placed_edits(file.hunks, before, path, draft)
-    if after is None or file.problems:
-        return
-    if after:
-        raise Refusal(
-            "conflict",
-            path,
-            f"the diff deletes {path}, but the file holds more than the lines it deletes",
-            "Send a delete change for the file, or a diff that deletes every line it holds now.",
-        )
-    draft.tree.delete(path)
-
-
-def _change(file: FileDiff, source: str, target: str, draft: Draft) -> None:
-    if file.said == "rename":
-        draft.tree.move(source, target)
-    elif file.said == "copy":
-        draft.tree.create(target, draft.tree.file(source))
-    before = draft.tree.text_file(target) if file.hunks else draft.tree.file(target)
-    after = placed_edits(file.hunks, before, target, draft)
-    if after is not None:
-        draft.tree.write(target, File(after, _MODES[file.mode] or before.mode))

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Self
 
-from gpt_cursor_runner.formats.tree import EntryKind
+from gpt_cursor_runner.formats.tree import EntryKind, Merged
 from gpt_cursor_runner.landing.git import Git, kill
+from gpt_cursor_runner.landing.merging import merge_texts
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 
 _CHUNK_BYTES = 1 << 20
@@ -43,12 +44,12 @@ class Objects:
     """Open for the time of one reading; a git that does not answer a request within the deadline is killed."""
 
     def __init__(self, git: Git) -> None:
-        self._git = git
+        self.git = git
         self._closed = threading.Event()
         self._waiting_since: float | None = None
 
     def __enter__(self) -> Self:
-        self._process = self._git.start("cat-file", "--batch", stderr=subprocess.DEVNULL)
+        self._process = self.git.start("cat-file", "--batch", stderr=subprocess.DEVNULL)
         threading.Thread(target=self._kill_when_stuck, name="git-deadline", daemon=True).start()
         return self
 
@@ -118,7 +119,7 @@ class Objects:
             self._waiting_since = None
 
     def _kill_when_stuck(self) -> None:
-        deadline = self._git.deadline_seconds
+        deadline = self.git.deadline_seconds
         while not self._closed.wait(deadline / 4):
             since = self._waiting_since
             if since is not None and time.monotonic() - since > deadline:
@@ -151,6 +152,16 @@ class CommitTree:
 
     def names(self, directory: str) -> Set[str]:
         return self._directory(directory).keys()
+
+    def blob(self, oid: str) -> bytes | None:
+        found = self._objects.header(oid)
+        if found is None:
+            return None
+        data = b"".join(self._objects.contents(found[2]))
+        return data if found[1] == "blob" else None
+
+    def merge(self, base: bytes, ours: bytes, theirs: bytes) -> Merged:
+        return merge_texts(self._objects.git, base, ours, theirs)
 
     def _entry(self, path: str) -> TreeEntry | None:
         parent, _, name = path.rpartition("/")

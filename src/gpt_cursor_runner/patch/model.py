@@ -59,7 +59,7 @@ class _Strict(BaseModel):
 
 
 class Upsert(_Strict):
-    """Write a whole file, new or not."""
+    """Write a whole file, new or not; with `on_exists: refuse` only a new one."""
 
     type: Literal["upsert"]
     path: RepoPath
@@ -67,6 +67,7 @@ class Upsert(_Strict):
     contents_b64: str | None = None
     mode: Mode | None = None
     expect_sha256: Sha256 | None = None
+    on_exists: Literal["overwrite", "refuse"] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> Upsert:
@@ -126,11 +127,31 @@ class Insert(_Strict):
     expect_line: str | None = None
 
 
+class SearchReplace(_Strict):
+    """Search/replace blocks; `path` names the file of blocks that do not name one themselves."""
+
+    type: Literal["search_replace"]
+    text: str = Field(min_length=1)
+    path: RepoPath | None = None
+
+
+class ApplyPatch(_Strict):
+    """The `*** Begin Patch` envelope; with `path` also its bare hunks, or with `create` the bare lines of a new file."""
+
+    type: Literal["apply_patch"]
+    text: str = Field(min_length=1)
+    path: RepoPath | None = None
+    create: bool | None = None
+
+
 class UnifiedDiff(_Strict):
+    """A diff, plain or git's. `strip` leading parts of its names are dropped, as `patch -p` does; absent: found out."""
+
     type: Literal["unified_diff"]
     text: str = Field(min_length=1)
     path: RepoPath | None = None
     strip: Annotated[int, Field(ge=0, le=10)] | None = None
+    reverse: bool | None = None
 
 
 class Regex(_Strict):
@@ -145,7 +166,7 @@ class Regex(_Strict):
 
 
 Change = Annotated[
-    Upsert | Delete | Move | Chmod | StrReplace | Insert | UnifiedDiff | Regex,
+    Upsert | Delete | Move | Chmod | StrReplace | Insert | SearchReplace | ApplyPatch | UnifiedDiff | Regex,
     Field(discriminator="type"),
 ]
 ONE_CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
@@ -164,6 +185,8 @@ class Patch(_Strict):
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     mode: Literal["apply", "preview"] = "apply"
     tolerance: Tolerance = "standard"
+    # The plan digest that a preview gave: the patch is refused when its plan has become another.
+    expect_plan: Sha256 | None = None
     # Command lists of the historical shapes: recorded and shown, never run.
     claimed_commands: tuple[str, ...] = ()
 

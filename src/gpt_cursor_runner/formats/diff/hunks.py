@@ -12,22 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine, Sign
+from gpt_cursor_runner.formats.sections import Problem
 from gpt_cursor_runner.formats.text import show
 
 _NUMBERED = re.compile(rb"@@+ +-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9}))? +@@")
 _SIGNS: dict[bytes, Sign] = {b" ": " ", b"+": "+", b"-": "-"}
 _NEXT_PARTS = (b"@@", b"diff -", b"Index: ", b"```", b"GIT binary patch", b"Only in ")
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something in a diff that cannot be read."""
-
-    code: str
-    message: str
-    next_step: str
-    patch_line: int
-    hunk: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from gpt_cursor_runner.formats.diff.hunks import Problem, is_file_header, read_hunk
+from gpt_cursor_runner.formats.diff.hunks import is_file_header, read_hunk
 from gpt_cursor_runner.formats.diff.names import DiffName, read_git_names, read_name
 from gpt_cursor_runner.formats.hunks import Hunk
+from gpt_cursor_runner.formats.sections import Problem
 from gpt_cursor_runner.formats.text import split_lines
 
 _NOBODY = DiffName(None)

@@ -1,0 +1,117 @@
+"""The sections of a textual patch are made on the draft's tree, whichever format they came in."""
+
+from __future__ import annotations
+
+from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.matching.placing import placed_edits
+from gpt_cursor_runner.formats.sections import Problem, Reading, Section
+from gpt_cursor_runner.formats.tree import File, FileMode
+from gpt_cursor_runner.formats.virtual_tree import Refusal
+from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
+
+_MODES: dict[str | None, FileMode | None] = {None: None, "100644": "100644", "100755": "100755"}
+
+
+def make_sections(reading: Reading, draft: Draft) -> None:
+    """Make every section in order, or note the faults of all of them."""
+    for problem in reading.problems:
+        _note(problem, draft)
+    for section in reading.sections:
+        try:
+            source, target = parse_path(section.path), parse_path(section.target)
+        except UnsafePath as unsafe:
+            step = "Name files inside the repository, like src/app.py."
+            draft.fault("path_escape", str(unsafe), step, member="text", patch_line=section.patch_line)
+            continue
+        with draft.step(*{source, target}, member="text", patch_line=section.patch_line):
+            _make(section, source, target, draft)
+
+
+def _note(problem: Problem, draft: Draft, path: str | None = None) -> None:
+    draft.fault(
+        problem.code,
+        problem.message,
+        problem.next_step,
+        member="text",
+        path=path,
+        patch_line=problem.patch_line,
+        hunk=problem.hunk,
+    )
+
+
+def _make(section: Section, source: str, target: str, draft: Draft) -> None:
+    for problem in section.problems:
+        _note(problem, draft, target)
+    if section.mode not in _MODES and section.verb != "delete":
+        raise Refusal(
+            "not_a_file",
+            target,
+            f"the mode {section.mode} is not one of a regular file",
+            "Only 100644 and 100755 are made by a patch.",
+        )
+    if section.verb == "create":
+        _create(section, target, draft)
+    elif section.verb == "delete":
+        _delete(section, target, draft)
+    else:
+        _change(section, source, target, draft)
+
+
+def _create(section: Section, path: str, draft: Draft) -> None:
+    if any(hunk.old for hunk in section.hunks):
+        raise Refusal(
+            "malformed",
+            path,
+            f"{path} is said to be new, but its hunk has context or deleted lines",
+            "Put + before every line of a new file; to change an existing one, say so in its header.",
+        )
+    data = b"".join(line for hunk in section.hunks for line in hunk.inserted)
+    if section.binary:
+        data = _applied(section, b"", path)
+    if not section.problems:
+        draft.tree.create(path, File(data, _MODES[section.mode] or "100644"))
+        for hunk in section.hunks:
+            draft.place(path, 1, "exact", hunk.number)
+
+
+def _delete(section: Section, path: str, draft: Draft) -> None:
+    before = draft.tree.text_file(path) if section.hunks else draft.tree.file(path)
+    after = _outcome(section, before, path, draft)
+    if after is None or section.problems:
+        return
+    if after and (section.hunks or section.binary):
+        raise Refusal(
+            "conflict",
+            path,
+            f"the diff deletes {path}, but the file holds more than the lines it deletes",
+            "Send a delete change for the file, or a diff that deletes every line it holds now.",
+        )
+    draft.tree.delete(path)
+
+
+def _change(section: Section, source: str, target: str, draft: Draft) -> None:
+    if section.verb == "move":
+        draft.tree.move(source, target)
+    elif section.verb == "copy":
+        draft.tree.create(target, draft.tree.file(source))
+    before = draft.tree.text_file(target) if section.hunks else draft.tree.file(target)
+    after = _outcome(section, before, target, draft)
+    if after is not None and not section.problems:
+        draft.tree.write(target, File(after, _MODES[section.mode] or before.mode))
+
+
+def _outcome(section: Section, before: File, path: str, draft: Draft) -> bytes | None:
+    """The bytes after the section; None when any of its hunks was refused."""
+    if section.binary:
+        return _applied(section, before.data, path)
+    return placed_edits(section.hunks, before, path, draft)
+
+
+def _applied(section: Section, before: bytes, path: str) -> bytes:
+    if section.binary is None:
+        return before
+    try:
+        return section.binary.apply(before)
+    except ValueError as wrong:
+        step = "Make the diff against the file as it is now, or send the file as an upsert with contents_b64."
+        raise Refusal("binary", path, f"{path}: {wrong}", step) from wrong
