@@ -24,10 +24,12 @@ def lower(old: Numbered, new: Numbered) -> tuple[HunkLine, ...]:
     if middle[0] * middle[1] > _MOST_PAIRS:
         lines += _signed("-", old[head : len(old) - tail]) + _signed("+", new[head : len(new) - tail])
     else:
-        for step in LCSseq.opcodes(before[head : len(old) - tail], after[head : len(new) - tail]):
-            gone = old[head + step.src_start : head + step.src_end]
-            come = new[head + step.dest_start : head + step.dest_end]
-            lines += _signed(" ", gone) if step.tag == "equal" else _signed("-", gone) + _signed("+", come)
+        gone = come = 0  # how far the two middles are written, from their beginning
+        matches = LCSseq.opcodes(before[head : len(old) - tail], after[head : len(new) - tail]).as_matching_blocks()
+        for match in matches:
+            lines += _signed("-", old[head + gone : head + match.a]) + _signed("+", new[head + come : head + match.b])
+            lines += _signed(" ", old[head + match.a : head + match.a + match.size])
+            gone, come = match.a + match.size, match.b + match.size
     return tuple(lines + _signed(" ", old[len(old) - tail :]))
 
 

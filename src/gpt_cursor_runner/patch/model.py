@@ -136,7 +136,7 @@ class SearchReplace(_Strict):
 
 
 class ApplyPatch(_Strict):
-    """The `*** Begin Patch` envelope; with `path` also its bare hunks, or with `create` the bare lines of a new file."""
+    """The `*** Begin Patch` envelope; with `path` also its bare hunks, with `create` the bare lines of a new file."""
 
     type: Literal["apply_patch"]
     text: str = Field(min_length=1)
