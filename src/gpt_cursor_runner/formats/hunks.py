@@ -26,7 +26,8 @@ class Hunk:
     """Lines in the order they were sent. `line_hint` is where the old lines are said to start, from 1.
 
     For a hunk that only inserts and has no context, `line_hint` is the line it goes after. `anchors` are lines said to
-    stand somewhere above the hunk, outermost first; with `at_eof` its last old line is said to be the file's last.
+    stand somewhere above the hunk, outermost first; `stacked` ones must all be found, a lone one only advises. With
+    `at_eof` its last old line is said to be the file's last; a hunk without old lines is then an append.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Hunk:
     new_line_hint: int | None = None
     anchors: tuple[bytes, ...] = ()
     at_eof: bool = False
+    stacked: bool = False
 
     @property
     def old(self) -> tuple[HunkLine, ...]:

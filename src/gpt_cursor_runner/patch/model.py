@@ -136,12 +136,16 @@ class SearchReplace(_Strict):
 
 
 class ApplyPatch(_Strict):
-    """The `*** Begin Patch` envelope; with `path` also its bare hunks, with `create` the bare lines of a new file."""
+    """The `*** Begin Patch` envelope; with `path` also its bare hunks, with `create` the bare lines of a new file.
+
+    With `to` the file at `path` is moved there as well.
+    """
 
     type: Literal["apply_patch"]
     text: str = Field(min_length=1)
     path: RepoPath | None = None
     create: bool | None = None
+    to: RepoPath | None = None
 
 
 class UnifiedDiff(_Strict):
