@@ -1,6 +1,6 @@
 # The menu. `make demo` and `make test` are all a fresh machine needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint types format bench bench-health soak docs clean
+.PHONY: help setup demo up test check lint types format bench bench-health soak corpus docs clean
 
 bin := .venv/bin
 ready := .venv/ready
@@ -28,6 +28,9 @@ up: $(ready) ## Serve your own repositories (runner.toml; `gcr init` makes it)
 
 test: $(ready) ## The test suite
 	@$(bin)/python -m pytest -n $(workers) --dist worksteal
+
+corpus: $(ready) ## Patches of others in real repositories: a table by source, format and group; ARGS="roo-3 codex"
+	@$(bin)/python -m tests.corpus $(ARGS)
 
 check: $(ready) lint types test ## What CI runs: format, lint, types, tests
 
