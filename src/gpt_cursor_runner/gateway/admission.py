@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import structlog
 
 from gpt_cursor_runner.config import Config, Repository
 from gpt_cursor_runner.formats.plan import make_plan
-from gpt_cursor_runner.gateway.problems import faulty
+from gpt_cursor_runner.gateway.problems import Problem, faulty
 from gpt_cursor_runner.landing.git import Git, GitFailed
-from gpt_cursor_runner.landing.planning import plan_at
+from gpt_cursor_runner.landing.planning import Basis, plan_patch
+from gpt_cursor_runner.landing.previewing import Preview, preview
 from gpt_cursor_runner.ledger.reading import Reading
 from gpt_cursor_runner.ledger.stored import UnknownPatch
-from gpt_cursor_runner.patch.model import Change, Patch, Tolerance
+from gpt_cursor_runner.patch.model import Change, Patch
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 from gpt_cursor_runner.patch.parsing import Parsed, parse_patch
 
@@ -33,6 +36,16 @@ class Admitted:
 
 
 @dataclass(frozen=True)
+class _Wish:
+    """A body as it was understood; without `admitted` there are `faults`."""
+
+    parsed: Parsed
+    repository: Repository | None
+    faults: tuple[Fault, ...] = ()
+    admitted: Admitted | None = None
+
+
+@dataclass(frozen=True)
 class Door:
     """Decides what is let in. Reads the repositories; writes nothing."""
 
@@ -43,15 +56,31 @@ class Door:
 
     def admit(self, raw: dict[str, Any]) -> Admitted:
         """Raise a 422 Problem that lists every fault of the body and of its plan at once."""
+        wish = self._read(raw)
+        refusal = self._foreseen(wish)
+        if wish.admitted is None or refusal is not None:
+            raise _refused(wish, refusal)
+        return wish.admitted
+
+    def preview(self, raw: dict[str, Any], now: float) -> tuple[Admitted, Preview]:
+        """What would land, were it sent and run now; raises the Problem of a refusal, WorldFailed or GitFailed."""
+        wish = self._read(raw)
+        if wish.admitted is None:
+            raise _refused(wish, self._foreseen(wish))
+        patch, repository = wish.admitted.patch, wish.admitted.repository
+        plan = partial(make_plan, tuple(enumerate(patch.changes)), tolerance=patch.tolerance)
+        try:
+            shown = preview(self._git(repository), repository.branch, Basis.of(patch), plan, now)
+        except PatchRefused as refusal:
+            raise _refused(wish, refusal) from refusal
+        return replace(wish.admitted, warnings=(*wish.admitted.warnings, *self._doubts(wish.admitted))), shown
+
+    def _read(self, raw: dict[str, Any]) -> _Wish:
         parsed = parse_patch(raw)
         repository, unknown = self._repository(parsed)
-        faults = [*parsed.faults, *unknown]
-        refusal = self._try_plan(parsed, repository) if repository is not None and parsed.sound else None
-        faults += refusal.faults if refusal else ()
-        if faults or parsed.patch is None or repository is None:
-            code = "plan_refused" if not parsed.faults and not unknown else "invalid_patch"
-            raise faulty([_repointed(fault, parsed) for fault in faults], code, **_planned(refusal))
-        return Admitted(parsed.patch, repository, parsed.lifted.warnings)
+        if parsed.patch is None or repository is None:
+            return _Wish(parsed, repository, (*parsed.faults, *unknown))
+        return _Wish(parsed, repository, admitted=Admitted(parsed.patch, repository, parsed.lifted.warnings))
 
     def _repository(self, parsed: Parsed) -> tuple[Repository | None, list[Fault]]:
         name = parsed.lifted.body.get("repository")
@@ -66,28 +95,36 @@ class Door:
             return None, [fault]
         return None, [Fault("unknown_repository", "no such repository", f"Use one of: {known}.", "/repository")]
 
-    def _try_plan(self, parsed: Parsed, repository: Repository) -> PatchRefused | None:
+    def _foreseen(self, wish: _Wish) -> PatchRefused | None:
         """The refusal the runner would come to, where that can be foreseen.
 
         With another patch on its way to the branch it cannot: this one may build on that. One that came before is for
         the ledger to answer: it may have landed since, and would now be called applied already. A repository in
         trouble refuses nobody either; the runner will say what is wrong with it.
         """
-        body = parsed.lifted.body
-        if body.get("base") is not None or self._came_before(parsed.patch):
+        patch, repository = wish.parsed.patch, wish.repository
+        if repository is None or not wish.parsed.sound or self._came_before(patch):
             return None
-        if self.reading.active_on(repository.name, repository.branch):
+        if (patch is None and wish.parsed.lifted.body.get("base") is not None) or self._busy(repository):
             return None
-        tolerance: Tolerance = parsed.patch.tolerance if parsed.patch else "standard"
+        plan = partial(make_plan, _independent(wish.parsed), tolerance=patch.tolerance if patch else "standard")
         try:
-            changes = _independent(parsed)
-            tip = f"refs/heads/{repository.branch}"
-            plan_at(self._git(repository), tip, lambda tree: make_plan(changes, tree, tolerance))
+            plan_patch(self._git(repository), repository.branch, Basis.of(patch) if patch else Basis(), plan)
         except PatchRefused as refusal:
             return refusal
         except (WorldFailed, GitFailed, OSError) as trouble:
             log.warning("admission_could_not_plan", repository=repository.name, reason=str(trouble)[:300])
         return None
+
+    def _doubts(self, admitted: Admitted) -> Iterator[str]:
+        """Why the real call may come to something else than a preview."""
+        if self._came_before(admitted.patch):
+            yield f"the id {admitted.patch.id} was used before; another patch needs another id"
+        if self._busy(admitted.repository):
+            yield "another patch is on its way to this branch; what it changes is not in this preview"
+
+    def _busy(self, repository: Repository) -> bool:
+        return bool(self.reading.active_on(repository.name, repository.branch))
 
     def _came_before(self, patch: Patch | None) -> bool:
         try:
@@ -100,6 +137,12 @@ class Door:
         if repository.name not in self._gits:
             self._gits[repository.name] = Git.at(repository.path, self.search_path)
         return self._gits[repository.name]
+
+
+def _refused(wish: _Wish, refusal: PatchRefused | None) -> Problem:
+    faults = [*wish.faults, *(refusal.faults if refusal else ())]
+    code = "invalid_patch" if wish.faults else "plan_refused"
+    return faulty([_repointed(fault, wish.parsed) for fault in faults], code, **_planned(refusal))
 
 
 def _planned(refusal: PatchRefused | None) -> dict[str, Any]:

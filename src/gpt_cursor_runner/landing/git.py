@@ -239,6 +239,14 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+def quoted(path: str) -> bytes:
+    """A path in quotes, as fast-import and lists of alternates read it."""
+    raw = path.encode(errors="surrogateescape")
+    for plain, escaped in ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n")):
+        raw = raw.replace(plain, escaped)
+    return b'"%s"' % raw
+
+
 def version(search_path: str) -> tuple[int, ...]:
     """The version of the git binary; raise WorldFailed when there is none."""
     text = Git(Path(), search_path).run("--version", explicit=False).decode()

@@ -103,3 +103,16 @@ def diff_stat(git: Git, base: str, commit: str) -> DiffStat:
     rows = [row.split("\t", 2) for row in printed.decode(errors="backslashreplace").split("\0") if row]
     lines = [[0 if count == "-" else int(count) for count in row[:2]] for row in rows]
     return DiffStat(tuple(row[2] for row in rows), sum(line[0] for line in lines), sum(line[1] for line in lines))
+
+
+def line_counts(git: Git, base: str, commit: str) -> dict[str, tuple[int, int]]:
+    """Insertions and deletions for each path as `diff` shows them: those of a renamed file stand under its new name."""
+    printed = git.run("diff-tree", "-r", "-M", "--numstat", "-z", *_PLAIN, base, commit)
+    fields = iter(printed.decode(errors="surrogateescape").split("\0"))
+    counts = {}
+    for row in filter(None, fields):
+        added, removed, path = row.split("\t", 2)
+        if not path:  # renamed: the old name and the new one follow
+            path = [next(fields, ""), next(fields, "")][1]
+        counts[path] = (int(added) if added != "-" else 0, int(removed) if removed != "-" else 0)
+    return counts

@@ -1,13 +1,56 @@
-"""A planner's pure work, over the blobs of one commit, read on demand."""
+"""A planner's pure work, over the blobs of the commit that a patch was made against, read on demand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from gpt_cursor_runner.formats.tree import Plan, Tree
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.objects import CommitTree, Objects
-from gpt_cursor_runner.patch.outcome import PatchRefused, WorldFailed
+from gpt_cursor_runner.patch.model import Patch
+from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What the sender says the patch is made against: a commit, and the plan that it was seen to give."""
+
+    base: str | None = None
+    strict: bool = False
+    expect_plan: str | None = None
+
+    @classmethod
+    def of(cls, patch: Patch) -> Basis:
+        return cls(patch.base, patch.tolerance == "strict", patch.expect_plan)
+
+
+def plan_patch(git: Git, branch: str, basis: Basis, plan: Callable[[Tree], Plan]) -> tuple[str, Plan]:
+    """The commit the patch is made against, and what `plan` makes of its tree.
+
+    Raises PatchRefused, which names that commit where there is one, or WorldFailed.
+    """
+    base = find_base(git, branch, basis)
+    made = plan_at(git, base, plan)
+    if basis.expect_plan not in (None, made.digest()):
+        refused = PatchRefused([_other_plan(made)], made.hunks)
+        refused.base = base
+        raise refused
+    return base, made
+
+
+def find_base(git: Git, branch: str, basis: Basis) -> str:
+    """The commit to plan on: the branch's tip, or the commit of the branch that the sender names."""
+    tip, wanted = git.tip(branch), basis.base
+    if wanted is None:
+        return tip
+    base = git.resolve(wanted)
+    # A branch or a tag may be named like an abbreviated id; only a commit of that id is meant.
+    if base is None or not base.startswith(wanted) or not git.is_ancestor(base, tip):
+        raise PatchRefused([_unknown_base(wanted, branch, tip)])
+    if base != tip and basis.strict:
+        raise PatchRefused([_stale_base(wanted, branch, tip)])
+    return base
 
 
 def plan_at(git: Git, revision: str, plan: Callable[[Tree], Plan]) -> Plan:
@@ -30,3 +73,30 @@ def _oid(objects: Objects, name: str) -> str:
     for _ in objects.contents(found[2]):
         pass
     return found[0]
+
+
+def _other_plan(made: Plan) -> Fault:
+    return Fault(
+        code="base_mismatch",
+        message=f"the plan is not the expected one: its digest is {made.digest()}",
+        next_step="Look at a new preview, since the files or the patch have changed, and expect its plan_digest.",
+        pointer="/expect_plan",
+    )
+
+
+def _unknown_base(wanted: str, branch: str, tip: str) -> Fault:
+    return Fault(
+        code="base_mismatch",
+        message=f"the base {wanted} is no commit of the branch {branch}",
+        next_step=f"Make the patch against the tip {tip}, or leave base out.",
+        pointer="/base",
+    )
+
+
+def _stale_base(wanted: str, branch: str, tip: str) -> Fault:
+    return Fault(
+        code="base_mismatch",
+        message=f"the branch {branch} has moved on from {wanted}, and tolerance strict allows no merge",
+        next_step=f"Make the patch against the tip {tip}, or use tolerance standard.",
+        pointer="/base",
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpt_cursor_runner.formats.tree import Plan
-from gpt_cursor_runner.landing.git import AUTHOR_EMAIL, AUTHOR_NAME, Git, GitFailed
+from gpt_cursor_runner.landing.git import AUTHOR_EMAIL, AUTHOR_NAME, Git, GitFailed, quoted
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 
 _MAX_CONFLICTS = 20
@@ -48,7 +48,12 @@ def seal(git: Git, plan: Plan, patch_id: str, base: str, accepted_at: float) -> 
 
 
 def carry(git: Git, sealed: Sealed, tip: str, accepted_at: float) -> Sealed:
-    """The sealed change on top of `tip`, by git's own three-way merge; raise PatchRefused with the conflict's text."""
+    """The sealed change on top of `tip`, by git's own three-way merge; raise PatchRefused with the conflict's text.
+
+    A change that is sealed on the tip already comes back as it is.
+    """
+    if tip == sealed.base:
+        return sealed
     tip_tree = git.line("rev-parse", f"{tip}^{{tree}}")
     # The tip's tree as a child of the base, so that the base is the merge base. With the tip itself, an owner who had
     # rewound or amended the branch would get back, as if it were the patch's, what they had taken out.
@@ -86,22 +91,14 @@ def _stream(plan: Plan, ref: str, patch_id: str, base: str, accepted_at: float) 
     head = f"feature done\ncommit {ref}\nauthor {who}\ncommitter {who}\n"
     parts = [head.encode(), b"data %d\n" % len(message), message, f"from {base}\n".encode()]
     # Deletions first: a file may take the place of a directory that goes, or the other way round.
-    parts += [b"D %s\n" % _quoted(action.path) for action in plan.actions if action.after is None]
+    parts += [b"D %s\n" % quoted(action.path) for action in plan.actions if action.after is None]
     for action in plan.actions:
         if action.after is not None:
             data = action.after.data
-            parts.append(b"M %s inline %s\n" % (action.after.mode.encode(), _quoted(action.path)))
+            parts.append(b"M %s inline %s\n" % (action.after.mode.encode(), quoted(action.path)))
             parts += [b"data %d\n" % len(data), data, b"\n"]
     parts.append(b"\ndone\n")
     return b"".join(parts)
-
-
-def _quoted(path: str) -> bytes:
-    """A path as fast-import reads it in quotes."""
-    raw = path.encode(errors="surrogateescape")
-    for plain, escaped in ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n")):
-        raw = raw.replace(plain, escaped)
-    return b'"%s"' % raw
 
 
 def _changed(git: Git, before: str, after: str) -> list[str]:

@@ -13,7 +13,7 @@ from gpt_cursor_runner.formats.tree import Plan
 from gpt_cursor_runner.landing import landing
 from gpt_cursor_runner.landing.checking import CheckOrder, CheckResult, checks_digest, run_check
 from gpt_cursor_runner.landing.git import Git, GitFailed
-from gpt_cursor_runner.landing.planning import plan_at
+from gpt_cursor_runner.landing.planning import Basis, plan_patch
 from gpt_cursor_runner.landing.policy import require_approval
 from gpt_cursor_runner.landing.sandbox import Sandbox
 from gpt_cursor_runner.landing.sealing import Sealed, carry, seal
@@ -96,9 +96,10 @@ class Attempt:
 
     def _plan_and_seal(self) -> tuple[Plan, Sealed]:
         patch = self.claim.patch
-        base = self._base()
         changes = tuple(enumerate(patch.changes))
-        plan = plan_at(self.git, base, lambda tree: make_plan(changes, tree, patch.tolerance))
+        base, plan = plan_patch(
+            self.git, self.claim.branch, Basis.of(patch), lambda tree: make_plan(changes, tree, patch.tolerance)
+        )
         self.tick()
         hunks = [{"path": one.path, "line": one.line, "rung": one.rung} for one in plan.hunks]
         files = [action.path for action in plan.actions][:_LISTED]
@@ -108,25 +109,12 @@ class Attempt:
         self.record("sealed", {"base": base, "commit": sealed.commit, "tree": sealed.tree})
         return plan, sealed
 
-    def _base(self) -> str:
-        tip, wanted = self.git.tip(self.claim.branch), self.claim.patch.base
-        if wanted is None:
-            return tip
-        base = self.git.resolve(wanted)
-        # A branch or a tag may be named like an abbreviated id; only a commit of that id is meant.
-        if base is None or not base.startswith(wanted) or not self.git.is_ancestor(base, tip):
-            raise PatchRefused([_unknown_base(wanted, self.claim.branch, tip)])
-        if base != tip and self.claim.patch.tolerance == "strict":
-            raise PatchRefused([_stale_base(wanted, self.claim.branch, tip)])
-        return base
-
     def _carry_to_tip(self, sealed: Sealed) -> Sealed:
-        tip = self.git.tip(self.claim.branch)
-        if tip != sealed.base:
-            sealed = carry(self.git, sealed, tip, self.claim.accepted_at)
-            self.record("carried", {"base": tip, "commit": sealed.commit, "tree": sealed.tree})
-        self.evidence.keep_diff(landing.diff(self.git, sealed.base, sealed.commit))
-        return sealed
+        carried = carry(self.git, sealed, self.git.tip(self.claim.branch), self.claim.accepted_at)
+        if carried != sealed:
+            self.record("carried", {"base": carried.base, "commit": carried.commit, "tree": carried.tree})
+        self.evidence.keep_diff(landing.diff(self.git, carried.base, carried.commit))
+        return carried
 
     def _check(self, sealed: Sealed) -> list[CheckResult]:
         results: list[CheckResult] = []
@@ -245,22 +233,4 @@ def _failed_check(result: CheckResult) -> Fault:
         message=f"the check '{result.name}' {how}",
         next_step="Read its output, mend the patch, and send it under a new id.",
         expected=tuple(result.tail.splitlines()[-12:]),
-    )
-
-
-def _unknown_base(wanted: str, branch: str, tip: str) -> Fault:
-    return Fault(
-        code="base_mismatch",
-        message=f"the base {wanted} is no commit of the branch {branch}",
-        next_step=f"Make the patch against the tip {tip}, or leave base out.",
-        pointer="/base",
-    )
-
-
-def _stale_base(wanted: str, branch: str, tip: str) -> Fault:
-    return Fault(
-        code="base_mismatch",
-        message=f"the branch {branch} has moved on from {wanted}, and tolerance strict allows no merge",
-        next_step=f"Make the patch against the tip {tip}, or use tolerance standard.",
-        pointer="/base",
     )
