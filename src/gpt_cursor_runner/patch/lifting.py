@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-_CARRIED = ("title", "repository", "base", "description", "role", "priority", "mode", "tolerance")
+_CARRIED = ("title", "repository", "base", "description", "role", "priority", "mode", "tolerance", "expect_plan")
 _COMMAND_HOMES = (("validate", "shell"), ("postMutationBuild", "shell"), ("final", "shell"), ("validate", "commands"))
 _OPERATIONS = {
     None: "upsert",
