@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from gpt_cursor_runner.formats.apply_patch import apply_patch
 from gpt_cursor_runner.formats.draft import Format
 from gpt_cursor_runner.formats.insert import insert
 from gpt_cursor_runner.formats.regex import regex
@@ -18,6 +19,7 @@ FORMATS: dict[str, Format[Any]] = {
     "chmod": chmod,
     "str_replace": str_replace,
     "insert": insert,
+    "apply_patch": apply_patch,
     "unified_diff": unified_diff,
     "regex": regex,
 }

@@ -1,0 +1,1 @@
+"""Reading the `apply_patch` envelope and the V4A hunks inside it."""
