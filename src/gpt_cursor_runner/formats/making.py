@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import suppress
+
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.matching.placing import placed_edits
 from gpt_cursor_runner.formats.sections import Problem, Reading, Section
 from gpt_cursor_runner.formats.tree import File, FileMode
-from gpt_cursor_runner.formats.virtual_tree import Refusal
+from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled, Taken, VirtualTree
 from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
+
+Part = tuple[Section, str, str]  # with its source and its target as parsed paths
 
 _MODES: dict[str | None, FileMode | None] = {None: None, "100644": "100644", "100755": "100755"}
 
@@ -16,15 +21,45 @@ def make_sections(reading: Reading, draft: Draft) -> None:
     """Make every section in order, or note the faults of all of them."""
     for problem in reading.problems:
         _note(problem, draft)
-    for section in reading.sections:
+    parts = _parsed(reading.sections, draft)
+    taken = dict[str, Taken]()
+    if reading.at_once:
+        parts, taken = _in_gits_order(parts), _sources(parts, draft.tree)
+    for section, source, target in parts:
+        with draft.step(*{source, target}, member="text", patch_line=section.patch_line):
+            _make(section, source, target, taken.get(source), draft)
+
+
+def _parsed(sections: Iterable[Section], draft: Draft) -> list[Part]:
+    parts = []
+    for section in sections:
         try:
-            source, target = parse_path(section.path), parse_path(section.target)
+            parts.append((section, parse_path(section.path), parse_path(section.target)))
         except UnsafePath as unsafe:
             step = "Name files inside the repository, like src/app.py."
             draft.fault("path_escape", str(unsafe), step, member="text", patch_line=section.patch_line)
-            continue
-        with draft.step(*{source, target}, member="text", patch_line=section.patch_line):
-            _make(section, source, target, draft)
+    return parts
+
+
+def _in_gits_order(parts: list[Part]) -> list[Part]:
+    """Deletions first, so that a file may come to stand where a folder was. One of a file made here waits for it."""
+    made = set[str]()
+    first, later = list[Part](), list[Part]()
+    for part in parts:
+        section, _, target = part
+        (first if section.verb == "delete" and target not in made else later).append(part)
+        made.add(target)
+    return first + later
+
+
+def _sources(parts: Iterable[Part], tree: VirtualTree) -> dict[str, Taken]:
+    """What is copied or moved; the moved leave their places at once. A missing one is told when its turn comes."""
+    taken = dict[str, Taken]()
+    for verb in ("copy", "move"):
+        for source in (source for section, source, target in parts if section.verb == verb and source != target):
+            with suppress(Refusal, Spoiled):
+                taken[source] = Taken(tree.file(source), source) if verb == "copy" else tree.take(source)
+    return taken
 
 
 def _note(problem: Problem, draft: Draft, path: str | None = None) -> None:
@@ -39,7 +74,7 @@ def _note(problem: Problem, draft: Draft, path: str | None = None) -> None:
     )
 
 
-def _make(section: Section, source: str, target: str, draft: Draft) -> None:
+def _make(section: Section, source: str, target: str, taken: Taken | None, draft: Draft) -> None:
     for problem in section.problems:
         _note(problem, draft, target)
     if section.mode not in _MODES and section.verb != "delete":
@@ -54,7 +89,7 @@ def _make(section: Section, source: str, target: str, draft: Draft) -> None:
     elif section.verb == "delete":
         _delete(section, target, draft)
     else:
-        _change(section, source, target, draft)
+        _change(section, source, target, taken, draft)
 
 
 def _create(section: Section, path: str, draft: Draft) -> None:
@@ -89,11 +124,13 @@ def _delete(section: Section, path: str, draft: Draft) -> None:
     draft.tree.delete(path)
 
 
-def _change(section: Section, source: str, target: str, draft: Draft) -> None:
-    if section.verb == "move":
+def _change(section: Section, source: str, target: str, taken: Taken | None, draft: Draft) -> None:
+    if section.verb == "move" and taken:
+        draft.tree.put(target, taken)
+    elif section.verb == "move":
         draft.tree.move(source, target)
     elif section.verb == "copy":
-        draft.tree.create(target, draft.tree.file(source))
+        draft.tree.create(target, taken.file if taken else draft.tree.file(source))
     before = draft.tree.text_file(target) if section.hunks else draft.tree.file(target)
     after = _outcome(section, before, target, draft)
     if after is not None and not section.problems:

@@ -50,7 +50,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a text was read as. `problems` are those that belong to no file."""
+    """What a text was read as. `problems` are those that belong to no file.
+
+    Sections made `at_once`, as git reads those of one diff, move and copy files as these were before any of them.
+    """
 
     sections: Sequence[Section]
     problems: Sequence[Problem] = ()
+    at_once: bool = False

@@ -36,6 +36,14 @@ class Spoiled(Exception):
     change: int
 
 
+@dataclass(frozen=True)
+class Taken:
+    """A file on its way from one path to another; `origin` is its path in the base tree."""
+
+    file: File
+    origin: str
+
+
 class VirtualTree:
     """The base tree as the changes so far would leave it."""
 
@@ -117,16 +125,24 @@ class VirtualTree:
 
     def move(self, source: str, target: str) -> None:
         """Move a file to where nothing stands."""
-        file = self.file(source)
+        self.file(source)
         if source == target:
             raise Refusal(
                 "no_op", source, f"{source} would be moved onto itself", "Leave the move out or name another target."
             )
-        origin = self._origins.get(source, source)
-        self.delete(source)
+        self.put(target, self.take(source))
+
+    def take(self, path: str) -> Taken:
+        """Lift a file out of the tree, to be put elsewhere."""
+        taken = Taken(self.file(path), self._origins.get(path, path))
+        self.delete(path)
+        return taken
+
+    def put(self, target: str, taken: Taken) -> None:
+        """Put a file that was taken where nothing stands."""
         self._check_free(target)
-        self.write(target, file)
-        self._origins[target] = origin
+        self.write(target, taken.file)
+        self._origins[target] = taken.origin
 
     def spoil(self, path: str, change: int) -> None:
         """From now on every use of this path raises Spoiled; the first change that failed on it is remembered."""
