@@ -14,9 +14,13 @@ from gpt_cursor_runner.patch.outcome import Fault, PlacedHunk
 
 @dataclass
 class Patience:
-    """How long all patterns of one patch may search, together: a plan is made while a sender waits at the door."""
+    """What all changes of one patch may cost together: a plan is made while a sender waits at the door.
+
+    Seconds are for the search of patterns, bytes for what binary patches unfold to.
+    """
 
     left_seconds: float = 2.0
+    left_bytes: int = 64 * 1024 * 1024
 
 
 @dataclass
