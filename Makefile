@@ -1,6 +1,6 @@
 # The menu. `make demo` and `make test` are all a fresh machine needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint types format bench bench-health soak corpus docs clean
+.PHONY: help setup demo up test check lint types format bench bench-health bench-planner soak corpus docs clean
 
 bin := .venv/bin
 ready := .venv/ready
@@ -51,6 +51,9 @@ bench: $(ready) ## How quickly the engine wakes, and what sealing costs
 
 bench-health: $(ready) .venv-bench/ready ## /health beside its peers, under load, under faults; ARGS="--only ratios"
 	@$(bin)/python -m benchmarks.health.run $(ARGS)
+
+bench-planner: $(ready) ## What planning costs: large files, every rung, hostile input; ARGS="fuzzy 10"
+	@$(bin)/python -m benchmarks.planner $(ARGS)
 
 .venv-bench/ready: benchmarks/health/requirements.txt | $(ready)
 	@$(bin)/python -m venv --clear .venv-bench

@@ -1,0 +1,114 @@
+"""One case, measured in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Set
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.planner.cases import PATH, Load
+from gpt_cursor_runner.formats.plan import make_plan
+from gpt_cursor_runner.formats.tree import EntryKind, Merged
+from gpt_cursor_runner.patch.model import ONE_CHANGE, Change, Tolerance
+from gpt_cursor_runner.patch.outcome import PatchRefused
+
+_ROUNDS = 5
+_LONG_ENOUGH_SECONDS = 20.0  # a case that is hopeless is not measured five times
+_STATUS = Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """`memory` is a multiple of what was planned with."""
+
+    seconds: float
+    memory: float
+    outcome: str
+
+
+class OneFile:
+    """A tree that holds one file, and the blob a merge may start from."""
+
+    def __init__(self, load: Load) -> None:
+        self._data = load.data
+        self._blobs = {_blob_id(data): data for data in (load.data, load.base) if data is not None}
+
+    def kind(self, path: str) -> EntryKind | None:
+        return "file" if path == PATH else "directory" if PATH.startswith(path + "/") else None
+
+    def read(self, path: str) -> bytes:
+        return self._data
+
+    def names(self, directory: str) -> Set[str]:
+        start = directory + "/" if directory else ""
+        return {PATH[len(start) :].split("/")[0]} if PATH.startswith(start) else set()
+
+    def blob(self, oid: str) -> bytes | None:
+        return next((data for known, data in self._blobs.items() if known.startswith(oid)), None)
+
+    def merge(self, base: bytes, ours: bytes, theirs: bytes) -> Merged:
+        with tempfile.TemporaryDirectory() as place:
+            for name, data in {"ours": ours, "base": base, "theirs": theirs}.items():
+                Path(place, name).write_bytes(data)
+            command = ["git", "merge-file", "-p", "ours", "base", "theirs"]
+            done = subprocess.run(command, cwd=place, capture_output=True, check=False)
+        return Merged(done.stdout, done.returncode)
+
+
+def main() -> None:
+    """Measure the load pickled in the file named on the command line, and print the figures as JSON."""
+    load = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301  written by our own parent, a moment ago
+    change = ONE_CHANGE.validate_python(load.change)
+    size = len(load.data) + len(str(load.change["text" if "text" in load.change else "type"]))
+    began_at = _forget_peak()
+    outcome, seconds = _plan(load, change)
+    grown = _peak() - began_at
+    spans = [seconds]
+    while len(spans) < _ROUNDS and sum(spans) < _LONG_ENOUGH_SECONDS:
+        spans.append(_plan(load, change)[1])
+    print(json.dumps(asdict(Figures(statistics.median(spans), max(0, grown) / size, outcome))))
+
+
+def _plan(load: Load, change: Change) -> tuple[str, float]:
+    tolerance: Tolerance = load.tolerance  # type: ignore[assignment]
+    began = time.perf_counter()
+    try:
+        plan = make_plan([(0, change)], OneFile(load), tolerance)
+    except PatchRefused as refused:
+        seconds = time.perf_counter() - began
+        codes = sorted({fault.code for fault in refused.faults})
+        return f"{' '.join(codes)} ({len(refused.faults)} faults)", seconds
+    seconds = time.perf_counter() - began
+    return "planned " + ", ".join(sorted({hunk.rung for hunk in plan.hunks})), seconds
+
+
+def _forget_peak() -> int:
+    """Have the kernel count the peak from now on; the bytes in use now. Without /proc the peak since the start."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return _peak()
+    return _status("VmRSS")
+
+
+def _peak() -> int:
+    return _status("VmHWM") if _STATUS.exists() else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _status(name: str) -> int:
+    found = re.search(rf"{name}:\s+(\d+) kB", _STATUS.read_text())
+    return int(found[1]) * 1024 if found else 0
+
+
+def _blob_id(data: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
