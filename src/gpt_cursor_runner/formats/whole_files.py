@@ -10,8 +10,11 @@ _MODES: dict[Mode, FileMode] = {"644": "100644", "755": "100755"}
 
 
 def upsert(change: Upsert, draft: Draft) -> None:
-    """Write a whole file. A file that exists keeps its mode unless the change names one."""
+    """Write a whole file. A file that exists keeps its mode unless the change names one; it may be refused instead."""
     with draft.step(change.path):
+        if change.on_exists == "refuse":
+            draft.tree.create(change.path, File(change.data, _MODES[change.mode or "644"]))
+            return
         before = draft.tree.file(change.path) if draft.tree.kind(change.path) in ("file", "executable") else None
         if not _expected(change.path, before, change.expect_sha256, draft):
             return

@@ -1,13 +1,16 @@
-"""Historical bodies lifted to today's patch, before validation.
+"""Bodies in other shapes lifted to today's patch, before validation.
 
-Three shapes are known: `{id, role, target_file, patch: {pattern, replacement}}`, `{…, patch: {mutations: […]}}` and
-`{blockId | id, mutations: […]}`. A fault found later still points into the body as it was sent.
+Three historical ones are known: `{id, role, target_file, patch: {pattern, replacement}}`,
+`{…, patch: {mutations: […]}}` and `{blockId | id, mutations: […]}`. A body may also be one bare change beside its id
+and title, and each change a call of an editor tool (tool_calls.py). A fault still points into the body as it was sent.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from gpt_cursor_runner.patch.tool_calls import LiftedChange, is_call, lift_call
 
 _CARRIED = ("title", "repository", "base", "description", "role", "priority", "mode", "tolerance", "expect_plan")
 _COMMAND_HOMES = (("validate", "shell"), ("postMutationBuild", "shell"), ("final", "shell"), ("validate", "commands"))
@@ -31,16 +34,16 @@ class Lifted:
 
     def pointer(self, pointer: str) -> str:
         """Translate a pointer into `body` to one into what the sender wrote; the longest known prefix wins."""
-        for prefix in sorted(self.origins, key=len, reverse=True):
-            if pointer == prefix or pointer.startswith(prefix + "/"):
-                return self.origins[prefix] + pointer[len(prefix) :]
-        return pointer
+        prefix = pointer
+        while prefix and prefix not in self.origins:
+            prefix = prefix.rpartition("/")[0]
+        return self.origins[prefix] + pointer[len(prefix) :] if prefix else pointer
 
 
 def lift(raw: dict[str, Any]) -> Lifted:
-    """Return `raw` in today's shape; a body that is in none of the historical shapes comes back as it is."""
+    """Return `raw` in today's shape; a body that is in no other shape known comes back as it is."""
     if "changes" in raw:
-        return Lifted(raw)
+        return _lift_calls(raw)
     patch = raw.get("patch")
     if isinstance(patch, dict) and isinstance(patch.get("mutations"), list):
         return _lift_mutations(raw, patch["mutations"], "/patch/mutations")
@@ -48,7 +51,32 @@ def lift(raw: dict[str, Any]) -> Lifted:
         return _lift_mutations(raw, raw["mutations"], "/mutations")
     if isinstance(patch, dict) and ("target_file" in raw or "pattern" in patch):
         return _lift_pattern(raw, patch)
-    return Lifted(raw)
+    return _lift_single(raw) if is_call(raw) else Lifted(raw)
+
+
+def _lift_calls(raw: dict[str, Any]) -> Lifted:
+    changes = raw["changes"]
+    if not isinstance(changes, list):
+        return Lifted(raw)
+    lifted = [lift_call(one) for one in changes]
+    origins: dict[str, str] = {}
+    for index, one in enumerate(lifted):
+        origins |= _origins(one, index, f"/changes/{index}")
+    return Lifted(raw | {"changes": [one.change for one in lifted]}, origins)
+
+
+def _lift_single(raw: dict[str, Any]) -> Lifted:
+    mine = {"id", *_CARRIED}
+    if raw.get("mode") not in ("apply", "preview"):
+        mine.discard("mode")  # it is the change's own
+    one = lift_call({key: value for key, value in raw.items() if key not in mine})
+    body = {key: value for key, value in raw.items() if key in mine} | {"changes": [one.change]}
+    return Lifted(body, {"/changes": "", "/changes/0": ""} | _origins(one, 0, ""))
+
+
+def _origins(one: LiftedChange, index: int, home: str) -> dict[str, str]:
+    at = f"/changes/{index}"
+    return {f"{at}/{ours}" if ours else at: f"{home}/{theirs}" for ours, theirs in one.names.items() if ours != theirs}
 
 
 def _lift_pattern(raw: dict[str, Any], patch: dict[str, Any]) -> Lifted:

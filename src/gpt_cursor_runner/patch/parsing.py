@@ -84,15 +84,15 @@ def _fault(error: ErrorDetails, lifted: Lifted) -> Fault:
         del where[2]  # pydantic names the member of the union; the sender's body has no such level
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         where.append("type")
-    pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in where)
+    pointer = lifted.pointer("".join("/" + part.replace("~", "~0").replace("/", "~1") for part in where))
     change = int(where[1]) if len(where) > 1 and where[0] == "changes" and where[1].isdigit() else None
-    code, message, hint = _words(error, where)
-    return Fault(code=code, message=message, next_step=hint, pointer=lifted.pointer(pointer), change=change)
+    name = pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~") or "the body"
+    code, message, hint = _words(error, name)
+    return Fault(code=code, message=message, next_step=hint, pointer=pointer, change=change)
 
 
-def _words(error: ErrorDetails, where: list[str]) -> tuple[str, str, str]:
+def _words(error: ErrorDetails, name: str) -> tuple[str, str, str]:
     """Code, message and hint for one pydantic error; what was sent is not echoed."""
-    name = where[-1] if where else "the body"
     kind = error["type"]
     context = error.get("ctx", {})
     if kind == "missing":

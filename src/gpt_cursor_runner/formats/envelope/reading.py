@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from posixpath import basename
 
-from gpt_cursor_runner.formats.diff.hunks import is_file_header
 from gpt_cursor_runner.formats.envelope.hunks import END_OF_FILE, HunksReading, read_hunks
 from gpt_cursor_runner.formats.envelope.wrapping import BEGIN, END, FILE_HEADERS, Span, find_patch, unfenced
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
@@ -154,7 +153,8 @@ def _added(lines: Sequence[bytes], at: int, end: int, path: str, header: int | N
 
 def _past_names(lines: Sequence[bytes], at: int, end: int, path: str) -> int:
     """Past `---` and `+++` when they name this very file above its first hunk: no lines, but a habit from diffs."""
-    if at + 2 < end and is_file_header(lines, at) and lines[at + 2].startswith(b"@@"):
+    habit = (b"--- ", b"+++ ", b"@@")
+    if at + 2 < end and all(lines[at + below].startswith(mark) for below, mark in enumerate(habit)):
         names = [basename(lines[number][4:].strip().decode("utf-8", "replace")) for number in (at, at + 1)]
         if names == [basename(path)] * 2:
             return at + 2
