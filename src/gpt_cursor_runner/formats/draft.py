@@ -47,9 +47,9 @@ class Draft:
         pointer = f"/changes/{self.change}" + (f"/{member}" if member else "")
         return Fault(code, message, next_step, pointer, self.change, **details)
 
-    def place(self, path: str, line: int, rung: str, hunk: int = 0) -> None:
+    def place(self, path: str, line: int, rung: str, hunk: int = 0, similarity: float = 1.0) -> None:
         """Note that a hunk found its place; `line` counts from 1."""
-        self.placed.append(PlacedHunk(self.change, hunk, path, line, rung))
+        self.placed.append(PlacedHunk(self.change, hunk, path, line, rung, similarity))
 
     @contextmanager
     def step(self, *paths: str, member: str = "path", patch_line: int | None = None) -> Iterator[None]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
-
-from gpt_cursor_runner.formats.text import Edit
 
 Sign = Literal[" ", "-", "+"]
 
@@ -66,19 +63,3 @@ class Hunk:
     def after(self) -> int:
         """How many context lines stand after the last change."""
         return sum(1 for _ in takewhile(lambda line: line.sign == " ", reversed(self.lines)))
-
-    def edits(self, start: int) -> Iterator[Edit]:
-        """The changes alone, when the old lines start at line `start` (from 0): context is never written back."""
-        at, first, added = start, start, list[bytes]()
-        for line in self.lines:
-            if line.sign == " ":
-                if added or at > first:
-                    yield Edit(first, at, tuple(added))
-                at, added = at + 1, []
-                first = at
-            elif line.sign == "-":
-                at += 1
-            else:
-                added.append(line.data)
-        if added or at > first:
-            yield Edit(first, at, tuple(added))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.line_keys import BOM, core
 from gpt_cursor_runner.formats.matching.closest import excerpt
-from gpt_cursor_runner.formats.text import BOM, Edit, Text, show
+from gpt_cursor_runner.formats.text import Edit, Text, show
 from gpt_cursor_runner.formats.tree import File
 from gpt_cursor_runner.patch.model import Insert
 from gpt_cursor_runner.patch.outcome import Closest, FirstDifference
@@ -53,7 +56,7 @@ def _expected(change: Insert, text: Text, file: File, draft: Draft) -> bool:
     actual = line.removeprefix(BOM) if change.after_line == 1 else line
     if actual.rstrip(b"\r\n") == wanted.encode():
         return True
-    elsewhere = [at + 1 for at in text.places_of.get(wanted.strip().encode(), ()) if wanted][:5]
+    elsewhere = [at + 1 for at in islice(text.rows_of(core(wanted.encode())), 5) if wanted]
     at = max(change.after_line - 1, 0)
     draft.fault(
         "no_match",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES
+from gpt_cursor_runner.formats.matching.choosing import prefer
 from gpt_cursor_runner.formats.matching.closest import expected_lines, find_closest
-from gpt_cursor_runner.formats.matching.ladder import MOST_PLACES, choose
 from gpt_cursor_runner.formats.matching.refusing import mending, point_at
 from gpt_cursor_runner.formats.text import Text, split_lines
 from gpt_cursor_runner.formats.tree import File
@@ -60,7 +61,7 @@ def _chosen(change: StrReplace, text: Text, draft: Draft) -> int | None:
         draft.fault("no_match", message, step, member="occurrence", path=change.path, candidates=_listed(text, found))
         return None
     lines = [text.line_of(offset) for offset in found]
-    chosen = choose(lines, () if change.line_hint is None else (change.line_hint,))
+    chosen = lines[0] if len(lines) == 1 else prefer(lines, () if change.line_hint is None else (change.line_hint,))
     if chosen is not None:
         return found[lines.index(chosen)]
     draft.fault(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-BOM = b"\xef\xbb\xbf"
+from gpt_cursor_runner.formats.line_keys import BOM, core
+
+_CODE_POINTS = 0x110000
 
 
 def split_lines(data: bytes) -> list[bytes]:
@@ -48,12 +50,30 @@ class Text:
         return list(accumulate((len(line) for line in self.lines[:-1]), initial=0)) if self.lines else []
 
     @cached_property
-    def places_of(self) -> dict[bytes, list[int]]:
-        """For each line, blanks around it ignored, where it stands (from 0)."""
-        index: dict[bytes, list[int]] = {}
-        for number, line in enumerate(self.lines):
-            index.setdefault(line.strip(), []).append(number)
-        return index
+    def cores(self) -> tuple[str, dict[bytes, str]]:
+        """One character for each line, the same for lines of the same core (`line_keys.core`), and the characters.
+
+        Sequences of lines are so found at the speed of a substring. Beyond a million different lines characters
+        repeat, so what is found must be compared.
+        """
+        known: dict[bytes, str] = {}
+        string = []
+        for line in self.lines:
+            key = core(line)
+            if (character := known.get(key)) is None:
+                character = known[key] = chr(len(known) % _CODE_POINTS)
+            string.append(character)
+        return "".join(string), known
+
+    def rows_of(self, core_sought: bytes) -> Iterator[int]:
+        """Where lines of this core stand (from 0), in order."""
+        string, known = self.cores
+        character = known.get(core_sought)
+        row = -1 if character is None else string.find(character)
+        while character is not None and row >= 0:
+            if core(self.lines[row]) == core_sought:
+                yield row
+            row = string.find(character, row + 1)
 
     @cached_property
     def readable(self) -> list[str]:
@@ -74,6 +94,18 @@ class Text:
         """Whether every line end of the file is CRLF."""
         ends = self.data.count(b"\n")
         return ends > 0 and ends == self.data.count(b"\r\n")
+
+    @cached_property
+    def is_utf8(self) -> bool:
+        try:
+            self.data.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    def takes(self, lines: Iterable[bytes]) -> bool:
+        """Whether these lines, in UTF-8, may stand in the file: not beside bytes of another encoding."""
+        return all(line.isascii() for line in lines) or self.is_utf8
 
     def line_of(self, offset: int) -> int:
         """The number, from 1, of the line that holds this offset."""
@@ -107,6 +139,13 @@ class Text:
             pieces += self._joined(edit)
             done = edit.end
         return b"".join((*pieces, *lines[done:]))
+
+    def line_end_near(self, row: int) -> bytes:
+        """The line end of a line (from 0), or of the nearest above or below it that has one."""
+        for neighbour in (row, row - 1, row + 1):
+            if 0 <= neighbour < len(self.lines) and self.lines[neighbour].endswith(b"\n"):
+                return b"\r\n" if self.lines[neighbour].endswith(b"\r\n") else b"\n"
+        return self._line_end
 
     @property
     def _line_end(self) -> bytes:

@@ -85,6 +85,13 @@ class VirtualTree:
                 f"{path} holds NUL bytes, so it is not edited as text",
                 "Send the whole file as an upsert with contents_b64.",
             )
+        if file.data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise Refusal(
+                "encoding",
+                path,
+                f"{path} is in UTF-16, which is not edited as text",
+                "Send the whole file as an upsert with contents_b64.",
+            )
         return file
 
     def write(self, path: str, file: File) -> None:

@@ -14,6 +14,7 @@ from itertools import islice
 
 from rapidfuzz import fuzz, process
 
+from gpt_cursor_runner.formats.line_keys import core
 from gpt_cursor_runner.formats.text import Text, show
 from gpt_cursor_runner.patch.outcome import Closest, FirstDifference
 
@@ -32,7 +33,7 @@ def find_closest(text: Text, sought: Sought, hint: int | None = None, *, inside_
     With `inside_line` the first line sought may start, and the last may end, within a line of the file.
     """
     wanted = [show(line.strip(), 200) for line, _ in sought[:_SCORED_LINES]]
-    places = _promising(text, wanted, [line.strip() for line, _ in sought[:_SCORED_LINES]], inside_line)
+    places = _promising(text, wanted, [core(line) for line, _ in sought[:_SCORED_LINES]], inside_line)
     if hint is not None and 0 <= hint < len(text.lines):
         places.append(hint)
     scored = sorted(((_similarity(text, wanted, place, inside_line), -place) for place in set(places)), reverse=True)
@@ -71,10 +72,10 @@ def difference_kind(expected: str, actual: str) -> str:
     return "unicode" if _plain(expected) == _plain(actual) else "content"
 
 
-def _promising(text: Text, wanted: Sequence[str], stripped: Sequence[bytes], inside_line: bool) -> list[int]:
+def _promising(text: Text, wanted: Sequence[str], cores: Sequence[bytes], inside_line: bool) -> list[int]:
     votes: Counter[int] = Counter()
-    for offset, line in enumerate(stripped):
-        places = text.places_of.get(line, ()) if line else ()
+    for offset, line in enumerate(cores):
+        places = list(islice(text.rows_of(line), _TOO_COMMON + 1)) if line else []
         if len(places) <= _TOO_COMMON:
             votes.update(max(0, place - offset) for place in places)
     if votes:

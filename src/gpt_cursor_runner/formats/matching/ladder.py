@@ -1,101 +1,105 @@
 """The matching ladder: where in a file a hunk's old lines stand.
 
-Rungs are tried from the strictest to the most lenient, and the first with any candidate decides: one candidate
-wins, several are ambiguous unless a line hint tells them apart. There is no "first match wins".
+Rungs are tried from the strictest to the most lenient, and the first with any place decides: one place wins, several
+are ambiguous unless something sent with the hunk tells them apart. There is no "first match wins".
+
+1. `exact`: the same bytes. 2. `blanks`: line ends, trailing blanks and a byte order mark aside. 3. `unicode`:
+look-alikes folded. 4. `indent`: every line shifted by the same indent, tabs against spaces included. 5. `ellipsis`:
+blank context lines may be missing on either side, and an ellipsis line stands for lines left out. 6. `fuzzy`: context
+may differ a little, deleted lines may not. The seventh, three-way, needs another version of the file (`three_way.py`).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 from gpt_cursor_runner.formats.hunks import Hunk
+from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES, blocks_by_strictness
+from gpt_cursor_runner.formats.matching.fuzzy import fuzzy_places
+from gpt_cursor_runner.formats.matching.gaps import gap_places
+from gpt_cursor_runner.formats.matching.places import Place
 from gpt_cursor_runner.formats.text import Text
 from gpt_cursor_runner.patch.model import Tolerance
 
 TOLERANCES: tuple[Tolerance, ...] = ("strict", "standard", "merge")
 
-# A text that stands at so many places is ambiguous whatever a hint says: files of a million equal lines stay cheap.
-MOST_PLACES = 10_000
+# The rungs that compare line by line; one search answers for all of them.
+BLOCK_RUNGS = ("exact", "blanks", "unicode", "indent")
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One way of comparing; `least` is the first tolerance that allows it. `search` gives lines from 0, in order."""
+    """`least` is the first tolerance that allows it; rungs that compare line by line have no search of their own."""
 
     name: str
     least: Tolerance
-    search: Callable[[Text, Hunk], list[int]]
+    search: Callable[[Text, Hunk], list[Place]] | None = None
+
+
+LADDER: tuple[Rung, ...] = (
+    Rung("exact", "strict"),
+    *(Rung(name, "standard") for name in BLOCK_RUNGS[1:]),
+    Rung("ellipsis", "standard", gap_places),
+    Rung("fuzzy", "merge", fuzzy_places),
+)
 
 
 @dataclass(frozen=True)
 class Found:
-    """Every place (lines from 0, in order) that the last rung tried gave; no place when no rung gave any."""
+    """The places that the last rung tried gave, in order; none when no rung gave any.
 
-    lines: tuple[int, ...]
+    `standing` are the rows at which the hunk's outcome stands already, as strictly as the places or more so.
+    """
+
+    places: tuple[Place, ...]
     rungs_tried: tuple[str, ...]
+    standing: tuple[int, ...] = field(default=())
 
     @property
     def rung(self) -> str:
         return self.rungs_tried[-1]
 
 
-def search(text: Text, hunk: Hunk, rungs: Sequence[Rung]) -> Found:
-    """Climb the ladder until a rung has any place for a hunk's old lines."""
-    tried: list[str] = []
-    for rung in rungs:
-        tried.append(rung.name)
-        if lines := rung.search(text, hunk):
-            return Found(tuple(lines), tuple(tried))
-    return Found((), tuple(tried))
-
-
-def choose(places: Sequence[int], hints: Iterable[int] = ()) -> int | None:
-    """The only place, or the one that every hint prefers; None when that leaves a doubt.
-
-    A hint prefers the place nearest to it, if that is less than half as far as the next.
-    """
-    if len(places) < 2:
-        return places[0] if places else None
-    if len(places) >= MOST_PLACES:
-        return None
-    preferred = {_preferred(places, hint) for hint in hints}
-    return preferred.pop() if len(preferred) == 1 else None
-
-
-def _preferred(places: Sequence[int], hint: int) -> int | None:
-    beside = bisect_left(places, hint)
-    nearest, second = sorted(places[max(0, beside - 2) : beside + 2], key=lambda at: abs(at - hint))[:2]
-    return nearest if 2 * abs(nearest - hint) < abs(second - hint) else None
-
-
-def find_block(text: Text, lines: Iterable[bytes]) -> list[int]:
-    """Every line (from 0) at which exactly these lines stand, overlapping ones included; MOST_PLACES at most."""
-    block = b"".join(lines)
-    if not block:
-        return []
-    if not block.endswith(b"\n"):
-        # Without its line end the last line can only be the file's last.
-        start = len(text.data) - len(block)
-        return [text.line_of(start) - 1] if text.data.endswith(block) and text.starts_line(start) else []
-    found = [0] if text.data.startswith(block) else []
-    # A line starts after a line feed, so looking for the feed as well keeps the search line-aligned.
-    at = text.data.find(b"\n" + block)
-    while at != -1 and len(found) < MOST_PLACES:
-        found.append(text.line_of(at + 1) - 1)
-        at = text.data.find(b"\n" + block, at + 1)
-    return found
-
-
-def _exact(text: Text, hunk: Hunk) -> list[int]:
-    return find_block(text, (line.data for line in hunk.old))
-
-
-LADDER: tuple[Rung, ...] = (Rung("exact", "strict", _exact),)
-
-
 def ladder(tolerance: Tolerance) -> tuple[Rung, ...]:
     """The rungs that a tolerance allows."""
     allowed = TOLERANCES[: TOLERANCES.index(tolerance) + 1]
     return tuple(rung for rung in LADDER if rung.least in allowed)
+
+
+def search(text: Text, hunk: Hunk, rungs: Sequence[Rung]) -> Found:
+    """Climb until a rung has any place for the hunk's old lines."""
+    old = blocks_by_strictness(text, [line.data for line in hunk.old], hunk.inserted)
+    tried: list[str] = []
+    for rung in rungs:
+        tried.append(rung.name)
+        if rung.name == "fuzzy" and outcome_rows(text, hunk):
+            break  # that the hunk is made already explains more than a place that resembles its own
+        places = rung.search(text, hunk) if rung.search else old.get(rung.name, [])
+        if places:
+            # A hunk that only inserts fits again, as strictly, where it was made; others only less strictly.
+            standing = _standing(text, hunk, tried[:-1] if hunk.deletes else tried)
+            return Found(tuple(places[:MOST_PLACES]), tuple(tried), standing)
+    return Found((), tuple(tried))
+
+
+def outcome_rows(text: Text, hunk: Hunk) -> list[int]:
+    """The rows where the hunk's outcome stands already, when that proves more than a coincidence.
+
+    A hunk that only deletes leaves nothing but context: it must be whole on both sides or touch the file's edge.
+    """
+    size = len(hunk.new)
+    if not any(line.data.strip() for line in hunk.new):
+        return []
+    rows = sorted(_standing(text, hunk, BLOCK_RUNGS[:-1]))
+    if hunk.inserted:
+        return rows
+    whole = [row for row in rows if (hunk.before or row == 0) and (hunk.after or row + size == len(text.lines))]
+    return whole if hunk.deletes else []
+
+
+def _standing(text: Text, hunk: Hunk, names: Sequence[str]) -> tuple[int, ...]:
+    if not names:
+        return ()
+    new = blocks_by_strictness(text, [line.data for line in hunk.new])
+    return tuple(place.start for name in names for place in new.get(name, ()))

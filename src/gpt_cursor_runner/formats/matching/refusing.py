@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.matching.closest import expected_lines, find_closest
-from gpt_cursor_runner.formats.matching.ladder import Found, find_block
+from gpt_cursor_runner.formats.matching.ladder import Found, outcome_rows
 from gpt_cursor_runner.formats.text import Text
 from gpt_cursor_runner.formats.tree import File
 from gpt_cursor_runner.patch.outcome import Closest
@@ -44,76 +48,87 @@ def mending(closest: Closest | None, what: str) -> str:
     )
 
 
-def refuse_hunk(hunk: Hunk, found: Found, text: Text, path: str, file: File, draft: Draft) -> None:
+@dataclass(frozen=True)
+class Case:
+    """One hunk before one file: all that a refusal speaks of."""
+
+    hunk: Hunk
+    text: Text
+    path: str
+    file: File
+    draft: Draft
+    found: Found | None = None
+
+    @property
+    def rungs_tried(self) -> tuple[str, ...]:
+        return self.found.rungs_tried if self.found else ()
+
+    def place_in_patch(self, patch_line: int | None = None) -> dict[str, Any]:
+        """The members of a fault that say which hunk it is about."""
+        line = patch_line or self.hunk.patch_line
+        where = {"member": "text", "hunk": self.hunk.number, "path": self.path, "patch_line": line}
+        return {**where, "file_sha256": self.file.sha256}
+
+
+def refuse_hunk(case: Case) -> None:
     """Note why a hunk has no place: ambiguous, already applied, or no match with its closest place."""
-    if found.lines:
-        _ambiguous(hunk, found, text, path, draft)
-    elif (line := standing_already(text, hunk)) is not None:
-        refuse_applied(hunk, line, path, file, draft)
+    if case.found and case.found.places:
+        _ambiguous(case, case.found)
+    elif rows := outcome_rows(case.text, case.hunk):
+        refuse_applied(case, rows[0])
     else:
-        _no_match(hunk, found, text, path, file, draft)
+        _no_match(case)
 
 
-def standing_already(text: Text, hunk: Hunk) -> int | None:
-    """The line (from 0) where the hunk's outcome stands, when that proves more than a coincidence.
-
-    A hunk that only deletes leaves nothing but context: it must be whole on both sides or touch the file's edge.
-    """
-    new = [line.data for line in hunk.new]
-    if not any(line.strip() for line in new):
-        return None
-    places = find_block(text, new)
-    if not hunk.inserted:
-        places = [
-            line
-            for line in places
-            if (hunk.before or line == 0) and (hunk.after or line + len(new) == len(text.lines)) and hunk.deletes
-        ]
-    return places[0] if places else None
-
-
-def refuse_applied(hunk: Hunk, line: int, path: str, file: File, draft: Draft) -> None:
-    """Note that the outcome of a hunk stands in the file already, at `line` (from 0)."""
-    draft.fault(
+def refuse_applied(case: Case, row: int) -> None:
+    """Note that the outcome of a hunk stands in the file already, at `row` (from 0)."""
+    case.draft.fault(
         "already_applied",
-        f"hunk {hunk.number + 1} for {path}: its outcome stands already at line {line + 1}",
-        f"Leave this hunk out if line {line + 1} is the place you meant; else add context lines that tell the place.",
-        member="text",
-        hunk=hunk.number,
-        path=path,
-        patch_line=hunk.patch_line,
-        file_sha256=file.sha256,
+        f"hunk {case.hunk.number + 1} for {case.path}: its outcome stands already at line {row + 1}",
+        f"Leave this hunk out if line {row + 1} is the place you meant; else add context lines that tell the place.",
+        **case.place_in_patch(),
     )
 
 
-def _ambiguous(hunk: Hunk, found: Found, text: Text, path: str, draft: Draft) -> None:
-    draft.fault(
+def refuse_unanchored(case: Case, sentence: str, lines: Sequence[int] = ()) -> None:
+    """Note that a hunk's anchors do not lead to one place; `lines`, from 1, are those they lead to."""
+    shown = "; ".join(line.decode("utf-8", "replace").strip()[:80] for line in case.hunk.anchors)
+    case.draft.fault(
+        "ambiguous" if lines else "no_match",
+        f"hunk {case.hunk.number + 1} for {case.path}: {sentence}",
+        "Write after @@ a line as it stands in the file above the place meant, or leave it out and add context lines.",
+        **case.place_in_patch(),
+        expected=(f"@@ {shown}"[:160],),
+        candidates=tuple(case.text.candidate(line) for line in lines[:5]),
+        rungs_tried=case.rungs_tried,
+    )
+
+
+def _ambiguous(case: Case, found: Found) -> None:
+    count = len(found.places)
+    case.draft.fault(
         "ambiguous",
-        f"hunk {hunk.number + 1} fits {path} at {len(found.lines)} places, and nothing says which is meant",
-        "Add context lines above or below until the hunk fits one place only, or correct the line number after @@ -.",
-        member="text",
-        hunk=hunk.number,
-        path=path,
-        patch_line=hunk.patch_line,
-        candidates=tuple(text.candidate(line + 1) for line in found.lines[:5]),
+        f"hunk {case.hunk.number + 1} fits {case.path} at {count} places, and nothing says which is meant"
+        if count > 1
+        else f"hunk {case.hunk.number + 1} fits {case.path}, but between which lines to insert stays open",
+        "Add context lines above or below until the hunk fits one place only, or say which with a line number.",
+        **case.place_in_patch(),
+        candidates=tuple(case.text.candidate(place.start + 1) for place in found.places[:5]),
         rungs_tried=found.rungs_tried,
     )
 
 
-def _no_match(hunk: Hunk, found: Found, text: Text, path: str, file: File, draft: Draft) -> None:
+def _no_match(case: Case) -> None:
+    hunk = case.hunk
     sought = [(line.data, line.patch_line) for line in hunk.old]
-    closest = find_closest(text, sought, None if hunk.line_hint is None else hunk.line_hint - 1)
+    closest = find_closest(case.text, sought, None if hunk.line_hint is None else hunk.line_hint - 1)
     difference = closest.first_difference if closest else None
-    draft.fault(
+    case.draft.fault(
         "no_match",
-        f"hunk {hunk.number + 1} does not fit {path}{point_at(closest, 'of the patch')}",
+        f"hunk {hunk.number + 1} does not fit {case.path}{point_at(closest, 'of the patch')}",
         mending(closest, "the hunk"),
-        member="text",
-        hunk=hunk.number,
-        path=path,
-        patch_line=difference.patch_line if difference else hunk.patch_line,
+        **case.place_in_patch(difference.patch_line if difference else None),
         expected=expected_lines(sought, difference.patch_line if difference else None),
         closest=closest,
-        file_sha256=file.sha256,
-        rungs_tried=found.rungs_tried,
+        rungs_tried=case.rungs_tried,
     )

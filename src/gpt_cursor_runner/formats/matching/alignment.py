@@ -1,0 +1,65 @@
+"""Every block of a file whose lines are those sought, sorted by how strictly they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gpt_cursor_runner.formats.line_keys import core, folded, indent, trimmed
+from gpt_cursor_runner.formats.matching.places import Place
+from gpt_cursor_runner.formats.matching.reindenting import Pairs, Reindent, find_reindent
+from gpt_cursor_runner.formats.text import Text
+
+# A text that stands at so many places is ambiguous whatever a hint says: files of a million equal lines stay cheap.
+MOST_PLACES = 10_000
+
+
+def blocks_by_strictness(text: Text, lines: Sequence[bytes], inserted: Sequence[bytes] = ()) -> dict[str, list[Place]]:
+    """Where `lines` stand in one block, by the strictest rung that finds them there; MOST_PLACES at most in all.
+
+    `inserted` are the lines that a shift of the indent must reach as well.
+    """
+    found: dict[str, list[Place]] = {}
+    keys = [(name, [key(line) for line in lines], key) for name, key in _KEYS]
+    for start in block_rows(text, [core(line) for line in lines]):
+        there = text.lines[start : start + len(lines)]
+        rows = range(start, start + len(lines))
+        if name := _strictest(there, lines, keys):
+            found.setdefault(name, []).append(Place(rows))
+        elif reindent := uniform_shift(list(zip(lines, there, strict=True)), inserted):
+            found.setdefault("indent", []).append(Place(rows, reindent=reindent))
+    return found
+
+
+def block_rows(text: Text, cores: Sequence[bytes]) -> list[int]:
+    """The rows at which lines of these cores stand one after the other, overlapping blocks included."""
+    string, known = text.cores
+    if not cores or any(one not in known for one in cores):
+        return []
+    sought = "".join(known[one] for one in cores)
+    found: list[int] = []
+    row = string.find(sought)
+    while row >= 0 and len(found) < MOST_PLACES:
+        found.append(row)
+        row = string.find(sought, row + 1)
+    return found
+
+
+def uniform_shift(pairs: Sequence[tuple[bytes, bytes]], inserted: Sequence[bytes]) -> Reindent | None:
+    """The shift that carries the lines sent to those in the file, blank ones aside, and reaches the lines to insert."""
+    indents: Pairs = [(indent(sent), indent(there)) for sent, there in pairs if core(sent)]
+    if any(core(sent) != core(there) for sent, there in pairs):
+        return None
+    return find_reindent(indents, [indent(line) for line in inserted if line.strip()])
+
+
+def _strictest(
+    there: Sequence[bytes],
+    lines: Sequence[bytes],
+    keys: Sequence[tuple[str, Sequence[bytes], Callable[[bytes], bytes]]],
+) -> str | None:
+    if there == lines:
+        return "exact"
+    return next((name for name, sought, key in keys if [key(line) for line in there] == sought), None)
+
+
+_KEYS = (("blanks", trimmed), ("unicode", folded))

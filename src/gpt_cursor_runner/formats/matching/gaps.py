@@ -1,0 +1,101 @@
+"""The rung `ellipsis`: blank context lines that one side lacks, and ellipsis lines that stand for lines left out.
+
+Every piece between two ellipses must stand at one place only, below the piece before it. Blank lines among deleted
+lines are never guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
+from gpt_cursor_runner.formats.line_keys import core
+from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES, uniform_shift
+from gpt_cursor_runner.formats.matching.places import Place
+from gpt_cursor_runner.formats.text import Text
+
+_ELLIPSIS = re.compile(rb"(?:(?:#|//|/\*|<!--|--|;|%|\{/\*)\s*\.{3}.*|\.{3})")
+
+
+def gap_places(text: Text, hunk: Hunk) -> list[Place]:
+    """Places for a hunk whose context skips blank lines, or lines that an ellipsis stands for."""
+    pieces = _pieces(hunk.old)
+    if len(pieces) == 1:
+        return _dense_places(text, hunk, pieces[0])
+    rows: list[int | None] = []
+    shifts = set()
+    for number, piece in enumerate(pieces):
+        places = _dense_places(text, hunk, piece) if piece else []
+        if piece and (len(places) != 1 or (rows and places[0].start <= _last(rows))):
+            return []
+        rows += [*([None] if number else []), *(places[0].rows if places else ())]
+        shifts |= {place.reindent for place in places}
+    whole = Place(tuple(rows), reindent=next(iter(shifts), None))
+    return [whole] if len(shifts) == 1 and any(row is not None for row in rows) else []
+
+
+def _pieces(old: Sequence[HunkLine]) -> list[list[HunkLine]]:
+    pieces: list[list[HunkLine]] = [[]]
+    for line in old:
+        if line.sign == " " and _ELLIPSIS.fullmatch(core(line.data)):
+            pieces.append([])
+        else:
+            pieces[-1].append(line)
+    return pieces
+
+
+def _last(rows: Sequence[int | None]) -> int:
+    return max((row for row in rows if row is not None), default=-1)
+
+
+def _dense_places(text: Text, hunk: Hunk, piece: Sequence[HunkLine]) -> list[Place]:
+    """Where the lines of a piece that are not blank follow one another, however many blank lines are between."""
+    solid = [core(line.data) for line in piece if core(line.data)]
+    string, known = text.cores
+    if not solid or any(one not in known for one in solid):
+        return []
+    blank = known.get(b"")
+    dense = re.compile((re.escape(blank) + "*" if blank else "").join(re.escape(known[one]) for one in solid))
+    found: list[Place] = []
+    match = dense.search(string)
+    while match and len(found) < MOST_PLACES:
+        place = _place(text, hunk, piece, match.start(), match.end())
+        if place:
+            found.append(place)
+        match = dense.search(string, match.start() + 1)
+    return found
+
+
+def _place(text: Text, hunk: Hunk, piece: Sequence[HunkLine], start: int, end: int) -> Place | None:
+    rows = _rows(text, piece, start, end)
+    if rows is None:
+        return None
+    pairs = [(line.data, text.lines[row]) for line, row in zip(piece, rows, strict=True) if row is not None]
+    shift = uniform_shift(pairs, hunk.inserted)
+    return Place(tuple(rows), reindent=shift) if shift else None
+
+
+def _rows(text: Text, piece: Sequence[HunkLine], start: int, end: int) -> list[int | None] | None:
+    """The row of each line; blank ones that the file has not are None. None when a deleted line would be guessed."""
+    rows: list[int | None] = []
+    at, above = start, " "
+    leading = next(number for number, line in enumerate(piece) if core(line.data))
+    for line in piece[leading:]:
+        there = at < len(text.lines) and not core(text.lines[at])
+        if not core(line.data):
+            if line.sign == "-" and not there:
+                return None
+            rows.append(at if there else None)
+            at += there
+        else:
+            while at < end and not core(text.lines[at]):
+                if line.sign == "-" == above:
+                    return None
+                at += 1
+            rows.append(at)
+            at += 1
+        above = line.sign
+    if any(line.sign == "-" for line in piece[:leading]):
+        return None
+    return [None] * leading + rows
