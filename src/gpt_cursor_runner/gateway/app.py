@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 from gpt_cursor_runner.gateway.guard import Guard, Inside, Permits, Turnstile
 from gpt_cursor_runner.gateway.health import HealthDoor
 from gpt_cursor_runner.gateway.patches import PatchesParts, patches_blueprint
+from gpt_cursor_runner.gateway.preview import preview_blueprint
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.gateway.webhook import WebhookParts, webhook_blueprint
 from gpt_cursor_runner.health.self_call import PULSE
@@ -43,6 +44,7 @@ def create_app(parts: GatewayParts) -> Flask:
     app.url_map.merge_slashes = False
     app.add_url_rule(PULSE, "pulse", lambda: _pulse(parts.instance_id))
     app.register_blueprint(webhook_blueprint(parts.webhook))
+    app.register_blueprint(preview_blueprint(parts.webhook))
     app.register_blueprint(patches_blueprint(parts.patches))
     app.before_request(_name_request)
     app.after_request(_log_request)

@@ -7,11 +7,13 @@ from typing import Any
 from flask import request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from gpt_cursor_runner.gateway.problems import Problem
-from gpt_cursor_runner.patch.parsing import Unreadable, read_json
+from gpt_cursor_runner.formats.sniffing import sniff
+from gpt_cursor_runner.gateway.problems import Problem, faulty
+from gpt_cursor_runner.patch.outcome import PatchRefused
+from gpt_cursor_runner.patch.parsing import Unreadable, parse_patch, read_json
 
 _TEXTUAL = ("text/plain", "text/markdown", "text/x-diff", "text/x-patch")
-_BESIDE_TEXT = ("id", "title", "repository", "base", "tolerance", "mode")
+_BESIDE_TEXT = ("id", "title", "repository", "base", "tolerance", "mode", "expect_plan")
 
 
 def declared_type(limit: int) -> str:
@@ -22,11 +24,11 @@ def declared_type(limit: int) -> str:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(415, "encoded_body", "Send the body without compression.")
     if kind != "application/json" and kind not in _TEXTUAL:
-        detail = f"Send application/json, or a diff as text/plain; this was {kind[:80]}."
+        detail = f"Send application/json, or a raw patch as text/plain; this was {kind[:80]}."
         raise Problem(415, "content_type", detail)
     if kind in _TEXTUAL and request.content_length is None:
         # The server passes a chunked body that broke off as one that ended. Cut JSON does not parse; a cut diff may.
-        raise Problem(411, "length_required", "Send a raw diff with Content-Length, so that a cut one can be told.")
+        raise Problem(411, "length_required", "Send a raw patch with Content-Length, so that a cut one can be told.")
     return kind
 
 
@@ -57,8 +59,14 @@ def read_object(body: bytes) -> dict[str, Any]:
         raise Problem(400, unreadable.fault.code, detail, [unreadable.fault]) from unreadable
 
 
+def read_patch(kind: str, limit: int) -> tuple[bytes, dict[str, Any]]:
+    """The body as it came, and the patch in it as a JSON object, whichever of the declared types it has."""
+    body = whole_body(limit)
+    return body, read_object(body) if kind == "application/json" else read_text(body)
+
+
 def read_text(body: bytes) -> dict[str, Any]:
-    """A raw diff as the one change of a patch; id, title and the like come in headers or the query.
+    """A raw text as the one change of a patch; id, title and the like come in headers or the query.
 
     A server passes no header on that is not ASCII, so such a title goes into the query.
     """
@@ -66,12 +74,17 @@ def read_text(body: bytes) -> dict[str, Any]:
         text = body.decode()
     except UnicodeDecodeError as bad:
         raise Problem(400, "encoding", f"The text is not UTF-8 at byte {bad.start}.") from bad
-    raw: dict[str, Any] = {"changes": [{"type": "unified_diff", "text": text}]}
-    for name in _BESIDE_TEXT:
-        said = request.headers.get(f"X-Patch-{name.title()}") or request.args.get(name)
-        if said is not None:
-            raw[name] = said
-    return raw
+    said = {name: one for name in _BESIDE_TEXT if (one := _beside(name)) is not None}
+    try:
+        return said | {"changes": [sniff(text, _beside("path"))]}
+    except PatchRefused as refused:
+        others = [fault for fault in parse_patch(said).faults if fault.pointer != "/changes"]
+        raise faulty([*refused.faults, *others], "malformed") from refused
+
+
+def _beside(name: str) -> str | None:
+    header = f"X-Patch-{name.replace('_', '-').title()}"
+    return request.headers.get(header) or request.args.get(name)
 
 
 def _too_large(limit: int) -> Problem:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.gateway.admission import Door
 from gpt_cursor_runner.gateway.auth import Authority
-from gpt_cursor_runner.gateway.bodies import declared_type, read_object, read_text, whole_body
+from gpt_cursor_runner.gateway.bodies import declared_type, read_patch
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.gateway.waiting import Waiting, wait_seconds
 from gpt_cursor_runner.gateway.writer import NotWritten, OutcomeUnknown, Writer
@@ -41,8 +41,7 @@ def webhook_blueprint(parts: WebhookParts) -> Blueprint:
         kind = declared_type(parts.max_body_bytes)
         key = parts.authority.require("submit")
         seconds = wait_seconds()
-        body = whole_body(parts.max_body_bytes)
-        raw = read_object(body) if kind == "application/json" else read_text(body)
+        body, raw = read_patch(kind, parts.max_body_bytes)
         admitted = parts.door.admit(raw)
         delivery = Delivery(g.request_id, parts.clock(), key.name, kind, body, key.id or None)
         repository = admitted.repository

@@ -1,0 +1,201 @@
+"""`POST /v1/patches:preview`: what would land is shown, and nothing is kept of it anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import pytest
+
+from tests.building import patch_body
+from tests.gateway.builders import problem
+
+HELLO = 'def greet():\n    return "hello"\n'
+EDIT = {"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"hello"'}
+DIFF = '--- a/greeting.py\n+++ b/greeting.py\n@@ -7,2 +7,2 @@\n def greet():\n-    return "hi"\n+    return "hello"\n'
+
+
+def ask(desk, body=None, query="", **named):
+    path = f"/v1/patches:preview{query}"
+    return desk.call("POST", path, patch_body(changes=[EDIT]) if body is None else body, **named)
+
+
+def seen(desk, body=None, query="", **named):
+    answer = ask(desk, body, query, **named)
+    assert answer.status_code == 200, answer.text
+    return answer.json
+
+
+def listing(place):
+    return {str(one): one.lstat().st_mtime_ns for one in sorted(place.rglob("*"))}
+
+
+def test_a_preview_shows_what_would_land(desk):
+    told = seen(desk, patch_body(id="look", changes=[EDIT]))
+    tip = desk.repo.tip()
+    assert (told["schema"], told["patch_id"], told["repository"], told["branch"]) == (
+        "gcr-preview/1",
+        "look",
+        "app",
+        "main",
+    )
+    assert (told["base"], told["tip"], told["warnings"]) == (tip, tip, [])
+    assert told["files"] == [
+        {
+            "path": "greeting.py",
+            "action": "change",
+            "insertions": 1,
+            "deletions": 1,
+            "mode": "644",
+            "sha256": hashlib.sha256(HELLO.encode()).hexdigest(),
+        }
+    ]
+    assert (told["files_total"], told["insertions"], told["deletions"]) == (1, 1, 1)
+    assert [(one["path"], one["line"], one["rung"], one["similarity"]) for one in told["hunks"]] == [
+        ("greeting.py", 2, "exact", 1.0)
+    ]
+    assert '-    return "hi"\n+    return "hello"\n' in told["diff"] and told["diff_truncated"] is False
+
+
+def test_each_kind_of_change_has_its_word(desk):
+    desk.repo.commit({"old.txt": "one\ntwo\nthree\n", "run.sh": "ls\n", "bye.txt": "bye\n"})
+    changes = [
+        EDIT,
+        {"type": "move", "from": "old.txt", "to": "new.txt"},
+        {"type": "chmod", "path": "run.sh", "mode": "755"},
+        {"type": "delete", "path": "bye.txt"},
+        {"type": "upsert", "path": "made.txt", "contents": "a\nb\n"},
+    ]
+    files = {one["path"]: one for one in seen(desk, patch_body(changes=changes))["files"]}
+    assert {path: one["action"] for path, one in files.items()} == {
+        "greeting.py": "change",
+        "new.txt": "move",
+        "run.sh": "chmod",
+        "bye.txt": "delete",
+        "made.txt": "create",
+    }
+    counts = {path: (one["insertions"], one["deletions"]) for path, one in files.items()}
+    assert (counts["new.txt"], counts["bye.txt"], counts["made.txt"]) == ((0, 0), (0, 1), (2, 0))
+    assert (files["new.txt"]["moved_from"], files["run.sh"]["mode"]) == ("old.txt", "755")
+    assert "sha256" not in files["bye.txt"]
+
+
+def test_a_preview_leaves_nothing_behind(desk, tmp_path, monkeypatch):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    before = listing(desk.repo.path)
+    seen(desk)
+    problem(ask(desk, patch_body(changes=[EDIT | {"old": "nowhere"}])), 422)
+    assert (listing(desk.repo.path), desk.ids(), list(scratch.iterdir())) == (before, [], [])
+
+
+@pytest.mark.parametrize("kind", ["json", "text"])
+def test_it_takes_the_bodies_that_the_webhook_takes(desk, kind):
+    if kind == "json":
+        told = seen(desk, patch_body(changes=[{"type": "unified_diff", "text": DIFF}]))
+    else:
+        told = seen(desk, DIFF.encode(), "?id=raw&title=Raw", Content_Type="text/plain")
+    assert [one["path"] for one in told["files"]] == ["greeting.py"]
+
+
+def test_a_refused_plan_is_refused_as_the_webhook_refuses_it(desk):
+    body = patch_body(changes=[EDIT, EDIT | {"path": "none.py"}, {"type": "delete", "path": "x", "path2": 1}])
+    for broken in (body, body | {"changes": body["changes"][:2]}, {"id": "a b"}):
+        one, other = (json.loads(answer.data) for answer in (ask(desk, broken), desk.post(broken)))
+        assert one["status"] == 422
+        assert {**one, "instance": ""} == {**other, "instance": ""}
+
+
+def test_the_plan_that_was_seen_can_be_demanded(desk):
+    digest = seen(desk, patch_body(id="seen", changes=[EDIT]))["plan_digest"]
+    body = patch_body(id="seen", changes=[EDIT], expect_plan=digest)
+    assert seen(desk, body)["plan_digest"] == digest
+    desk.repo.commit({"README.md": "# Another\n"})
+    assert desk.post(body).status_code == 202
+    desk.move("seen", "cancelled")
+    desk.repo.commit({"greeting.py": f"# Newer\n{desk.repo.show('greeting.py')}\n"})
+    for path in ("/webhook", "/v1/patches:preview"):
+        refused = problem(desk.call("POST", path, body | {"id": "late"}), 422, "plan_refused")
+        (error,) = refused["errors"]
+        assert (error["code"], error["pointer"]) == ("base_mismatch", "/expect_plan")
+        assert "preview" in error["next_step"] and refused["base"] == desk.repo.tip()
+
+
+def test_a_patch_for_an_older_commit_is_shown_merged_into_the_tip(desk):
+    base = desk.repo.commit({"greeting.py": HELLO, "long.txt": "".join(f"{n}\n" for n in range(20))})
+    theirs = "top\n" + "".join(f"{n}\n" for n in range(1, 20))
+    tip = desk.repo.commit({"long.txt": theirs})
+    change = {"type": "str_replace", "path": "long.txt", "old": "\n18\n", "new": "\neighteen\n"}
+    told = seen(desk, patch_body(base=base, changes=[change]))
+    landed = theirs.replace("\n18\n", "\neighteen\n")
+    assert (told["base"], told["tip"]) == (base, tip)
+    assert told["files"][0]["sha256"] == hashlib.sha256(landed.encode()).hexdigest()
+    assert "-18\n+eighteen" in told["diff"] and "+top" not in told["diff"]
+
+
+def test_a_conflict_with_the_tip_is_refused_with_its_text(desk):
+    base = desk.repo.tip()
+    desk.repo.commit({"greeting.py": HELLO.replace("hello", "good day")})
+    before = listing(desk.repo.path)
+    (error,) = problem(ask(desk, patch_body(base=base, changes=[EDIT])), 422, "plan_refused")["errors"]
+    assert (error["code"], error["path"]) == ("conflict", "greeting.py")
+    assert "<<<<<<< the branch" in error["expected"]
+    assert listing(desk.repo.path) == before
+
+
+def test_a_base_that_is_none_is_refused_at_both_doors(desk):
+    body = patch_body(base="1234567", changes=[EDIT])
+    for answer in (ask(desk, body), desk.post(body)):
+        (error,) = problem(answer, 422, "plan_refused")["errors"]
+        assert (error["code"], error["pointer"]) == ("base_mismatch", "/base")
+
+
+def test_what_may_come_between_is_told_as_a_warning(desk):
+    desk.post(patch_body(id="first"))
+    told = seen(desk, patch_body(id="first", changes=[EDIT]))
+    used, busy = told["warnings"]
+    assert "first was used before" in used and "on its way to this branch" in busy
+    desk.move("first", "landed")
+    assert len(seen(desk, patch_body(id="first", changes=[EDIT]))["warnings"]) == 1
+
+
+def test_a_long_diff_is_cut_at_a_line_and_says_so(desk):
+    wide = "".join(f'line "{n}" é\n' for n in range(20_000))
+    body = patch_body(changes=[{"type": "upsert", "path": "wide.txt", "contents": wide}])
+    answer = ask(desk, body)
+    assert answer.json["diff_truncated"] is True and answer.json["diff"].endswith("é\n")
+    assert 40_000 < len(answer.text) < 60_000
+    assert seen(desk, body, "?diff=0")["diff"] == ""
+    whole = seen(desk, body, "?diff=1000000")
+    assert whole["diff_truncated"] is False and 'line "19999"' in whole["diff"]
+
+
+def test_many_files_are_counted_and_some_are_listed(desk):
+    changes = [{"type": "upsert", "path": f"n/{n}.txt", "contents": "x\n"} for n in range(150)]
+    told = seen(desk, patch_body(changes=changes))
+    assert (len(told["files"]), told["files_total"], told["insertions"]) == (100, 150, 150)
+
+
+@pytest.mark.parametrize("diff", ["", "-1", "all", "1000001", "٣"])
+def test_a_nonsensical_bound_is_refused(desk, diff):
+    problem(ask(desk, None, f"?diff={diff}"), 400, "bad_diff")
+
+
+def test_only_who_may_submit_may_preview(desk):
+    problem(ask(desk, key="read"), 403)
+    problem(ask(desk, key=None), 401)
+    assert ask(desk, key="submit").status_code == 200
+
+
+def test_asking_in_another_way_is_told_how(desk):
+    refused = problem(desk.get("/v1/patches:preview"), 405, "method")
+    assert "POST" in refused["detail"]
+
+
+def test_a_repository_in_trouble_is_not_the_senders_fault(desk):
+    ask(desk)
+    (desk.repo.path / ".git").rename(desk.repo.path / "gone")
+    answer = ask(desk)
+    refused = problem(answer, 503, "repository_unavailable")
+    assert answer.headers["Retry-After"] and str(desk.repo.path) not in refused["detail"]
