@@ -96,6 +96,11 @@ class Text:
         return ends > 0 and ends == self.data.count(b"\r\n")
 
     @cached_property
+    def mixes_line_ends(self) -> bool:
+        """Whether some lines end in CRLF and others in LF."""
+        return 0 < self.data.count(b"\r\n") < self.data.count(b"\n")
+
+    @cached_property
     def is_utf8(self) -> bool:
         try:
             self.data.decode()

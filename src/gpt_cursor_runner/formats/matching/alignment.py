@@ -22,6 +22,8 @@ def blocks_by_strictness(text: Text, lines: Sequence[bytes], inserted: Sequence[
     keys = [(name, [key(line) for line in lines], key) for name, key in _KEYS]
     for start in block_rows(text, [core(line) for line in lines]):
         there = text.lines[start : start + len(lines)]
+        if not line_ends_agree(text, lines, there):
+            continue
         rows = range(start, start + len(lines))
         if name := _strictest(there, lines, keys):
             found.setdefault(name, []).append(Place(rows))
@@ -42,6 +44,18 @@ def block_rows(text: Text, cores: Sequence[bytes]) -> list[int]:
         found.append(row)
         row = string.find(sought, row + 1)
     return found
+
+
+def line_ends_agree(text: Text, sent: Sequence[bytes], there: Sequence[bytes]) -> bool:
+    """Whether the line ends leave no doubt, on the rungs that set them aside.
+
+    A line said to have none is the file's last, or another line. In a file that mixes them they tell lines apart.
+    """
+    if there[-1].endswith(b"\n") and not sent[-1].endswith(b"\n"):
+        return False
+    return not text.mixes_line_ends or all(
+        one.endswith(b"\r\n") == other.endswith(b"\r\n") for one, other in zip(sent, there, strict=True)
+    )
 
 
 def uniform_shift(pairs: Sequence[tuple[bytes, bytes]], inserted: Sequence[bytes]) -> Reindent | None:

@@ -85,6 +85,9 @@ def _anchored(text: Text, hunk: Hunk, places: Sequence[Place]) -> list[Place]:
         if hunk.stacked:
             raise
         return list(places)
+    # Context may begin with the anchor itself, once more.
+    again = hunk.old[0].sign == " " and core(hunk.old[0].data) == core(hunk.anchors[-1])
+    ends = [end if again else end + 1 for end in ends]
     below = [place for place in places if place.start >= ends[0]]
     if not below:
         where = ", ".join(str(place.start + 1) for place in places[:3])
@@ -94,12 +97,12 @@ def _anchored(text: Text, hunk: Hunk, places: Sequence[Place]) -> list[Place]:
     starts = [place.start for place in below]
     inside: set[int] = set()
     for end in ends:
-        stop = scope_end(text, end)
+        stop = scope_end(text, end if again else end - 1)
         inside.update(range(bisect_left(starts, end), bisect_left(starts, stop)))
     if len(inside) == 1:
         return [below[inside.pop()]]
     kept = [below[at] for at in sorted(inside)] or below
-    nearest = prefer([place.start for place in kept], (ends[0] + 1,)) if len(ends) == 1 else None
+    nearest = prefer([place.start for place in kept], ends) if len(ends) == 1 else None
     return [place for place in kept if place.start == nearest] or kept
 
 

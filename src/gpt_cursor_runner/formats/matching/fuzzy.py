@@ -2,7 +2,7 @@
 
 1. The rarest deleted line says where the hunk may stand; those places with most of its context around are aligned.
 2. An alignment matches lines in order. Context may be skipped on either side, deleted lines may not, nor anything
-   between two of them. What is skipped in the file counts half, or next to nothing when it is blank or a comment.
+   between two of them. What is skipped in the file counts a quarter, or next to nothing when it is blank or a comment.
 3. The best place must reach LEAST_SIMILARITY and be LEAST_LEAD ahead of the next, or it is no place or a doubt.
 """
 
@@ -155,4 +155,4 @@ def _weight(line: bytes) -> float:
 
 
 def _skip_cost(line: bytes) -> float:
-    return 1.0 if not line or _COMMENT.match(line) else _weight(line) / 2
+    return 1.0 if not line or _COMMENT.match(line) else _weight(line) / 4

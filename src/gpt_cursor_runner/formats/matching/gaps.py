@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.line_keys import core
-from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES, uniform_shift
+from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES, line_ends_agree, uniform_shift
 from gpt_cursor_runner.formats.matching.places import Place
 from gpt_cursor_runner.formats.text import Text
 
@@ -72,7 +72,8 @@ def _place(text: Text, hunk: Hunk, piece: Sequence[HunkLine], start: int, end: i
     if rows is None:
         return None
     pairs = [(line.data, text.lines[row]) for line, row in zip(piece, rows, strict=True) if row is not None]
-    shift = uniform_shift(pairs, hunk.inserted)
+    sent, there = zip(*pairs, strict=True)
+    shift = uniform_shift(pairs, hunk.inserted) if line_ends_agree(text, sent, there) else None
     return Place(tuple(rows), reindent=shift) if shift else None
 
 

@@ -84,12 +84,14 @@ def _insertion_row(below: int | None, row: int | None) -> int:
 
 
 def _dressed(edit: Edit, reindent: Reindent | None, text: Text) -> Edit:
+    bom = BOM if edit.start == 0 < edit.end and text.data.startswith(BOM) else b""
     if not edit.lines:
-        return edit
+        return Edit(edit.start, edit.end, (bom,)) if bom else edit
     end = text.line_end_near(edit.start)
     lines = [_reindented(line, reindent).rstrip(b"\r\n") + end for line in edit.lines]
     if edit.end == len(text.lines) > edit.start and not text.data.endswith(b"\n"):
         lines[-1] = lines[-1].removesuffix(end)
+    lines[0] = bom + lines[0]
     return Edit(edit.start, edit.end, tuple(lines))
 
 
