@@ -336,7 +336,7 @@ def test_a_file_that_ends_at_the_epoch_is_deleted_under_its_old_name():
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("diff --git a/a.py b/a.py\nindex 1..2 100644\nGIT binary patch\nliteral 3\nKcmZ\n", "binary"),
+        ("diff --git a/a.py b/a.py\nindex 1..2 100644\nGIT binary patch\nliteral 3\nKcmZ\n", "truncated"),
         ("diff --git a/a.py b/a.py\nBinary files a/a.py and b/a.py differ\n", "binary"),
         ("diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+a.py\n", "not_a_file"),
         ("diff --git a/a.py b/a.py\nindex 1..2 100644\n", "truncated"),

@@ -2,84 +2,98 @@
 
 from __future__ import annotations
 
-from gpt_cursor_runner.formats.diff.names import drop_parts, has_git_prefixes
-from gpt_cursor_runner.formats.diff.parsing import FileDiff, parse_diff
+from collections.abc import Sequence
+from itertools import groupby
+
+from gpt_cursor_runner.formats.diff.binary import BinaryPatch
+from gpt_cursor_runner.formats.diff.files import FileDiff, reverse
+from gpt_cursor_runner.formats.diff.parsing import parse_diff
+from gpt_cursor_runner.formats.diff.stripping import Stripping
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.making import make_sections
 from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
-from gpt_cursor_runner.formats.virtual_tree import VirtualTree
 from gpt_cursor_runner.patch.model import UnifiedDiff
-from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
+from gpt_cursor_runner.patch.paths import UnsafePath
+
+MAX_FILES = 2000
 
 
 def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
     """Make every file's part of the diff, or note the faults of all of them."""
     files, problems = parse_diff(change.text.encode())
     if change.path is not None and len(files) > 1:
-        draft.fault(
-            "malformed",
-            f"'path' names one file, but the diff speaks of {len(files)}",
-            "Leave 'path' out, or send one change for each file.",
-            member="path",
-        )
+        message, step = f"'path' names one file, but the diff speaks of {len(files)}", "Leave 'path' out, or send one"
+        draft.fault("malformed", message, f"{step} change for each file.", member="path")
+        return
+    if len(files) > MAX_FILES:
+        message = f"the diff speaks of {len(files)} files; at most {MAX_FILES} are taken at once"
+        draft.fault("limit", message, "Send several patches, one after the other.", member="text")
         return
     make_sections(Reading((), problems), draft)
-    for file in files:
-        # One by one, since where a file's names lead depends on what the sections before it made.
-        try:
-            section = _section(file, change, draft.tree)
-        except ValueError as bad:
-            code = "path_escape" if isinstance(bad, UnsafePath) else "malformed"
-            step = "Name files inside the repository, as in '--- a/src/app.py', or send 'path' beside the diff."
-            draft.fault(code, str(bad), step, member="text", patch_line=file.patch_line)
-            continue
-        make_sections(Reading([section]), draft)
+    if change.reverse:
+        files = [reverse(file) for file in reversed(files)]
+    for _, letter in groupby(files, key=lambda file: file.letter):
+        # Each mail of a series was made from what the one before left; the files of one were all made from one tree.
+        make_sections(Reading(_Sections(list(letter), change, draft).read(), at_once=True), draft)
 
 
-def _section(file: FileDiff, change: UnifiedDiff, tree: VirtualTree) -> Section:
-    """UnsafePath for a name that leaves the repository, ValueError when the names do not tell the file."""
-    source, target = _paths(file, change, tree)
-    problems = tuple(file.problems)
-    if file.binary:
-        step = "Send the file as an upsert with contents_b64."
-        problems = (*problems, Problem("binary", f"the diff of {target} is a binary one", step, file.patch_line))
-    verb = _verb(file, target, tree)
-    return Section(file.patch_line, verb, source, target, tuple(file.hunks), file.mode, problems=problems)
+class _Sections:
+    """The sections of one diff; which files stand where is followed while they are read."""
 
+    def __init__(self, files: Sequence[FileDiff], change: UnifiedDiff, draft: Draft) -> None:
+        self.files, self.change, self.draft = files, change, draft
+        self.made: dict[str, bool] = {}
+        self.stripping = Stripping(files, change.strip, self._standing)
 
-def _verb(file: FileDiff, path: str, tree: VirtualTree) -> Verb:
-    if file.said == "rename":
-        return "move"
-    if file.said == "copy":
-        return "copy"
-    # A diff from nothing (`@@ -0,0`) for a file that is not there means a new file, whatever its header says.
-    silently = tree.kind(path) is None and [(hunk.line_hint, hunk.old) for hunk in file.hunks] == [(0, ())]
-    if file.creates or silently:
-        return "create"
-    return "delete" if file.deletes else "change"
+    def read(self) -> list[Section]:
+        sections = []
+        for file in self.files:
+            try:
+                sections.append(self._section(file))
+            except ValueError as bad:
+                code = "path_escape" if isinstance(bad, UnsafePath) else "malformed"
+                step = "Name files inside the repository, as in '--- a/src/app.py', or send 'path' beside the diff."
+                self.draft.fault(code, str(bad), step, member="text", patch_line=file.patch_line)
+        return sections
 
+    def _section(self, file: FileDiff) -> Section:
+        """UnsafePath for a name that leaves the repository, ValueError when the names do not tell the file."""
+        source, target = self._paths(file)
+        verb = self._verb(file, target)
+        problems = tuple(file.problems)
+        if verb == "delete" and not (file.hunks or file.forward) and self._holds_lines(source):
+            message = f"the diff deletes {source}, but holds none of its lines"
+            step = "Send a delete change for the file, or a diff that deletes every line it holds."
+            problems = (*problems, Problem("conflict", message, step, file.patch_line))
+        binary = None
+        if file.forward:
+            binary = BinaryPatch(file.forward, file.old_blob or "", file.new_blob or "", self.draft.patience)
+        self.made |= {source: verb not in ("delete", "move")} | {target: verb != "delete"}
+        mode = None if verb == "delete" else file.new_mode
+        return Section(file.patch_line, verb, source, target, tuple(file.hunks), mode, binary, file.old_blob, problems)
 
-def _paths(file: FileDiff, change: UnifiedDiff, tree: VirtualTree) -> tuple[str, str]:
-    """Source and target in the repository; they differ for a rename or a copy only.
+    def _paths(self, file: FileDiff) -> tuple[str, str]:
+        if self.change.path is None:
+            return self.stripping.paths(file)
+        if file.said in ("rename", "copy"):
+            raise ValueError(f"a {file.said} names its own files, so 'path' has no meaning beside it")
+        return self.change.path, self.change.path
 
-    UnsafePath for a name that leaves the repository, ValueError when the names do not tell the file.
-    """
-    old, new = file.old.text, file.new.text
-    if file.said in ("rename", "copy"):
-        if change.path is not None:
-            raise ValueError("a rename names its own files; with it, 'strip' and 'path' have no meaning")
-        return parse_path(old or ""), parse_path(new or "")
-    if change.path is not None:
-        return change.path, change.path
-    names = [name for name in (None if file.deletes else new, None if file.creates else old) if name is not None]
-    if not names:
-        raise ValueError("the diff does not say which file it is for")
-    if change.strip is not None:
-        choices = [drop_parts(name, change.strip) for name in names]
-    elif has_git_prefixes(old, new):
-        choices = [drop_parts(name, 1) for name in names] + names
-    else:
-        choices = names
-    safe = [parse_path(name) for name in choices]
-    path = next((path for path in safe if tree.kind(path) in ("file", "executable")), safe[0])
-    return path, path
+    def _verb(self, file: FileDiff, path: str) -> Verb:
+        if file.said == "rename":
+            return "move"
+        if file.said == "copy":
+            return "copy"
+        # A diff from nothing (`@@ -0,0`) for a file that is not there means a new file, whatever its header says.
+        from_nothing = [(hunk.line_hint, hunk.old) for hunk in file.hunks] == [(0, ())]
+        if file.creates or (from_nothing and not self._standing(path) and self.draft.tree.kind(path) is None):
+            return "create"
+        return "delete" if file.deletes else "change"
+
+    def _standing(self, path: str) -> bool:
+        known = self.made.get(path)
+        return self.draft.tree.kind(path) in ("file", "executable") if known is None else known
+
+    def _holds_lines(self, path: str) -> bool:
+        standing = path not in self.made and self.draft.tree.kind(path) in ("file", "executable")
+        return standing and bool(self.draft.tree.file(path).data)

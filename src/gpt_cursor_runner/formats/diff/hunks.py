@@ -11,13 +11,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gpt_cursor_runner.formats.diff.lines import DiffLines
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine, Sign
 from gpt_cursor_runner.formats.sections import Problem
 from gpt_cursor_runner.formats.text import show
 
 _NUMBERED = re.compile(rb"@@+ +-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9}))? +@@")
+_NO_ANCHOR = re.compile(rb"[\s\d.,+-]*|\xe2\x80\xa6")
+_MOST_ANCHOR_BYTES = 1000
 _SIGNS: dict[bytes, Sign] = {b" ": " ", b"+": "+", b"-": "-"}
-_NEXT_PARTS = (b"@@", b"diff -", b"Index: ", b"```", b"GIT binary patch", b"Only in ")
+_NEXT_PARTS = (b"@@", b"diff -", b"Index: ", b"```", b"GIT binary patch", b"Only in ", b"Binary files ")
 
 
 @dataclass(frozen=True)
@@ -48,41 +51,58 @@ class _Counts:
             self.new -= 1
 
 
-def is_file_header(lines: Sequence[bytes], at: int) -> bool:
-    """Whether `---` and `+++` stand here, one after the other."""
-    return lines[at].startswith(b"--- ") and at + 1 < len(lines) and lines[at + 1].startswith(b"+++ ")
+def starts_like_a_line(line: bytes) -> bool:
+    """Whether a line has the sign of a hunk's line."""
+    return line[:1] in _SIGNS
 
 
-def read_hunk(lines: Sequence[bytes], at: int, number: int, *, trust_counts: bool = True) -> HunkReading:
-    """Read the hunk whose `@@` line is `lines[at]`."""
-    header = _NUMBERED.match(lines[at])
-    if header is None and re.match(rb"@@+ *[-+]\d", lines[at]):
-        problem = Problem(
-            "malformed",
-            f"'{show(lines[at])}' is no hunk header",
-            "Write it as @@ -line,count +line,count @@, or as @@ alone.",
-            at + 1,
-            number,
-        )
-        return HunkReading(None, [problem], _skip(lines, at + 1))
+def read_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = True) -> HunkReading:
+    """Read the hunk whose `@@` line is `lines[at]`; models leave that line out, and stack several without numbers."""
+    first, body_at = at, at
+    anchors = list[bytes]()
+    header = None
+    while header is None and lines.starts(body_at, b"@@"):
+        header = _NUMBERED.match(lines[body_at])
+        if header is None:
+            if problem := _bad_header(lines, body_at, number):
+                return HunkReading(None, [problem], _skip(lines, body_at + 1))
+            anchors += _anchors(lines[body_at])
+        body_at += 1
     counts = _Counts(int(header[2] or 1), int(header[4] or 1)) if header else _Counts(None, None)
-    body, end, problems = _read_body(lines, at + 1, counts, number)
+    body, end, problems = _read_body(lines, body_at, counts, number)
     if not problems:
-        problems = _incomplete(body, counts, number, at + 1, cut_off=end == len(lines), trust_counts=trust_counts)
-    hints = (int(header[1]), int(header[3])) if header else (None, None)
-    hunk = None if problems else Hunk(number, tuple(body), at + 1, *hints)
+        problems = _incomplete(body, counts, number, first + 1, cut_off=end == len(lines), trust_counts=trust_counts)
+    old, new = (int(header[1]), int(header[3])) if header else (None, None)
+    hunk = None if problems else Hunk(number, tuple(body), first + 1, old, new, tuple(anchors))
     return HunkReading(hunk, problems, end, miscounted=(counts.old or 0, counts.new or 0) != (0, 0))
 
 
-def _read_body(
-    lines: Sequence[bytes], at: int, counts: _Counts, number: int
-) -> tuple[list[HunkLine], int, list[Problem]]:
+def _bad_header(lines: DiffLines, at: int, number: int) -> Problem | None:
+    line = lines[at]
+    if re.match(rb"@@@+ *-\d", line):
+        message = f"'{show(line)}' is a hunk of a combined diff, which compares a merge with several parents"
+        step = "Send the diff against one parent, as `git diff HEAD^1` makes it."
+    elif re.match(rb"@@+ *[-+]\d", line):
+        message = f"'{show(line)}' is no hunk header"
+        step = "Write it as @@ -line,count +line,count @@, or as @@ alone."
+    else:
+        return None
+    return Problem("malformed", message, step, at + 1, number)
+
+
+def _anchors(line: bytes) -> list[bytes]:
+    """What an `@@` line without numbers names, outermost first; dots and numbers name nothing."""
+    named = [part.strip() for part in line.split(b"@@")]
+    return [part for part in named if not _NO_ANCHOR.fullmatch(part) and len(part) <= _MOST_ANCHOR_BYTES]
+
+
+def _read_body(lines: DiffLines, at: int, counts: _Counts, number: int) -> tuple[list[HunkLine], int, list[Problem]]:
     body: list[HunkLine] = []
     while at < len(lines) and not _ends(lines, at, counts):
         line = lines[at]
         if line.startswith(b"\\"):
             if body:
-                body[-1] = _without_newline(body[-1], line)
+                body[-1] = _without_newline(body[-1], lines.ended(at, line))
         elif not line.strip(b"\r\n"):
             body.append(HunkLine(" ", line, at + 1))
             counts.take(" ")
@@ -96,29 +116,28 @@ def _read_body(
             )
             return body, _skip(lines, at), [problem]
         else:
-            body.append(HunkLine(sign, _ended(line[1:], lines, at), at + 1))
+            body.append(HunkLine(sign, lines.ended(at, line[1:]), at + 1))
             counts.take(sign)
         at += 1
     return body, at, []
 
 
-def _ends(lines: Sequence[bytes], at: int, counts: _Counts) -> bool:
+def _ends(lines: DiffLines, at: int, counts: _Counts) -> bool:
     line = lines[at]
     if line.startswith(_NEXT_PARTS):
         return True
-    if is_file_header(lines, at):
+    if lines.is_file_header(at):
         # While lines are due, this may be a deleted "-- " and an inserted "++ " line. It is none when a hunk follows
         # at once, unless these two are just what is due.
-        followed = at + 2 < len(lines) and lines[at + 2].startswith(b"@@")
-        return not counts.open or (followed and (counts.old, counts.new) != (1, 1))
+        return not counts.open or (lines.starts(at + 2, b"@@") and (counts.old, counts.new) != (1, 1))
     if counts.open or line.startswith(b"\\"):
         return False
     if line.strip(b"\r\n") in (b"-- ", b"--"):
         return True  # the signature that `git format-patch` adds
     if not line.strip():
-        following = next((number for number in range(at, len(lines)) if lines[number].strip()), None)
-        return following is None or _ends(lines, following, counts)
-    return line[:1] not in _SIGNS
+        following = lines.filled(at)
+        return following == len(lines) or _ends(lines, following, counts)
+    return not starts_like_a_line(line)
 
 
 def _incomplete(
@@ -143,15 +162,8 @@ def _without_newline(line: HunkLine, marker: bytes) -> HunkLine:
     return HunkLine(line.sign, line.data.removesuffix(end), line.patch_line)
 
 
-def _ended(data: bytes, lines: Sequence[bytes], at: int) -> bytes:
-    """The last line of a text is often sent without its line end; it has the one of the line above."""
-    if data.endswith(b"\n"):
-        return data
-    return data + (b"\r\n" if at and lines[at - 1].endswith(b"\r\n") and not data.endswith(b"\r") else b"\n")
-
-
-def _skip(lines: Sequence[bytes], at: int) -> int:
+def _skip(lines: DiffLines, at: int) -> int:
     """Where the next part of the diff starts."""
-    while at < len(lines) and not lines[at].startswith(_NEXT_PARTS) and not is_file_header(lines, at):
+    while at < len(lines) and not lines[at].startswith(_NEXT_PARTS) and not lines.is_file_header(at):
         at += 1
     return at

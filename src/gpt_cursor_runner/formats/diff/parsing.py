@@ -2,143 +2,134 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+import re
 
-from gpt_cursor_runner.formats.diff.hunks import is_file_header, read_hunk
+from gpt_cursor_runner.formats.diff.binary import read_binary
+from gpt_cursor_runner.formats.diff.files import FileDiff
+from gpt_cursor_runner.formats.diff.headers import disagreement, take_header
+from gpt_cursor_runner.formats.diff.hunks import read_hunk, starts_like_a_line
+from gpt_cursor_runner.formats.diff.lines import DiffLines
 from gpt_cursor_runner.formats.diff.names import DiffName, read_git_names, read_name
-from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.sections import Problem
-from gpt_cursor_runner.formats.text import split_lines
+from gpt_cursor_runner.formats.text import show
 
-_NOBODY = DiffName(None)
+_LETTER = re.compile(rb"From [0-9a-f]{40,64} ")
+_BINARY_FILES = re.compile(rb"(?:Binary files|Files) .{1,5000} and .{1,5000} differ\s*$")
+_ENCODED = re.compile(rb"Content-Transfer-Encoding: *(quoted-printable|base64)", re.IGNORECASE)
+_OTHER_DIFF = re.compile(rb"\*{15}\s*$|\d+(?:,\d+)?[acd](?:\d+(?:,\d+)?)?\s*$")  # contexts, normal, ed script
+_CUT = re.compile(rb"@|--|d|di|dif|diff|diff -{1,2}|diff --gi?t?")  # what is left of a line that begins a part
 
-
-@dataclass
-class FileDiff:
-    """What a diff says of one file. Names carry their prefixes, except those of a rename or a copy."""
-
-    patch_line: int
-    old: DiffName = _NOBODY
-    new: DiffName = _NOBODY
-    is_git: bool = False
-    named: bool = True
-    mode: str | None = None
-    said: Literal["create", "delete", "rename", "copy"] | None = None
-    binary: bool = False
-    hunks: list[Hunk] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    @property
-    def creates(self) -> bool:
-        if self.said:
-            return self.said == "create"
-        dated_so = self.old.at_epoch and all(hunk.line_hint == 0 for hunk in self.hunks)
-        return self.named and (self.old.text is None or dated_so)
-
-    @property
-    def deletes(self) -> bool:
-        if self.said:
-            return self.said == "delete"
-        dated_so = self.new.at_epoch and all(hunk.new_line_hint == 0 for hunk in self.hunks)
-        return self.named and (self.new.text is None or dated_so)
+_AS_DIFF = "Send a unified diff, as `git diff` or `diff -u` makes it."
 
 
 def parse_diff(data: bytes) -> tuple[list[FileDiff], list[Problem]]:
     """Read every file of a diff, past any text around it. Problems that belong to no file come second."""
-    reader = _Reader(split_lines(data))
+    reader = _Reader(DiffLines(data))
     reader.read()
     return reader.files, reader.problems
 
 
 class _Reader:
-    def __init__(self, lines: Sequence[bytes]) -> None:
+    def __init__(self, lines: DiffLines) -> None:
         self.lines = lines
         self.at = 0
         self.files: list[FileDiff] = []
         self.problems: list[Problem] = []
+        self.letter = 0
+        self.in_header = False  # of git: between `diff --git` and what ends it
+        self.after_names = False
         self.after_hunk = False
         self.trust_counts = True
 
     def read(self) -> None:
         while self.at < len(self.lines):
-            self._step()
+            start = self.at
+            try:
+                self._step()
+            except ValueError as unreadable:
+                step = "Send the header lines as the tool wrote them."
+                self.problems.append(Problem("malformed", str(unreadable), step, start + 1))
+                self.at = start + 1
         for file in self.files:
-            if not (file.hunks or file.problems or file.said or file.mode or file.binary):
-                last = file is self.files[-1]
-                file.problems.append(
-                    Problem(
-                        "truncated" if last else "malformed",
-                        "the file header has no hunk after it",
-                        "Send the hunks of this file, or leave its header out.",
-                        file.patch_line,
-                    )
-                )
+            self._complete(file)
         if not self.files and not self.problems:
-            self.problems.append(
-                Problem(
-                    "malformed",
-                    "the text is no unified diff: it has neither a file header nor a hunk",
-                    "Start each file with '--- a/path' and '+++ b/path', and each hunk with '@@ -line,count "
-                    "+line,count @@'.",
-                    1,
-                )
-            )
+            step = "Start each file with '--- a/path' and '+++ b/path', each hunk with '@@ -line,count +line,count @@'."
+            message = "the text is no unified diff: it has neither a file header nor a hunk"
+            self.problems.append(Problem("malformed", message, step, 1))
 
     def _step(self) -> None:
         line = self.lines[self.at]
         if line.startswith(b"diff --git "):
             self._open_git(line)
-        elif is_file_header(self.lines, self.at):
+        elif self.lines.is_file_header(self.at):
             self._names()
-        elif line.startswith(b"@@"):
+        elif line.startswith(b"@@") or (self.after_names and starts_like_a_line(line)):
             self._hunk()
-        elif line.startswith((b"GIT binary patch", b"Binary files ")) and self.files:
-            self.files[-1].binary = True
-            self._pass()
+        elif line.startswith(b"GIT binary patch") and self.files:
+            self._binary()
         elif self.after_hunk and line.startswith((b"+", b"-")) and line.strip() != b"--":
             self._orphan()
-        elif line.startswith((b"--", b"```", b"diff -", b"Index: ", b"From ")):
-            self._pass()
-        elif not self._extended(line):
+        elif self.in_header and take_header(self.files[-1], line, self.at):
             self.at += 1
+        else:
+            self._prose(line)
 
-    def _pass(self) -> None:
-        """Skip a line after which text that is no diff may stand."""
-        self.after_hunk = False
+    def _prose(self, line: bytes) -> None:
+        """Pass over a line that is no part of a diff, unless what follows it could not be read for what it is."""
+        if line.startswith((b"--", b"```", b"diff -", b"Index: ", b"From ")):
+            self.after_hunk = False  # text that is no diff may stand after these
+        if _LETTER.match(line):
+            self.letter += 1
+        if line.strip() and not line.startswith(b"\\"):
+            self._refuse_what_is_no_unified_diff(line)
+            self.in_header = False
+        self.after_names = False
         self.at += 1
 
+    def _refuse_what_is_no_unified_diff(self, line: bytes) -> None:
+        code, message, step = "malformed", "", _AS_DIFF
+        if line.startswith((b"diff --cc ", b"diff --combined ")):
+            message = "a combined diff compares a merge with several parents at once"
+            step = "Send the diff against one parent, as `git diff HEAD^1` makes it."
+        elif _BINARY_FILES.match(line):
+            code, message = "binary", f"'{show(line)}': the diff does not hold what changed in it"
+            step = "Send a diff made with `git diff --binary`, or the file as an upsert with contents_b64."
+        elif found := _ENCODED.match(line):
+            message = f"the diff is in a mail encoded as {found[1].decode()}"
+            step = "Decode the mail, or send the diff itself."
+        elif _OTHER_DIFF.match(line) and self._is_other_diff():
+            message = "this is a context diff, a normal diff or an ed script, and not a unified one"
+        elif line.startswith(b"--- ") and self.lines.starts(self.at + 1, b"@@"):
+            message, step = "a line '---' stands without its line '+++'", "Write both lines, one after the other."
+        elif self.lines.filled(self.at + 1) == len(self.lines) and (_CUT.fullmatch(line) or line.startswith(b"--- ")):
+            code, message, step = "truncated", f"the text ends after '{show(line)}'", "Send the whole patch."
+        if message:
+            problem = Problem(code, message, step, self.at + 1)
+            (self.files[-1].problems if self.in_header else self.problems).append(problem)
+
+    def _is_other_diff(self) -> bool:
+        if self.lines.starts(self.at, b"*"):
+            return self.lines.starts(self.at + 1, b"*** ")
+        return self.lines.starts(self.at + 1, b"< ", b"> ") or not self.files
+
     def _open_git(self, line: bytes) -> None:
-        file = FileDiff(self.at + 1, is_git=True)
-        if names := read_git_names(line.removeprefix(b"diff --git ")):
-            file.old, file.new = DiffName(names[0]), DiffName(names[1])
+        file = FileDiff(self.at + 1, is_git=True, letter=self.letter)
         self.files.append(file)
-        self._pass()
+        self.in_header, self.after_names, self.after_hunk = True, False, False
+        if names := read_git_names(line.removeprefix(b"diff --git ")):
+            file.header = names
+            file.old, file.new = DiffName(names[0]), DiffName(names[1])
+        self.at += 1
 
     def _names(self) -> None:
-        file = self.files[-1] if self.files else None
-        if file is None or not file.is_git or file.hunks or file.problems:
-            file = FileDiff(self.at + 1)
-            self.files.append(file)
         old, new = read_name(self.lines[self.at][4:]), read_name(self.lines[self.at + 1][4:])
+        if not self.in_header:
+            self.files.append(FileDiff(self.at + 1, letter=self.letter))
+        file = self.files[-1]
         if file.said not in ("rename", "copy"):
             file.old, file.new = old, new
-        file.patch_line = self.at + 1
-        self.after_hunk = False
+        self.in_header, self.after_names, self.after_hunk = False, True, False
         self.at += 2
-
-    def _extended(self, line: bytes) -> bool:
-        """Take one of git's extended header lines; False when it is none or no git header is open."""
-        file = self.files[-1] if self.files else None
-        if file is None or not file.is_git or file.hunks:
-            return False
-        for start, take in _EXTENDED.items():
-            if line.startswith(start):
-                take(file, line.removeprefix(start))
-                self.at += 1
-                return True
-        return False
 
     def _hunk(self) -> None:
         if not self.files:
@@ -150,50 +141,38 @@ class _Reader:
             file.hunks.append(reading.hunk)
         file.problems += reading.problems
         self.trust_counts = self.trust_counts and not reading.miscounted
-        self.after_hunk, self.at = True, reading.end
+        self.in_header, self.after_names, self.after_hunk = False, False, True
+        self.at = reading.end
+
+    def _binary(self) -> None:
+        reading = read_binary(self.lines.all, self.at)
+        file = self.files[-1]
+        file.forward, file.backward = reading.forward, reading.backward
+        file.problems += reading.problems
+        self.in_header = False
+        self.at = reading.end
 
     def _orphan(self) -> None:
-        self.files[-1].problems.append(
-            Problem(
-                "malformed",
-                f"line {self.at + 1} of the patch looks like part of a hunk but stands outside of any",
-                "Every context line of a hunk starts with a space; mend the lines above this one.",
-                self.at + 1,
-            )
-        )
-        self._pass()
+        message = f"line {self.at + 1} of the patch looks like part of a hunk but stands outside of any"
+        step = "Every context line of a hunk starts with a space; mend the lines above this one."
+        self.files[-1].problems.append(Problem("malformed", message, step, self.at + 1))
+        self.after_hunk = False
+        self.at += 1
 
-
-def _mode(file: FileDiff, rest: bytes) -> None:
-    file.mode = rest.decode("ascii", "replace").strip()
-
-
-def _create(file: FileDiff, rest: bytes) -> None:
-    file.said, file.old = "create", _NOBODY
-    _mode(file, rest)
-
-
-def _delete(file: FileDiff, _rest: bytes) -> None:
-    file.said, file.new = "delete", _NOBODY
-
-
-def _source(said: Literal["rename", "copy"]) -> Callable[[FileDiff, bytes], None]:
-    def take(file: FileDiff, rest: bytes) -> None:
-        file.said, file.old = said, replace(read_name(rest), at_epoch=False)
-
-    return take
-
-
-def _target(file: FileDiff, rest: bytes) -> None:
-    file.new = read_name(rest)
-
-
-_EXTENDED: dict[bytes, Callable[[FileDiff, bytes], None]] = {
-    b"new mode ": _mode,
-    b"new file mode ": _create,
-    b"deleted file mode ": _delete,
-    b"rename from ": _source("rename"),
-    b"rename to ": _target,
-    b"copy from ": _source("copy"),
-    b"copy to ": _target,
-}
+    def _complete(self, file: FileDiff) -> None:
+        """Refuse what lacks the lines that its headers announce: a text is often cut there."""
+        if file.problems:
+            return
+        last = file is self.files[-1]
+        message = None
+        if file.lacks_lines:
+            message = "the file header has no hunk after it"
+        elif file.is_git:
+            message = disagreement(file, self.lines[file.patch_line - 1])
+        if message is None and last and file.said == "create" and not (file.hunks or file.forward or file.new_blob):
+            # Anything after it would show that the text goes on; of an empty file git writes the index line as well.
+            message = "the text ends before the lines of the new file" if self.in_header or self.after_names else None
+        if message:
+            code = "truncated" if last else "malformed"
+            step = "Send the hunks of this file and all its header lines, or leave the file out."
+            file.problems.append(Problem(code, message, step, file.patch_line))

@@ -1,0 +1,52 @@
+"""The lines of a diff's text, and what can be asked of them wherever one reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+from gpt_cursor_runner.formats.text import split_lines
+
+
+class DiffLines:
+    """A diff's lines, from 0, each with its line end."""
+
+    def __init__(self, data: bytes) -> None:
+        self.all: Sequence[bytes] = split_lines(data)
+
+    def __len__(self) -> int:
+        return len(self.all)
+
+    def __getitem__(self, at: int) -> bytes:
+        return self.all[at]
+
+    def starts(self, at: int, *marks: bytes) -> bool:
+        """Whether there is a line `at` that starts with one of these."""
+        return at < len(self.all) and self.all[at].startswith(marks)
+
+    def is_file_header(self, at: int) -> bool:
+        """Whether `---` and `+++` stand here, one after the other."""
+        return self.starts(at, b"--- ") and self.starts(at + 1, b"+++ ")
+
+    def filled(self, at: int) -> int:
+        """The first line from `at` on that is not blank; the number of lines when there is none."""
+        return self._filled[at]
+
+    def ended(self, at: int, data: bytes) -> bytes:
+        """`data`, from line `at`, with its line end: the last line of a text is often sent without."""
+        if data.endswith(b"\n"):
+            return data
+        return data + (b"\r\n" if self.uses_crlf and not data.endswith(b"\r") else b"\n")
+
+    @cached_property
+    def uses_crlf(self) -> bool:
+        """Whether every line end of the text is CRLF."""
+        ended = [line for line in self.all if line.endswith(b"\n")]
+        return bool(ended) and all(line.endswith(b"\r\n") for line in ended)
+
+    @cached_property
+    def _filled(self) -> Sequence[int]:
+        found = [len(self.all)] * (len(self.all) + 1)
+        for at in range(len(self.all) - 1, -1, -1):
+            found[at] = at if self.all[at].strip() else found[at + 1]
+        return found
