@@ -18,6 +18,7 @@ BEGIN, END = b"*** Begin Patch", b"*** End Patch"
 FILE_HEADERS = (b"*** Add File:", b"*** Delete File:", b"*** Update File:")
 
 _WHOLE = "Send the whole patch, from *** Begin Patch to *** End Patch, and what surrounds it whole or not at all."
+_FROM_TOP = "Send the bare patch, its paths named from the top of the repository, without cd."
 _HEREDOC = re.compile(
     rb"(?:\$ +)?(?:(?:bash|sh|zsh) +-l?c +(?P<shell>['\"]))?(?:cd +(?P<folder>[\w./-]+) *&& *)?"
     rb"(?:(?:apply_?patch|cat) *)?<<-? *(?P<quote>['\"]?)(?P<word>\w+)(?P=quote)(?: *\| *apply_?patch)?"
@@ -65,7 +66,7 @@ class _Finder:
         self.spans: list[Span] = []
         self.problems: list[Problem] = []
         self.closed_at = next((at for at, line in enumerate(lines) if line.rstrip() == END), None)
-        self.moves = any(_MOVING.match(line) for line in lines)
+        self.moves = any(_MOVING.match(line) and not _HEREDOC.fullmatch(line.strip()) for line in lines)
 
     def outcome(self) -> Wrapped:
         at = self._first_begin()
@@ -75,6 +76,10 @@ class _Finder:
             self._outside(0, at)
         while at is not None:
             at = self._envelope(at)
+        if len(self.spans) > 1 and any(span.folder for span in self.spans):
+            self._problem(
+                "malformed", "the commands around the patches change folders, one after another", 0, _FROM_TOP
+            )
         return Wrapped(tuple(self.spans), tuple(self.problems))
 
     def _first_begin(self) -> int | None:
@@ -130,7 +135,8 @@ class _Finder:
             self._problem("malformed", f"'{show(opening)}' opens no heredoc that is read here", above)
             return None
         if self.moves:
-            self._problem("malformed", "a command beside the patch changes the folder that its paths are in", above)
+            message = "a command beside the patch changes the folder that its paths are in"
+            self._problem("malformed", message, above, _FROM_TOP)
             return None
         shell: bytes = heredoc["shell"] or b""
         closing = b"" if below is None else self.lines[below].strip()
@@ -163,8 +169,8 @@ class _Finder:
         self.spans.append(Span(first, end, whole=not self.problems))
         self._outside(end + 1, len(self.lines))
 
-    def _problem(self, code: str, message: str, at: int) -> None:
-        self.problems.append(Problem(code, message, _WHOLE, at + 1))
+    def _problem(self, code: str, message: str, at: int, step: str = _WHOLE) -> None:
+        self.problems.append(Problem(code, message, step, at + 1))
 
 
 def _fence(line: bytes) -> bytes:

@@ -1,0 +1,39 @@
+"""A reading written out again as the text of a patch: the reverse of each format's reader."""
+
+from collections.abc import Iterator
+
+from gpt_cursor_runner.formats.hunks import Hunk
+from gpt_cursor_runner.formats.sections import Reading, Section
+
+_HEADERS = {"create": b"Add", "delete": b"Delete", "change": b"Update", "move": b"Update"}
+
+
+def render_envelope(reading: Reading) -> bytes:
+    """An `apply_patch` envelope."""
+    return b"*** Begin Patch\n" + render_sections(reading) + b"*** End Patch\n"
+
+
+def render_sections(reading: Reading) -> bytes:
+    """The inside of an `apply_patch` envelope."""
+    return b"".join(line for section in reading.sections for line in _section(section))
+
+
+def _section(section: Section) -> Iterator[bytes]:
+    yield b"*** %s File: %s\n" % (_HEADERS[section.verb], section.path.encode())
+    if section.verb == "move":
+        yield b"*** Move to: %s\n" % section.target.encode()
+    for hunk in section.hunks:
+        yield from () if section.verb == "create" else _opening(hunk)
+        yield from (line.sign.encode() + line.data for line in hunk.lines)
+        if hunk.at_eof:
+            yield b"*** End of File\n"
+
+
+def _opening(hunk: Hunk) -> Iterator[bytes]:
+    if hunk.line_hint is not None:
+        yield b"@@ -%d +%d @@\n" % (hunk.line_hint, hunk.new_line_hint or 0)
+    elif not hunk.anchors:
+        yield b"@@\n"
+    yield from (b"@@ %s\n" % anchor for anchor in hunk.anchors)
+    if hunk.stacked and len(hunk.anchors) == 1:
+        yield b"@@\n"
