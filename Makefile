@@ -1,6 +1,6 @@
 # The menu. `make demo` and `make test` are all a fresh machine needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint types format bench bench-health bench-planner soak corpus docs clean
+.PHONY: help setup demo up test check lint types format bench bench-health bench-planner soak corpus fuzz docs clean
 
 bin := .venv/bin
 ready := .venv/ready
@@ -8,7 +8,7 @@ ready := .venv/ready
 workers := $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))
 
 help: ## Show this menu
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 # A .venv knows its absolute place; in a checkout that was moved or copied it is made anew.
 ifneq ($(shell cat $(ready) 2>/dev/null),$(CURDIR))
@@ -31,6 +31,10 @@ test: $(ready) ## The test suite
 
 corpus: $(ready) ## Patches of others in real repositories: a table by source, format and group; ARGS="roo-3 codex"
 	@$(bin)/python -m tests.corpus $(ARGS)
+
+MINUTES ?= 10
+fuzz: $(ready) ## Hostile patches without end, two processes; MINUTES=1 is a short form, ARGS="--seed 7"
+	@$(bin)/python -m tests.fuzzing --minutes $(MINUTES) $(ARGS)
 
 check: $(ready) lint types test ## What CI runs: format, lint, types, tests
 

@@ -1,0 +1,1 @@
+"""Hostile and broken patches without end: `make fuzz`. Every input follows from a seed and a number alone."""
