@@ -73,7 +73,9 @@ def read_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = Tr
     if not problems:
         problems = _incomplete(body, counts, number, first + 1, cut_off=end == len(lines), trust_counts=trust_counts)
     old, new = (int(header[1]), int(header[3])) if header else (None, None)
-    hunk = None if problems else Hunk(number, tuple(body), first + 1, old, new, tuple(anchors))
+    hunk = (
+        None if problems else Hunk(number, tuple(body), first + 1, old, new, tuple(anchors), stacked=len(anchors) > 1)
+    )
     return HunkReading(hunk, problems, end, miscounted=(counts.old or 0, counts.new or 0) != (0, 0))
 
 
