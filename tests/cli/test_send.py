@@ -11,6 +11,7 @@ import pytest
 from gpt_cursor_runner.cli import previewing
 from tests.building import patch_body
 from tests.cli.builders import Terminal, refused
+from tests.running import Installation
 
 FILES = {"app.py": 'def f():\n    return "old"\n'}
 NEW = 'def f():\n    return "new"'
@@ -41,8 +42,8 @@ def named(request):
     return ("--id", name, "--title", "A title")
 
 
-def landed(running):
-    return running.repo.show("app.py") == NEW
+def landed(running: Installation) -> bool:
+    return bool(running.repo.show("app.py") == NEW)
 
 
 @pytest.mark.parametrize("where", ["file", "stdin"])

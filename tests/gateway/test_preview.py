@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -199,3 +200,10 @@ def test_a_repository_in_trouble_is_not_the_senders_fault(desk):
     answer = ask(desk)
     refused = problem(answer, 503, "repository_unavailable")
     assert answer.headers["Retry-After"] and str(desk.repo.path) not in refused["detail"]
+
+
+def test_every_member_of_the_answer_is_documented(desk):
+    told = seen(desk)
+    text = (Path(__file__).parents[2] / "docs/webhook.md").read_text()
+    for name in (*told, *told["files"][0], *told["hunks"][0]):
+        assert f"`{name}`" in text, name
