@@ -67,28 +67,43 @@ def plan(
     return make_plan(parsed, MemoryTree(files, others), tolerance)
 
 
-def outcome(files: Files, *changes: dict[str, object], others: Mapping[str, EntryKind] | None = None) -> Files:
+def outcome(
+    files: Files,
+    *changes: dict[str, object],
+    others: Mapping[str, EntryKind] | None = None,
+    tolerance: Tolerance = "standard",
+) -> Files:
     """The files after the plan."""
     result = dict(files)
-    for action in plan(files, *changes, others=others).actions:
+    for action in plan(files, *changes, others=others, tolerance=tolerance).actions:
         result.pop(action.path, None)
         if action.after:
             result[action.path] = action.after.data
     return result
 
 
-def refusal(files: Files, *changes: dict[str, object], others: Mapping[str, EntryKind] | None = None) -> PatchRefused:
+def refusal(
+    files: Files,
+    *changes: dict[str, object],
+    others: Mapping[str, EntryKind] | None = None,
+    tolerance: Tolerance = "standard",
+) -> PatchRefused:
     """The refusal that these changes must meet."""
     try:
-        made = plan(files, *changes, others=others)
+        made = plan(files, *changes, others=others, tolerance=tolerance)
     except PatchRefused as refused:
         return refused
     raise AssertionError(f"not refused, but planned: {made}")
 
 
-def only_fault(files: Files, *changes: dict[str, object], others: Mapping[str, EntryKind] | None = None) -> Fault:
+def only_fault(
+    files: Files,
+    *changes: dict[str, object],
+    others: Mapping[str, EntryKind] | None = None,
+    tolerance: Tolerance = "standard",
+) -> Fault:
     """The one fault of a refusal that must have one."""
-    faults = refusal(files, *changes, others=others).faults
+    faults = refusal(files, *changes, others=others, tolerance=tolerance).faults
     assert len(faults) == 1, faults
     return faults[0]
 

@@ -91,7 +91,7 @@ def test_a_stale_text_is_answered_with_its_closest_place_and_first_difference():
     ],
 )
 def test_the_kind_of_the_first_difference_is_named(file, old, kind):
-    assert difference(only_fault({"a.py": file}, str_replace(old, "z\n"))).kind == kind
+    assert difference(only_fault({"a.py": file}, str_replace(old, "z\n"), tolerance="strict")).kind == kind
 
 
 def test_bytes_that_are_no_utf8_survive_an_edit():

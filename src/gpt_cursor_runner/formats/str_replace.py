@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.hunks import Hunk
+from gpt_cursor_runner.formats.lowering import lower
 from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES
-from gpt_cursor_runner.formats.matching.choosing import prefer
+from gpt_cursor_runner.formats.matching.choosing import choose, prefer
 from gpt_cursor_runner.formats.matching.closest import expected_lines, find_closest
+from gpt_cursor_runner.formats.matching.ladder import Found, search
+from gpt_cursor_runner.formats.matching.places import edits_at
+from gpt_cursor_runner.formats.matching.placing import is_made_at
 from gpt_cursor_runner.formats.matching.refusing import mending, point_at
 from gpt_cursor_runner.formats.text import Text, split_lines
 from gpt_cursor_runner.formats.tree import File
@@ -33,7 +38,11 @@ def str_replace(change: StrReplace, draft: Draft) -> None:
         if offset is None:
             return
         if offset < 0:
-            _not_found(change, text, file, draft)
+            by_line = None if change.replace_all or change.occurrence else _by_line(change, text, draft)
+            if by_line is not None:
+                draft.tree.write(change.path, File(by_line, file.mode))
+            elif not draft.faults:
+                _not_found(change, text, file, draft)
             return
         if len(text.data) + count * (len(new) - len(old)) > MAX_FILE_BYTES:
             raise Refusal(
@@ -45,6 +54,28 @@ def str_replace(change: StrReplace, draft: Draft) -> None:
         after = text.data[:offset] + text.data[offset:].replace(old, new, count)
         draft.tree.write(change.path, File(after, file.mode))
         draft.place(change.path, text.line_of(offset), "exact")
+
+
+def _by_line(change: StrReplace, text: Text, draft: Draft) -> bytes | None:
+    """The outcome when `old` stands nowhere byte for byte, but by a more lenient rung as whole lines in one place."""
+    lines = lower(_whole_lines(change.old), _whole_lines(change.new))
+    hunk = Hunk(0, lines, 1, change.line_hint)
+    found = search(text, hunk, draft.rungs)
+    place = choose(text, hunk, found.places, () if change.line_hint is None else (change.line_hint - 1,))
+    if place is None or is_made_at(hunk, place, found):
+        if place is None and found.places:
+            _ambiguous(change, draft, tuple(text.candidate(one.start + 1) for one in found.places[:5]), found)
+        return None
+    edits = edits_at(hunk, place, text, as_sent=False)
+    if not text.takes(line for edit in edits for line in edit.lines):
+        return None
+    draft.place(change.path, place.start + 1, found.rung, 0, round(place.similarity, 3))
+    return text.edited(edits)
+
+
+def _whole_lines(text: str) -> list[tuple[bytes, int]]:
+    lines = split_lines(text.encode())
+    return [(line if line.endswith(b"\n") else line + b"\n", number) for number, line in enumerate(lines, 1)]
 
 
 def _chosen(change: StrReplace, text: Text, draft: Draft) -> int | None:
@@ -64,16 +95,21 @@ def _chosen(change: StrReplace, text: Text, draft: Draft) -> int | None:
     chosen = lines[0] if len(lines) == 1 else prefer(lines, () if change.line_hint is None else (change.line_hint,))
     if chosen is not None:
         return found[lines.index(chosen)]
+    _ambiguous(change, draft, _listed(text, found), Found((), ("exact",)))
+    return None
+
+
+def _ambiguous(change: StrReplace, draft: Draft, candidates: tuple[str, ...], found: Found) -> None:
+    several = "several" if len(candidates) == 5 else f"{len(candidates)}"
     draft.fault(
         "ambiguous",
-        f"old stands in {change.path} at {len(found)} places, and nothing says which is meant",
+        f"old stands in {change.path} at {several} places, and nothing says which is meant",
         "Add lines around it to old and new until it stands there once, or send occurrence (from 1) or replace_all.",
         member="old",
         path=change.path,
-        candidates=_listed(text, found),
-        rungs_tried=("exact",),
+        candidates=candidates,
+        rungs_tried=found.rungs_tried,
     )
-    return None
 
 
 def _offsets(data: bytes, change: StrReplace) -> list[int]:
@@ -120,5 +156,5 @@ def _not_found(change: StrReplace, text: Text, file: File, draft: Draft) -> None
         expected=expected_lines(sought),
         closest=closest,
         file_sha256=file.sha256,
-        rungs_tried=("exact",),
+        rungs_tried=tuple(rung.name for rung in draft.rungs),
     )

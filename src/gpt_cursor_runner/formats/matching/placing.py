@@ -88,7 +88,7 @@ class _Placing:
         case = self._case(hunk, found)
         if place is None:
             refuse_hunk(case)
-        elif _is_made_at(hunk, place, found):
+        elif is_made_at(hunk, place, found):
             refuse_applied(case, place.start)
         else:
             self._make(hunk, place, found, case)
@@ -185,7 +185,7 @@ class _Placing:
         )
 
 
-def _is_made_at(hunk: Hunk, place: Place, found: Found) -> bool:
+def is_made_at(hunk: Hunk, place: Place, found: Found) -> bool:
     """Whether the outcome of the hunk stands here already, so that making it again would make it twice."""
     size = len(hunk.new)
     if hunk.deletes or found.rung not in BLOCK_RUNGS:

@@ -61,6 +61,8 @@ def _shifts(pairs: Pairs, inserted: Sequence[bytes]) -> Iterator[Reindent]:
     if not pairs:
         return
     sent, found = pairs[0]
+    if abs(len(sent.expandtabs(4)) - len(found.expandtabs(4))) == 1:
+        return  # nobody indents by one space: a slip, and what to make of it stays open
     plain: list[Reindent] = []
     if found.endswith(sent):
         plain.append(Deeper(found[: len(found) - len(sent)]))
