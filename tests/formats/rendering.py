@@ -1,7 +1,9 @@
 """A reading written out again as the text of a patch: the reverse of each format's reader."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from gpt_cursor_runner.formats.blocks.markers import unescape
+from gpt_cursor_runner.formats.blocks.parsing import Block
 from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.sections import Reading, Section
 
@@ -37,3 +39,23 @@ def _opening(hunk: Hunk) -> Iterator[bytes]:
     yield from (b"@@ %s\n" % anchor for anchor in hunk.anchors)
     if hunk.stacked and len(hunk.anchors) == 1:
         yield b"@@\n"
+
+
+def render_blocks(
+    blocks: Iterable[Block], opening: bytes = b"<<<<<<< SEARCH", closing: bytes = b">>>>>>> REPLACE"
+) -> bytes:
+    """Search/replace blocks; the name of a file is left out where it is the one before."""
+    written, named = list[bytes](), None
+    for block in blocks:
+        if block.path != named:
+            named = block.path
+            written.append(b"`%s`\n" % (named or "").encode())
+        header = b":start_line:%d\n-------\n" % block.line_hint if block.line_hint else b""
+        old, new = (b"".join(_kept(line) for line, _ in side) for side in (block.old, block.new))
+        written += [opening, b"\n", header, old, b"=======\n", new, closing, b"\n\n"]
+    return b"".join(written)
+
+
+def _kept(line: bytes) -> bytes:
+    """A line of contents with the backslash that keeps it one, if any would be taken from it."""
+    return b"\\" + line if unescape(b"\\" + line) == line else line

@@ -13,7 +13,7 @@ _TAGGED = re.compile(r"<(path|file|file_path|filename|target_file)>(?P<name>[^<>
 _ATTRIBUTE = re.compile(r"(?:title|file|filename|file_path|path)=", re.IGNORECASE)
 _BEFORE = re.compile(r"(?:#+|>+|//+|/\*+|<!--|;+|[-*+](?=\s)|\d{1,3}[.)](?=\s))\s*")
 _AFTER = re.compile(r"\s*(?:\*/|-->|:|\((?:a )?(?:new|updated|modified|existing|created)(?: file)?\))$", re.IGNORECASE)
-_LABEL = re.compile(r"(?:(?:new |modified )?file(?: ?name| ?path)?|path)\s*\**\s*:\s*\**\s*", re.IGNORECASE)
+_LABEL = re.compile(r"\**(?:(?:new |modified )?file(?: ?name| ?path)?|path)\s*\**\s*:\s*\**\s*", re.IGNORECASE)
 _QUOTES = ("**", "`", '"', "'", "*")
 _LIKE_A_PATH = re.compile(r"(?!\.{2,}$)(?!.*://)(?:.*/.*|.*\.\w+)")
 _INTRODUCED = re.compile(r"\s[`*\"']*([^\s`*\"']+)[`*\"']*\s*:\s*[*]*$")

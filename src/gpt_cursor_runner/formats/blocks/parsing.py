@@ -19,6 +19,7 @@ from gpt_cursor_runner.formats.text import show, split_lines
 
 _HEADER = re.compile(rb":(start|end)_line:\s*(\d{1,9})\s*$")
 _RULE = re.compile(rb"-{7}\s*$")
+_WORD = re.compile("SEARCH|REPLACE|ORIGINAL|UPDATED")
 _FORM = "Write a block as '<<<<<<< SEARCH', the lines of the file, '=======', the new lines, '>>>>>>> REPLACE'"
 _ESCAPE = "put a backslash before a line of contents that looks like a marker"
 
@@ -83,7 +84,9 @@ class _Reader:
             self.problems.append(Problem("malformed", "the text holds no search/replace block", f"{_FORM}.", 1))
 
     def _tell_stray(self, at: int) -> None:
-        message = f"line {at + 1} ('{show(self.lines[at], 40)}') looks like a marker, but belongs to no block"
+        line = show(self.lines[at], 40)
+        like = "a marker" if _WORD.search(line) else "a conflict that a merge left"
+        message = f"line {at + 1} ('{line}') looks like {like}, but belongs to no block"
         self.problems.append(Problem("malformed", message, f"{_FORM}, each marker on a line of its own.", at + 1))
 
     def _block(self, at: int, opening: Marker) -> int:
