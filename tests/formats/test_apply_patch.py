@@ -125,6 +125,7 @@ def test_several_envelopes_in_one_text_are_made_in_order():
         ("*** Begin Patch\n" + UPDATE, "truncated", 6),
         ("*** Begin Patch\n*** Delete File: a.py", "truncated", 2),
         ("*** Begin Patch\n" + enveloped(UPDATE), "truncated", 8),
+        (enveloped(UPDATE) + "*** Begin Patch\n*** Update File: a.py\n-two\n *** End Patch\n", "truncated", 11),
         ("<<EOF\n" + enveloped(UPDATE), "truncated", 8),
         ("<<EOF\n" + enveloped(UPDATE) + "EOT\n", "truncated", 8),
         ("```\n" + UPDATE, "truncated", 6),
@@ -306,10 +307,24 @@ def test_a_new_file_never_replaces_one():
     assert only_fault(A, patch("+one\n+two\n+three\n+", path="a.py", create=True)).code == "already_applied"
 
 
-def test_nothing_is_appended_unseen_to_a_file_in_another_encoding():
-    fault = only_fault({"a.py": b"\xff\xfe"}, patch("@@\n+x\n", path="a.py"))
-    assert (fault.code, fault.path) == ("encoding", "a.py")
-    assert outcome({"a.py": b"caf\xe9\ntwo\n"}, patch("@@\n-two\n+2\n", path="a.py")) == {"a.py": b"caf\xe9\n2\n"}
+def test_a_file_in_another_encoding_takes_ascii_and_nothing_else():
+    latin = {"a.py": b"caf\xe9\ntwo\n"}
+    assert outcome(latin, patch("@@\n-two\n+2\n", path="a.py")) == {"a.py": b"caf\xe9\n2\n"}
+    assert only_fault(latin, patch("@@\n-two\n+th\u00e9\n", path="a.py")).code == "encoding"
+
+
+def test_lines_without_anything_to_find_go_to_the_end_or_below_their_anchor():
+    assert outcome(A, patch("@@\n+four\n", path="a.py")) == {"a.py": FILE + b"four\n"}
+    assert outcome(A, patch("@@ one\n+and\n", path="a.py")) == {"a.py": b"one\nand\ntwo\nthree\n"}
+    assert only_fault(A, patch("@@ nowhere\n+and\n", path="a.py")).code == "no_match"
+
+
+def test_anchors_tell_equal_places_apart_and_stacked_ones_must_be_there():
+    files = {"a.py": b"class A:\n  def f():\n    pass\nclass B:\n  def f():\n    pass\n"}
+    hunk = "-    pass\n+    return\n"
+    assert outcome(files, patch("@@ class B:\n@@   def f():\n" + hunk, path="a.py"))["a.py"].endswith(b"return\n")
+    assert only_fault(files, patch("@@ class C:\n@@   def f():\n" + hunk, path="a.py")).code == "no_match"
+    assert only_fault(files, patch("@@\n" + hunk, path="a.py")).code == "ambiguous"
 
 
 @pytest.mark.parametrize(

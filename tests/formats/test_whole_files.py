@@ -26,6 +26,14 @@ def test_an_upsert_of_the_same_contents_is_left_out_of_a_plan_that_does_somethin
     assert [action.path for action in plan(A, upsert("a.py", "x = 1\n"), upsert("b.py")).actions] == ["b.py"]
 
 
+def test_an_upsert_may_refuse_to_overwrite():
+    made = plan({}, upsert("n.py", "x\n", on_exists="refuse", mode="755")).actions[0]
+    assert (after(made).data, after(made).mode) == (b"x\n", "100755")
+    assert only_fault(A, upsert("a.py", "y\n", on_exists="refuse")).code == "exists"
+    assert only_fault(A, upsert("a.py", "x = 1\n", on_exists="refuse")).code == "already_applied"
+    assert outcome(A, upsert("a.py", "y\n", on_exists="overwrite")) == {"a.py": b"y\n"}
+
+
 def test_a_change_made_for_another_version_is_refused_with_the_present_digest():
     fault = only_fault(A, upsert("a.py", "y\n", expect_sha256="0" * 64))
     assert (fault.code, fault.file_sha256) == ("base_mismatch", hashlib.sha256(A["a.py"]).hexdigest())

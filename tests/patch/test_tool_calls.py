@@ -82,6 +82,10 @@ def test_a_bare_change_of_todays_shape_keeps_its_own_mode():
         ),
         ({"path": "a", "insert_line": "3", "new_str": "y"}, [("wrong_type", "/insert_line")]),
         ({"path": "a", "insert_line": 3, "new_str": "y", "insert_text": "z"}, [("unknown_member", "/insert_text")]),
+        (
+            {"type": "str_replace", "path": "a", "old_str": "x", "old": "z", "new": "y"},
+            [("unknown_member", "/old_str")],
+        ),
         ({"command": "view", "path": "a"}, [("unknown_type", "/command")]),
         ({"command": ["apply_patch"], "path": "a"}, [("unknown_type", "/command")]),
         ({"command": "create", "type": "delete", "path": "a"}, [("unknown_member", "/command")]),
@@ -107,6 +111,11 @@ def test_faults_of_a_call_have_the_names_and_places_of_what_was_sent(sent, fault
 @pytest.mark.parametrize("sent", [None, "text", [], {}, {"type": None}, {"type": 3}, {"path": "a"}, {"type": "nope"}])
 def test_what_is_no_call_is_left_to_validation(sent):
     assert lift_call(sent).change == sent
+
+
+def test_a_call_is_unwrapped_once_and_no_deeper():
+    nested = {"type": "tool_use", "input": {"type": "tool_use", "input": {"type": "delete", "path": "a"}}}
+    assert found(parse_patch(body(nested)).faults) == [("unknown_type", "/changes/0/input/type")]
 
 
 def test_a_body_without_a_title_is_told_so_whatever_it_calls():

@@ -64,21 +64,22 @@ def lift_call(sent: Any) -> LiftedChange:  # noqa: ANN401  whatever JSON held; v
     if not isinstance(sent, dict):
         return LiftedChange(sent)
     kind = sent.get("type")
+    member = _WRAPPERS.get(kind, "") if isinstance(kind, str) else ""
+    if not isinstance(sent.get(member), dict):
+        return _lift_bare(sent)
+    inner = _lift_bare(sent[member])
+    return LiftedChange(inner.change, {"": member} | {ours: f"{member}/{name}" for ours, name in inner.names.items()})
+
+
+def _lift_bare(sent: dict[str, Any]) -> LiftedChange:
+    kind = sent.get("type")
     if not isinstance(kind, str):
         return LiftedChange(sent) if "type" in sent else _lift_edit(sent, None)
-    if kind in _WRAPPERS and isinstance(sent.get(_WRAPPERS[kind]), dict):
-        return _lift_wrapped(sent[_WRAPPERS[kind]], _WRAPPERS[kind])
     if kind in _OPERATIONS:
         return _lift_operation(kind, sent)
     if kind == "apply_patch" and "text" not in sent:
         return _renamed(sent, kind, {"patch": "text", "input": "text"})
     return _lift_edit(sent, kind)
-
-
-def _lift_wrapped(inner: dict[str, Any], member: str) -> LiftedChange:
-    lifted = lift_call(inner)
-    names = {ours: f"{member}/{theirs}" for ours, theirs in lifted.names.items()}
-    return LiftedChange(lifted.change, {"": member} | names)
 
 
 def _lift_operation(kind: str, sent: dict[str, Any]) -> LiftedChange:
