@@ -88,10 +88,11 @@ def outcome_rows(text: Text, hunk: Hunk) -> list[int]:
 
     A hunk that only deletes leaves nothing but context: it must be whole on both sides or touch the file's edge.
     """
-    size = len(hunk.new)
-    if not any(line.data.strip() for line in hunk.new):
+    size, solid = len(hunk.new), sum(1 for line in hunk.new if line.data.strip())
+    if not solid:
         return []
-    rows = sorted(_standing(text, hunk, BLOCK_RUNGS[:-1]))
+    # One line of its own, whatever its indent, stands in many a file.
+    rows = sorted(_standing(text, hunk, BLOCK_RUNGS if solid > 1 else BLOCK_RUNGS[:-1]))
     if hunk.inserted:
         return rows
     whole = [row for row in rows if (hunk.before or row == 0) and (hunk.after or row + size == len(text.lines))]
