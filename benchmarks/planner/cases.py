@@ -114,8 +114,16 @@ def _foreign(number: int, line: str) -> str:
     return f"def nothing_like_it_{number * 7919 % 100_003}(): raise Unheard\n"
 
 
-def _ellipsis(number: int, line: str) -> str:
-    return "    ...\n" if number % 7 == 0 else line
+def _ellipses() -> Load:
+    """The same change with the middle line of each context left out; every line of the file is another."""
+    lines = [line if "value" in line else f"    only_{number} = 0\n" for number, line in enumerate(code(MEGABYTE))]
+    head, *hunks = diff(lines, 50, Spoil(hints=False)).split("@@\n")
+    text = "@@\n".join([head, *(_without_middles(hunk.splitlines(keepends=True)) for hunk in hunks)])
+    return Load("".join(lines).encode(), _unified(text))
+
+
+def _without_middles(hunk: Sequence[str]) -> str:
+    return "".join([hunk[0], " ...\n", *hunk[2:8], " ...\n", hunk[9]])
 
 
 def _twice(text: str) -> str:
@@ -123,12 +131,13 @@ def _twice(text: str) -> str:
 
 
 def _three_way() -> Load:
-    lines = code(MEGABYTE)
+    lines, count = code(MEGABYTE), 5
     base = "".join(lines).encode()
-    moved = [line.replace("argument", "given") if number % 50 == 2 else line for number, line in enumerate(lines)]
+    outermost = {start + at for start in range(1, len(lines), len(lines) // count) for at in (0, 1, 7)}
+    moved = ["# all new\n" if number in outermost else line for number, line in enumerate(lines)]
     blob = sha1(b"blob %d\0" % len(base) + base, usedforsecurity=False).hexdigest()
     heading = f"diff --git a/{PATH} b/{PATH}\nindex {blob[:10]}..0000000 100644\n"
-    text = diff(lines, 5, Spoil(heading=heading))
+    text = diff(lines, count, Spoil(heading=heading))
     return Load("".join(moved).encode(), _unified(text), "merge", base)
 
 
@@ -202,7 +211,7 @@ _RUNGS = (
         "outdented patch",
         _diff_load(MEGABYTE, 50, Spoil(lambda _, line: line[4:] or line, lambda _, line: line[4:] or line)),
     ),
-    Case("ellipsis in the context", _diff_load(MEGABYTE, 50, Spoil(_ellipsis))),
+    Case("ellipses in the context", _ellipses),
     Case("fuzzy context (merge)", _diff_load(MEGABYTE, 50, Spoil(_typo), "merge")),
     Case("three-way, 5 hunks (merge)", _three_way),
     Case("search/replace", _text_load("search_replace", blocks)),
