@@ -62,6 +62,7 @@ def test_every_dialect_and_every_slip_beyond_doubt_is_read(text: str):
         '```py title="a.py"\n',
         "```python\na.py\n```\n```python\n",
         "~~~~ {a.py}\n",
+        "a.py\n```vb.net\n",
         "a.py\n<source>\n",
         "### `a.py`\n",
         "**a.py**:\n",
@@ -84,7 +85,9 @@ def test_a_name_without_a_dot_is_one_when_the_file_is_there():
     assert only_fault(FILES, blocks("Result\n" + BLOCK)).message == "nothing says which file block 1 is for"
 
 
-@pytest.mark.parametrize("above", ["e.g.\n", "...\n", "See https://example.org/a.py\n", "The change:\n", ""])
+@pytest.mark.parametrize(
+    "above", ["e.g.\n", "...\n", "https://example.org/b.py\n", "See src/b.py\n", "The change:\n", ""]
+)
 def test_a_line_that_is_no_name_leaves_the_path_beside_the_text(above: str):
     assert outcome(FILES, blocks(above + BLOCK, path="a.py"))["a.py"] == CHANGED
 
@@ -138,8 +141,9 @@ def test_an_empty_search_neither_replaces_nor_appends_to_a_file_that_holds_somet
 
 
 def test_blocks_without_effect_are_refused():
-    assert codes(refusal(FILES, blocks("a.py\n" + block("two\n", "two\n")))) == ["no_op"]
-    assert codes(refusal(FILES, blocks("new.py\n" + block("", "")))) == ["no_op"]
+    same, nothing = blocks("a.py\n" + block("two\n", "two\n")), blocks("new.py\n" + block("", ""))
+    assert only_fault(FILES, same).message == "block 1 replaces its lines by the same lines"
+    assert only_fault(FILES, nothing).message == "block 1 has neither old nor new lines"
 
 
 def test_escaped_markers_are_contents():
@@ -164,14 +168,24 @@ def test_entities_are_undone_where_the_markers_are_entities_too():
     made = outcome(files, blocks(marked.format("a &lt; b", "a &amp;&amp; &quot;b&quot;"), path="a.py"))
     assert made["a.py"] == b'a && "b"\n'
     assert outcome(files, blocks(block("a < b\n", "&lt;\n"), path="a.py"))["a.py"] == b"&lt;\n"
-    doubtful = only_fault(files, blocks(marked.format("a &lt; b", "a > b"), path="a.py"))
-    assert (doubtful.code, doubtful.patch_line) == ("malformed", 4)
+
+
+def test_entities_in_a_block_that_is_partly_plain_are_refused():
+    encoded = "&lt;&lt;&lt;&lt;&lt;&lt;&lt; SEARCH\ntwo\n=======\n{}\n>>>>>>> REPLACE\n"
+    assert outcome(FILES, blocks(encoded.format("TWO"), path="a.py"))["a.py"] == CHANGED
+    for text in (encoded.format("&lt;"), encoded.format("&lt; <").replace(">>>>>>>", "&gt;" * 7)):
+        doubtful = only_fault(FILES, blocks(text, path="a.py"))
+        assert (doubtful.code, doubtful.patch_line) == ("malformed", 4)
 
 
 def test_line_numbers_copied_from_a_view_are_dropped():
     shown = "1 | one\n2 | two\n"
     assert outcome(FILES, blocks("a.py\n" + block(shown, "one\n2\n")))["a.py"] == b"one\n2\nthree\n"
     assert outcome(FILES, blocks("a.py\n" + block(shown, "1 | one\n2 |   2\n")))["a.py"] == b"one\n  2\nthree\n"
+
+
+def test_numbers_that_do_not_count_on_are_contents():
+    assert codes(refusal(FILES, blocks("a.py\n" + block("1 | one\n3 | two\n", "x\n")))) == ["no_match"]
 
 
 def test_line_numbers_say_which_of_equal_lines_is_meant():
@@ -221,6 +235,10 @@ def test_line_numbers_that_leave_a_doubt_are_refused(old: str, new: str, message
 def test_a_broken_block_is_refused_with_its_line(text: str, code: str, line: int):
     first = refusal(FILES, blocks(text, path="a.py")).faults[0]
     assert (first.code, first.patch_line) == (code, line)
+
+
+def test_the_end_of_a_block_with_a_misspelt_beginning_is_not_told_as_well():
+    assert only_fault(FILES, blocks(BLOCK.replace(" SEARCH", "SEARCH"), path="a.py")).patch_line == 1
 
 
 def test_a_broken_block_does_not_hide_what_is_wrong_or_right_with_the_others():

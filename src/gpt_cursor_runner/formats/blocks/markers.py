@@ -42,8 +42,9 @@ def read_marker(line: bytes) -> Marker | None:
     bare = line.lstrip(b" \t")
     if bare[:1] not in _SIGNS or not bare:
         return None
-    encoded = (bare.startswith(b"&") or b"&gt;" in bare[-12:]) and len(bare) < 200
-    plain = decode_entities(bare) if encoded else bare
+    disguised = (bare.startswith(b"&") or b"&gt;" in bare[-12:]) and len(bare) < 200
+    plain = decode_entities(bare) if disguised else bare
+    encoded = disguised and not bare.startswith((b"<", b">"))  # `<<<<<<< SEARCH&gt;` is a mere slip
     blank_after = bare.rstrip(b"\r\n")[-1:].isspace()
     for role, pattern in _ROLES:
         if match := pattern.match(plain):

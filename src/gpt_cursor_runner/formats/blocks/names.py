@@ -11,30 +11,30 @@ _LONGEST = 1200
 _FENCE = re.compile(r"(?:`{3,}|~{3,})(?P<info>.*)|</?[A-Za-z_]+>|(?:<content>)?<!\[CDATA\[|\]\]>(?:</content>)?")
 _TAGGED = re.compile(r"<(path|file|file_path|filename|target_file)>(?P<name>[^<>]+)</\1>")
 _ATTRIBUTE = re.compile(r"(?:title|file|filename|file_path|path)=", re.IGNORECASE)
-_BEFORE = re.compile(r"(?:#+|>+|//+|/\*+|<!--|;+|[-*+](?=\s)|\d{1,3}[.)](?=\s))\s*")
+_BEFORE = re.compile(r"^(?:#+|>+|//+|/\*+|<!--|;+|[-*+](?=\s)|\d{1,3}[.)](?=\s))\s*")
 _AFTER = re.compile(r"\s*(?:\*/|-->|:|\((?:a )?(?:new|updated|modified|existing|created)(?: file)?\))$", re.IGNORECASE)
-_LABEL = re.compile(r"\**(?:(?:new |modified )?file(?: ?name| ?path)?|path)\s*\**\s*:\s*\**\s*", re.IGNORECASE)
+_LABEL = re.compile(r"^\**(?:(?:new |modified )?file(?: ?name| ?path)?|path)\s*\**\s*:\s*\**\s*", re.IGNORECASE)
 _QUOTES = ("**", "`", '"', "'", "*")
 _LIKE_A_PATH = re.compile(r"(?!\.{2,}$)(?!.*://)(?:.*/.*|.*\.\w+)")
 _INTRODUCED = re.compile(r"\s[`*\"']*([^\s`*\"']+)[`*\"']*\s*:\s*[*]*$")
 _WORDS = re.compile(r"[^\s`*\"'(),;:<>]+")
 
 
-def name_above(lines: Sequence[bytes], floor: int, at: int, known: Known) -> str | None:
-    """The file named above the marker at `at`, nowhere above `floor`; None when nothing there is a file's name."""
-    names = [name for name in _candidates(lines, floor, at, known) if name]
+def name_above(lines: Sequence[bytes], at: int, known: Known) -> str | None:
+    """The file named above the marker at `at`; None when nothing there is a file's name."""
+    names = [name for name in _candidates(lines, at, known) if name]
     return next((name for name in names if known(name)), names[0] if names else None)
 
 
-def files_mentioned(lines: Sequence[bytes], floor: int, at: int, known: Known) -> set[str]:
+def files_mentioned(lines: Sequence[bytes], at: int, known: Known) -> set[str]:
     """Which files the text line nearest above the marker speaks of."""
-    nearest = next((line for line in _upwards(lines, floor, at) if not _FENCE.fullmatch(line)), "")
+    nearest = next((line for line in _upwards(lines, at) if not _FENCE.fullmatch(line)), "")
     words = (_plain(word.rstrip(".")) for word in _WORDS.findall(nearest))
     return {word for word in words if _LIKE_A_PATH.fullmatch(word) and known(word)}
 
 
-def _candidates(lines: Sequence[bytes], floor: int, at: int, known: Known) -> Iterator[str | None]:
-    for line in _upwards(lines, floor, at):
+def _candidates(lines: Sequence[bytes], at: int, known: Known) -> Iterator[str | None]:
+    for line in _upwards(lines, at):
         fence = _FENCE.fullmatch(line)
         if fence is None:
             yield _name_in(line, known)
@@ -42,9 +42,9 @@ def _candidates(lines: Sequence[bytes], floor: int, at: int, known: Known) -> It
         yield _name_in_fence(fence["info"] or "")
 
 
-def _upwards(lines: Sequence[bytes], floor: int, at: int) -> Iterator[str]:
-    """The lines above that hold anything, nearest first."""
-    for number in range(at - 1, floor - 1, -1):
+def _upwards(lines: Sequence[bytes], at: int) -> Iterator[str]:
+    """The lines above that hold anything, nearest first. Another block's marker is no name, so the walk ends there."""
+    for number in range(at - 1, -1, -1):
         if line := lines[number][:_LONGEST].decode("utf-8", "replace").strip():
             yield line
 

@@ -64,7 +64,6 @@ class _Reader:
     def __init__(self, lines: Sequence[bytes], path: str | None, known: Known) -> None:
         self.lines, self.path, self.known = lines, path, known
         self.current: str | None = None
-        self.floor = 0
         self.blocks: list[Block] = []
         self.problems: list[Problem] = []
 
@@ -100,11 +99,10 @@ class _Reader:
             self._contents(frame, divider, opening, number, problems) if divider is not None else ((), (), None)
         )
         self.blocks.append(Block(number, at + 1, path, old, new, hint, tuple(problems)))
-        self.floor = frame.resume
         return frame.resume
 
     def _name(self, at: int, number: int) -> tuple[str | None, list[Problem]]:
-        if named := name_above(self.lines, self.floor, at, self._knows):
+        if named := name_above(self.lines, at, self._knows):
             self.current = named
             return named, []
         inherited = self.current or self.path
@@ -112,7 +110,7 @@ class _Reader:
             message = f"nothing says which file block {number + 1} is for"
             step = "Put the file's name, alone on its line, above the block, or send 'path' beside the text."
         else:
-            others = files_mentioned(self.lines, self.floor, at, self._knows) if self.current else set()
+            others = files_mentioned(self.lines, at, self._knows) if self.current else set()
             if inherited in others or not others:
                 return inherited, []
             message = (
@@ -130,8 +128,9 @@ class _Reader:
         first, hint = _header(self.lines, frame.start + 1, divider)
         old = [(self.lines[row], row + 1) for row in range(first, divider)]
         new = [(self.lines[row], row + 1) for row in range(divider + 1, frame.end)]
-        if opening.encoded or (frame.closing and frame.closing.encoded):
-            problems += _half_encoded([*old, *new], number)
+        encoded = {opening.encoded, bool(frame.closing and frame.closing.encoded)}
+        if True in encoded:
+            problems += _half_encoded([*old, *new], number, mixed=len(encoded) > 1)
             old, new = ([(decode_entities(line), row) for line, row in side] for side in (old, new))
         for line, row in new:
             if _HEADER.match(line):
@@ -201,11 +200,11 @@ def _header(lines: Sequence[bytes], first: int, divider: int) -> tuple[int, int 
     return at, hint or None
 
 
-def _half_encoded(contents: Numbered, number: int) -> list[Problem]:
+def _half_encoded(contents: Numbered, number: int, *, mixed: bool) -> list[Problem]:
     """Markers in HTML entities say that the whole block went through an encoder, so nothing may stand in it plainly."""
-    encoded = any(holds_entity(line) for line, _ in contents)
-    plain = next((row for line, row in contents if b"<" in line or b">" in line), None)
-    if not encoded or plain is None:
+    encoded = next((row for line, row in contents if holds_entity(line)), None)
+    plain = mixed or any(b"<" in line or b">" in line for line, _ in contents)
+    if encoded is None or not plain:
         return []
-    message = f"block {number + 1} has its markers in HTML entities, but line {plain} holds a plain < or >"
-    return [Problem("malformed", message, "Send the text without HTML entities, just as it is meant.", plain, number)]
+    message = f"block {number + 1} is partly in HTML entities, so those in line {encoded} leave a doubt"
+    return [Problem("malformed", message, "Send the text without HTML entities, just as it is meant.", encoded, number)]
