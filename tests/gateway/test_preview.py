@@ -5,29 +5,31 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from werkzeug.test import TestResponse
 
 from tests.building import patch_body
-from tests.gateway.builders import problem
+from tests.gateway.builders import Desk, problem
 
 HELLO = 'def greet():\n    return "hello"\n'
 EDIT = {"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"hello"'}
 DIFF = '--- a/greeting.py\n+++ b/greeting.py\n@@ -7,2 +7,2 @@\n def greet():\n-    return "hi"\n+    return "hello"\n'
 
 
-def ask(desk, body=None, query="", **named):
+def ask(desk: Desk, body: object = None, query: str = "", **named: Any) -> TestResponse:
     path = f"/v1/patches:preview{query}"
     return desk.call("POST", path, patch_body(changes=[EDIT]) if body is None else body, **named)
 
 
-def seen(desk, body=None, query="", **named):
+def seen(desk: Desk, body: object = None, query: str = "", **named: Any) -> Any:
     answer = ask(desk, body, query, **named)
     assert answer.status_code == 200, answer.text
     return answer.json
 
 
-def listing(place):
+def listing(place: Path) -> dict[str, int]:
     return {str(one): one.lstat().st_mtime_ns for one in sorted(place.rglob("*"))}
 
 
@@ -165,7 +167,8 @@ def test_a_long_diff_is_cut_at_a_line_and_says_so(desk):
     wide = "".join(f'line "{n}" é\n' for n in range(20_000))
     body = patch_body(changes=[{"type": "upsert", "path": "wide.txt", "contents": wide}])
     answer = ask(desk, body)
-    assert answer.json["diff_truncated"] is True and answer.json["diff"].endswith("é\n")
+    told = json.loads(answer.data)
+    assert told["diff_truncated"] is True and told["diff"].endswith("é\n")
     assert 40_000 < len(answer.text) < 60_000
     assert seen(desk, body, "?diff=0")["diff"] == ""
     whole = seen(desk, body, "?diff=1000000")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
-from tests.gateway.builders import problem
+import pytest
+from werkzeug.test import TestResponse
+
+from tests.gateway.builders import Desk, problem
 
 HUNK = '@@ -1,2 +1,2 @@\n def greet():\n-    return "hi"\n+    return "ho"\n'
 DIFF = f"--- a/greeting.py\n+++ b/greeting.py\n{HUNK}"
@@ -14,12 +17,12 @@ FORMS = {"unified_diff": DIFF, "apply_patch": ENVELOPE, "search_replace": BLOCK}
 NAMED = {"X_Patch_Id": "raw", "X_Patch_Title": "Greet"}
 
 
-def send(desk, text, query="", **headers):
+def send(desk: Desk, text: str, query: str = "", **headers: str) -> TestResponse:
     return desk.call("POST", f"/webhook{query}", text.encode(), **{"Content_Type": "text/plain", **headers})
 
 
-def kept(desk, patch_id="raw"):
-    return desk.ledger.reading.get(patch_id).patch
+def kept(desk: Desk) -> Any:
+    return desk.ledger.reading.get("raw").patch
 
 
 @pytest.mark.parametrize("kind", FORMS)
