@@ -30,6 +30,8 @@ KNOWN = {
     "blocks": (BLOCK, "search_replace"),
     "blocks of nine marks": (BLOCK.replace("<" * 7, "<" * 9).replace(">" * 7, ">" * 9), "search_replace"),
     "Cline's blocks": (f"app.py\n{CLINE}", "search_replace"),
+    "Cline's blocks of three marks": ("a.py\n--- SEARCH\na\n=======\nb\n+++ REPLACE\n", "search_replace"),
+    "a diff of a file with a mark's name": ("--- SEARCH\n+++ REPLACE\n@@ -1 +1 @@\n-a\n+b\n", "unified_diff"),
     "aider's early blocks": ("a.py\n<<<<<<< ORIGINAL\na\n=======\nb\n>>>>>>> UPDATED\n", "search_replace"),
     "a slipped mark": ("a.py\n<<<<<<< SEARCH>\na\n=======\nb\n>>>>>>> REPLACE\n", "search_replace"),
     "marks in entities": (BLOCK.replace("<", "&lt;").replace(">", "&gt;"), "search_replace"),

@@ -16,8 +16,8 @@ from gpt_cursor_runner.patch.outcome import Fault, PatchRefused
 
 _ENVELOPE = re.compile(r"\*\*\* (?:Begin Patch\s*$|(?:Add|Update|Delete) File: ?\S)")
 _ENVELOPE_END = re.compile(r"\*\*\* End Patch\s*$")
-_BLOCK = re.compile(r"(?:<{5,9} ?(?:SEARCH|ORIGINAL)|-{5,9} ?SEARCH)\b")
-_BLOCK_END = re.compile(r"(?:>{5,9} ?(?:REPLACE|UPDATED)|\+{5,9} ?REPLACE)\b")
+_BLOCK = re.compile(r"<{5,9} ?(?:SEARCH|ORIGINAL)\b|-{3,} ?(?:SEARCH|ORIGINAL)>?\s*$")
+_BLOCK_END = re.compile(r"(?:>{5,9}|\+{3,}) ?(?:REPLACE|UPDATED)\b")
 _NUMBERS = re.compile(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@")
 # Diffs of contexts and without context lines are among them: the format refuses those in its own words.
 _DIFF = re.compile(r"diff --(?:git|cc|combined) \S|GIT binary patch\s*$|Binary files .+ differ\s*$|\*{15}\s*$")
@@ -85,12 +85,12 @@ def _found(lines: Sequence[str]) -> dict[str, int]:
         line, start = lines[at], at
         if _ENVELOPE.match(line):
             kind, at = "apply_patch", _past(lines, at, _ENVELOPE_END)
+        elif _heads_diff(lines, at):
+            kind, at = "unified_diff", at + 1
         elif _BLOCK.match(line):
             kind, at = "search_replace", _past(lines, at, _BLOCK_END)
         elif line.startswith("@@"):
             kind, at = "numbered" if _NUMBERS.match(line) else "anchored", _past_hunk(lines, at)
-        elif _heads_diff(lines, at):
-            kind, at = "unified_diff", at + 1
         else:
             at += 1
             continue
