@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt_cursor_runner.formats.blocks.parsing import Block, read_blocks
+from gpt_cursor_runner.patch.outcome import PatchRefused
 from tests.formats.builders import codes, only_fault, outcome, plan, refusal
 from tests.formats.rendering import render_blocks
 
@@ -235,6 +236,21 @@ def test_line_numbers_that_leave_a_doubt_are_refused(old: str, new: str, message
 def test_a_broken_block_is_refused_with_its_line(text: str, code: str, line: int):
     first = refusal(FILES, blocks(text, path="a.py")).faults[0]
     assert (first.code, first.patch_line) == (code, line)
+
+
+@pytest.mark.parametrize("dialect", [BLOCK, BLOCK.replace("<" * 7, "-" * 7).replace(">" * 7, "+" * 7)])
+def test_a_text_cut_off_anywhere_gives_whole_blocks_or_nothing(dialect: str):
+    text = "a.py\n```python\n" + dialect + "```\n\nsrc/b.py\n```python\n" + dialect.replace("TWO", "2")
+    second = text.index("src/b.py")
+    for end in range(text.index("REPLACE") + 7, len(text) - 1):
+        beginning = "```" in text[second:end] and text[second:end].strip("\n")[-1] not in "`-"
+        try:
+            after = outcome(FILES, blocks(text[:end]))
+        except PatchRefused as refused:
+            assert end > second, refused
+        else:
+            assert not beginning, text[second:end]
+            assert after == {**FILES, "a.py": CHANGED}
 
 
 def test_the_end_of_a_block_with_a_misspelt_beginning_is_not_told_as_well():

@@ -18,6 +18,7 @@ from gpt_cursor_runner.formats.sections import Problem
 from gpt_cursor_runner.formats.text import show, split_lines
 
 _HEADER = re.compile(rb":(start|end)_line:\s*(\d{1,9})\s*$")
+_BEGINNING = re.compile(rb"<{1,9}(?: [A-Z]{0,7})?|-{3,} [A-Z]{1,5}")
 _RULE = re.compile(rb"-{7}\s*$")
 _WORD = re.compile("SEARCH|REPLACE|ORIGINAL|UPDATED")
 _FORM = "Write a block as '<<<<<<< SEARCH', the lines of the file, '=======', the new lines, '>>>>>>> REPLACE'"
@@ -64,6 +65,7 @@ class _Reader:
     def __init__(self, lines: Sequence[bytes], path: str | None, known: Known) -> None:
         self.lines, self.path, self.known = lines, path, known
         self.current: str | None = None
+        self.after_blocks = 0
         self.blocks: list[Block] = []
         self.problems: list[Problem] = []
 
@@ -79,6 +81,7 @@ class _Reader:
             if marker and marker.role != "divider":
                 expected_end = marker.role == "spoiled"
             at += 1
+        self._tell_cut_off()
         if not self.blocks and not self.problems:
             self.problems.append(Problem("malformed", "the text holds no search/replace block", f"{_FORM}.", 1))
 
@@ -87,6 +90,20 @@ class _Reader:
         like = "a marker" if _WORD.search(line) else "a conflict that a merge left"
         message = f"line {at + 1} ('{line}') looks like {like}, but belongs to no block"
         self.problems.append(Problem("malformed", message, f"{_FORM}, each marker on a line of its own.", at + 1))
+
+    def _tell_cut_off(self) -> None:
+        """Tell a text that ends where another block was about to begin: in an open fence, or within a marker."""
+        begun = None
+        for row in range(self.after_blocks, len(self.lines)):
+            line = self.lines[row].strip()
+            if line.startswith((b"```", b"~~~")):
+                begun = row if line.strip(b"`~") else None
+            elif row + 1 == len(self.lines) and _BEGINNING.fullmatch(line):
+                begun = row
+        if self.blocks and begun is not None:
+            message = f"the text ends after '{show(self.lines[begun], 40)}', where another block begins"
+            step = "Send the whole text; if nothing is missing, leave out what stands below the last block."
+            self.problems.append(Problem("truncated", message, step, begun + 1))
 
     def _block(self, at: int, opening: Marker) -> int:
         """Read the block that opens at `at`; where reading goes on."""
@@ -99,6 +116,7 @@ class _Reader:
             self._contents(frame, divider, opening, number, problems) if divider is not None else ((), (), None)
         )
         self.blocks.append(Block(number, at + 1, path, old, new, hint, tuple(problems)))
+        self.after_blocks = frame.resume
         return frame.resume
 
     def _name(self, at: int, number: int) -> tuple[str | None, list[Problem]]:
