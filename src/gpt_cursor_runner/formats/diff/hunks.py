@@ -71,12 +71,15 @@ def read_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = Tr
     counts = _Counts(int(header[2] or 1), int(header[4] or 1)) if header else _Counts(None, None)
     body, end, problems = _read_body(lines, body_at, counts, number)
     if not problems:
-        problems = _incomplete(body, counts, number, first + 1, cut_off=end == len(lines), trust_counts=trust_counts)
+        problems = _misplaced_marker(body, number) or _incomplete(
+            body, counts, number, first + 1, cut_off=end == len(lines), trust_counts=trust_counts
+        )
     old, new = (int(header[1]), int(header[3])) if header else (None, None)
-    hunk = (
-        None if problems else Hunk(number, tuple(body), first + 1, old, new, tuple(anchors), stacked=len(anchors) > 1)
+    at_eof = any(not line.data.endswith(b"\n") for line in body)
+    hunk = Hunk(number, tuple(body), first + 1, old, new, tuple(anchors), at_eof, stacked=len(anchors) > 1)
+    return HunkReading(
+        None if problems else hunk, problems, end, miscounted=(counts.old or 0, counts.new or 0) != (0, 0)
     )
-    return HunkReading(hunk, problems, end, miscounted=(counts.old or 0, counts.new or 0) != (0, 0))
 
 
 def _bad_header(lines: DiffLines, at: int, number: int) -> Problem | None:
@@ -140,6 +143,18 @@ def _ends(lines: DiffLines, at: int, counts: _Counts) -> bool:
         following = lines.filled(at)
         return following == len(lines) or _ends(lines, following, counts)
     return not starts_like_a_line(line)
+
+
+def _misplaced_marker(body: Sequence[HunkLine], number: int) -> list[Problem]:
+    """A line without newline ends its side of the hunk, as it ends its file."""
+    for side in "+-":
+        lines = [line for line in body if line.sign != side]
+        for line in lines[:-1]:
+            if not line.data.endswith(b"\n"):
+                message = f"line {line.patch_line} of the patch has no newline after it, but it is not the last one"
+                step = "Leave '\\ No newline at end of file' out, but after the last line of a file."
+                return [Problem("malformed", message, step, line.patch_line, number)]
+    return []
 
 
 def _incomplete(

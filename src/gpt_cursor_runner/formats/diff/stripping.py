@@ -43,7 +43,7 @@ class Stripping:
         else:
             choices = [dropped for count in self._counts(file) for name in names for dropped in _dropped(name, count)]
         safe = [parse_path(name) for name in choices]
-        path = next((path for path in safe if self._standing(path)), safe[0])
+        path = safe[0] if file.creates else next(filter(self._standing, safe), safe[0])
         return path, path
 
     def _of_two(self, file: FileDiff) -> tuple[str, str]:
