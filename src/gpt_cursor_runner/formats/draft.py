@@ -16,11 +16,19 @@ from gpt_cursor_runner.patch.outcome import Fault, PlacedHunk
 class Patience:
     """What all changes of one patch may cost together: a plan is made while a sender waits at the door.
 
-    Seconds are for the search of patterns, bytes for what binary patches unfold to.
+    Seconds are for the search of patterns, bytes for what binary patches unfold to, hunks for the ladder, explanations
+    for refusals that look for the closest place.
     """
 
     left_seconds: float = 2.0
     left_bytes: int = 64 * 1024 * 1024
+    left_hunks: int = 10_000
+    left_explanations: int = 20  # as many as an answer lists
+
+    def explains(self) -> bool:
+        """Whether one more refusal is worth looking for what resembles it."""
+        self.left_explanations -= 1
+        return self.left_explanations >= 0
 
 
 @dataclass

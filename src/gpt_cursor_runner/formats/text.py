@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -64,6 +65,15 @@ class Text:
                 character = known[key] = chr(len(known) % _CODE_POINTS)
             string.append(character)
         return "".join(string), known
+
+    @cached_property
+    def solid(self) -> tuple[str, Sequence[int]]:
+        """The characters of the lines that are not blank, and the row of each."""
+        string, known = self.cores
+        blank = known.get(b"")
+        if blank is None:
+            return string, range(len(string))
+        return string.replace(blank, ""), array("L", (row for row, one in enumerate(string) if one != blank))
 
     def rows_of(self, core_sought: bytes) -> Iterator[int]:
         """Where lines of this core stand (from 0), in order."""

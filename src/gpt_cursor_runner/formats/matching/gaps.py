@@ -52,18 +52,18 @@ def _last(rows: Sequence[int | None]) -> int:
 def _dense_places(text: Text, hunk: Hunk, piece: Sequence[HunkLine]) -> list[Place]:
     """Where the lines of a piece that are not blank follow one another, however many blank lines are between."""
     solid = [core(line.data) for line in piece if core(line.data)]
-    string, known = text.cores
+    known = text.cores[1]
     if not solid or any(one not in known for one in solid):
         return []
-    blank = known.get(b"")
-    dense = re.compile((re.escape(blank) + "*" if blank else "").join(re.escape(known[one]) for one in solid))
+    string, rows = text.solid
+    sought = "".join(known[one] for one in solid)
     found: list[Place] = []
-    match = dense.search(string)
-    while match and len(found) < MOST_PLACES:
-        place = _place(text, hunk, piece, match.start(), match.end())
+    at, tried = string.find(sought), 0
+    while at >= 0 and tried < MOST_PLACES:
+        place = _place(text, hunk, piece, rows[at], rows[at + len(sought) - 1] + 1)
         if place:
             found.append(place)
-        match = dense.search(string, match.start() + 1)
+        at, tried = string.find(sought, at + 1), tried + 1
     return found
 
 

@@ -15,9 +15,16 @@ from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.matching.choosing import AnchorMissing, anchor_ends, choose
 from gpt_cursor_runner.formats.matching.ladder import BLOCK_RUNGS, Found, search
 from gpt_cursor_runner.formats.matching.places import Place, Unplaceable, edits_at
-from gpt_cursor_runner.formats.matching.refusing import Case, refuse_applied, refuse_hunk, refuse_unanchored
+from gpt_cursor_runner.formats.matching.refusing import (
+    Case,
+    refuse_applied,
+    refuse_encoding,
+    refuse_hunk,
+    refuse_unanchored,
+)
 from gpt_cursor_runner.formats.text import Edit, Text
 from gpt_cursor_runner.formats.tree import File
+from gpt_cursor_runner.formats.virtual_tree import Refusal
 from gpt_cursor_runner.patch.outcome import Fault
 
 # How long a chain of blocks, each of which needs the one before it, is followed.
@@ -26,6 +33,9 @@ _MOST_PASSES = 8
 
 def placed_edits(hunks: Sequence[Hunk], file: File, path: str, draft: Draft) -> bytes | None:
     """The bytes of the file after every hunk; None when any was refused."""
+    draft.patience.left_hunks -= len(hunks)
+    if draft.patience.left_hunks < 0:
+        raise Refusal("limit", path, "the patch has more than 10,000 hunks", "Send it as several patches.")
     may_build = all(hunk.line_hint is None for hunk in hunks)
     waiting, data, mark = list(hunks), file.data, len(draft.faults)
     told: dict[int | None, list[Fault]] = {}
@@ -100,12 +110,7 @@ class _Placing:
             refuse_hunk(case)
             return
         if not self.text.takes(line for edit in edits for line in edit.lines):
-            self.draft.fault(
-                "encoding",
-                f"hunk {hunk.number + 1} inserts characters beyond ASCII, and {self.path} is not in UTF-8",
-                "Insert ASCII only, or send the whole file as an upsert with contents_b64, in its own encoding.",
-                **case.place_in_patch(),
-            )
+            refuse_encoding(case)
             return
         self.edits += [(edit, hunk) for edit in edits]
         self.draft.place(self.path, place.start + 1, found.rung, hunk.number, round(place.similarity, 3))
@@ -150,10 +155,15 @@ class _Placing:
 
     def _insert(self, hunk: Hunk, at: int) -> None:
         data = b"".join(hunk.inserted)
-        lines = self.text.insertion(at, data) if self.text.lines else hunk.inserted
+        lines = list(self.text.insertion(at, data) if self.text.lines else hunk.inserted)
+        if at == len(self.text.lines) and not data.endswith(b"\n"):
+            lines[-1] = lines[-1].rstrip(b"\r\n")  # said to be the new last line, without a line end
         stands = self.text.lines[at : at + len(lines)] if at < len(self.text.lines) else self.text.lines[-len(lines) :]
         if data.strip() and [line.rstrip() for line in stands] == [line.rstrip() for line in lines]:
             refuse_applied(self._case(hunk), min(at, len(self.text.lines) - len(lines)))
+            return
+        if not self.text.takes(lines):
+            refuse_encoding(self._case(hunk))
             return
         self.edits.append((Edit(at, at, tuple(lines)), hunk))
         self.draft.place(self.path, at + 1, "exact", hunk.number)

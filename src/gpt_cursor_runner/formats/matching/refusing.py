@@ -104,6 +104,16 @@ def refuse_unanchored(case: Case, sentence: str, lines: Sequence[int] = ()) -> N
     )
 
 
+def refuse_encoding(case: Case) -> None:
+    """Note that a hunk would put UTF-8 beside the bytes of another encoding."""
+    case.draft.fault(
+        "encoding",
+        f"hunk {case.hunk.number + 1} inserts characters beyond ASCII, and {case.path} is not in UTF-8",
+        "Insert ASCII only, or send the whole file as an upsert with contents_b64, in its own encoding.",
+        **case.place_in_patch(),
+    )
+
+
 def _ambiguous(case: Case, found: Found) -> None:
     count = len(found.places)
     case.draft.fault(
@@ -121,7 +131,8 @@ def _ambiguous(case: Case, found: Found) -> None:
 def _no_match(case: Case) -> None:
     hunk = case.hunk
     sought = [(line.data, line.patch_line) for line in hunk.old]
-    closest = find_closest(case.text, sought, None if hunk.line_hint is None else hunk.line_hint - 1)
+    hint = None if hunk.line_hint is None else hunk.line_hint - 1
+    closest = find_closest(case.text, sought, hint) if case.draft.patience.explains() else None
     difference = closest.first_difference if closest else None
     case.draft.fault(
         "no_match",
