@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gpt_cursor_runner.formats.tree import Merged
 from gpt_cursor_runner.landing import objects as reading
 from gpt_cursor_runner.landing.objects import CommitTree, Objects
 from gpt_cursor_runner.patch.outcome import PatchRefused, WorldFailed
@@ -140,3 +141,49 @@ def test_nothing_runs_on_after_the_reading(repo: Repo) -> None:
     assert process.returncode is not None
     assert process.stdout is not None
     assert process.stdout.closed
+
+
+def test_a_blob_is_found_by_its_id_in_full_or_cut_short(rich: Repo, tree: CommitTree) -> None:
+    oid = rich.tip("main:plain.txt")
+    assert tree.blob(oid) == tree.blob(oid[:7]) == b"plain\n"
+    assert tree.blob(rich.tip("main:empty")) == b""
+    rich.commit({"plain.txt": "newer\n"})
+    assert tree.blob(oid) == b"plain\n"
+
+
+def test_what_is_no_blob_has_no_bytes(rich: Repo, tree: CommitTree) -> None:
+    for oid in (rich.tip("main"), rich.tip("main:deep"), "0" * 40, "f" * 64, rich.tip("main:plain.txt")[:6], ""):
+        assert tree.blob(oid) is None, oid
+    assert tree.read("plain.txt") == b"plain\n"
+
+
+@pytest.mark.parametrize(
+    "name", ["HEAD:plain.txt", "main:plain.txt", ":plain.txt", "deadbeef", "x\nmain:plain.txt", "-h"]
+)
+def test_only_an_id_names_a_blob(rich: Repo, tree: CommitTree, name: str) -> None:
+    rich.run("tag", "deadbeef", rich.tip("main:plain.txt"))
+    assert tree.blob(name) is None
+    assert tree.read("plain.txt") == b"plain\n"
+
+
+def test_an_id_cut_so_short_that_two_blobs_share_it_names_neither(repo: Repo) -> None:
+    twins = ["4827\n", "11742\n"]
+    repo.commit({"one": twins[0], "other": twins[1]})
+    one, other = repo.tip("main:one"), repo.tip("main:other")
+    assert one[:7] == other[:7]
+    assert look(repo, lambda tree: tree.blob(one[:7])) is None
+    assert look(repo, lambda tree: tree.blob(other)) == twins[1].encode()
+
+
+def test_a_blob_beyond_the_bound_is_not_read(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_FILE_BYTES", 10)
+    repo.commit({"exact": "0123456789", "beyond": "0123456789a"})
+    found = look(repo, lambda tree: [tree.blob(repo.tip(f"main:{name}")) for name in ("exact", "beyond", "exact")])
+    assert found == [b"0123456789", None, b"0123456789"]
+
+
+def test_two_texts_are_merged_by_git_with_words_for_the_two_sides(repo: Repo) -> None:
+    base, ours = b"1\n2\n3\n4\n5\n", b"one\n2\n3\n4\n5\n"
+    assert look(repo, lambda tree: tree.merge(base, ours, b"1\n2\n3\n4\nfive\n")) == Merged(b"one\n2\n3\n4\nfive\n", 0)
+    text = b"<<<<<<< the branch\none\n=======\nuno\n>>>>>>> the patch\n2\n3\n4\n5\n"
+    assert look(repo, lambda tree: tree.merge(base, ours, base.replace(b"1", b"uno"))) == Merged(text, 1)

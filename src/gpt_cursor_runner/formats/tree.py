@@ -26,7 +26,10 @@ class Tree(Protocol):
         """The names directly inside a directory ("" is the top); empty when it is none."""
 
     def blob(self, oid: str) -> bytes | None:
-        """The bytes of the one blob whose id starts with `oid` (7 hex digits at least); None when there is none."""
+        """The bytes of the one blob whose id starts with `oid` (7 hex digits at least); None when there is none.
+
+        None also for a blob that is larger than any file that is patched.
+        """
 
     def merge(self, base: bytes, ours: bytes, theirs: bytes) -> Merged:
         """Git's own three-way merge of two texts that both came from `base`."""
@@ -34,7 +37,7 @@ class Tree(Protocol):
 
 @dataclass(frozen=True)
 class Merged:
-    """What a three-way merge made; with `conflicts` the text holds git's conflict marks."""
+    """What a three-way merge made; with `conflicts` git's marks are in it, labelled `the branch` and `the patch`."""
 
     text: bytes
     conflicts: int

@@ -1,4 +1,4 @@
-"""Reading trees and blobs through one `git cat-file --batch` process.
+"""Reading trees and blobs through one `git cat-file --batch-command` process.
 
 Trees are read raw and walked part by part, so that a lookup costs the depth of the path, whatever the size of the
 repository, and tells links and submodules from directories.
@@ -6,6 +6,7 @@ repository, and tells links and submodules from directories.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import threading
 import time
@@ -21,6 +22,7 @@ from gpt_cursor_runner.landing.merging import merge_texts
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 
 _CHUNK_BYTES = 1 << 20
+_BLOB_ID = re.compile(r"[0-9a-f]{7,64}")
 # A file is planned in memory, a few times over; the forges refuse files beyond this as well.
 MAX_FILE_BYTES = 100 << 20
 _KINDS: dict[str, EntryKind] = {
@@ -49,7 +51,7 @@ class Objects:
         self._waiting_since: float | None = None
 
     def __enter__(self) -> Self:
-        self._process = self.git.start("cat-file", "--batch", stderr=subprocess.DEVNULL)
+        self._process = self.git.start("cat-file", "--batch-command", stderr=subprocess.DEVNULL)
         threading.Thread(target=self._kill_when_stuck, name="git-deadline", daemon=True).start()
         return self
 
@@ -65,9 +67,16 @@ class Objects:
 
     def header(self, name: str) -> tuple[str, str, int] | None:
         """Oid, type and size of what `name` names, or None; the contents must then be read with `contents`."""
+        return self._ask("contents", name)
+
+    def info(self, name: str) -> tuple[str, str, int] | None:
+        """Oid, type and size of what `name` names, or None; no contents follow."""
+        return self._ask("info", name)
+
+    def _ask(self, command: str, name: str) -> tuple[str, str, int] | None:
         with self._deadline() as (stdin, stdout):
             with suppress(BrokenPipeError):  # then there is no answer either
-                stdin.write(name.encode(errors="surrogateescape") + b"\n")
+                stdin.write(f"{command} {name}\n".encode(errors="surrogateescape"))
                 stdin.flush()
             words = stdout.readline().rstrip(b"\n").rsplit(b" ", 2)
         if len(words) == 3 and words[2].isdigit():
@@ -154,11 +163,11 @@ class CommitTree:
         return self._directory(directory).keys()
 
     def blob(self, oid: str) -> bytes | None:
-        found = self._objects.header(oid)
-        if found is None:
+        # A ref, or a path in a commit, may be spelt like what was asked for: only an object of that id is meant.
+        found = self._objects.info(oid) if _BLOB_ID.fullmatch(oid) else None
+        if found is None or found[1] != "blob" or not found[0].startswith(oid) or found[2] > MAX_FILE_BYTES:
             return None
-        data = b"".join(self._objects.contents(found[2]))
-        return data if found[1] == "blob" else None
+        return self._objects.read(found[0])
 
     def merge(self, base: bytes, ours: bytes, theirs: bytes) -> Merged:
         return merge_texts(self._objects.git, base, ours, theirs)
