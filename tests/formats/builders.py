@@ -47,7 +47,8 @@ class MemoryTree:
         with tempfile.TemporaryDirectory() as place:
             for name, data in {"ours": ours, "base": base, "theirs": theirs}.items():
                 Path(place, name).write_bytes(data)
-            command = ["git", "merge-file", "-p", "ours", "base", "theirs"]
+            labels = ["-L", "the branch", "-L", "the base", "-L", "the patch"]
+            command = ["git", "merge-file", "-p", *labels, "ours", "base", "theirs"]
             done = subprocess.run(command, cwd=place, capture_output=True)
         return Merged(done.stdout, done.returncode)
 

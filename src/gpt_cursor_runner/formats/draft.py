@@ -20,6 +20,7 @@ class Patience:
     for refusals that look for the closest place.
     """
 
+    left_merges: int = 100  # each takes processes of git's
     left_seconds: float = 2.0
     left_bytes: int = 64 * 1024 * 1024
     left_hunks: int = 10_000
@@ -39,6 +40,7 @@ class Draft:
     tree: VirtualTree
     rungs: Sequence[Rung]
     patience: Patience = field(default_factory=Patience)
+    merges: bool = False  # whether git may merge what does not fit into the file as it is now
     faults: list[Fault] = field(default_factory=list)
     idle: list[Fault] = field(default_factory=list)
     placed: list[PlacedHunk] = field(default_factory=list)
@@ -58,6 +60,16 @@ class Draft:
     def place(self, path: str, line: int, rung: str, hunk: int = 0, similarity: float = 1.0) -> None:
         """Note that a hunk found its place; `line` counts from 1."""
         self.placed.append(PlacedHunk(self.change, hunk, path, line, rung, similarity))
+
+    def trial(self, rungs: Sequence[Rung] | None = None) -> Draft:
+        """The same change with an empty page, for placing hunks in a way that may not count."""
+        return Draft(self.change, self.tree, self.rungs if rungs is None else rungs, self.patience, self.merges)
+
+    def adopt(self, trial: Draft) -> None:
+        """Let a trial count."""
+        self.faults += trial.faults
+        self.idle += trial.idle
+        self.placed += trial.placed
 
     @contextmanager
     def step(self, *paths: str, member: str = "path", patch_line: int | None = None) -> Iterator[None]:

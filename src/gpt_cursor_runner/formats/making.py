@@ -8,6 +8,7 @@ from contextlib import suppress
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.matching.placing import placed_edits
 from gpt_cursor_runner.formats.sections import Problem, Reading, Section
+from gpt_cursor_runner.formats.three_way import merge_in
 from gpt_cursor_runner.formats.tree import File, FileMode
 from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled, Taken, VirtualTree
 from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
@@ -141,7 +142,12 @@ def _outcome(section: Section, before: File, path: str, draft: Draft) -> bytes |
     """The bytes after the section; None when any of its hunks was refused."""
     if section.binary:
         return _applied(section, before.data, path)
-    return placed_edits(section.hunks, before, path, draft)
+    trial = draft.trial()
+    after = placed_edits(section.hunks, before, path, trial)
+    if after is None and draft.merges and not section.problems:
+        return merge_in(section, before, path, draft, trial)
+    draft.adopt(trial)
+    return after
 
 
 def _applied(section: Section, before: bytes, path: str) -> bytes:

@@ -24,7 +24,7 @@ def make_plan(changes: Sequence[tuple[int, Change]], tree: Tree, tolerance: Tole
     rungs, patience = ladder(tolerance), Patience()
     drafts = []
     for index, change in changes:
-        draft = Draft(index, virtual, rungs, patience)
+        draft = Draft(index, virtual, rungs, patience, merges=tolerance == "merge")
         FORMATS[change.type](change, draft)
         drafts.append(draft)
     good = tuple(hunk for draft in drafts for hunk in draft.placed)

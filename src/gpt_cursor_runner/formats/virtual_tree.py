@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,12 +10,13 @@ from itertools import chain
 
 from rapidfuzz import process
 
-from gpt_cursor_runner.formats.tree import EntryKind, File, FileAction, FileMode, Tree
+from gpt_cursor_runner.formats.tree import EntryKind, File, FileAction, FileMode, Merged, Tree
 from gpt_cursor_runner.patch.paths import fold_path
 
 MAX_FILE_BYTES = 10 * 1024 * 1024
 
 _FILES = ("file", "executable")
+_BLOB_ID = re.compile(r"[0-9a-f]{7,64}")
 
 
 @dataclass(eq=False)
@@ -93,6 +95,15 @@ class VirtualTree:
                 "Send the whole file as an upsert with contents_b64.",
             )
         return file
+
+    def version(self, blob: str) -> bytes | None:
+        """The text that git has under this id, maybe cut short; None when it has none that could be edited as one."""
+        data = self._base.blob(blob) if _BLOB_ID.fullmatch(blob) and blob.strip("0") else None
+        return None if data is None or len(data) > MAX_FILE_BYTES or b"\0" in data else data
+
+    def merge(self, base: bytes, ours: bytes, theirs: bytes) -> Merged:
+        """Git's own three-way merge."""
+        return self._base.merge(base, ours, theirs)
 
     def write(self, path: str, file: File) -> None:
         """Create or overwrite a file."""
