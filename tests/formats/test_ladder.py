@@ -119,7 +119,7 @@ def test_text_beyond_ascii_is_not_put_into_another_encoding():
     latin = b"caf\xe9\nb\n"
     assert only_fault({"a.py": latin}, bare("-b\n+\u00e9\n")).code == "encoding"
     assert made(latin, "-b\n+c\n") == (b"caf\xe9\nc\n", "exact")
-    appended = {"type": "apply_patch", "path": "a.py", "text": "@@\n+\u00e9\n"}
+    appended: dict[str, object] = {"type": "apply_patch", "path": "a.py", "text": "@@\n+\u00e9\n"}
     assert only_fault({"a.py": latin}, appended).code == "encoding"
     assert only_fault({"a.py": b"\xff\xfea"}, bare("-b\n+c\n")).code == "encoding"
 
