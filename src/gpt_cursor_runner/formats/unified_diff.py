@@ -51,6 +51,9 @@ class _Sections:
             try:
                 sections.append(self._section(file))
             except ValueError as bad:
+                make_sections(Reading((), file.problems), self.draft)
+                if file.problems:
+                    continue  # they say why its names are no names
                 code = "path_escape" if isinstance(bad, UnsafePath) else "malformed"
                 step = "Name files inside the repository, as in '--- a/src/app.py', or send 'path' beside the diff."
                 self.draft.fault(code, str(bad), step, member="text", patch_line=file.patch_line)

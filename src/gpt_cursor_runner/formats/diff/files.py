@@ -90,6 +90,7 @@ def reverse(file: FileDiff) -> FileDiff:
     )
     if file.said == "copy":
         step = "Leave the copy out of the diff, and send a delete change for the file that it made."
+        backward.said, backward.old, backward.new, backward.hunks = None, file.new, file.new, []
         backward.problems = [*file.problems, Problem("malformed", "a copy has no way back", step, file.patch_line)]
     elif file.forward and not file.backward:
         step = "Send a diff made with `git diff -R --binary` instead of `reverse`."

@@ -137,6 +137,8 @@ def _ends(lines: DiffLines, at: int, counts: _Counts) -> bool:
         return not counts.open or (lines.starts(at + 2, b"@@") and (counts.old, counts.new) != (1, 1))
     if counts.open or line.startswith(b"\\"):
         return False
+    if counts.old is not None and lines.is_half_a_header(at):
+        return True
     if line.strip(b"\r\n") in (b"-- ", b"--"):
         return True  # the signature that `git format-patch` adds
     if not line.strip():

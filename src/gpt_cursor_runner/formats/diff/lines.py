@@ -28,6 +28,12 @@ class DiffLines:
         """Whether `---` and `+++` stand here, one after the other."""
         return self.starts(at, b"--- ") and self.starts(at + 1, b"+++ ")
 
+    def is_half_a_header(self, at: int) -> bool:
+        """Whether `---` stands here without `+++`: a hunk follows at once, or the text ends."""
+        if not self.starts(at, b"--- ") or self.is_file_header(at):
+            return False
+        return self.starts(at + 1, b"@@") or self.filled(at + 1) == len(self.all)
+
     def filled(self, at: int) -> int:
         """The first line from `at` on that is not blank; the number of lines when there is none."""
         return self._filled[at]

@@ -67,7 +67,7 @@ class _Reader:
             self._hunk()
         elif line.startswith(b"GIT binary patch") and self.files:
             self._binary()
-        elif self.after_hunk and line.startswith((b"+", b"-")) and line.strip() != b"--":
+        elif self.after_hunk and self._is_orphan(line):
             self._orphan()
         elif self.in_header and take_header(self.files[-1], line, self.at):
             self.at += 1
@@ -99,9 +99,9 @@ class _Reader:
             step = "Decode the mail, or send the diff itself."
         elif _OTHER_DIFF.match(line) and self._is_other_diff():
             message = "this is a context diff, a normal diff or an ed script, and not a unified one"
-        elif line.startswith(b"--- ") and self.lines.starts(self.at + 1, b"@@"):
+        elif self.lines.is_half_a_header(self.at) and self.lines.starts(self.at + 1, b"@@"):
             message, step = "a line '---' stands without its line '+++'", "Write both lines, one after the other."
-        elif self.lines.filled(self.at + 1) == len(self.lines) and (_CUT.fullmatch(line) or line.startswith(b"--- ")):
+        elif self.lines.is_half_a_header(self.at) or (self.at + 1 == len(self.lines) and _CUT.fullmatch(line)):
             code, message, step = "truncated", f"the text ends after '{show(line)}'", "Send the whole patch."
         if message:
             problem = Problem(code, message, step, self.at + 1)
@@ -152,6 +152,9 @@ class _Reader:
         self.in_header = False
         self.at = reading.end
 
+    def _is_orphan(self, line: bytes) -> bool:
+        return line.startswith((b"+", b"-")) and line.strip() != b"--" and not self.lines.is_half_a_header(self.at)
+
     def _orphan(self) -> None:
         message = f"line {self.at + 1} of the patch looks like part of a hunk but stands outside of any"
         step = "Every context line of a hunk starts with a space; mend the lines above this one."
@@ -173,6 +176,6 @@ class _Reader:
             # Anything after it would show that the text goes on; of an empty file git writes the index line as well.
             message = "the text ends before the lines of the new file" if self.in_header or self.after_names else None
         if message:
-            code = "truncated" if last else "malformed"
+            code = "truncated" if last and not file.hunks else "malformed"
             step = "Send the hunks of this file and all its header lines, or leave the file out."
             file.problems.append(Problem(code, message, step, file.patch_line))
