@@ -19,8 +19,8 @@ def scratch(tmp_path_factory):
 
 
 def told(scratch: Scratch, before: dict[str, bytes], after: dict[str, bytes], *flags: str) -> str:
-    trees = [{path: (data, "100644") for path, data in files.items()} for files in (before, after)]
-    return scratch.diff(*trees, "--binary", *flags).decode()
+    old, new = ({path: (data, "100644") for path, data in files.items()} for files in (before, after))
+    return scratch.diff(old, new, "--binary", *flags).decode()
 
 
 def encoded(data: bytes, deflated: bytes | None = None, kind: str = "literal") -> str:

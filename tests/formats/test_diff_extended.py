@@ -37,7 +37,8 @@ def deleted(path: str, line: str) -> str:
 
 
 def modes(files, text: str, **more: object) -> dict[str, str | None]:
-    return {action.path: action.after and action.after.mode for action in plan(files, diff(text, **more)).actions}
+    made = plan(files, diff(text, **more)).actions
+    return {action.path: action.after.mode if action.after else None for action in made}
 
 
 def test_files_that_swap_their_names_are_read_before_either_moves():

@@ -24,11 +24,12 @@ def contents(draw: st.DrawFn, *, unique: bool = False) -> bytes:
         return draw(st.binary(max_size=40)) + b"\0" + bytes(range(256)) * draw(st.integers(0, 8))
     end = draw(st.sampled_from(["\n", "\n", "\n", "\r\n"]))
     size = draw(st.integers(0, 30))
-    lines = [f"line {at} of {draw(st.integers(0, 9))}" for at in range(size)]
+    stamps: list[int] = draw(st.lists(st.integers(0, 9), min_size=size, max_size=size))
+    lines = [f"line {at} of {stamp}" for at, stamp in enumerate(stamps)]
     if not unique:
         lines = [draw(st.sampled_from(_REPEATED)) if draw(st.booleans()) else line for line in lines]
-    text = end.join(lines) + (end if lines and draw(st.integers(0, 3)) else "")
-    return text.encode()
+    ended = draw(st.integers(0, 3)) > 0
+    return (end.join(lines) + (end if lines and ended else "")).encode()
 
 
 @st.composite
