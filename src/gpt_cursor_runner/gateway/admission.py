@@ -12,6 +12,7 @@ import structlog
 from gpt_cursor_runner.config import Config, Repository
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.gateway.problems import Problem, faulty
+from gpt_cursor_runner.gateway.repeated_failures import RepeatedFailures
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.planning import Basis, plan_patch
 from gpt_cursor_runner.landing.previewing import Preview, preview
@@ -53,26 +54,27 @@ class Door:
     reading: Reading
     search_path: str
     _gits: dict[str, Git] = field(default_factory=dict)
+    _failures: RepeatedFailures = field(default_factory=RepeatedFailures)
 
-    def admit(self, raw: dict[str, Any]) -> Admitted:
+    def admit(self, raw: dict[str, Any], sender: str, now: float) -> Admitted:
         """Raise a 422 Problem that lists every fault of the body and of its plan at once."""
         wish = self._read(raw)
-        refusal = self._foreseen(wish)
+        refusal = self._foreseen(wish, sender, now)
         if wish.admitted is None or refusal is not None:
             raise _refused(wish, refusal)
         return wish.admitted
 
-    def preview(self, raw: dict[str, Any], now: float) -> tuple[Admitted, Preview]:
+    def preview(self, raw: dict[str, Any], sender: str, now: float) -> tuple[Admitted, Preview]:
         """What would land, were it sent and run now; raises the Problem of a refusal, WorldFailed or GitFailed."""
         wish = self._read(raw)
         if wish.admitted is None:
-            raise _refused(wish, self._foreseen(wish))
+            raise _refused(wish, self._foreseen(wish, sender, now))
         patch, repository = wish.admitted.patch, wish.admitted.repository
         plan = partial(make_plan, tuple(enumerate(patch.changes)), tolerance=patch.tolerance)
         try:
             shown = preview(self._git(repository), repository.branch, Basis.of(patch), plan, now)
         except PatchRefused as refusal:
-            raise _refused(wish, refusal) from refusal
+            raise _refused(wish, self._failures.note(sender, repository.name, refusal, now)) from refusal
         return replace(wish.admitted, warnings=(*wish.admitted.warnings, *self._doubts(wish.admitted))), shown
 
     def _read(self, raw: dict[str, Any]) -> _Wish:
@@ -95,7 +97,7 @@ class Door:
             return None, [fault]
         return None, [Fault("unknown_repository", "no such repository", f"Use one of: {known}.", "/repository")]
 
-    def _foreseen(self, wish: _Wish) -> PatchRefused | None:
+    def _foreseen(self, wish: _Wish, sender: str, now: float) -> PatchRefused | None:
         """The refusal the runner would come to, where that can be foreseen.
 
         With another patch on its way to the branch it cannot: this one may build on that. One that came before is for
@@ -109,9 +111,11 @@ class Door:
             return None
         plan = partial(make_plan, _independent(wish.parsed), tolerance=patch.tolerance if patch else "standard")
         try:
-            plan_patch(self._git(repository), repository.branch, Basis.of(patch) if patch else Basis(), plan)
+            basis = Basis.of(patch) if patch else Basis()
+            _, made = plan_patch(self._git(repository), repository.branch, basis, plan)
+            self._failures.forget(sender, repository.name, [action.path for action in made.actions])
         except PatchRefused as refusal:
-            return refusal
+            return self._failures.note(sender, repository.name, refusal, now)
         except (WorldFailed, GitFailed, OSError) as trouble:
             log.warning("admission_could_not_plan", repository=repository.name, reason=str(trouble)[:300])
         return None

@@ -34,11 +34,11 @@ def preview_blueprint(parts: WebhookParts) -> Blueprint:
     @blueprint.post("/v1/patches:preview")
     def show() -> Response:
         kind = declared_type(parts.max_body_bytes)
-        parts.authority.require("submit")
+        key = parts.authority.require("submit")
         chars = _diff_chars()
         _, raw = read_patch(kind, parts.max_body_bytes)
         try:
-            admitted, shown = parts.door.preview(raw, parts.clock())
+            admitted, shown = parts.door.preview(raw, key.name, parts.clock())
         except (WorldFailed, GitFailed, OSError) as trouble:
             log.warning("could_not_preview", reason=str(trouble)[:300])
             detail = "The repository cannot be used now; `gcr doctor` on its machine says why. Ask again later."

@@ -42,7 +42,7 @@ def webhook_blueprint(parts: WebhookParts) -> Blueprint:
         key = parts.authority.require("submit")
         seconds = wait_seconds()
         body, raw = read_patch(kind, parts.max_body_bytes)
-        admitted = parts.door.admit(raw)
+        admitted = parts.door.admit(raw, key.name, parts.clock())
         delivery = Delivery(g.request_id, parts.clock(), key.name, kind, body, key.id or None)
         repository = admitted.repository
         receipt = _accept(
