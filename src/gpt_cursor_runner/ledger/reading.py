@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, func, select
 
@@ -54,6 +55,14 @@ class Reading:
         here = (patches.c.repository == repository) & (patches.c.branch == branch)
         with self._engine.begin() as connection:
             return connection.execute(select(func.count()).where(active, here)).scalar_one()
+
+    def rejections(self, sender: str, repository: str, since: float, limit: int = 50) -> list[dict[str, Any]]:
+        """Why a sender's patches were rejected lately, the latest first."""
+        mine = (patches.c.submitted_by == sender) & (patches.c.repository == repository)
+        late = (patches.c.status == Status.REJECTED) & (patches.c.updated_at >= since)
+        wanted = select(patches.c.outcome).where(late, mine).order_by(patches.c.updated_at.desc()).limit(limit)
+        with self._engine.begin() as connection:
+            return [row.outcome for row in connection.execute(wanted) if row.outcome]
 
     def unreported(self, limit: int, but_not: Collection[str] = ()) -> list[Stored]:
         """Patches that ended, or are held, and whose report is still to be written, the earliest arrivals first."""

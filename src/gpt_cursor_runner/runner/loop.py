@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from gpt_cursor_runner.ledger.leases import cancelled_by
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored
 from gpt_cursor_runner.patch.outcome import CancelAsked, HumanNeeded, LeaseLost, PatchRefused, WorldFailed
+from gpt_cursor_runner.patch.repeating import advised, kinds
 from gpt_cursor_runner.patch.status import FINAL, Status
 from gpt_cursor_runner.runner.attempt import Attempt, Ending
 from gpt_cursor_runner.runner.reporting import write_report
@@ -35,6 +37,7 @@ _IDLE_SECONDS = 0.5
 # Also how soon a wish to cancel is noticed, which is promised within two seconds.
 _RENEW_SECONDS = 0.5
 _TROUBLE_SECONDS = 1.0
+_RECENT_SECONDS = 3600.0
 _SETTLED_A_TURN = 20
 _SETTLE_AGAIN_SECONDS = 60.0
 
@@ -118,7 +121,7 @@ class Runner:
         """One reaction for each way an attempt can end: whose fault decides the state."""
         match trouble:
             case PatchRefused():
-                return Ending(Status.REJECTED, trouble.to_json())
+                return Ending(Status.REJECTED, self._with_advice(claim, trouble).to_json())
             case HumanNeeded():
                 words = {"message": trouble.sentence, "next_step": trouble.next_step}
                 return Ending(Status.HELD, {"code": trouble.code, **words, **trouble.facts})
@@ -137,6 +140,15 @@ class Runner:
                 }
         again = claim.attempts < MAX_RETRIES
         return Ending(Status.QUEUED if again else Status.FAILED, facts)
+
+    def _with_advice(self, claim: Stored, refused: PatchRefused) -> PatchRefused:
+        """The refusal, knowing which others this sender's patches met of late."""
+        since = self.ledger.clock() - _RECENT_SECONDS
+        met = Counter(kinds(refused.faults))
+        for outcome in self.ledger.reading.rejections(claim.submitted_by, claim.repository, since):
+            errors = outcome.get("errors", [])
+            met.update({(error["code"], error.get("path", "")) for error in errors} & met.keys())
+        return advised(refused, met)
 
     def _attempt(self, claim: Stored, presence: Presence) -> Attempt:
         repository = self.repositories.get(claim.repository)
