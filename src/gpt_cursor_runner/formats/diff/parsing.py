@@ -7,7 +7,7 @@ import re
 from gpt_cursor_runner.formats.diff.binary import read_binary
 from gpt_cursor_runner.formats.diff.files import FileDiff
 from gpt_cursor_runner.formats.diff.headers import disagreement, take_header
-from gpt_cursor_runner.formats.diff.hunks import read_hunk, starts_like_a_line
+from gpt_cursor_runner.formats.diff.hunks import read_hunk, starts_without_header
 from gpt_cursor_runner.formats.diff.lines import DiffLines
 from gpt_cursor_runner.formats.diff.names import DiffName, read_git_names, read_name
 from gpt_cursor_runner.formats.sections import Problem
@@ -63,7 +63,7 @@ class _Reader:
             self._open_git(line)
         elif self.lines.is_file_header(self.at):
             self._names()
-        elif line.startswith(b"@@") or (self.after_names and starts_like_a_line(line)):
+        elif line.startswith(b"@@") or (self.after_names and starts_without_header(line)):
             self._hunk()
         elif line.startswith(b"GIT binary patch") and self.files:
             self._binary()
