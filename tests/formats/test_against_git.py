@@ -132,6 +132,8 @@ def test_what_git_accepts_of_a_damaged_diff_is_what_comes_of_it_here(scratch, da
     whole = scratch.diff(*trees, *(flag for flag in how if flag != "-R" and "prefix" not in flag))
     assume(whole)
     text = data.draw(damaged(whole))
+    # Git takes a section for another kind of change when the line that names its kind is lost.
+    assume(text.count(b" file mode ") == whole.count(b" file mode "))
     theirs = scratch.applied(text, "--recount")
     try:
         ours = applied(trees[0], text)

@@ -128,7 +128,8 @@ def test_parts_that_lie_are_refused(part):
 
 
 @pytest.mark.parametrize(
-    "body", ["nonsense\n", "literal 3\n!bad\n\n", "literal 3\nKcmZ\n\n", "literal 3\n" + "z" * 9 + "\n\n"]
+    "body",
+    ["nonsense\n", "literal 1\n\n", "literal 3\n!bad\n\n", "literal 3\nKcmZ\n\n", "literal 3\n" + "z" * 9 + "\n\n"],
 )
 def test_parts_that_cannot_be_read_are_malformed(body):
     assert only_fault(FILES, patch(body)).code == "malformed"

@@ -158,6 +158,24 @@ def test_a_text_to_replace_climbs_the_ladder_too():
     assert changed["a.py"] == windows.replace(b"x = 1", b"x = 3")
 
 
+def test_a_line_put_behind_one_that_goes_takes_its_place_at_the_end():
+    taken: dict[str, object] = {"type": "apply_patch", "path": "a.py", "text": "@@ a\n-last\n@@\n+new\n"}
+    assert outcome({"a.py": b"a\nlast"}, taken)["a.py"] == b"a\nnew"
+
+
+def test_an_insertion_between_lines_the_file_has_not_is_refused():
+    assert codes(refusal({"a.py": b"beta 11\n"}, str_replace("beta 11\n\n", "beta 11\nx\n\ny\n")))
+
+
+def test_a_hunk_without_any_line_does_nothing():
+    nothing: dict[str, object] = {
+        "type": "search_replace",
+        "path": "a.py",
+        "text": "<<<<<<< SEARCH\n=======\n>>>>>>> REPLACE\n",
+    }
+    assert only_fault({"a.py": b""}, nothing).code == "no_op"
+
+
 INDENTS = st.sampled_from([b"", b"  ", b"    ", b"\t", b"\t\t", b"        ", b"\t  "])
 
 

@@ -33,18 +33,18 @@ def contents(draw: st.DrawFn, *, unique: bool = False) -> bytes:
 
 
 @st.composite
-def edited(draw: st.DrawFn, before: bytes) -> bytes:
-    """A few lines of a text inserted, deleted, doubled or changed."""
+def edited(draw: st.DrawFn, before: bytes, *, unique: bool = False) -> bytes:
+    """A few lines of a text inserted, deleted, doubled or changed; in a `unique` one no line comes to stand twice."""
     if b"\0" in before:
         at = draw(st.integers(0, len(before)))
         return before[:at] + draw(st.binary(max_size=5)) + before[at + draw(st.integers(0, 3)) :]
     end = b"\r\n" if b"\r\n" in before else b"\n"
     lines = before.split(end)
-    for _ in range(draw(st.integers(1, 4))):
+    for number in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, max(0, len(lines) - 1)))
-        how = draw(st.sampled_from(["insert", "delete", "double", "change"]))
+        how = draw(st.sampled_from(["insert", "delete", "change", *([] if unique else ["double"])]))
         if how == "insert":
-            lines.insert(at, draw(st.sampled_from(_REPEATED)).encode())
+            lines.insert(at, b"new %d" % number if unique else draw(st.sampled_from(_REPEATED)).encode())
         elif how == "delete":
             del lines[at : at + 2]
         elif how == "double":
@@ -66,7 +66,7 @@ def two_trees(draw: st.DrawFn, *, unique: bool = False) -> tuple[Entries, Entrie
         data, mode = after.get(path, (b"", "100644"))
         how = draw(st.sampled_from(["edit", "edit", "edit", "move", "swap", "copy", "delete", "create", "chmod"]))
         if how == "edit":
-            after[path] = (draw(edited(data)), mode)
+            after[path] = (draw(edited(data, unique=unique)), mode)
         elif how == "create":
             after[other] = (draw(contents(unique=unique)), draw(_MODES))
         elif how == "chmod":

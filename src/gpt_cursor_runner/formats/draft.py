@@ -24,6 +24,7 @@ class Patience:
     left_seconds: float = 2.0
     left_bytes: int = 64 * 1024 * 1024
     left_hunks: int = 10_000
+    left_places: int = 500_000  # at which hunks may stand
     left_explanations: int = 20  # as many as an answer lists
 
     def explains(self) -> bool:

@@ -9,7 +9,7 @@ from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES
 from gpt_cursor_runner.formats.matching.choosing import choose, prefer
 from gpt_cursor_runner.formats.matching.closest import expected_lines, find_closest
 from gpt_cursor_runner.formats.matching.ladder import Found, search
-from gpt_cursor_runner.formats.matching.places import edits_at
+from gpt_cursor_runner.formats.matching.places import Unplaceable, edits_at
 from gpt_cursor_runner.formats.matching.placing import is_made_at
 from gpt_cursor_runner.formats.matching.refusing import mending, point_at
 from gpt_cursor_runner.formats.text import Text, split_lines
@@ -66,7 +66,10 @@ def _by_line(change: StrReplace, text: Text, draft: Draft) -> bytes | None:
         if place is None and found.places:
             _ambiguous(change, draft, tuple(text.candidate(one.start + 1) for one in found.places[:5]), found)
         return None
-    edits = edits_at(hunk, place, text, as_sent=False)
+    try:
+        edits = edits_at(hunk, place, text, as_sent=False)
+    except Unplaceable:
+        return None
     if not text.takes(line for edit in edits for line in edit.lines):
         return None
     draft.place(change.path, place.start + 1, found.rung, 0, round(place.similarity, 3))

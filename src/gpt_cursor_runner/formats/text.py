@@ -151,7 +151,7 @@ class Text:
         pieces, done = [bom], 0
         for edit in ordered:
             pieces += lines[done : edit.start]
-            pieces += self._joined(edit)
+            pieces += self._joined(edit, follows_open_line=bool(pieces[-1]) and not pieces[-1].endswith(b"\n"))
             done = edit.end
         return b"".join((*pieces, *lines[done:]))
 
@@ -170,10 +170,10 @@ class Text:
     def _ends_its_last_line(self) -> bool:
         return self.data.endswith(b"\n")
 
-    def _joined(self, edit: Edit) -> Sequence[bytes]:
+    def _joined(self, edit: Edit, *, follows_open_line: bool) -> Sequence[bytes]:
         if edit.start != edit.end or not edit.lines:
             return edit.lines
         if edit.start == len(self.lines) > 0 and not self._ends_its_last_line:
             last = edit.lines[-1].removesuffix(b"\n").removesuffix(b"\r")
-            return (self._line_end, *edit.lines[:-1], last)
+            return (*([self._line_end] if follows_open_line else []), *edit.lines[:-1], last)
         return edit.lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
 from gpt_cursor_runner.patch.outcome import PlacedHunk
@@ -50,7 +51,7 @@ class File:
     data: bytes
     mode: FileMode = "100644"
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.data).hexdigest()
 

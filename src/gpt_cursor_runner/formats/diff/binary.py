@@ -84,6 +84,8 @@ def read_binary(lines: Sequence[bytes], at: int) -> BinaryReading:
         end = next((line for line in range(at_part, len(lines)) if not lines[line].strip()), len(lines))
         try:
             part = Part(head[1] == b"delta", int(head[2]), b"".join(map(_decoded, lines[at_part + 1 : end])))
+            if not part.deflated:
+                raise ValueError("the binary part has no lines")
             if end == len(lines) and part.size <= MAX_FILE_BYTES:
                 part.inflated()
         except ValueError as bad:

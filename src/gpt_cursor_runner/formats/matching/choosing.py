@@ -30,12 +30,14 @@ def choose(text: Text, hunk: Hunk, places: Sequence[Place], hints: Iterable[int]
 
     `hints` are lines from 0; a place wins by them only if every hint prefers it.
     """
+    if len(places) >= MOST_PLACES:
+        return None  # there may be more, and one of those may be meant
     kept = _anchored(text, hunk, places) if hunk.anchors else list(places)
     if hunk.at_eof and len(kept) > 1:
         kept = [place for place in kept if place.end == len(text.lines)] or kept
     if len(kept) < 2:
         return kept[0] if kept else None
-    if len(kept) >= MOST_PLACES or any(place.similarity < 1 for place in kept):
+    if any(place.similarity < 1 for place in kept):
         return None
     nearest = prefer([place.start for place in kept], hints)
     return next((place for place in kept if place.start == nearest), None)

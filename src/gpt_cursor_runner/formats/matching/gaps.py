@@ -15,6 +15,7 @@ from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES, line_ends_
 from gpt_cursor_runner.formats.matching.places import Place
 from gpt_cursor_runner.formats.text import Text
 
+_MOST_LINES = 200_000
 _ELLIPSIS = re.compile(rb"(?:(?:#|//|/\*|<!--|--|;|%|\{/\*)\s*\.{3}.*|\.{3})")
 
 
@@ -26,7 +27,7 @@ def gap_places(text: Text, hunk: Hunk) -> list[Place]:
     rows: list[int | None] = []
     shifts = set()
     for number, piece in enumerate(pieces):
-        places = _dense_places(text, hunk, piece) if piece else []
+        places = _dense_places(text, hunk, piece, most=2) if piece else []
         if piece and (len(places) != 1 or (rows and places[0].start <= _last(rows))):
             return []
         rows += [*([None] if number else []), *(places[0].rows if places else ())]
@@ -49,7 +50,7 @@ def _last(rows: Sequence[int | None]) -> int:
     return max((row for row in rows if row is not None), default=-1)
 
 
-def _dense_places(text: Text, hunk: Hunk, piece: Sequence[HunkLine]) -> list[Place]:
+def _dense_places(text: Text, hunk: Hunk, piece: Sequence[HunkLine], most: int = MOST_PLACES) -> list[Place]:
     """Where the lines of a piece that are not blank follow one another, however many blank lines are between."""
     solid = [core(line.data) for line in piece if core(line.data)]
     known = text.cores[1]
@@ -59,7 +60,8 @@ def _dense_places(text: Text, hunk: Hunk, piece: Sequence[HunkLine]) -> list[Pla
     sought = "".join(known[one] for one in solid)
     found: list[Place] = []
     at, tried = string.find(sought), 0
-    while at >= 0 and tried < MOST_PLACES:
+    # Every place looked at costs as much as the piece is long.
+    while at >= 0 and len(found) < most and tried < max(2, _MOST_LINES // len(piece)):
         place = _place(text, hunk, piece, rows[at], rows[at + len(sought) - 1] + 1)
         if place:
             found.append(place)

@@ -69,7 +69,7 @@ class _Placing:
 
     def run(self, *, defer_overlaps: bool) -> None:
         """Place every hunk; each of `refused` has left a fault, unless it was only deferred for an overlap."""
-        found = {hunk.number: search(self.text, hunk, self.draft.rungs) for hunk in self.hunks if hunk.old}
+        found = {hunk.number: self._search(hunk) for hunk in self.hunks if hunk.old}
         self.drifts = {
             found[hunk.number].places[0].start + 1 - hunk.line_hint
             for hunk in self.hunks
@@ -84,6 +84,14 @@ class _Placing:
             if len(self.draft.faults) > sound:
                 self.refused.append(hunk)
         self._part_overlaps(defer=defer_overlaps)
+
+    def _search(self, hunk: Hunk) -> Found:
+        found = search(self.text, hunk, self.draft.rungs)
+        self.draft.patience.left_places -= len(found.places)
+        if self.draft.patience.left_places < 0:
+            step = "Add context lines, so that each hunk fits one place."
+            raise Refusal("limit", self.path, "the hunks fit at more places than can be looked at", step)
+        return found
 
     def outcome(self) -> bytes:
         return self.text.edited(edit for edit, _ in self.edits)
@@ -155,6 +163,8 @@ class _Placing:
 
     def _insert(self, hunk: Hunk, at: int) -> None:
         data = b"".join(hunk.inserted)
+        if not data:
+            return  # its reader has told why there is nothing
         lines = list(self.text.insertion(at, data) if self.text.lines else hunk.inserted)
         if at == len(self.text.lines) and not data.endswith(b"\n"):
             lines[-1] = lines[-1].rstrip(b"\r\n")  # said to be the new last line, without a line end
