@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ import pytest
 from gpt_cursor_runner.gateway.guard import PERMITS
 from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
 from gpt_cursor_runner.gateway.waiting import MAX_WAITERS
+from gpt_cursor_runner.ledger.stored import UnknownPatch
 from tests.building import patch_body
 from tests.gateway.builders import problem
 
@@ -105,11 +107,22 @@ def test_a_preview_is_recorded_as_one(desk):
     assert desk.ledger.reading.get("look").patch.mode == "preview"
 
 
+def land_once_there(desk, patch_id: str) -> None:
+    give_up_at = time.monotonic() + 15
+    while time.monotonic() < give_up_at:
+        with contextlib.suppress(UnknownPatch):
+            desk.ledger.reading.get(patch_id)
+            break
+        time.sleep(0.02)
+    time.sleep(0.2)
+    desk.move(patch_id, "landed")
+
+
 @pytest.mark.parametrize("how", ["query", "prefer", "prefer among others"])
 def test_a_sender_who_waits_gets_the_outcome_when_it_ends(desk, how):
     path = "/webhook?wait=20" if how == "query" else "/webhook"
     headers = {} if how == "query" else {"Prefer": "wait=20" if how == "prefer" else "respond-async, wait=20"}
-    end = threading.Timer(0.3, desk.move, ("patient", "landed"))
+    end = threading.Thread(target=land_once_there, args=(desk, "patient"))
     end.start()
     answer = desk.call("POST", path, patch_body(id="patient"), **headers)
     assert (answer.status_code, answer.json["status"]) == (200, "landed")
