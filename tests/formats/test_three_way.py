@@ -6,14 +6,15 @@ from collections.abc import Iterable
 
 import pytest
 
-from gpt_cursor_runner.formats.draft import Draft, Patience
+from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Patience
 from gpt_cursor_runner.formats.making import make_sections
 from gpt_cursor_runner.formats.matching.ladder import ladder
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
 from gpt_cursor_runner.formats.tree import EntryKind
-from gpt_cursor_runner.formats.virtual_tree import MAX_FILE_BYTES, VirtualTree
+from gpt_cursor_runner.formats.virtual_tree import VirtualTree
 from gpt_cursor_runner.patch.model import ONE_CHANGE, Tolerance
 from gpt_cursor_runner.patch.outcome import PatchRefused
 from tests.formats.builders import MemoryTree, after, blob_id, diff

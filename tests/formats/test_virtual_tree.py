@@ -1,7 +1,14 @@
+from contextlib import suppress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gpt_cursor_runner.formats import virtual_tree
+from gpt_cursor_runner.formats.tree import File
+from gpt_cursor_runner.formats.virtual_tree import Refusal, VirtualTree
 from tests.formats.builders import (
+    MemoryTree,
     after,
     before,
     chmod,
@@ -123,6 +130,26 @@ def test_a_file_over_the_limit_is_neither_edited_nor_made(monkeypatch):
     assert only_fault({"a.py": b"x" * 101}, str_replace("y", "z")).code == "too_large"
     assert only_fault({}, upsert("a.py", "x" * 101)).code == "too_large"
     assert only_fault({"a.py": b"x" * 90 + b"\n"}, insert(1, "y" * 20)).code == "too_large"
+
+
+_PLACES = ["a", "a/b", "a/b/c", "a/b/d", "a/e", "f/g/h", "f/g/i"]
+
+
+@given(st.sets(st.sampled_from(_PLACES)), st.lists(st.sampled_from(_PLACES)))
+def test_a_folder_stands_as_long_as_anything_stands_in_it(base, touched):
+    files = {path for path in base if not any(other.startswith(path + "/") for other in base)}
+    tree = VirtualTree(MemoryTree(dict.fromkeys(files, b"x")))
+    for path in touched:
+        with suppress(Refusal):
+            if path in files:
+                tree.delete(path)
+                files.remove(path)
+            else:
+                tree.write(path, File(b"y"))
+                files.add(path)
+        for place in [*_PLACES, "f", "f/g"]:
+            below = any(known.startswith(place + "/") for known in files)
+            assert tree.kind(place) == ("file" if place in files else "directory" if below else None), place
 
 
 def test_a_binary_file_is_not_edited_as_text():

@@ -7,30 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from gpt_cursor_runner.formats.limits import Patience
 from gpt_cursor_runner.formats.matching.ladder import Rung
 from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled, VirtualTree
 from gpt_cursor_runner.patch.outcome import Fault, PlacedHunk
-
-
-@dataclass
-class Patience:
-    """What all changes of one patch may cost together: a plan is made while a sender waits at the door.
-
-    Seconds are for the search of patterns, bytes for what binary patches unfold to, hunks for the ladder, explanations
-    for refusals that look for the closest place.
-    """
-
-    left_merges: int = 100  # each takes processes of git's
-    left_seconds: float = 2.0
-    left_bytes: int = 64 * 1024 * 1024
-    left_hunks: int = 10_000
-    left_places: int = 500_000  # at which hunks may stand
-    left_explanations: int = 20  # as many as an answer lists
-
-    def explains(self) -> bool:
-        """Whether one more refusal is worth looking for what resembles it."""
-        self.left_explanations -= 1
-        return self.left_explanations >= 0
 
 
 @dataclass

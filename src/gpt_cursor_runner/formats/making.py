@@ -22,6 +22,11 @@ def make_sections(reading: Reading, draft: Draft) -> None:
     """Make every section in order, or note the faults of all of them."""
     for problem in reading.problems:
         _note(problem, draft)
+    draft.patience.left_sections -= len(reading.sections)
+    if draft.patience.left_sections < 0:
+        step = "Send it as several patches, one after another."
+        draft.fault("limit", "the patch speaks of too many parts of files", step, member="text")
+        return
     parts = _parsed(reading.sections, draft)
     taken = dict[str, Taken]()
     if reading.at_once:

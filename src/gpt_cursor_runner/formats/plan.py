@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpt_cursor_runner.formats.catalogue import FORMATS
-from gpt_cursor_runner.formats.draft import Draft, Patience
+from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.limits import Patience
 from gpt_cursor_runner.formats.matching.ladder import ladder
 from gpt_cursor_runner.formats.tree import Plan, Tree
 from gpt_cursor_runner.formats.virtual_tree import VirtualTree

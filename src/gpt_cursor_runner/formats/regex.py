@@ -8,10 +8,11 @@ from itertools import islice
 import regex as engine
 
 from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES
 from gpt_cursor_runner.formats.line_keys import BOM
 from gpt_cursor_runner.formats.text import Text
 from gpt_cursor_runner.formats.tree import File
-from gpt_cursor_runner.formats.virtual_tree import MAX_FILE_BYTES, Refusal
+from gpt_cursor_runner.formats.virtual_tree import Refusal
 from gpt_cursor_runner.patch.model import Regex
 
 TIMEOUT_SECONDS = 0.5

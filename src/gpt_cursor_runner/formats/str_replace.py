@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.hunks import Hunk
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES
 from gpt_cursor_runner.formats.lowering import lower
 from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES
 from gpt_cursor_runner.formats.matching.choosing import choose, prefer
@@ -14,7 +15,7 @@ from gpt_cursor_runner.formats.matching.placing import is_made_at
 from gpt_cursor_runner.formats.matching.refusing import mending, point_at
 from gpt_cursor_runner.formats.text import Text, split_lines
 from gpt_cursor_runner.formats.tree import File
-from gpt_cursor_runner.formats.virtual_tree import MAX_FILE_BYTES, Refusal
+from gpt_cursor_runner.formats.virtual_tree import Refusal
 from gpt_cursor_runner.patch.model import StrReplace
 
 

@@ -10,12 +10,11 @@ from gpt_cursor_runner.formats.diff.files import FileDiff, reverse
 from gpt_cursor_runner.formats.diff.parsing import parse_diff
 from gpt_cursor_runner.formats.diff.stripping import Stripping
 from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.limits import MAX_FILES
 from gpt_cursor_runner.formats.making import make_sections
 from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
 from gpt_cursor_runner.patch.model import UnifiedDiff
 from gpt_cursor_runner.patch.paths import UnsafePath
-
-MAX_FILES = 2000
 
 
 def unified_diff(change: UnifiedDiff, draft: Draft) -> None:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from rapidfuzz import process
 
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, MAX_PATHS, MAX_TOTAL_BYTES
 from gpt_cursor_runner.formats.tree import EntryKind, File, FileAction, FileMode, Merged, Tree
 from gpt_cursor_runner.patch.paths import fold_path
 
-MAX_FILE_BYTES = 10 * 1024 * 1024
-
 _FILES = ("file", "executable")
+_MOST_SUGGESTIONS = 20  # as many as an answer lists: each compares with every name of a folder
 _BLOB_ID = re.compile(r"[0-9a-f]{7,64}")
 
 
@@ -56,6 +56,12 @@ class VirtualTree:
         self._folded: dict[str, defaultdict[str, set[str]]] = {}
         self._origins: dict[str, str] = {}
         self._spoiled: dict[str, int] = {}
+        self._bytes: dict[tuple[str, str], int] = {}  # of each file before and after, as far as they are known
+        self._total_bytes = 0
+        self._left_suggestions = _MOST_SUGGESTIONS
+        self._made: Counter[str] = Counter()  # how many files were put below each directory and still stand
+        self._gone: Counter[str] = Counter()  # how many paths below each directory were emptied and still are
+        self._base_left: dict[str, list[str]] = {}
 
     def kind(self, path: str) -> EntryKind | None:
         """What stands at this path now."""
@@ -64,7 +70,9 @@ class VirtualTree:
         below = None if path in self._files else self._base.kind(path)
         if below not in (None, "directory"):
             return below
-        return "directory" if self._holds_anything(path) else None
+        if self._made[path]:
+            return "directory"
+        return below if not self._gone[path] or self._keeps_anything(path) else None
 
     def file(self, path: str) -> File:
         """The file at this path; Refusal when there is none or when it may not be touched."""
@@ -74,7 +82,9 @@ class VirtualTree:
             raise self._missing(path)
         if kind not in _FILES:
             raise self._not_a_file(path, kind)
-        return self._files.get(path) or self._base_file(path, kind)
+        file = self._files.get(path) or self._base_file(path, kind)
+        self._weigh(path, "before" if path not in self._files else "after", file)
+        return file
 
     def text_file(self, path: str) -> File:
         """The file at this path, to be edited as text; Refusal when it is binary or too large."""
@@ -138,7 +148,7 @@ class VirtualTree:
 
     def delete(self, path: str) -> None:
         self.file(path)
-        self._files[path] = None
+        self._touch(path, None)
         self._origins.pop(path, None)
 
     def move(self, source: str, target: str) -> None:
@@ -177,8 +187,25 @@ class VirtualTree:
         gone = {action.path for action in found if action.after is None}
         return tuple(action if action.moved_from in gone else replace(action, moved_from=None) for action in found)
 
-    def _set(self, path: str, file: File) -> None:
+    def _touch(self, path: str, file: File | None) -> None:
+        if path not in self._files and len(self._files) >= MAX_PATHS:
+            raise _too_much(path, f"more than {MAX_PATHS} paths")
+        self._weigh(path, "after", file)
+        for parent in _parents(path):
+            if path in self._files:
+                (self._made if self._files[path] else self._gone)[parent] -= 1
+            (self._made if file else self._gone)[parent] += 1
         self._files[path] = file
+
+    def _weigh(self, path: str, side: str, file: File | None) -> None:
+        size = len(file.data) if file else 0
+        total = self._total_bytes + size - self._bytes.get((path, side), 0)
+        if total > MAX_TOTAL_BYTES:
+            raise _too_much(path, f"files of more than {MAX_TOTAL_BYTES} bytes, before and after")
+        self._bytes[path, side], self._total_bytes = size, total
+
+    def _set(self, path: str, file: File) -> None:
+        self._touch(path, file)
         child = path
         while child:
             parent, _, name = child.rpartition("/")
@@ -191,8 +218,15 @@ class VirtualTree:
         """Names that stand in a directory or once stood there: ask `kind` before believing one."""
         return chain(self._base.names(directory), self._children.get(directory, ()))
 
-    def _holds_anything(self, directory: str) -> bool:
-        return any(self.kind(f"{directory}/{name}") for name in self._names(directory))
+    def _keeps_anything(self, directory: str) -> bool:
+        """Whether anything of the base still stands in a directory where nothing was made."""
+        if directory not in self._base_left:
+            self._base_left[directory] = list(self._base.names(directory))
+        left = self._base_left[directory]
+        # What is found gone needs no second look: if it comes back, it is among what was made.
+        while left and not self.kind(f"{directory}/{left[-1]}"):
+            left.pop()
+        return bool(left)
 
     def _folding_like(self, parent: str, name: str) -> set[str]:
         if parent not in self._folded:
@@ -255,8 +289,9 @@ class VirtualTree:
     def _missing(self, path: str) -> Refusal:
         parent, _, name = path.rpartition("/")
         prefix = parent + "/" if parent else ""
-        alike = process.extract(name, sorted(set(self._names(parent))), limit=5, score_cutoff=60)
-        similar = tuple(prefix + other for other, _, _ in alike if self.kind(prefix + other) in _FILES)
+        similar = tuple(
+            prefix + other for other in self._names_like(name, parent) if self.kind(prefix + other) in _FILES
+        )
         where = "" if not parent or self.kind(parent) else f" (nor is there a folder {parent})"
         return Refusal(
             "missing_file",
@@ -265,6 +300,13 @@ class VirtualTree:
             f"Did you mean {similar[0]}? Correct the path." if similar else "Correct the path, or create it first.",
             similar,
         )
+
+    def _names_like(self, name: str, parent: str) -> list[str]:
+        self._left_suggestions -= 1
+        if self._left_suggestions < 0:
+            return []
+        alike = process.extract(name, sorted(set(self._names(parent))), limit=5, score_cutoff=60)
+        return [other for other, _, _ in alike]
 
     def _not_a_file(self, path: str, kind: EntryKind) -> Refusal:
         return Refusal(
@@ -294,3 +336,9 @@ def _check_size(path: str, size: int) -> None:
             f"{path} has {size} bytes; the limit for one file is {MAX_FILE_BYTES}",
             "Leave this file out, or split it.",
         )
+
+
+def _too_much(path: str, what: str) -> Refusal:
+    return Refusal(
+        "limit", path, f"with {path} the patch touches {what}", "Send it as several patches, one after another."
+    )

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from gpt_cursor_runner.formats.draft import Patience
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Patience
 from gpt_cursor_runner.formats.sections import Problem
-from gpt_cursor_runner.formats.virtual_tree import MAX_FILE_BYTES
 
 _PART = re.compile(rb"(literal|delta) (\d{1,9})\s*$")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

@@ -1,0 +1,95 @@
+"""What one patch may ask for is bounded, and beyond the bound it is refused with words, not with time or memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gpt_cursor_runner.formats import virtual_tree
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES
+from tests.formats.builders import chmod, codes, delete, diff, move, only_fault, outcome, refusal, upsert
+
+FILES = {f"{number}.txt": b"0123456789" for number in range(5)}
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual_tree, "MAX_PATHS", 3)
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual_tree, "MAX_TOTAL_BYTES", 40)
+
+
+def copies(count: int, source: str = "0.txt") -> dict[str, Any]:
+    one = "diff --git a/{0} b/c{1}\nsimilarity index 100%\ncopy from {0}\ncopy to c{1}\n"
+    return diff("".join(one.format(source, number) for number in range(count)))
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("one", [upsert, delete, lambda path: chmod(path, "755"), lambda path: move(path, path + "2")])
+def test_a_patch_touches_so_many_files_and_no_more(one: Any) -> None:
+    allowed = 1 if one("0.txt")["type"] == "move" else 3
+    assert outcome(FILES, *[one(f"{number}.txt") for number in range(allowed)])
+    fault = only_fault(FILES, *[one(f"{number}.txt") for number in range(allowed)], one("4.txt"))
+    assert (fault.code, fault.change) == ("limit", allowed)
+    assert "more than 3 paths" in fault.message and "several patches" in fault.next_step
+
+
+@pytest.mark.usefixtures("few")
+def test_a_file_touched_again_counts_once() -> None:
+    assert outcome(FILES, *[upsert("0.txt", f"{number}") for number in range(9)])["0.txt"] == b"8"
+
+
+@pytest.mark.usefixtures("small")
+def test_all_files_before_and_after_hold_so_many_bytes_and_no_more() -> None:
+    assert outcome(FILES, upsert("new1", "x" * 20), upsert("new2", "x" * 20))
+    fault = only_fault(FILES, upsert("new1", "x" * 20), upsert("0.txt", "x" * 11))
+    assert (fault.code, fault.change, fault.path) == ("limit", 1, "0.txt")
+    assert "more than 40 bytes" in fault.message
+    assert outcome(FILES, *[delete(f"{number}.txt") for number in range(4)])
+    assert only_fault(FILES, *[delete(f"{number}.txt") for number in range(5)]).code == "limit"
+
+
+@pytest.mark.usefixtures("small")
+def test_bytes_that_are_replaced_or_go_again_are_not_counted() -> None:
+    changes = [change for _ in range(9) for change in (upsert("new", "x" * 40), upsert("new", ""))]
+    assert outcome({}, *changes, upsert("new", "y" * 40))["new"] == b"y" * 40
+    assert outcome({}, upsert("new", "x" * 40), delete("new"), upsert("other", "x" * 40))
+
+
+@pytest.mark.usefixtures("small")
+def test_copies_count_with_all_their_bytes() -> None:
+    assert codes(refusal(FILES, copies(4))) == ["limit"]
+    assert len(outcome(FILES, copies(3))) == 8
+
+
+def test_a_gigabyte_by_copies_of_one_file_is_refused() -> None:
+    many = MAX_TOTAL_BYTES // MAX_FILE_BYTES + 1
+    refused = refusal({"0.txt": b"x" * MAX_FILE_BYTES}, copies(many))
+    assert set(codes(refused)) == {"limit"}
+
+
+@pytest.mark.parametrize("count", [MAX_FILES + 1, 20_000])
+def test_a_diff_of_too_many_files_is_one_fault(count: int) -> None:
+    one = "--- a/f{0}\n+++ b/f{0}\n@@ -1 +1 @@\n-a\n+b\n"
+    fault = only_fault({}, diff("".join(one.format(number) for number in range(count))))
+    assert (fault.code, fault.change, fault.hunk) == ("limit", 0, None)
+    assert str(MAX_FILES) in fault.message
+
+
+def test_too_many_sections_in_all_changes_together_are_refused() -> None:
+    one = "--- a/f{0}\n+++ b/f{0}\n@@ -1 +1 @@\n-a\n+b\n"
+    large = diff("".join(one.format(number) for number in range(MAX_FILES)))
+    refused = refusal({}, *[large] * 6)
+    assert codes(refused).count("limit") == 1
+    assert refused.faults[-1].change == 5
+
+
+def test_only_the_first_missing_files_are_compared_with_what_is_there() -> None:
+    files = {f"file{number}.txt": b"" for number in range(100)}
+    refused = refusal(files, *[delete(f"file{number}.text") for number in range(30)])
+    assert codes(refused) == ["missing_file"] * 30
+    assert [bool(fault.candidates) for fault in refused.faults] == [True] * 20 + [False] * 10
