@@ -9,7 +9,7 @@ from typing import Literal
 Sign = Literal[" ", "-", "+"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class HunkLine:
     """One line of a hunk with its line end, and where it stands in the text that was sent (from 1)."""
 
@@ -18,7 +18,7 @@ class HunkLine:
     patch_line: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Hunk:
     """Lines in the order they were sent. `line_hint` is where the old lines are said to start, from 1.
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
+from io import BytesIO, StringIO
 
 from gpt_cursor_runner.formats.line_keys import BOM, core
 
@@ -16,9 +15,7 @@ _CODE_POINTS = 0x110000
 
 def split_lines(data: bytes) -> list[bytes]:
     """Split after every LF and nowhere else; joining the result gives `data` again."""
-    lines = [line + b"\n" for line in data.split(b"\n")]
-    lines[-1] = lines[-1][:-1]
-    return lines if lines[-1] else lines[:-1]
+    return BytesIO(data).readlines()
 
 
 def show(data: bytes, width: int = 80) -> str:
@@ -46,11 +43,6 @@ class Text:
         return split_lines(self.data)
 
     @cached_property
-    def starts(self) -> list[int]:
-        """The offset at which each line starts."""
-        return list(accumulate((len(line) for line in self.lines[:-1]), initial=0)) if self.lines else []
-
-    @cached_property
     def cores(self) -> tuple[str, dict[bytes, str]]:
         """One character for each line, the same for lines of the same core (`line_keys.core`), and the characters.
 
@@ -58,13 +50,13 @@ class Text:
         repeat, so what is found must be compared.
         """
         known: dict[bytes, str] = {}
-        string = []
+        string = StringIO()  # a list of characters would take eight times the room
         for line in self.lines:
             key = core(line)
             if (character := known.get(key)) is None:
                 character = known[key] = chr(len(known) % _CODE_POINTS)
-            string.append(character)
-        return "".join(string), known
+            string.write(character)
+        return string.getvalue(), known
 
     @cached_property
     def solid(self) -> tuple[str, Sequence[int]]:
@@ -87,17 +79,8 @@ class Text:
 
     @cached_property
     def readable(self) -> list[str]:
-        """Every line without the blanks around it, cut to a length that is cheap to compare."""
-        return [show(line.strip(), 200) for line in self.lines]
-
-    @cached_property
-    def first_place_of(self) -> dict[str, int]:
-        """Each different readable line that is not blank, and where it stands first (from 0)."""
-        index: dict[str, int] = {}
-        for number, line in enumerate(self.readable):
-            if line:
-                index.setdefault(line, number)
-        return index
+        """Every different core, in the order of `cores`, cut to a length that is cheap to compare."""
+        return [show(one, 200) for one in self.cores[1]]
 
     @cached_property
     def uses_crlf(self) -> bool:
@@ -124,7 +107,7 @@ class Text:
 
     def line_of(self, offset: int) -> int:
         """The number, from 1, of the line that holds this offset."""
-        return max(1, bisect_right(self.starts, offset))
+        return max(1, self.data.count(b"\n", 0, min(offset, len(self.data) - 1)) + 1)
 
     def starts_line(self, offset: int) -> bool:
         """Whether a line starts at this offset."""
@@ -147,13 +130,15 @@ class Text:
         """The bytes after `edits`, which must not overlap. BOM and missing final newline stay where lines are added."""
         ordered = sorted(edits, key=lambda edit: (edit.start, edit.end))
         bom = BOM if self.data.startswith(BOM) and ordered and ordered[0].end == 0 else b""
-        lines = [self.lines[0].removeprefix(bom), *self.lines[1:]] if bom else self.lines
-        pieces, done = [bom], 0
+        pieces, kept, row, offset = [bom], len(bom), 0, 0  # data is dealt with up to `kept`; `row` starts at `offset`
         for edit in ordered:
-            pieces += lines[done : edit.start]
-            pieces += self._joined(edit, follows_open_line=bool(pieces[-1]) and not pieces[-1].endswith(b"\n"))
-            done = edit.end
-        return b"".join((*pieces, *lines[done:]))
+            offset += self._size(row, edit.start)
+            pieces.append(self.data[kept:offset])
+            above = next((piece for piece in reversed(pieces) if piece), b"")
+            pieces += self._joined(edit, follows_open_line=bool(above) and not above.endswith(b"\n"))
+            offset, row = offset + self._size(edit.start, edit.end), edit.end
+            kept = max(kept, offset)
+        return b"".join((*pieces, self.data[kept:]))
 
     def line_end_near(self, row: int) -> bytes:
         """The line end of a line (from 0), or of the nearest above or below it that has one."""
@@ -169,6 +154,9 @@ class Text:
     @property
     def _ends_its_last_line(self) -> bool:
         return self.data.endswith(b"\n")
+
+    def _size(self, start: int, end: int) -> int:
+        return sum(map(len, self.lines[start:end]))
 
     def _joined(self, edit: Edit, *, follows_open_line: bool) -> Sequence[bytes]:
         if edit.start != edit.end or not edit.lines:

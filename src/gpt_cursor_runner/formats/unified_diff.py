@@ -13,6 +13,7 @@ from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.limits import MAX_FILES
 from gpt_cursor_runner.formats.making import make_sections
 from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
+from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled
 from gpt_cursor_runner.patch.model import UnifiedDiff
 from gpt_cursor_runner.patch.paths import UnsafePath
 
@@ -97,5 +98,7 @@ class _Sections:
         return self.draft.tree.kind(path) in ("file", "executable") if known is None else known
 
     def _holds_lines(self, path: str) -> bool:
-        standing = path not in self.made and self.draft.tree.kind(path) in ("file", "executable")
-        return standing and bool(self.draft.tree.file(path).data)
+        try:
+            return path not in self.made and bool(self.draft.tree.file(path).data)
+        except (Refusal, Spoiled):
+            return False  # making the section tells why

@@ -159,11 +159,14 @@ class UnifiedDiff(_Strict):
 
 
 class Regex(_Strict):
-    """The historical pattern and replacement; the search is limited in time."""
+    """The historical pattern and replacement; the search is limited in time.
+
+    So is the length: the engine prepares a literal in time that grows with its cube, where no limit reaches it.
+    """
 
     type: Literal["regex"]
     path: RepoPath
-    pattern: str = Field(min_length=1, max_length=10_000)
+    pattern: str = Field(min_length=1, max_length=1_000)
     replacement: str
     flags: Annotated[str, Field(pattern=r"^[imsx]*$")] = ""
     expect_matches: Annotated[int, Field(ge=1, le=10_000)] = 1

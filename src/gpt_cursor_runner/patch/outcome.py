@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+_MOST_CHARACTERS = 2_000  # of one text in a fault, excerpts aside
+
 
 @dataclass(frozen=True)
 class FirstDifference:
@@ -53,9 +55,9 @@ class Fault:
     rungs_tried: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The fault as it is answered and stored: empty members left out, `hint` beside `next_step`."""
-        body = {key: value for key, value in asdict(self).items() if value not in (None, "", (), [])}
-        return {"pointer": self.pointer, **body, "hint": self.next_step}
+        """The fault as it is answered and stored: empty members left out, long texts cut, `hint` beside `next_step`."""
+        body = {key: _cut(value) for key, value in asdict(self).items() if value not in (None, "", (), [])}
+        return {"pointer": self.pointer, **body, "hint": _cut(self.next_step)}
 
 
 @dataclass(frozen=True)
@@ -121,3 +123,10 @@ class CancelAsked(Exception):
 
 class LeaseLost(Exception):
     """Another runner may own the patch now: stop at once and touch nothing more."""
+
+
+def _cut(value: object) -> object:
+    """Names, paths and anchors are the sender's, and may be as long as a body."""
+    if isinstance(value, str) and len(value) > _MOST_CHARACTERS:
+        return value[: _MOST_CHARACTERS - 1] + "…"
+    return value

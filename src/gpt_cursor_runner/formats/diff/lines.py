@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -52,7 +53,7 @@ class DiffLines:
 
     @cached_property
     def _filled(self) -> Sequence[int]:
-        found = [len(self.all)] * (len(self.all) + 1)
+        found = array("L", [len(self.all)]) * (len(self.all) + 1)
         for at in range(len(self.all) - 1, -1, -1):
             found[at] = at if self.all[at].strip() else found[at + 1]
         return found

@@ -81,19 +81,19 @@ def _promising(text: Text, wanted: Sequence[str], cores: Sequence[bytes], inside
     if votes:
         return [place for place, _ in votes.most_common(5)]
     offset, longest = max(enumerate(wanted), key=lambda pair: len(pair[1]), default=(0, ""))
-    lines = text.first_place_of
     scorer = fuzz.partial_ratio if inside_line and len(wanted) == 1 else fuzz.ratio
-    alike = [line for line, _, _ in process.extract(longest, list(lines), scorer=scorer, score_cutoff=60, limit=3)]
+    alike = [at for _, _, at in process.extract(longest, text.readable, scorer=scorer, score_cutoff=60, limit=3)]
     if inside_line and longest:
-        alike += islice((line for line in lines if longest in line), 3)
-    return [max(0, lines[line] - offset) for line in alike]
+        alike += islice((at for at, line in enumerate(text.readable) if longest in line), 3)
+    known = list(text.cores[1]) if alike else []
+    return [max(0, next(text.rows_of(known[at])) - offset) for at in alike]
 
 
 def _similarity(text: Text, wanted: Sequence[str], start: int, inside_line: bool) -> float:
     total = weight = 0.0
     scorer = fuzz.partial_ratio if inside_line and len(wanted) == 1 else fuzz.ratio
     for offset, line in enumerate(wanted):
-        actual = text.readable[start + offset] if start + offset < len(text.lines) else ""
+        actual = show(text.lines[start + offset].strip(), 200) if start + offset < len(text.lines) else ""
         total += (len(line) + 1) * scorer(line, actual) / 100
         weight += len(line) + 1
     return total / weight if weight else 0.0

@@ -51,7 +51,7 @@ def fuzzy_places(text: Text, hunk: Hunk) -> list[Place]:
     """The best place, with those that come too near to it; none below LEAST_SIMILARITY. Never for mere insertions."""
     old = hunk.old
     removed = [number for number, line in enumerate(old) if line.sign == "-" and core(line.data)]
-    if not removed or not _LEAST_LINES <= len(old) <= _MOST_LINES or len(removed) == len(old):
+    if not removed or all(line.sign == "-" for line in old) or not _LEAST_LINES <= len(old) <= _MOST_LINES:
         return []
     string, known = text.cores
     characters = [known.get(core(line.data)) for line in old]
