@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rapidfuzz.distance import LCSseq
 
@@ -16,21 +16,24 @@ _MOST_PAIRS = 100_000_000
 
 def lower(old: Numbered, new: Numbered) -> tuple[HunkLine, ...]:
     """The shortest way from `old` to `new`, deleted lines before those inserted in their place."""
-    before, after = [line for line, _ in old], [line for line, _ in new]
-    head = _shared(before, after)
-    tail = _shared(before[head:][::-1], after[head:][::-1])
-    middle = len(before) - head - tail, len(after) - head - tail
-    lines = _signed(" ", old[:head])
-    if middle[0] * middle[1] > _MOST_PAIRS:
-        lines += _signed("-", old[head : len(old) - tail]) + _signed("+", new[head : len(new) - tail])
-    else:
-        gone = come = 0  # how far the two middles are written, from their beginning
-        matches = LCSseq.opcodes(before[head : len(old) - tail], after[head : len(new) - tail]).as_matching_blocks()
-        for match in matches:
-            lines += _signed("-", old[head + gone : head + match.a]) + _signed("+", new[head + come : head + match.b])
-            lines += _signed(" ", old[head + match.a : head + match.a + match.size])
-            gone, come = match.a + match.size, match.b + match.size
-    return tuple(lines + _signed(" ", old[len(old) - tail :]))
+    lines: list[HunkLine] = []
+    gone = come = 0  # how far both are written
+    for start, there, size in shared_blocks([line for line, _ in old], [line for line, _ in new]):
+        lines += _signed("-", old[gone:start]) + _signed("+", new[come:there]) + _signed(" ", old[start : start + size])
+        gone, come = start + size, there + size
+    return tuple(lines)
+
+
+def shared_blocks(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
+    """What two texts share, in order: where it starts in either (from 0), and how many lines. The last ends both."""
+    head = _shared(old, new)
+    tail = _shared(old[head:][::-1], new[head:][::-1])
+    ends = len(old) - tail, len(new) - tail
+    yield 0, 0, head
+    if (ends[0] - head) * (ends[1] - head) <= _MOST_PAIRS:
+        for match in LCSseq.opcodes(old[head : ends[0]], new[head : ends[1]]).as_matching_blocks():
+            yield head + match.a, head + match.b, match.size
+    yield *ends, tail
 
 
 def _shared(one: Sequence[bytes], other: Sequence[bytes]) -> int:

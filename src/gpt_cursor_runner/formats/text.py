@@ -23,7 +23,7 @@ def show(data: bytes, width: int = 80) -> str:
     return data.rstrip(b"\r\n").decode("utf-8", "replace")[:width]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Edit:
     """Lines `start` to `end` (from 0, end excluded) become `lines`; an insertion has start equal to end."""
 
@@ -43,19 +43,17 @@ class Text:
         return split_lines(self.data)
 
     @cached_property
-    def cores(self) -> tuple[str, dict[bytes, str]]:
-        """One character for each line, the same for lines of the same core (`line_keys.core`), and the characters.
+    def cores(self) -> tuple[str, dict[bytes, int]]:
+        """One character for each line, the same for lines of the same core (`line_keys.core`), and their code points.
 
         Sequences of lines are so found at the speed of a substring. Beyond a million different lines characters
         repeat, so what is found must be compared.
         """
-        known: dict[bytes, str] = {}
+        known: dict[bytes, int] = {}
         string = StringIO()  # a list of characters would take eight times the room
         for line in self.lines:
             key = core(line)
-            if (character := known.get(key)) is None:
-                character = known[key] = chr(len(known) % _CODE_POINTS)
-            string.write(character)
+            string.write(chr(known.setdefault(key, len(known) % _CODE_POINTS)))
         return string.getvalue(), known
 
     @cached_property
@@ -65,22 +63,23 @@ class Text:
         blank = known.get(b"")
         if blank is None:
             return string, range(len(string))
-        return string.replace(blank, ""), array("L", (row for row, one in enumerate(string) if one != blank))
+        return string.replace(chr(blank), ""), array("L", (row for row, one in enumerate(string) if ord(one) != blank))
 
     def rows_of(self, core_sought: bytes) -> Iterator[int]:
         """Where lines of this core stand (from 0), in order."""
         string, known = self.cores
-        character = known.get(core_sought)
-        row = -1 if character is None else string.find(character)
-        while character is not None and row >= 0:
+        if core_sought not in known:
+            return
+        character = chr(known[core_sought])
+        row = string.find(character)
+        while row >= 0:
             if core(self.lines[row]) == core_sought:
                 yield row
             row = string.find(character, row + 1)
 
-    @cached_property
-    def readable(self) -> list[str]:
+    def readable(self) -> Iterator[str]:
         """Every different core, in the order of `cores`, cut to a length that is cheap to compare."""
-        return [show(one, 200) for one in self.cores[1]]
+        return (show(one, 200) for one in self.cores[1])
 
     @cached_property
     def uses_crlf(self) -> bool:

@@ -7,12 +7,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import takewhile
+from itertools import repeat, takewhile
 
 from gpt_cursor_runner.formats.draft import Draft
-from gpt_cursor_runner.formats.lowering import lower
+from gpt_cursor_runner.formats.lowering import shared_blocks
 from gpt_cursor_runner.formats.matching.ladder import BLOCK_RUNGS
 from gpt_cursor_runner.formats.matching.placing import placed_edits
 from gpt_cursor_runner.formats.sections import Section
@@ -78,7 +79,7 @@ def _nothing_left(path: str) -> Refusal:
 
 def _place(there: Draft, base: bytes, now: bytes, draft: Draft) -> None:
     """Note each hunk where its place in the version it was made from is in the file as it is now."""
-    rows = list(_rows_now(split_lines(base), split_lines(now)))
+    rows = array("L", _rows_now(split_lines(base), split_lines(now)))
     for hunk in there.placed:
         # A hunk that builds on the one before it may stand beyond the end of the version itself.
         draft.place(hunk.path, rows[min(hunk.line, len(rows)) - 1] + 1, RUNG, hunk.hunk)
@@ -86,12 +87,11 @@ def _place(there: Draft, base: bytes, now: bytes, draft: Draft) -> None:
 
 def _rows_now(base: Sequence[bytes], now: Sequence[bytes]) -> Iterator[int]:
     """For each line of the base, and for its end, the line of the file that it is now or that follows (from 0)."""
-    row = 0
-    for line in lower([(line, 0) for line in base], [(line, 0) for line in now]):
-        if line.sign != "+":
-            yield row
-        if line.sign != "-":
-            row += 1
+    done = row = 0
+    for start, there, size in shared_blocks(base, now):
+        yield from repeat(row, start - done)
+        yield from range(there, there + size)
+        done, row = start + size, there + size
     yield row
 
 

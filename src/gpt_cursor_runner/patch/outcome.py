@@ -33,7 +33,7 @@ class Closest:
     first_difference: FirstDifference | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with a request or its plan, said so that a model can mend it in one try.
 
@@ -60,7 +60,7 @@ class Fault:
         return {"pointer": self.pointer, **body, "hint": _cut(self.next_step)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlacedHunk:
     """A hunk that found its place: `line` is where it starts in the file, from 1."""
 

@@ -37,7 +37,7 @@ def block_rows(text: Text, cores: Sequence[bytes]) -> list[int]:
     string, known = text.cores
     if not cores or any(one not in known for one in cores):
         return []
-    sought = "".join(known[one] for one in cores)
+    sought = "".join(chr(known[one]) for one in cores)
     found: list[int] = []
     row = string.find(sought)
     while row >= 0 and len(found) < MOST_PLACES:

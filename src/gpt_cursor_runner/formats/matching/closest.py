@@ -82,9 +82,9 @@ def _promising(text: Text, wanted: Sequence[str], cores: Sequence[bytes], inside
         return [place for place, _ in votes.most_common(5)]
     offset, longest = max(enumerate(wanted), key=lambda pair: len(pair[1]), default=(0, ""))
     scorer = fuzz.partial_ratio if inside_line and len(wanted) == 1 else fuzz.ratio
-    alike = [at for _, _, at in process.extract(longest, text.readable, scorer=scorer, score_cutoff=60, limit=3)]
+    alike = [at for _, _, at in process.extract(longest, text.readable(), scorer=scorer, score_cutoff=60, limit=3)]
     if inside_line and longest:
-        alike += islice((at for at, line in enumerate(text.readable) if longest in line), 3)
+        alike += islice((at for at, line in enumerate(text.readable()) if longest in line), 3)
     known = list(text.cores[1]) if alike else []
     return [max(0, next(text.rows_of(known[at])) - offset) for at in alike]
 

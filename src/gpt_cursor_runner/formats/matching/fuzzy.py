@@ -54,12 +54,12 @@ def fuzzy_places(text: Text, hunk: Hunk) -> list[Place]:
     if not removed or all(line.sign == "-" for line in old) or not _LEAST_LINES <= len(old) <= _MOST_LINES:
         return []
     string, known = text.cores
-    characters = [known.get(core(line.data)) for line in old]
-    if any(characters[number] is None for number in removed):
+    characters = [chr(known[one]) if (one := core(line.data)) in known else "" for line in old]
+    if not all(characters[number] for number in removed):
         return []
-    rarest = min(removed, key=lambda number: string.count(characters[number] or ""))
+    rarest = min(removed, key=lambda number: string.count(characters[number]))
     rows = list(islice(text.rows_of(core(old[rarest].data)), _MOST_ROWS))
-    context = {one for one in characters if one is not None}
+    context = set(filter(None, characters))
     rows.sort(key=lambda row: -_votes(string, context, row - rarest, len(old)))
     found = {place.rows: place for row in rows[:_ALIGNED] if (place := _aligned(text, hunk, rarest, row))}
     best = sorted(found.values(), key=lambda place: -place.similarity)

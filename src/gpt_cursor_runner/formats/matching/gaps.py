@@ -57,7 +57,7 @@ def _dense_places(text: Text, hunk: Hunk, piece: Sequence[HunkLine], most: int =
     if not solid or any(one not in known for one in solid):
         return []
     string, rows = text.solid
-    sought = "".join(known[one] for one in solid)
+    sought = "".join(chr(known[one]) for one in solid)
     found: list[Place] = []
     at, tried = string.find(sought), 0
     # Every place looked at costs as much as the piece is long.

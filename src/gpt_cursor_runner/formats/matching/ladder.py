@@ -45,7 +45,7 @@ LADDER: tuple[Rung, ...] = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """The places that the last rung tried gave, in order; none when no rung gave any.
 

@@ -11,7 +11,7 @@ from gpt_cursor_runner.formats.matching.reindenting import Reindent
 from gpt_cursor_runner.formats.text import Edit, Text
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where the old lines of a hunk stand: for each its line in the file (from 0), None for one that is not there."""
 
