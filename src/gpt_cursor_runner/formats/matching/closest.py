@@ -10,7 +10,9 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from heapq import nlargest
 from itertools import islice
+from operator import itemgetter
 
 from rapidfuzz import fuzz, process
 
@@ -82,11 +84,12 @@ def _promising(text: Text, wanted: Sequence[str], cores: Sequence[bytes], inside
         return [place for place, _ in votes.most_common(5)]
     offset, longest = max(enumerate(wanted), key=lambda pair: len(pair[1]), default=(0, ""))
     scorer = fuzz.partial_ratio if inside_line and len(wanted) == 1 else fuzz.ratio
-    alike = [at for _, _, at in process.extract(longest, text.readable(), scorer=scorer, score_cutoff=60, limit=3)]
+    # One by one: `process.extract` would hold every line of the file at once.
+    scores = process.extract_iter(longest, text.readable(), scorer=scorer, score_cutoff=60)
+    alike = [at for _, _, at in nlargest(3, scores, key=itemgetter(1))]
     if inside_line and longest:
         alike += islice((at for at, line in enumerate(text.readable()) if longest in line), 3)
-    known = list(text.cores[1]) if alike else []
-    return [max(0, next(text.rows_of(known[at])) - offset) for at in alike]
+    return [max(0, next(text.rows_of(next(islice(text.cores[1], at, None)))) - offset) for at in alike]
 
 
 def _similarity(text: Text, wanted: Sequence[str], start: int, inside_line: bool) -> float:
