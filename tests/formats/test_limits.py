@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from gpt_cursor_runner.formats import virtual_tree
 from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES
-from tests.formats.builders import chmod, codes, delete, diff, move, only_fault, outcome, refusal, upsert
+from tests.formats.builders import (
+    chmod,
+    codes,
+    delete,
+    diff,
+    hunks,
+    move,
+    only_fault,
+    outcome,
+    plan,
+    refusal,
+    regex,
+    str_replace,
+    upsert,
+)
 
 FILES = {f"{number}.txt": b"0123456789" for number in range(5)}
 
@@ -93,3 +109,31 @@ def test_only_the_first_missing_files_are_compared_with_what_is_there() -> None:
     refused = refusal(files, *[delete(f"file{number}.text") for number in range(30)])
     assert codes(refused) == ["missing_file"] * 30
     assert [bool(fault.candidates) for fault in refused.faults] == [True] * 20 + [False] * 10
+
+
+def test_what_a_sender_wrote_at_length_is_cut_in_the_answer() -> None:
+    anchors = "".join(f"@@ class Base{number}:\n" for number in range(3000))
+    text = f"*** Begin Patch\n*** Update File: a.py\n{anchors} x\n-y\n+z\n*** End Patch\n"
+    files = {"a.py": b"".join(b"class Base%d:\n" % number for number in reversed(range(3000))) + b"x\ny\n"}
+    refused = refusal(files, {"type": "apply_patch", "text": text})
+    assert [len(fault["message"]) for fault in refused.to_json()["errors"]] == [2000]
+
+
+def test_a_pattern_that_is_slow_to_prepare_is_too_long() -> None:
+    with pytest.raises(ValidationError):
+        plan({"a.py": b"\n"}, regex("a" * 1001, "b"))
+    began = time.process_time()
+    assert codes(refusal({"a.py": b"\n" * 100_000}, regex("a" * 1000, "b"))) == ["no_match"]
+    assert time.process_time() - began < 5
+
+
+def test_a_hunk_of_deletions_is_no_fuzzy_one() -> None:
+    mixed = b"a\n\nb\r\nc\n"
+    fault = only_fault({"a.py": mixed}, hunks("@@\n-a\n-\n-b\n"), tolerance="merge")
+    assert fault.code == "no_match"
+
+
+def test_a_file_that_failed_before_is_left_alone_by_a_diff_that_deletes_it() -> None:
+    gone = "diff --git a/gone.txt b/gone.txt\ndeleted file mode 100644\n"
+    failing = str_replace("nothing like it", "x", path="gone.txt")
+    assert codes(refusal({"gone.txt": b"kept\n"}, failing, diff(gone))) == ["no_match"]

@@ -1,5 +1,9 @@
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gpt_cursor_runner.patch.paths import MAX_DEPTH, MAX_PATH_BYTES, UnsafePath, fold_path, parse_path
@@ -86,3 +90,51 @@ def test_whatever_is_accepted_stays_inside_and_is_accepted_again(text):
     assert not path.startswith("/") and "\\" not in path
     assert not {"", ".", ".."} & set(path.split("/"))
     assert ".git" not in path.casefold().split("/")
+
+
+EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+TRICKY = st.lists(
+    st.sampled_from([".", "..", ".git", "git", "~1", "~", "/", ":", " ", "\u200c", "\ufeff", "G", "\u0131", "\\", "a"])
+    | st.characters(),
+    max_size=6,
+).map("".join)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty repository in which git guards every file system's names."""
+    place = tmp_path_factory.mktemp("index")
+    subprocess.run(["git", "init", "-q", place], check=True)
+    for name in ("core.protectHFS", "core.protectNTFS"):
+        subprocess.run(["git", "-C", place, "config", name, "true"], check=True)
+    subprocess.run(
+        ["git", "-C", place, "hash-object", "-w", "--stdin"], input=b"", check=True, stdout=subprocess.DEVNULL
+    )
+    return place
+
+
+def git_takes(index: Path, path: str) -> bool:
+    (index / ".git" / "index").unlink(missing_ok=True)
+    entry = f"100644,{EMPTY_BLOB},{path}"
+    command = ["git", "-C", os.fspath(index), "update-index", "--add", "--cacheinfo", entry]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(TRICKY)
+def test_git_itself_takes_every_path_that_is_accepted(index, text):
+    try:
+        path = parse_path(text)
+    except UnsafePath:
+        return
+    assert git_takes(index, path), path
+
+
+@pytest.mark.parametrize("path", HARMLESS)
+def test_git_takes_the_harmless_paths(index, path):
+    assert git_takes(index, path)
+
+
+@pytest.mark.parametrize("path", [".git", "a/.GIT/x", ".g\u200cit", "git~1/a", ".git. .", "a/../b"])
+def test_git_refuses_what_it_guards(index, path):
+    assert not git_takes(index, path)
