@@ -40,7 +40,7 @@ def body_of(case: Case) -> dict[str, Any]:
 
 
 def _change(case: Case, text: str) -> Any:
-    given = {name: case.options[name] for name in ("path", "strip", "reverse") if name in case.options}
+    given = {name: case.options[name] for name in ("path", "strip", "reverse", "fuzz") if name in case.options}
     if case.format in ("v4a_operation", "str_replace"):
         try:
             return json.loads(text)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gpt_cursor_runner.formats import three_way
 from gpt_cursor_runner.formats.catalogue import FORMATS
 from gpt_cursor_runner.formats.matching.ladder import LADDER
 from gpt_cursor_runner.formats.plan import make_plan
@@ -48,5 +49,6 @@ def test_the_page_speaks_of_every_type_and_every_rung():
     assert headings == set(FORMATS)
     table = [line for line in PAGE.splitlines() if line.startswith("| `")]
     assert [tuple(re.findall(r"^\| `(\w+)` .* (\w+) \|$", row)[0]) for row in table] == [
-        (rung.name, rung.least) for rung in LADDER
+        *((rung.name, rung.least) for rung in LADDER),
+        (three_way.RUNG, "merge"),
     ]

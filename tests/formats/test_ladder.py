@@ -202,3 +202,42 @@ def test_a_spoiled_line_end_never_makes_a_third_text(lines, at, spoil):
         assert outcome({"a.py": file}, bare(body))["a.py"] == expected
     except PatchRefused as refused:
         assert set(codes(refused)) <= {"ambiguous", "already_applied", "no_op"}
+
+
+LETTERS = b"a1\nb2\nc3\nd4\ne5\nf6\ng7\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "body", "after"),
+    [
+        (LETTERS, " b2\n other\n-d4\n+D\n e5\n", LETTERS.replace(b"d4", b"D")),
+        (LETTERS, " b2\n c3\n more\n-d4\n+D\n e5\n", LETTERS.replace(b"d4", b"D")),
+        (LETTERS, " b2\n-d4\n+D\n e5\n", LETTERS.replace(b"d4", b"D")),
+        (LETTERS, " b2\n c3\n+new\n other\n", LETTERS.replace(b"d4", b"new\nd4")),
+        (b"a1\nb2", " other\n b2\n+new\n", b"a1\nb2\nnew"),
+    ],
+)
+def test_fuzz_lets_so_many_context_lines_differ(file, body, after):
+    change = {**bare(body), "fuzz": 1}
+    done = plan({"a.py": file}, change, tolerance="merge")
+    assert outcome({"a.py": file}, change, tolerance="merge") == {"a.py": after}
+    assert [hunk.rung for hunk in done.hunks] == ["fuzzy"]
+    assert codes(refusal({"a.py": file}, bare(body), tolerance="merge")) == ["no_match"]
+    assert codes(refusal({"a.py": file}, change)) == ["malformed"]
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "body"),
+    [
+        ("no_match", LETTERS, " b2\n other\n-d4\n+D\n another\n"),
+        ("no_match", LETTERS, " b2\n c3\n-other\n+D\n e5\n"),
+        ("no_match", LETTERS, " b2\n-d4\n-f6\n+D\n"),
+        ("ambiguous", LETTERS * 2, " b2\n other\n-d4\n+D\n e5\n"),
+        ("no_match", LETTERS, " b2\n other\n+new\n d4\n"),
+        ("no_match", LETTERS, " b2\n+new\n other\n d4\n"),
+        ("no_match", b"}\n" * 200_000, " other\n }\n+x\n }\n"),
+        ("ambiguous", b"}\n" * 20_000, " other\n }\n+x\n }\n"),
+    ],
+)
+def test_fuzz_is_for_context_and_leaves_no_doubt(code, file, body):
+    assert codes(refusal({"a.py": file}, {**bare(body), "fuzz": 1}, tolerance="merge")) == [code]

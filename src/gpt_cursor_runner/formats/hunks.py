@@ -24,7 +24,8 @@ class Hunk:
 
     For a hunk that only inserts and has no context, `line_hint` is the line it goes after. `anchors` are lines said to
     stand somewhere above the hunk, outermost first; `stacked` ones must all be found, a lone one only advises. With
-    `at_eof` its last old line is said to be the file's last; a hunk without old lines is then an append.
+    `at_eof` its last old line is said to be the file's last; a hunk without old lines is then an append. `fuzz` is how
+    many context lines the sender lets differ.
     """
 
     number: int
@@ -35,6 +36,7 @@ class Hunk:
     anchors: tuple[bytes, ...] = ()
     at_eof: bool = False
     stacked: bool = False
+    fuzz: int = 0
 
     @property
     def old(self) -> tuple[HunkLine, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from gpt_cursor_runner.formats.diff.binary import BinaryPatch
@@ -24,6 +25,10 @@ def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
     if change.path is not None and len(files) > 1:
         message, step = f"'path' names one file, but the diff speaks of {len(files)}", "Leave 'path' out, or send one"
         draft.fault("malformed", message, f"{step} change for each file.", member="path")
+        return
+    if change.fuzz and "fuzzy" not in {rung.name for rung in draft.rungs}:
+        message = "'fuzz' lets context lines differ, which only tolerance 'merge' allows"
+        draft.fault("malformed", message, "Send the patch with tolerance 'merge', or without 'fuzz'.", member="fuzz")
         return
     if len(files) > MAX_FILES:
         message = f"the diff speaks of {len(files)} files; at most {MAX_FILES} are taken at once"
@@ -73,7 +78,8 @@ class _Sections:
             binary = BinaryPatch(file.forward, file.old_blob or "", file.new_blob or "", self.draft.patience)
         self.made |= {source: verb not in ("delete", "move")} | {target: verb != "delete"}
         mode = None if verb == "delete" else file.new_mode
-        return Section(file.patch_line, verb, source, target, tuple(file.hunks), mode, binary, file.old_blob, problems)
+        hunks = tuple(replace(hunk, fuzz=self.change.fuzz) for hunk in file.hunks)
+        return Section(file.patch_line, verb, source, target, hunks, mode, binary, file.old_blob, problems)
 
     def _paths(self, file: FileDiff) -> tuple[str, str]:
         if self.change.path is None:

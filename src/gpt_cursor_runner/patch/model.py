@@ -149,13 +149,17 @@ class ApplyPatch(_Strict):
 
 
 class UnifiedDiff(_Strict):
-    """A diff, plain or git's. `strip` leading parts of its names are dropped, as `patch -p` does; absent: found out."""
+    """A diff, plain or git's. `strip` leading parts of its names are dropped, as `patch -p` does; absent: found out.
+
+    `fuzz` context lines of each hunk may differ, with tolerance `merge`, whatever stands there instead.
+    """
 
     type: Literal["unified_diff"]
     text: str = Field(min_length=1)
     path: RepoPath | None = None
     strip: Annotated[int, Field(ge=0, le=10)] | None = None
     reverse: bool | None = None
+    fuzz: Annotated[int, Field(ge=0, le=100)] = 0
 
 
 class Regex(_Strict):

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES, blocks_by_strictness
+from gpt_cursor_runner.formats.matching.counted import counted_places
 from gpt_cursor_runner.formats.matching.fuzzy import fuzzy_places
 from gpt_cursor_runner.formats.matching.gaps import gap_places
 from gpt_cursor_runner.formats.matching.places import Place
@@ -41,7 +42,7 @@ LADDER: tuple[Rung, ...] = (
     Rung("exact", "strict"),
     *(Rung(name, "standard") for name in BLOCK_RUNGS[1:]),
     Rung("ellipsis", "standard", gap_places),
-    Rung("fuzzy", "merge", fuzzy_places),
+    Rung("fuzzy", "merge", lambda text, hunk: (counted_places if hunk.fuzz else fuzzy_places)(text, hunk)),
 )
 
 
