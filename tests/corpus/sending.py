@@ -9,11 +9,20 @@ from typing import Any
 from tests.corpus.cases import Case
 
 # What a caller can say beside a patch here. Cases that need another flag are told apart, not judged.
-_OFFERED = {"path", "strip", "dialect", "mode", "start_line_hint", "reverse", "unidiff_zero", "recount"}
+_OFFERED = {
+    "path",
+    "strip",
+    "dialect",
+    "mode",
+    "start_line_hint",
+    "reverse",
+    "ignore_whitespace",
+    "unidiff_zero",
+    "recount",
+}
 _TOLERANCE = {
     "fuzz": "merge",
     "fuzzy_threshold": "merge",
-    "ignore_whitespace": "merge",
     "three_way": "merge",
     "auto_convert_line_endings": "strict",  # only ever sent to turn the conversion off
 }
@@ -40,7 +49,11 @@ def body_of(case: Case) -> dict[str, Any]:
 
 
 def _change(case: Case, text: str) -> Any:
-    given = {name: case.options[name] for name in ("path", "strip", "reverse", "fuzz") if name in case.options}
+    given = {
+        name: case.options[name]
+        for name in ("path", "strip", "reverse", "fuzz", "ignore_whitespace")
+        if name in case.options
+    }
     if case.format in ("v4a_operation", "str_replace"):
         try:
             return json.loads(text)

@@ -241,3 +241,34 @@ def test_fuzz_lets_so_many_context_lines_differ(file, body, after):
 )
 def test_fuzz_is_for_context_and_leaves_no_doubt(code, file, body):
     assert codes(refusal({"a.py": file}, {**bare(body), "fuzz": 1}, tolerance="merge")) == [code]
+
+
+@pytest.mark.parametrize(
+    ("file", "body", "after"),
+    [
+        (
+            b"int  a;\n\tif (b)  c();\nd\n",
+            " int a;\n-        if (b) c();\n+\treturn;\n d\n",
+            b"int  a;\n\treturn;\nd\n",
+        ),
+        (b"x =  1  \r\ny   = 2\r\n", " x = 1\n-y = 2\n+y = 3\n", b"x =  1  \r\ny = 3\r\n"),
+    ],
+)
+def test_how_many_blanks_there_are_matters_unless_it_is_said_not_to(file, body, after):
+    change = {**bare(body), "ignore_whitespace": True}
+    assert outcome({"a.py": file}, change) == {"a.py": after}
+    assert [hunk.rung for hunk in plan({"a.py": file}, change).hunks] == ["indent"]
+    assert codes(refusal({"a.py": file}, bare(body))) == ["no_match"]
+    assert codes(refusal({"a.py": file}, change, tolerance="strict")) == ["no_match"]
+
+
+@pytest.mark.parametrize(
+    ("code", "file", "body"),
+    [
+        ("no_match", b"x=1\ny = 2\n", " x = 1\n-y = 2\n+y = 3\n"),
+        ("no_match", b"x =  1\n\ny = 2\n", " x = 1\n-y = 2\n+y = 3\n"),
+        ("ambiguous", b"x =  1\ny = 2\n" * 2, " x = 1\n-y = 2\n+y = 3\n"),
+    ],
+)
+def test_blanks_that_are_there_or_not_are_told_apart(code, file, body):
+    assert codes(refusal({"a.py": file}, {**bare(body), "ignore_whitespace": True})) == [code]

@@ -120,7 +120,18 @@ def _of_value(random: Random, start: Input, other: Input) -> Input:
     if not isinstance(changes[number], dict) or random.random() < 0.1:
         changes[number] = random.choice(_VALUES)
     else:
-        names = [*changes[number], "path", "strip", "reverse", "create", "line_hint", "occurrence", "replace_all"]
+        names = [
+            *changes[number],
+            "path",
+            "strip",
+            "reverse",
+            "fuzz",
+            "ignore_whitespace",
+            "create",
+            "line_hint",
+            "occurrence",
+            "replace_all",
+        ]
         changes[number] = {**changes[number], random.choice(names): random.choice(_VALUES)}
         if random.random() < 0.3:
             changes[number].pop(random.choice(sorted(changes[number])))

@@ -25,7 +25,7 @@ class Hunk:
     For a hunk that only inserts and has no context, `line_hint` is the line it goes after. `anchors` are lines said to
     stand somewhere above the hunk, outermost first; `stacked` ones must all be found, a lone one only advises. With
     `at_eof` its last old line is said to be the file's last; a hunk without old lines is then an append. `fuzz` is how
-    many context lines the sender lets differ.
+    many context lines the sender lets differ; with `ignore_whitespace` it does not matter how many blanks there are.
     """
 
     number: int
@@ -37,6 +37,7 @@ class Hunk:
     at_eof: bool = False
     stacked: bool = False
     fuzz: int = 0
+    ignore_whitespace: bool = False
 
     @property
     def old(self) -> tuple[HunkLine, ...]:

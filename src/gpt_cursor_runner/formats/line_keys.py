@@ -35,6 +35,12 @@ def core(line: bytes) -> bytes:
     return plain if plain.isascii() else _folded(plain).strip()
 
 
+def squeezed(line: bytes) -> bytes:
+    """Trimmed, and every run of blanks as one: what `git apply --ignore-whitespace` compares."""
+    words = b" ".join(line.removeprefix(BOM).split())
+    return b" " + words if line[:1].isspace() and words else words
+
+
 def indent(line: bytes) -> bytes:
     """The blanks a line starts with, odd spaces as plain ones; a byte order mark is none."""
     plain = line.removeprefix(BOM)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO, StringIO
 
-from gpt_cursor_runner.formats.line_keys import BOM, core
+from gpt_cursor_runner.formats.line_keys import BOM, core, squeezed
 
 _CODE_POINTS = 0x110000
 
@@ -55,6 +55,14 @@ class Text:
             key = core(line)
             string.write(chr(known.setdefault(key, len(known) % _CODE_POINTS)))
         return string.getvalue(), known
+
+    @cached_property
+    def squeezed(self) -> dict[bytes, list[int]]:
+        """Where the lines stand (from 0) that are the same but for how many blanks they hold (`line_keys.squeezed`)."""
+        rows: dict[bytes, list[int]] = {}
+        for row, line in enumerate(self.lines):
+            rows.setdefault(squeezed(line), []).append(row)
+        return rows
 
     @cached_property
     def solid(self) -> tuple[str, Sequence[int]]:

@@ -78,7 +78,8 @@ class _Sections:
             binary = BinaryPatch(file.forward, file.old_blob or "", file.new_blob or "", self.draft.patience)
         self.made |= {source: verb not in ("delete", "move")} | {target: verb != "delete"}
         mode = None if verb == "delete" else file.new_mode
-        hunks = tuple(replace(hunk, fuzz=self.change.fuzz) for hunk in file.hunks)
+        fuzz, blanks = self.change.fuzz, self.change.ignore_whitespace
+        hunks = tuple(replace(hunk, fuzz=fuzz, ignore_whitespace=blanks) for hunk in file.hunks)
         return Section(file.patch_line, verb, source, target, hunks, mode, binary, file.old_blob, problems)
 
     def _paths(self, file: FileDiff) -> tuple[str, str]:

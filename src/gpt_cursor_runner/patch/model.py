@@ -151,7 +151,8 @@ class ApplyPatch(_Strict):
 class UnifiedDiff(_Strict):
     """A diff, plain or git's. `strip` leading parts of its names are dropped, as `patch -p` does; absent: found out.
 
-    `fuzz` context lines of each hunk may differ, with tolerance `merge`, whatever stands there instead.
+    `fuzz` context lines of each hunk may differ, with tolerance `merge`, whatever stands there instead. With
+    `ignore_whitespace` it does not matter how many blanks stand where there are any.
     """
 
     type: Literal["unified_diff"]
@@ -159,6 +160,7 @@ class UnifiedDiff(_Strict):
     path: RepoPath | None = None
     strip: Annotated[int, Field(ge=0, le=10)] | None = None
     reverse: bool | None = None
+    ignore_whitespace: bool = False
     fuzz: Annotated[int, Field(ge=0, le=100)] = 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gpt_cursor_runner.formats.line_keys import core, folded, indent, trimmed
+from gpt_cursor_runner.formats.line_keys import core, folded, indent, squeezed, trimmed
 from gpt_cursor_runner.formats.matching.places import Place
 from gpt_cursor_runner.formats.matching.reindenting import Pairs, Reindent, find_reindent
 from gpt_cursor_runner.formats.text import Text
@@ -29,6 +29,24 @@ def blocks_by_strictness(text: Text, lines: Sequence[bytes], inserted: Sequence[
             found.setdefault(name, []).append(Place(rows))
         elif reindent := uniform_shift(list(zip(lines, there, strict=True)), inserted):
             found.setdefault("indent", []).append(Place(rows, reindent=reindent))
+    return found
+
+
+def squeezed_blocks(text: Text, lines: Sequence[bytes], inserted: Sequence[bytes] = ()) -> list[Place]:
+    """Where `lines` stand in one block, but for how many blanks there are where there are any."""
+    sought = [squeezed(line) for line in lines]
+    numbers = sorted(range(len(sought)), key=lambda number: len(text.squeezed.get(sought[number], ())))
+    starts = {row - numbers[0] for row in text.squeezed.get(sought[numbers[0]], ())} if numbers else set()
+    for number in numbers[1:]:
+        if len(starts) > MOST_PLACES:
+            return []  # a block of nothing but common lines
+        starts &= {row - number for row in text.squeezed.get(sought[number], ())} if starts else set()
+    found = []
+    for start in sorted(starts):
+        there = text.lines[start : start + len(lines)]
+        if line_ends_agree(text, lines, there):
+            shift = uniform_shift(list(zip(lines, there, strict=True)), inserted)
+            found.append(Place(range(start, start + len(lines)), reindent=shift))
     return found
 
 

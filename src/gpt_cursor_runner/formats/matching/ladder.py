@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gpt_cursor_runner.formats.hunks import Hunk
-from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES, blocks_by_strictness
+from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES, blocks_by_strictness, squeezed_blocks
 from gpt_cursor_runner.formats.matching.counted import counted_places
 from gpt_cursor_runner.formats.matching.fuzzy import fuzzy_places
 from gpt_cursor_runner.formats.matching.gaps import gap_places
@@ -71,6 +71,8 @@ def ladder(tolerance: Tolerance) -> tuple[Rung, ...]:
 def search(text: Text, hunk: Hunk, rungs: Sequence[Rung]) -> Found:
     """Climb until a rung has any place for the hunk's old lines."""
     old = blocks_by_strictness(text, [line.data for line in hunk.old], hunk.inserted)
+    if hunk.ignore_whitespace and not old:
+        old = {"indent": squeezed_blocks(text, [line.data for line in hunk.old], hunk.inserted)}
     tried: list[str] = []
     for rung in rungs:
         tried.append(rung.name)
