@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gpt_cursor_runner.formats.matching.reindenting import find_reindent
 from gpt_cursor_runner.patch.outcome import PatchRefused
-from tests.formats.builders import codes, hunks, only_fault, outcome, plan, refusal, str_replace
+from tests.formats.builders import codes, difference, hunks, only_fault, outcome, plan, refusal, str_replace
 
 CODE = b"def f():\n    x = 1\n    # note\n    y = 2\n    return x + y\n\n\ndef g():\n    z = 3\n    return z\n"
 EDIT = "     # note\n-    y = 2\n+    y = 5\n     return x + y\n"
@@ -272,3 +272,14 @@ def test_how_many_blanks_there_are_matters_unless_it_is_said_not_to(file, body, 
 )
 def test_blanks_that_are_there_or_not_are_told_apart(code, file, body):
     assert codes(refusal({"a.py": file}, {**bare(body), "ignore_whitespace": True})) == [code]
+
+
+def test_below_an_anchor_too_a_line_that_differs_is_named():
+    body = "@@ def f\n     # note\n-    y = 3\n+    y = 5\n"
+    fault = only_fault({"a.py": CODE}, hunks(body))
+    assert (fault.code, difference(fault).expected, difference(fault).actual) == ("no_match", "    y = 3", "    y = 2")
+
+
+def test_below_an_anchor_too_what_is_made_already_is_said_to_be():
+    body = "@@ def f\n     # note\n-    y = 2\n+    y = 5\n     return x + y\n"
+    assert only_fault({"a.py": EDITED}, hunks(body)).code == "already_applied"

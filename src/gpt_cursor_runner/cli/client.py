@@ -80,8 +80,10 @@ class Client:
             code, advice = Exit.NOT_ALLOWED, "gcr key create NAME --scope submit --scope read, then set GCR_KEY"
         elif reply.status >= 500:
             advice = "gcr status, then the same command again"
-        lines = [str(reply.body.get("detail", f"HTTP {reply.status}"))]
-        for error in reply.body.get("errors", []):
+        errors = reply.body.get("errors", [])
+        # The detail is the first of the errors in one sentence.
+        lines = ["Nothing changed." if errors else str(reply.body.get("detail", f"HTTP {reply.status}"))]
+        for error in errors:
             where = error.get("pointer") or error.get("path", "")
             lines += [f"  {where}: {error.get('message')} ({error.get('code')})", f"    {error.get('hint', '')}"]
         raise CommandFailed(code, "\n".join(lines), advice, {"problem": reply.body})

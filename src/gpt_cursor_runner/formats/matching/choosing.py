@@ -91,10 +91,10 @@ def _anchored(text: Text, hunk: Hunk, places: Sequence[Place]) -> list[Place]:
     again = hunk.old[0].sign == " " and core(hunk.old[0].data) == core(hunk.anchors[-1])
     ends = [end if again else end + 1 for end in ends]
     below = [place for place in places if place.start >= ends[0]]
-    if not below:
+    if places and not below:
         where = ", ".join(str(place.start + 1) for place in places[:3])
         raise AnchorMissing(f"the lines stand at line {where}, but not below the anchor '{show(hunk.anchors[-1])}'")
-    if len(below) == 1:
+    if len(below) < 2:
         return below
     starts = [place.start for place in below]
     inside: set[int] = set()
