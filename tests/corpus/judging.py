@@ -13,13 +13,15 @@ Verdict = Literal["right", "not offered", "lost", "wrongly accepted", "WRONG TRE
 @dataclass(frozen=True)
 class Outcome:
     """`tree` is None when the patch was refused; `why` are the codes of its faults. `strays` are paths changed that a
-    patch may not touch: anything at all when it was refused, anything outside its commit when it was not.
+    patch may not touch: anything at all when it was refused, anything outside its commit when it was not. `named` tells
+    of each fault `no_match` that looked for lines whether it names the first difference.
     """
 
     tree: Files | None = None
     why: tuple[str, ...] = ()
     strays: tuple[str, ...] = ()
     crash: str | None = None
+    named: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,13 @@ class Judged:
     case: Case
     verdict: Verdict
     why: str = ""
+    named: tuple[bool, ...] = ()
 
 
 def judge(case: Case, outcome: Outcome) -> Judged:
     """The verdict, worst first."""
     why = outcome.crash or ", ".join(outcome.strays or outcome.why)
-    return Judged(case, _verdict(case, outcome), why)
+    return Judged(case, _verdict(case, outcome), why, outcome.named)
 
 
 def _verdict(case: Case, outcome: Outcome) -> Verdict:

@@ -48,7 +48,7 @@ def _judged(case: Case, run: Callable[[], Files], strays: Callable[[], tuple[str
     try:
         outcome = Outcome(run())
     except (PatchRefused, Unsendable) as refused:
-        outcome = Outcome(why=_codes(refused), strays=strays())
+        outcome = Outcome(why=_codes(refused), strays=strays(), named=_named(refused))
     except Exception as crash:  # noqa: BLE001  the very thing looked for; it is reported and ends the run red
         outcome = Outcome(crash=f"{type(crash).__name__}: {crash}")
     else:
@@ -58,6 +58,12 @@ def _judged(case: Case, run: Callable[[], Files], strays: Callable[[], tuple[str
 
 def _codes(refused: PatchRefused | Unsendable) -> tuple[str, ...]:
     return tuple(fault.code for fault in refused.faults) if isinstance(refused, PatchRefused) else refused.args
+
+
+def _named(refused: PatchRefused | Unsendable) -> tuple[bool, ...]:
+    faults = refused.faults if isinstance(refused, PatchRefused) else ()
+    sought = [fault for fault in faults if fault.code == "no_match" and fault.expected]
+    return tuple(fault.closest is not None and fault.closest.first_difference is not None for fault in sought)
 
 
 def _plan(case: Case, tree: Tree) -> Plan:

@@ -24,6 +24,7 @@ def aims(judged: Sequence[Judged]) -> list[tuple[str, bool]]:
     wrong, touched, crashed = (_count(judged, verdict) for verdict in ("WRONG TREE", "TOUCHED", "CRASHED"))
     escapes = [one for one in judged if one.case.escapes]
     refused = _count(escapes, "right")
+    named = [one for case in judged for one in case.named]
     return [
         (f"core: {core[0]} of {core[1]} right (aim: all)", core[0] == core[1]),
         (f"wrong trees in any group: {wrong} (aim: 0)", not wrong),
@@ -32,6 +33,7 @@ def aims(judged: Sequence[Judged]) -> list[tuple[str, bool]]:
         (f"exceptions that are no refusal: {crashed} (aim: 0)", not crashed),
         (f"lenient: {lenient[0]} of {lenient[1]} right (aim: 90 %)", lenient[0] >= 0.9 * lenient[1]),
         (f"options that are offered: {options[0]} of {options[1]} right (aim: all)", options[0] == options[1]),
+        (f"first difference named: {sum(named)} of {len(named)} no_match (aim: 95 %)", sum(named) >= 0.95 * len(named)),
     ]
 
 
@@ -58,6 +60,8 @@ def _row(name: str, judged: Sequence[Judged]) -> str:
 
 def _not_right(judged: Sequence[Judged]) -> Iterator[str]:
     for one in sorted(judged, key=lambda one: (_GROUPS.index(one.case.group), one.verdict, one.case.name)):
+        if not all(one.named):
+            yield f"{one.case.group:8} {'no difference':16} {one.case.name}"
         if one.verdict != "right":
             yield f"{one.case.group:8} {one.verdict:16} {one.case.name}  {one.why[:160]}"
     yield ""

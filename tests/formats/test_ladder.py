@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gpt_cursor_runner.formats.matching.reindenting import find_reindent
 from gpt_cursor_runner.patch.outcome import PatchRefused
-from tests.formats.builders import codes, difference, hunks, only_fault, outcome, plan, refusal, str_replace
+from tests.formats.builders import closest, codes, difference, hunks, only_fault, outcome, plan, refusal, str_replace
 
 CODE = b"def f():\n    x = 1\n    # note\n    y = 2\n    return x + y\n\n\ndef g():\n    z = 3\n    return z\n"
 EDIT = "     # note\n-    y = 2\n+    y = 5\n     return x + y\n"
@@ -283,3 +283,19 @@ def test_below_an_anchor_too_a_line_that_differs_is_named():
 def test_below_an_anchor_too_what_is_made_already_is_said_to_be():
     body = "@@ def f\n     # note\n-    y = 2\n+    y = 5\n     return x + y\n"
     assert only_fault({"a.py": EDITED}, hunks(body)).code == "already_applied"
+
+
+def test_where_nothing_is_alike_the_beginning_of_the_file_is_shown():
+    fault = only_fault({"a.py": CODE}, hunks("@@\n-wholly = unrelated\n+w\n"))
+    assert "nor does anything like it" in fault.message and "Read the file" in fault.next_step
+    assert (closest(fault).line, difference(fault).actual) == (1, "def f():")
+    assert difference(only_fault({"a.py": b""}, hunks("@@\n-gone\n+w\n"))).actual == ""
+
+
+def test_of_an_anchor_that_is_missing_the_line_most_like_it_is_shown():
+    envelope = (
+        "*** Begin Patch\n*** Update File: a.py\n@@ class A:\n@@ def h():\n-    z = 3\n+    z = 4\n*** End Patch\n"
+    )
+    fault = only_fault({"a.py": b"class A:\n" + CODE}, {"type": "apply_patch", "text": envelope})
+    assert (fault.code, difference(fault).expected) == ("no_match", "def h():")
+    assert difference(fault).actual in ("def f():", "def g():")

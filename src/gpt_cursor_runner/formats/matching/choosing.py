@@ -17,9 +17,13 @@ _CLOSING = b")]}"
 
 @dataclass(eq=False)
 class AnchorMissing(Exception):
-    """The anchors of a hunk do not stand in the file, one below the other, above the place; the words say which."""
+    """The anchors of a hunk do not stand in the file, one below the other, above the place; the words say which.
+
+    `anchor` is the one that stands nowhere, if that is what is wrong.
+    """
 
     sentence: str
+    anchor: bytes | None = None
 
     def __str__(self) -> str:
         return self.sentence
@@ -54,7 +58,7 @@ def anchor_ends(text: Text, anchors: Sequence[bytes]) -> list[int]:
     rows = [_rows_of_anchor(text, anchor) for anchor in anchors]
     for anchor, found in zip(anchors, rows, strict=True):
         if not found:
-            raise AnchorMissing(f"the anchor '{show(anchor)}' does not stand in the file")
+            raise AnchorMissing(f"the anchor '{show(anchor)}' does not stand in the file", anchor)
     ends = set()
     for first in rows[0]:
         row: int | None = first

@@ -29,8 +29,8 @@ _LOOKALIKES = str.maketrans("‘’‚‛“”„‟‐‑‒–—―−…\u0
 Sought = Sequence[tuple[bytes, int]]  # lines with the number each has in the text that was sent
 
 
-def find_closest(text: Text, sought: Sought, hint: int | None = None, *, inside_line: bool = False) -> Closest | None:
-    """The most similar place, or None when nothing resembles. `hint` counts from 0.
+def find_closest(text: Text, sought: Sought, hint: int | None = None, *, inside_line: bool = False) -> Closest:
+    """The most similar place; the hinted one, or the beginning of the file, when none is. `hint` counts from 0.
 
     With `inside_line` the first line sought may start, and the last may end, within a line of the file.
     """
@@ -38,10 +38,8 @@ def find_closest(text: Text, sought: Sought, hint: int | None = None, *, inside_
     places = _promising(text, wanted, [core(line) for line, _ in sought[:_SCORED_LINES]], inside_line)
     if hint is not None and 0 <= hint < len(text.lines):
         places.append(hint)
-    scored = sorted(((_similarity(text, wanted, place, inside_line), -place) for place in set(places)), reverse=True)
-    if not scored or scored[0][0] < LEAST_SIMILARITY:
-        return None
-    similarity, start = scored[0][0], -scored[0][1]
+    scored = [(_similarity(text, wanted, place, inside_line), -place) for place in set(places) or {0}]
+    similarity, start = max(scored)[0], -max(scored)[1]
     difference = _first_difference(text, sought, start, inside_line)
     focus = difference.file_line - 1 if difference else start
     return Closest(start + 1, round(similarity, 3), excerpt(text, start, len(sought), focus), difference)

@@ -80,7 +80,7 @@ class _Placing:
             try:
                 self._settle(hunk, found[hunk.number]) if hunk.old else self._insert_without_context(hunk)
             except AnchorMissing as missing:
-                refuse_unanchored(self._case(hunk), missing.sentence)
+                refuse_unanchored(self._case(hunk), missing.sentence, missing=missing.anchor)
             if len(self.draft.faults) > sound:
                 self.refused.append(hunk)
         self._part_overlaps(defer=defer_overlaps)

@@ -8,7 +8,7 @@ from typing import Any
 
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.hunks import Hunk
-from gpt_cursor_runner.formats.matching.closest import expected_lines, find_closest
+from gpt_cursor_runner.formats.matching.closest import LEAST_SIMILARITY, expected_lines, find_closest
 from gpt_cursor_runner.formats.matching.ladder import Found, outcome_rows
 from gpt_cursor_runner.formats.text import Text
 from gpt_cursor_runner.formats.tree import File
@@ -28,7 +28,7 @@ _BY_KIND = {
 
 def point_at(closest: Closest | None, whose: str) -> str:
     """`: line 3 of the patch says …, line 14 of the file says …`; empty when nothing resembles."""
-    if closest is None:
+    if closest is None or closest.similarity < LEAST_SIMILARITY:
         return ", nor does anything like it"
     difference = closest.first_difference
     if difference is None:
@@ -41,7 +41,7 @@ def point_at(closest: Closest | None, whose: str) -> str:
 
 def mending(closest: Closest | None, what: str) -> str:
     """What to do next, after the kind of the first difference."""
-    if closest is None or closest.first_difference is None:
+    if closest is None or closest.first_difference is None or closest.similarity < LEAST_SIMILARITY:
         return f"Read the file as it is now and write {what} from it."
     return (
         f"{_BY_KIND[closest.first_difference.kind]}, compare the rest with closest.excerpt, and send the patch again."
@@ -90,8 +90,14 @@ def refuse_applied(case: Case, row: int) -> None:
     )
 
 
-def refuse_unanchored(case: Case, sentence: str, lines: Sequence[int] = ()) -> None:
-    """Note that a hunk's anchors do not lead to one place; `lines`, from 1, are those they lead to."""
+def refuse_unanchored(case: Case, sentence: str, lines: Sequence[int] = (), missing: bytes | None = None) -> None:
+    """Note that a hunk's anchors do not lead to one place.
+
+    `lines`, from 1, are those they lead to; `missing` is the anchor that is not in the file.
+    """
+    closest = None
+    if missing is not None and case.draft.patience.explains():
+        closest = find_closest(case.text, [(missing, case.hunk.patch_line)], inside_line=True)
     shown = "; ".join(line.decode("utf-8", "replace").strip()[:80] for line in case.hunk.anchors)
     case.draft.fault(
         "ambiguous" if lines else "no_match",
@@ -99,6 +105,7 @@ def refuse_unanchored(case: Case, sentence: str, lines: Sequence[int] = ()) -> N
         "Write after @@ a line as it stands in the file above the place meant, or leave it out and add context lines.",
         **case.place_in_patch(),
         expected=(f"@@ {shown}"[:160],),
+        closest=closest,
         candidates=tuple(case.text.candidate(line) for line in lines[:5]),
         rungs_tried=case.rungs_tried,
     )
