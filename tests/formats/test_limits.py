@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from gpt_cursor_runner.formats import virtual_tree
-from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, MAX_FILES, MAX_TOTAL_BYTES
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, MAX_FILES, MAX_HUNKS, MAX_TOTAL_BYTES
 from tests.formats.builders import (
     chmod,
     codes,
@@ -88,7 +88,7 @@ def test_a_gigabyte_by_copies_of_one_file_is_refused() -> None:
     assert set(codes(refused)) == {"limit"}
 
 
-@pytest.mark.parametrize("count", [MAX_FILES + 1, 20_000])
+@pytest.mark.parametrize("count", [MAX_FILES + 1, 9_000])
 def test_a_diff_of_too_many_files_is_one_fault(count: int) -> None:
     one = "--- a/f{0}\n+++ b/f{0}\n@@ -1 +1 @@\n-a\n+b\n"
     fault = only_fault({}, diff("".join(one.format(number) for number in range(count))))
@@ -137,3 +137,8 @@ def test_a_file_that_failed_before_is_left_alone_by_a_diff_that_deletes_it() -> 
     gone = "diff --git a/gone.txt b/gone.txt\ndeleted file mode 100644\n"
     failing = str_replace("nothing like it", "x", path="gone.txt")
     assert codes(refusal({"gone.txt": b"kept\n"}, failing, diff(gone))) == ["no_match"]
+
+
+def test_a_diff_of_too_many_hunks_is_not_even_read() -> None:
+    fault = only_fault({"a.py": b"a\n"}, hunks("@@ -1 +1 @@\n-a\n+b\n" * (MAX_HUNKS + 1)))
+    assert (fault.code, str(MAX_HUNKS) in fault.message) == ("limit", True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 MAX_FILE_BYTES = 10 * 1024 * 1024  # of a file that is edited or written
 MAX_FILES = 2000  # that one diff speaks of
+MAX_HUNKS = 10_000  # of all changes of a patch together
 MAX_PATHS = 4000  # that a patch touches; a move touches two
 MAX_TOTAL_BYTES = 256 * 1024 * 1024  # of all files touched, before and after
 
@@ -21,7 +22,7 @@ class Patience:
 
     left_seconds: float = 2.0
     left_bytes: int = 64 * 1024 * 1024
-    left_hunks: int = 10_000
+    left_hunks: int = MAX_HUNKS
     left_places: int = 500_000
     left_sections: int = 10_000
     left_explanations: int = 20  # as many as an answer lists

@@ -15,7 +15,8 @@ _CODE_POINTS = 0x110000
 
 def split_lines(data: bytes) -> list[bytes]:
     """Split after every LF and nowhere else; joining the result gives `data` again."""
-    return BytesIO(data).readlines()
+    known: dict[bytes, bytes] = {}  # equal lines are one object: files made of them stay small
+    return [known.setdefault(line, line) for line in BytesIO(data)]
 
 
 def show(data: bytes, width: int = 80) -> str:

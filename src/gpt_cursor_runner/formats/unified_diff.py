@@ -11,7 +11,7 @@ from gpt_cursor_runner.formats.diff.files import FileDiff, reverse
 from gpt_cursor_runner.formats.diff.parsing import parse_diff
 from gpt_cursor_runner.formats.diff.stripping import Stripping
 from gpt_cursor_runner.formats.draft import Draft
-from gpt_cursor_runner.formats.limits import MAX_FILES
+from gpt_cursor_runner.formats.limits import MAX_FILES, MAX_HUNKS
 from gpt_cursor_runner.formats.making import make_sections
 from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
 from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled
@@ -21,6 +21,10 @@ from gpt_cursor_runner.patch.paths import UnsafePath
 
 def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
     """Make every file's part of the diff, or note the faults of all of them."""
+    if change.text.count("\n@@") > MAX_HUNKS:
+        message = f"the diff has more than {MAX_HUNKS} hunks"
+        draft.fault("limit", message, "Send it as several patches, one after the other.", member="text")
+        return
     files, problems = parse_diff(change.text.encode())
     if change.path is not None and len(files) > 1:
         message, step = f"'path' names one file, but the diff speaks of {len(files)}", "Leave 'path' out, or send one"

@@ -12,6 +12,7 @@ from itertools import pairwise
 
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.hunks import Hunk
+from gpt_cursor_runner.formats.limits import MAX_HUNKS
 from gpt_cursor_runner.formats.matching.choosing import AnchorMissing, anchor_ends, choose
 from gpt_cursor_runner.formats.matching.ladder import BLOCK_RUNGS, Found, search
 from gpt_cursor_runner.formats.matching.places import Place, Unplaceable, edits_at
@@ -35,7 +36,7 @@ def placed_edits(hunks: Sequence[Hunk], file: File, path: str, draft: Draft) -> 
     """The bytes of the file after every hunk; None when any was refused."""
     draft.patience.left_hunks -= len(hunks)
     if draft.patience.left_hunks < 0:
-        raise Refusal("limit", path, "the patch has more than 10,000 hunks", "Send it as several patches.")
+        raise Refusal("limit", path, f"the patch has more than {MAX_HUNKS} hunks", "Send it as several patches.")
     may_build = all(hunk.line_hint is None for hunk in hunks)
     waiting, data, mark = list(hunks), file.data, len(draft.faults)
     told: dict[int | None, list[Fault]] = {}
