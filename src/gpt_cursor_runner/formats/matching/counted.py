@@ -17,6 +17,7 @@ from gpt_cursor_runner.formats.matching.places import Place
 from gpt_cursor_runner.formats.matching.reindenting import Reindent
 from gpt_cursor_runner.formats.text import Text
 
+_MOST_LINES = 1_000
 _MOST_CELLS = 200_000  # of all alignments together; a hunk that needs more says too little
 
 # What an alignment costs: the differences, and how many of them move what follows; then the row of each old line.
@@ -26,16 +27,17 @@ _Path = tuple[int, int, tuple[int | None, ...]]
 def counted_places(text: Text, hunk: Hunk) -> list[Place]:
     """The places where `hunk.fuzz` context lines differ at most, those with the fewest."""
     best: dict[tuple[int | None, ...], Place] = {}
-    least = (hunk.fuzz, len(hunk.old))
-    most = _MOST_CELLS // (len(hunk.old) * (2 * hunk.fuzz + 1)) + 1
-    lines = {pin: core(hunk.old[pin].data) for pin in _pins(text, hunk)}
+    size = len(hunk.old)
+    least = (hunk.fuzz, size)
+    most = _MOST_CELLS // (size * (2 * hunk.fuzz + 1)) + 1
+    lines = {pin: core(hunk.old[pin].data) for pin in _pins(text, hunk)} if size <= _MOST_LINES else {}
     pinned = [(pin, row) for pin, line in lines.items() for row in islice(text.rows_of(line), most)]
     for pin, row in pinned if len(pinned) < most else ():
         for differing, moving, rows in _alignments(text, hunk, pin, row):
             if (differing, moving) <= least and (shift := _shift(text, hunk, rows)) is not None:
                 if (differing, moving) < least:
                     best, least = {}, (differing, moving)
-                best[rows] = Place(rows, 1 - differing / len(hunk.old), shift)
+                best[rows] = Place(rows, 1 - differing / size, shift)
     return list(best.values()) if all(_keeps_neighbours(hunk, _agreeing(text, hunk, rows)) for rows in best) else []
 
 
@@ -43,21 +45,23 @@ def _pins(text: Text, hunk: Hunk) -> list[int]:
     """Old lines of which one at least stands where the hunk does, the rarest of the file."""
     string, known = text.cores
 
+    old = hunk.old
+
     def count(number: int) -> int:
-        one = core(hunk.old[number].data)
+        one = core(old[number].data)
         return string.count(chr(known[one])) if one in known else 0
 
-    solid = [number for number, line in enumerate(hunk.old) if core(line.data)]
-    deleted = [number for number in solid if hunk.old[number].sign == "-"]
+    solid = [number for number, line in enumerate(old) if core(line.data)]
+    deleted = [number for number in solid if old[number].sign == "-"]
     return [min(deleted, key=count)] if deleted else sorted(solid, key=count)[: hunk.fuzz + 1]
 
 
 def _alignments(text: Text, hunk: Hunk, pin: int, pinned_row: int) -> Iterator[_Path]:
     """The best alignment that has the old line of number `pin` at this row, by the row it ends at."""
-    start = pinned_row - pin
+    old, start = hunk.old, pinned_row - pin
     cells: dict[int, _Path] = dict.fromkeys(range(max(0, start - hunk.fuzz), start + hunk.fuzz + 1), (0, 0, ()))
-    for number, line in enumerate(hunk.old):
-        if number and not line.sign == "-" == hunk.old[number - 1].sign:
+    for number, line in enumerate(old):
+        if number and not line.sign == "-" == old[number - 1].sign:
             cells = _with_lines_between(cells, hunk.fuzz)
         following: dict[int, _Path] = {}
         for row, path in cells.items():
@@ -100,11 +104,11 @@ def _agreeing(text: Text, hunk: Hunk, rows: Sequence[int | None]) -> list[bool]:
 
 def _keeps_neighbours(hunk: Hunk, agreeing: Sequence[bool]) -> bool:
     """Whether everything that is inserted between context lines still has a neighbour it was sent with."""
-    above = 0  # how many old lines stand above
+    old, above = hunk.old, 0  # how many old lines stand above
     for line in hunk.lines:
         if line.sign != "+":
             above += 1
-        elif all(old.sign == " " for old in hunk.old[max(0, above - 1) : above + 1]):
+        elif all(one.sign == " " for one in old[max(0, above - 1) : above + 1]):
             left, right = agreeing[:above][::-1], agreeing[above:]
             if not (_agrees(left) and _agrees(right) and (left[:1] == [True] or right[:1] == [True])):
                 return False
