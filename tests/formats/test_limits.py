@@ -142,3 +142,14 @@ def test_a_file_that_failed_before_is_left_alone_by_a_diff_that_deletes_it() -> 
 def test_a_diff_of_too_many_hunks_is_not_even_read() -> None:
     fault = only_fault({"a.py": b"a\n"}, hunks("@@ -1 +1 @@\n-a\n+b\n" * (MAX_HUNKS + 1)))
     assert (fault.code, str(MAX_HUNKS) in fault.message) == ("limit", True)
+
+
+@pytest.mark.parametrize("fuzz", [0, 2])
+def test_hunks_that_are_nearly_alike_everywhere_are_bounded(fuzz: int) -> None:
+    lines = "".join(f"l{number}\n" for number in range(9))
+    nearly = "@@\n l0\n l1\n lX\n l3\n-l4\n+y\n l5\n lZ\n l7\n l8\n"
+    change = {**hunks(nearly * 3000), "fuzz": fuzz}
+    began = time.process_time()
+    refused = refusal({"a.py": lines.encode() * 500}, change, tolerance="merge")
+    assert set(codes(refused)) == {"limit"}
+    assert time.process_time() - began < 8

@@ -16,14 +16,15 @@ class Patience:
     """What all changes of one patch may cost together.
 
     Seconds are for the search of patterns, bytes for what binary patches unfold to, hunks for the ladder, places for
-    where they may stand, sections for the parts of files they come in, explanations for refusals that look for the
-    closest place, merges for processes of git's.
+    where they may stand, aligned lines for context that differs, sections for the parts of files they come in,
+    explanations for refusals that look for the closest place, merges for processes of git's.
     """
 
     left_seconds: float = 2.0
     left_bytes: int = 64 * 1024 * 1024
     left_hunks: int = MAX_HUNKS
     left_places: int = 500_000
+    left_aligned: int = 25_000
     left_sections: int = 10_000
     left_explanations: int = 20  # as many as an answer lists
     left_merges: int = 100

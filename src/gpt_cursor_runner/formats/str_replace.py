@@ -61,7 +61,7 @@ def _by_line(change: StrReplace, text: Text, draft: Draft) -> bytes | None:
     """The outcome when `old` stands nowhere byte for byte, but by a more lenient rung as whole lines in one place."""
     lines = lower(_whole_lines(change.old), _whole_lines(change.new))
     hunk = Hunk(0, lines, 1, change.line_hint)
-    found = search(text, hunk, draft.rungs)
+    found = search(text, hunk, draft.rungs, draft.patience)
     place = choose(text, hunk, found.places, () if change.line_hint is None else (change.line_hint - 1,))
     if place is None or is_made_at(hunk, place, found):
         if place is None and found.places:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
+from gpt_cursor_runner.formats.limits import Patience
 from gpt_cursor_runner.formats.line_keys import core
 from gpt_cursor_runner.formats.matching.alignment import uniform_shift
 from gpt_cursor_runner.formats.matching.places import Place
@@ -24,7 +25,7 @@ _MOST_CELLS = 200_000  # of all alignments together; a hunk that needs more says
 _Path = tuple[int, int, tuple[int | None, ...]]
 
 
-def counted_places(text: Text, hunk: Hunk) -> list[Place]:
+def counted_places(text: Text, hunk: Hunk, patience: Patience) -> list[Place]:
     """The places where `hunk.fuzz` context lines differ at most, those with the fewest."""
     best: dict[tuple[int | None, ...], Place] = {}
     size = len(hunk.old)
@@ -32,7 +33,10 @@ def counted_places(text: Text, hunk: Hunk) -> list[Place]:
     most = _MOST_CELLS // (size * (2 * hunk.fuzz + 1)) + 1
     lines = {pin: core(hunk.old[pin].data) for pin in _pins(text, hunk)} if size <= _MOST_LINES else {}
     pinned = [(pin, row) for pin, line in lines.items() for row in islice(text.rows_of(line), most)]
-    for pin, row in pinned if len(pinned) < most else ():
+    if len(pinned) >= most:
+        return []
+    patience.left_aligned -= size * len(pinned) * (2 * hunk.fuzz + 1) // 50
+    for pin, row in pinned if patience.left_aligned >= 0 else ():
         for differing, moving, rows in _alignments(text, hunk, pin, row):
             if (differing, moving) <= least and (shift := _shift(text, hunk, rows)) is not None:
                 if (differing, moving) < least:

@@ -16,8 +16,10 @@ from itertools import islice
 from rapidfuzz import fuzz
 
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
+from gpt_cursor_runner.formats.limits import Patience
 from gpt_cursor_runner.formats.line_keys import core
 from gpt_cursor_runner.formats.matching.alignment import uniform_shift
+from gpt_cursor_runner.formats.matching.counted import counted_places
 from gpt_cursor_runner.formats.matching.places import Place
 from gpt_cursor_runner.formats.text import Text
 
@@ -47,7 +49,12 @@ class _Step:
         return self.gain - self.cost
 
 
-def fuzzy_places(text: Text, hunk: Hunk) -> list[Place]:
+def fuzzy_places(text: Text, hunk: Hunk, patience: Patience) -> list[Place]:
+    """The places whose context is alike enough, or differs in no more lines than the sender lets it."""
+    return counted_places(text, hunk, patience) if hunk.fuzz else _similar_places(text, hunk, patience)
+
+
+def _similar_places(text: Text, hunk: Hunk, patience: Patience) -> list[Place]:
     """The best place, with those that come too near to it; none below LEAST_SIMILARITY. Never for mere insertions."""
     old = hunk.old
     removed = [number for number, line in enumerate(old) if line.sign == "-" and core(line.data)]
@@ -61,6 +68,9 @@ def fuzzy_places(text: Text, hunk: Hunk) -> list[Place]:
     rows = list(islice(text.rows_of(core(old[rarest].data)), _MOST_ROWS))
     context = set(filter(None, characters))
     rows.sort(key=lambda row: -_votes(string, context, row - rarest, len(old)))
+    patience.left_aligned -= len(old) * len(rows[:_ALIGNED])
+    if patience.left_aligned < 0:
+        return []
     found = {place.rows: place for row in rows[:_ALIGNED] if (place := _aligned(text, hunk, rarest, row))}
     best = sorted(found.values(), key=lambda place: -place.similarity)
     if not best or best[0].similarity < LEAST_SIMILARITY or len(rows) == _MOST_ROWS:

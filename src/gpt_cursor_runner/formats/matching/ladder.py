@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gpt_cursor_runner.formats.hunks import Hunk
+from gpt_cursor_runner.formats.limits import Patience
 from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES, blocks_by_strictness, squeezed_blocks
-from gpt_cursor_runner.formats.matching.counted import counted_places
 from gpt_cursor_runner.formats.matching.fuzzy import fuzzy_places
 from gpt_cursor_runner.formats.matching.gaps import gap_places
 from gpt_cursor_runner.formats.matching.places import Place
@@ -35,14 +35,14 @@ class Rung:
 
     name: str
     least: Tolerance
-    search: Callable[[Text, Hunk], list[Place]] | None = None
+    search: Callable[[Text, Hunk, Patience], list[Place]] | None = None
 
 
 LADDER: tuple[Rung, ...] = (
     Rung("exact", "strict"),
     *(Rung(name, "standard") for name in BLOCK_RUNGS[1:]),
-    Rung("ellipsis", "standard", gap_places),
-    Rung("fuzzy", "merge", lambda text, hunk: (counted_places if hunk.fuzz else fuzzy_places)(text, hunk)),
+    Rung("ellipsis", "standard", lambda text, hunk, _: gap_places(text, hunk)),
+    Rung("fuzzy", "merge", fuzzy_places),
 )
 
 
@@ -68,7 +68,7 @@ def ladder(tolerance: Tolerance) -> tuple[Rung, ...]:
     return tuple(rung for rung in LADDER if rung.least in allowed)
 
 
-def search(text: Text, hunk: Hunk, rungs: Sequence[Rung]) -> Found:
+def search(text: Text, hunk: Hunk, rungs: Sequence[Rung], patience: Patience) -> Found:
     """Climb until a rung has any place for the hunk's old lines."""
     old = blocks_by_strictness(text, [line.data for line in hunk.old], hunk.inserted)
     if hunk.ignore_whitespace and not old:
@@ -78,7 +78,7 @@ def search(text: Text, hunk: Hunk, rungs: Sequence[Rung]) -> Found:
         tried.append(rung.name)
         if rung.name == "fuzzy" and outcome_rows(text, hunk):
             break  # that the hunk is made already explains more than a place that resembles its own
-        places = rung.search(text, hunk) if rung.search else old.get(rung.name, [])
+        places = rung.search(text, hunk, patience) if rung.search else old.get(rung.name, [])
         if places:
             # A hunk that only inserts fits again, as strictly, where it was made; others only less strictly.
             standing = _standing(text, hunk, tried[:-1] if hunk.deletes else tried)

@@ -87,11 +87,15 @@ class _Placing:
         self._part_overlaps(defer=defer_overlaps)
 
     def _search(self, hunk: Hunk) -> Found:
-        found = search(self.text, hunk, self.draft.rungs)
-        self.draft.patience.left_places -= len(found.places)
-        if self.draft.patience.left_places < 0:
+        patience = self.draft.patience
+        found = search(self.text, hunk, self.draft.rungs, patience)
+        patience.left_places -= len(found.places)
+        if patience.left_places < 0:
             step = "Add context lines, so that each hunk fits one place."
             raise Refusal("limit", self.path, "the hunks fit at more places than can be looked at", step)
+        if patience.left_aligned < 0:
+            step = "Make the patch from the file as it is now, or send fewer hunks at once."
+            raise Refusal("limit", self.path, "the context differs in more hunks than can be compared", step)
         return found
 
     def outcome(self) -> bytes:
