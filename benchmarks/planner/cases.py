@@ -160,6 +160,18 @@ def _equal_lines(line: str, count: int, tolerance: str = "standard", deep: int =
     return build
 
 
+def _nearly_alike(count: int, fuzz: int) -> Callable[[], Load]:
+    """Hunks that resemble the file everywhere and fit nowhere: each could be aligned with thousands of places."""
+
+    def build() -> Load:
+        hunk = "@@\n l0\n l1\n lX\n l3\n-l4\n+y\n l5\n lZ\n l7\n l8\n"
+        text = f"--- a/{PATH}\n+++ b/{PATH}\n{hunk * count}"
+        file = "".join(f"l{number % 9}\n" for number in range(MEGABYTE // 3))
+        return Load(file.encode(), {**_unified(text), "fuzz": fuzz}, "merge")
+
+    return build
+
+
 def _equal_but_last(tolerance: str) -> Callable[[], Load]:
     """A hunk of a thousand equal lines that fits nowhere for its last one: the quadratic trap of every matcher."""
 
@@ -245,6 +257,8 @@ _HOSTILE = (
     Case("10,000 hunks, all fit", _many_hunks(10_000, True), seconds=2),
     Case("10,000 hunks, none fits", _many_hunks(10_000, False), "no_match", 2),
     Case("100,000 hunks", _many_hunks(100_000, True), "limit", 10),
+    Case("1,000 hunks nearly alike (merge)", _nearly_alike(1000, 0), "limit", 4),
+    Case("1,000 hunks with fuzz (merge)", _nearly_alike(1000, 2), "no_match", 4),
     Case("a million blank lines", _equal_lines("\n", MEGABYTE), "ambiguous", 2),
     Case("a million equal lines", _equal_lines("x = 1\n", MEGABYTE), "ambiguous", 2),
     Case("a million equal lines (merge)", _equal_lines("x = 1\n", MEGABYTE, "merge"), "ambiguous", 2),

@@ -34,6 +34,16 @@ def many_equal_hunks(count: int) -> tuple[dict[str, bytes], dict[str, Any]]:
     return {"f": b"same\n" * count}, _diff("@@\n same\n-same\n+other\n" * (count // 10))
 
 
+def many_hunks_nearly_alike(count: int) -> tuple[dict[str, bytes], dict[str, Any]]:
+    file = "".join(f"l{n % 9}\n" for n in range(count // 2))
+    return {"f": file.encode()}, _diff("@@\n l0\n l1\n lX\n l3\n-l4\n+y\n l5\n lZ\n l7\n l8\n" * (count // 20))
+
+
+def many_hunks_with_fuzz(count: int) -> tuple[dict[str, bytes], dict[str, Any]]:
+    files, change = many_hunks_nearly_alike(count)
+    return files, {**change, "fuzz": count % 7}
+
+
 def many_files(count: int) -> tuple[dict[str, bytes], dict[str, Any]]:
     parts = (f"--- a/f{n}\n+++ b/f{n}\n@@ -1 +1 @@\n-x\n+y\n" for n in range(count // 10))
     return {"f1": b"x\n"}, {"type": "unified_diff", "text": "".join(parts)}
@@ -119,7 +129,8 @@ def literal_nowhere(count: int) -> tuple[dict[str, bytes], dict[str, Any]]:
 
 _Trap = Callable[[int], tuple[dict[str, bytes], dict[str, Any]]]
 _TRAPS: list[_Trap] = [
-    *(many_hunks, many_hunks_in_nothing, many_equal_hunks, many_files, one_file_again_and_again, many_blocks),
+    *(many_hunks, many_hunks_in_nothing, many_equal_hunks, many_hunks_nearly_alike, many_hunks_with_fuzz),
+    *(many_files, one_file_again_and_again, many_blocks),
     *(many_dividers, many_anchors, many_chunks, equal_lines, nearly_equal_lines, ellipses, blank_lines_between),
     *(one_long_line, deep_path, quotes, binary_lines, pattern, literal_everywhere, literal_nowhere),
 ]

@@ -24,7 +24,7 @@ class Patience:
     left_bytes: int = 64 * 1024 * 1024
     left_hunks: int = MAX_HUNKS
     left_places: int = 500_000
-    left_aligned: int = 25_000
+    left_aligned: int = 20_000
     left_sections: int = 10_000
     left_explanations: int = 20  # as many as an answer lists
     left_merges: int = 100

@@ -8,7 +8,6 @@ What is only inserted must keep both neighbours, or one of them if no line at al
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.limits import Patience
@@ -31,11 +30,11 @@ def counted_places(text: Text, hunk: Hunk, patience: Patience) -> list[Place]:
     size = len(hunk.old)
     least = (hunk.fuzz, size)
     most = _MOST_CELLS // (size * (2 * hunk.fuzz + 1)) + 1
-    lines = {pin: core(hunk.old[pin].data) for pin in _pins(text, hunk)} if size <= _MOST_LINES else {}
-    pinned = [(pin, row) for pin, line in lines.items() for row in islice(text.rows_of(line), most)]
-    if len(pinned) >= most:
+    pins = _pins(text, hunk) if size <= _MOST_LINES else {}
+    if sum(pins.values()) > most:
         return []
-    patience.left_aligned -= size * len(pinned) * (2 * hunk.fuzz + 1) // 50
+    pinned = [(pin, row) for pin in pins for row in text.rows_of(core(hunk.old[pin].data))]
+    patience.left_aligned -= size * len(pinned) * (2 * hunk.fuzz + 1) // 20
     for pin, row in pinned if patience.left_aligned >= 0 else ():
         for differing, moving, rows in _alignments(text, hunk, pin, row):
             if (differing, moving) <= least and (shift := _shift(text, hunk, rows)) is not None:
@@ -45,19 +44,17 @@ def counted_places(text: Text, hunk: Hunk, patience: Patience) -> list[Place]:
     return list(best.values()) if all(_keeps_neighbours(hunk, _agreeing(text, hunk, rows)) for rows in best) else []
 
 
-def _pins(text: Text, hunk: Hunk) -> list[int]:
-    """Old lines of which one at least stands where the hunk does, the rarest of the file."""
+def _pins(text: Text, hunk: Hunk) -> dict[int, int]:
+    """Old lines of which one at least stands where the hunk does, the rarest, and how often each is in the file."""
     string, known = text.cores
-
-    old = hunk.old
-
-    def count(number: int) -> int:
-        one = core(old[number].data)
-        return string.count(chr(known[one])) if one in known else 0
-
-    solid = [number for number, line in enumerate(old) if core(line.data)]
-    deleted = [number for number in solid if old[number].sign == "-"]
-    return [min(deleted, key=count)] if deleted else sorted(solid, key=count)[: hunk.fuzz + 1]
+    counts = {
+        number: string.count(chr(known[one])) if (one := core(line.data)) in known else 0
+        for number, line in enumerate(hunk.old)
+        if core(line.data)
+    }
+    rarest = sorted(counts, key=lambda number: counts[number])
+    deleted = [number for number in rarest if hunk.old[number].sign == "-"]
+    return {number: counts[number] for number in deleted[:1] or rarest[: hunk.fuzz + 1]}
 
 
 def _alignments(text: Text, hunk: Hunk, pin: int, pinned_row: int) -> Iterator[_Path]:
