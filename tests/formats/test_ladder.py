@@ -299,9 +299,3 @@ def test_of_an_anchor_that_is_missing_the_line_most_like_it_is_shown():
     fault = only_fault({"a.py": b"class A:\n" + CODE}, {"type": "apply_patch", "text": envelope})
     assert (fault.code, difference(fault).expected) == ("no_match", "def h():")
     assert difference(fault).actual in ("def f():", "def g():")
-
-
-def test_a_hunk_that_only_strictness_keeps_out_is_not_placed_on_what_another_inserts():
-    file, body = b"\xef\xbb\xbfx\ny\nz\n", "@@\n-x\n@@\n-z\n+x\n+y\n"
-    assert codes(refusal({"a.py": file}, hunks(body), tolerance="strict")) == ["no_match"]
-    assert outcome({"a.py": file}, hunks(body)) == {"a.py": b"\xef\xbb\xbfy\nx\ny\n"}

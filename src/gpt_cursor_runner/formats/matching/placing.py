@@ -14,7 +14,7 @@ from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.limits import MAX_HUNKS
 from gpt_cursor_runner.formats.matching.choosing import AnchorMissing, anchor_ends, choose
-from gpt_cursor_runner.formats.matching.ladder import BLOCK_RUNGS, Found, ladder, search
+from gpt_cursor_runner.formats.matching.ladder import BLOCK_RUNGS, Found, search
 from gpt_cursor_runner.formats.matching.places import Place, Unplaceable, edits_at
 from gpt_cursor_runner.formats.matching.refusing import (
     Case,
@@ -51,7 +51,7 @@ def placed_edits(hunks: Sequence[Hunk], file: File, path: str, draft: Draft) -> 
         if not placing.refused:
             del draft.faults[mark:]
             return data
-        if not (defer and placing.edits) or (number == 0 and placing.missed_by_strictness()):
+        if not (defer and placing.edits):
             break
         waiting = placing.refused
     last = draft.faults[mark:]
@@ -97,12 +97,6 @@ class _Placing:
             step = "Make the patch from the file as it is now, or send fewer hunks at once."
             raise Refusal("limit", self.path, "the context differs in more hunks than can be compared", step)
         return found
-
-    def missed_by_strictness(self) -> bool:
-        """Whether a refused hunk fits the file after all, less strictly than asked: it builds on no other."""
-        wider = ladder("standard")[len(self.draft.rungs) :]
-        patience = self.draft.patience
-        return bool(wider) and any(search(self.text, hunk, wider, patience).places for hunk in self.refused if hunk.old)
 
     def outcome(self) -> bytes:
         return self.text.edited(edit for edit, _ in self.edits)
