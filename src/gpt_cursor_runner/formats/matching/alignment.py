@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.line_keys import core, folded, indent, squeezed, trimmed
 from gpt_cursor_runner.formats.matching.places import Place
 from gpt_cursor_runner.formats.matching.reindenting import Pairs, Reindent, find_reindent
@@ -82,6 +83,12 @@ def uniform_shift(pairs: Sequence[tuple[bytes, bytes]], inserted: Sequence[bytes
     if any(core(sent) != core(there) for sent, there in pairs):
         return None
     return find_reindent(indents, [indent(line) for line in inserted if line.strip()])
+
+
+def agreeing_shift(text: Text, hunk: Hunk, rows: Sequence[int | None]) -> Reindent | None:
+    """The shift of those old lines that stand in the file at their row; others may stand there, or none."""
+    pairs = [(line.data, text.lines[row]) for line, row in zip(hunk.old, rows, strict=True) if row is not None]
+    return uniform_shift([pair for pair in pairs if core(pair[0]) == core(pair[1])], hunk.inserted)
 
 
 def _strictest(

@@ -12,9 +12,8 @@ from collections.abc import Iterator, Sequence
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.limits import Patience
 from gpt_cursor_runner.formats.line_keys import core
-from gpt_cursor_runner.formats.matching.alignment import uniform_shift
+from gpt_cursor_runner.formats.matching.alignment import agreeing_shift
 from gpt_cursor_runner.formats.matching.places import Place
-from gpt_cursor_runner.formats.matching.reindenting import Reindent
 from gpt_cursor_runner.formats.text import Text
 
 _MOST_LINES = 1_000
@@ -37,7 +36,7 @@ def counted_places(text: Text, hunk: Hunk, patience: Patience) -> list[Place]:
     patience.left_aligned -= size * len(pinned) * (2 * hunk.fuzz + 1) // 20
     for pin, row in pinned if patience.left_aligned >= 0 else ():
         for differing, moving, rows in _alignments(text, hunk, pin, row):
-            if (differing, moving) <= least and (shift := _shift(text, hunk, rows)) is not None:
+            if (differing, moving) <= least and (shift := agreeing_shift(text, hunk, rows)) is not None:
                 if (differing, moving) < least:
                     best, least = {}, (differing, moving)
                 best[rows] = Place(rows, 1 - differing / size, shift)
@@ -119,8 +118,3 @@ def _keeps_neighbours(hunk: Hunk, agreeing: Sequence[bool]) -> bool:
 def _agrees(side: Sequence[bool]) -> bool:
     """Whether the nearest line of a side agrees, or none at all."""
     return side[:1] == [True] or not any(side)
-
-
-def _shift(text: Text, hunk: Hunk, rows: Sequence[int | None]) -> Reindent | None:
-    pairs = [(line.data, text.lines[row]) for line, row in zip(hunk.old, rows, strict=True) if row is not None]
-    return uniform_shift([pair for pair in pairs if core(pair[0]) == core(pair[1])], hunk.inserted)

@@ -18,7 +18,7 @@ from rapidfuzz import fuzz
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.limits import Patience
 from gpt_cursor_runner.formats.line_keys import core
-from gpt_cursor_runner.formats.matching.alignment import uniform_shift
+from gpt_cursor_runner.formats.matching.alignment import agreeing_shift
 from gpt_cursor_runner.formats.matching.counted import counted_places
 from gpt_cursor_runner.formats.matching.places import Place
 from gpt_cursor_runner.formats.text import Text
@@ -91,8 +91,7 @@ def _aligned(text: Text, hunk: Hunk, pinned: int, row: int) -> Place | None:
         return None
     steps = list(_steps(path))
     rows = tuple(step.row for step in steps)
-    same = [(line.data, text.lines[row]) for line, row in zip(old, rows, strict=True) if row is not None]
-    shift = uniform_shift([pair for pair in same if core(pair[0]) == core(pair[1])], hunk.inserted)
+    shift = agreeing_shift(text, hunk, rows)
     weight = sum(_weight(core(line.data)) for line in old if line.sign == " ")
     if shift is None:
         return None
