@@ -1,6 +1,8 @@
-"""What planning and sealing three files costs in a small and in a large repository. Aim: the files touched decide.
+"""What planning and sealing three files costs in a small and in a large
+repository. Aim: the files touched decide.
 
-The control is what a work tree would cost: `git worktree add`, write, `git commit`, in the same repository and run.
+The control is what a work tree would cost: `git worktree add`, write, `git
+commit`, in the same repository and run.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ def main() -> None:
 
 def plan_and_seal(git: Git) -> None:
     base = git.tip("main")
-    plan = plan_at(git, base, lambda tree: make_plan(tuple(enumerate(PATCH.changes)), tree, PATCH.tolerance))
+    plan = plan_at(
+        git, base, lambda tree: make_plan(tuple(enumerate(PATCH.changes)), tree, PATCH.tolerance)
+    )
     seal(git, plan, PATCH.id, base, 1_700_000_000)
 
 
@@ -69,8 +73,14 @@ def make_repository(path: Path, size: int) -> Path:
 
 
 def run(place: Path, *arguments: str, data: bytes = b"") -> None:
-    identity = {f"GIT_{role}_{part}": "b@b" for role in ("AUTHOR", "COMMITTER") for part in ("NAME", "EMAIL")}
-    subprocess.run(["git", *arguments], cwd=place, input=data, env={**os.environ, **identity}, check=True)
+    identity = {
+        f"GIT_{role}_{part}": "b@b"
+        for role in ("AUTHOR", "COMMITTER")
+        for part in ("NAME", "EMAIL")
+    }
+    subprocess.run(
+        ["git", *arguments], cwd=place, input=data, env={**os.environ, **identity}, check=True
+    )
 
 
 def timed(work: Callable[[], None], rounds: int) -> float:

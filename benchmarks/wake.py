@@ -1,6 +1,8 @@
-"""How long a patch lies in the ledger before an idle embedded engine claims it. Aim: within 50 ms.
+"""How long a patch lies in the ledger before an idle embedded engine claims it.
+Aim: within 50 ms.
 
-The patch is accepted by another process, as in life; both read the system's monotonic clock.
+The patch is accepted by another process, as in life; both read the system's
+monotonic clock.
 """
 
 from __future__ import annotations
@@ -27,13 +29,18 @@ def main() -> None:
         ledger = open_ledger(Path(place))
         engine = EmbeddedEngine(ledger, "bench")
         ours, theirs = multiprocessing.Pipe()
-        sender = multiprocessing.get_context("spawn").Process(target=send, args=(Path(place), theirs))
+        sender = multiprocessing.get_context("spawn").Process(
+            target=send, args=(Path(place), theirs)
+        )
         sender.start()
         waits = [one_round(ledger, engine, ours) for _ in range(ROUNDS)]
         sender.join()
     waits.sort()
     print(f"accepted -> claimed, {ROUNDS} patches, ms: ", end="")
-    print(f"p50 {statistics.median(waits):.1f}  p99 {waits[int(ROUNDS * 0.99) - 1]:.1f}  max {waits[-1]:.1f}")
+    print(
+        f"p50 {statistics.median(waits):.1f}  p99 {waits[int(ROUNDS * 0.99) - 1]:.1f}  max"
+        f" {waits[-1]:.1f}"
+    )
     idle = idle_share(engine)
     print(f"an idle engine uses {idle * 100:.2f} % of one core")
 
@@ -53,7 +60,9 @@ def send(place: Path, theirs: Connection) -> None:
     ledger = open_ledger(place)
     for number in range(ROUNDS):
         theirs.recv()
-        time.sleep(0.03 + number % 7 / 100)  # the engine is to be idle, and met at any point of its glance
+        time.sleep(
+            0.03 + number % 7 / 100
+        )  # the engine is to be idle, and met at any point of its glance
         patch = Patch.model_validate_json(
             f'{{"id": "b{number}", "title": "t", "changes": [{{"type": "delete", "path": "a"}}]}}'
         )

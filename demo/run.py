@@ -1,6 +1,8 @@
-"""The main job on real input, from nothing to a landed patch: what `make demo` runs.
+"""The main job on real input, from nothing to a landed patch: what `make demo`
+runs.
 
-Real processes, real HTTP, a real repository. Everything happens in a temporary directory, which is removed at the end.
+Real processes, real HTTP, a real repository. Everything happens in a temporary
+directory, which is removed at the end.
 """
 
 from __future__ import annotations
@@ -24,14 +26,18 @@ from typing import Any
 HERE = Path(__file__).parent
 GCR = [sys.executable, "-m", "gpt_cursor_runner"]
 # Nothing of the user's settings may decide how the demo goes.
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("GCR_", "GIT_"))}
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith(("GCR_", "GIT_"))
+}
 ENVIRONMENT |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 for role in ("AUTHOR", "COMMITTER"):
     ENVIRONMENT |= {f"GIT_{role}_NAME": "Demo Owner", f"GIT_{role}_EMAIL": "owner@example.org"}
 
 
 class StepFailed(Exception):
-    """A step of the demo did not happen; the message says which and what was seen instead."""
+    """A step of the demo did not happen; the message says which and what was
+    seen instead.
+    """
 
 
 def main() -> int:
@@ -42,7 +48,10 @@ def main() -> int:
     except StepFailed as failed:
         print(f"\nDEMO FAILED: {failed}")
         return 1
-    print(f"\nDone in {time.monotonic() - began:.1f} s: the patch landed, checked, tagged and reported.")
+    print(
+        f"\nDone in {time.monotonic() - began:.1f} s: the patch landed, checked, tagged and"
+        " reported."
+    )
     return 0
 
 
@@ -50,7 +59,10 @@ def run(place: Path) -> None:
     say("a sample repository with a small Python package and its tests")
     repository = make_repository(place / "sample")
     port = free_port()
-    say(f"gcr init (port {port}: the demo takes a free one, so that it never meets a gateway of yours)")
+    say(
+        f"gcr init (port {port}: the demo takes a free one, so that it never meets a gateway of"
+        " yours)"
+    )
     key = init(repository, place, port)
     with gateway_and_runner(repository, place):
         say("gateway and runner are up; health says healthy")
@@ -92,14 +104,22 @@ def init(repository: Path, place: Path, port: int) -> str:
 @contextmanager
 def gateway_and_runner(repository: Path, place: Path) -> Iterator[None]:
     with (place / "up.log").open("w+") as log:
-        up = subprocess.Popen([*GCR, "up"], cwd=repository, env=ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT)
+        up = subprocess.Popen(
+            [*GCR, "up"], cwd=repository, env=ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT
+        )
         try:
             waited = subprocess.run(
-                [*GCR, "health", "--wait", "30", "--quiet"], cwd=repository, env=ENVIRONMENT, check=False
+                [*GCR, "health", "--wait", "30", "--quiet"],
+                cwd=repository,
+                env=ENVIRONMENT,
+                check=False,
             )
             if waited.returncode != 0:
                 log.seek(0)
-                raise StepFailed(f"not healthy within 30 s (exit code {waited.returncode})\n{log.read()}{logs(place)}")
+                raise StepFailed(
+                    "not healthy within 30 s (exit code"
+                    f" {waited.returncode})\n{log.read()}{logs(place)}"
+                )
             yield
         finally:
             up.send_signal(signal.SIGTERM)
@@ -117,9 +137,13 @@ def follow(url: str, key: str) -> dict[str, Any]:
     raise StepFailed(f"the patch did not end: {stored}")
 
 
-def show_result(url: str, key: str, repository: Path, patch_id: str, ended: Mapping[str, Any]) -> None:
+def show_result(
+    url: str, key: str, repository: Path, patch_id: str, ended: Mapping[str, Any]
+) -> None:
     if ended["status"] != "landed":
-        raise StepFailed(f"the patch ended {ended['status']}: {json.dumps(ended['outcome'], indent=2)}")
+        raise StepFailed(
+            f"the patch ended {ended['status']}: {json.dumps(ended['outcome'], indent=2)}"
+        )
     say("GET …/report: the completion report")
     print(report(f"{url}/v1/patches/{patch_id}/report", key))
     say("git log --stat -1")
@@ -128,7 +152,9 @@ def show_result(url: str, key: str, repository: Path, patch_id: str, ended: Mapp
     tag = command("git", "tag", "--points-at", "HEAD", cwd=repository)
     print(tag)
     if tag != patch_id:
-        raise StepFailed(f"the landed commit should carry the tag {patch_id}, and carries {tag or 'none'}")
+        raise StepFailed(
+            f"the landed commit should carry the tag {patch_id}, and carries {tag or 'none'}"
+        )
     say("git status: the owner's checkout has followed, and is clean")
     dirt = command("git", "status", "--short", cwd=repository)
     if dirt:
@@ -163,21 +189,30 @@ def call(url: str, key: str | None, body: bytes | None = None) -> dict[str, Any]
 
 
 def request(url: str, key: str | None, body: bytes | None) -> tuple[int, bytes]:
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    headers = {"Content-Type": "application/json"} | (
+        {"Authorization": f"Bearer {key}"} if key else {}
+    )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(urllib.request.Request(url, body, headers), timeout=40) as answer:
         return answer.status, answer.read()
 
 
 def command(*words: str, cwd: Path) -> str:
-    done = subprocess.run(words, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
-        raise StepFailed(f"{' '.join(words)} ended with exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        raise StepFailed(
+            f"{' '.join(words)} ended with exit code {done.returncode}\n{done.stdout}{done.stderr}"
+        )
     return done.stdout.strip()
 
 
 def logs(place: Path) -> str:
-    return "".join(f"\n== {log.name}\n{log.read_text()[-3000:]}" for log in sorted((place / "state/logs").glob("*")))
+    return "".join(
+        f"\n== {log.name}\n{log.read_text()[-3000:]}"
+        for log in sorted((place / "state/logs").glob("*"))
+    )
 
 
 def free_port() -> int:

@@ -1,4 +1,6 @@
-"""Builders with a default for everything, so that a test says only what it is about."""
+"""Builders with a default for everything, so that a test says only what it is
+about.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,12 @@ class Repo:
         for role in ("AUTHOR", "COMMITTER"):
             owner |= {f"GIT_{role}_NAME": "Owner", f"GIT_{role}_EMAIL": "owner@example.org"}
         done = subprocess.run(
-            ["git", *arguments], cwd=self.path, input=data, capture_output=True, env=owner, check=True
+            ["git", *arguments],
+            cwd=self.path,
+            input=data,
+            capture_output=True,
+            env=owner,
+            check=True,
         )
         return done.stdout.decode(errors="surrogateescape").rstrip("\n")
 
@@ -65,11 +72,15 @@ class Repo:
         return self.run("cat-file", "-p", f"{revision}:{path}")
 
     def state(self) -> dict[str, bytes]:
-        """Every byte an owner could lose: refs, index and work tree, objects apart."""
+        """Every byte an owner could lose: refs, index and work tree, objects
+        apart.
+        """
         return {
             str(file.relative_to(self.path)): file.read_bytes()
             for file in sorted(self.path.rglob("*"))
-            if file.is_file() and not file.is_symlink() and "objects" not in file.relative_to(self.path).parts
+            if file.is_file()
+            and not file.is_symlink()
+            and "objects" not in file.relative_to(self.path).parts
         }
 
     @property
@@ -85,11 +96,15 @@ def make_ledger(directory: Path, busy_seconds: float = 5.0) -> Ledger:
 
 
 def patch_body(**members: Any) -> dict[str, Any]:
-    """A patch as a sender writes it; without changes it adds one file named after its id."""
+    """A patch as a sender writes it; without changes it adds one file named
+    after its id.
+    """
     number = next(_numbers)
     body: dict[str, Any] = {"id": f"patch-{number}", "title": f"Change number {number}"} | members
     name = str(body["id"]).replace("/", "_")
-    body.setdefault("changes", [{"type": "upsert", "path": f"notes/{name}.txt", "contents": f"{name}\n"}])
+    body.setdefault(
+        "changes", [{"type": "upsert", "path": f"notes/{name}.txt", "contents": f"{name}\n"}]
+    )
     return body
 
 
@@ -98,7 +113,11 @@ def make_patch(**members: Any) -> Patch:
 
 
 def make_admission(
-    repository: str = "app", branch: str = "main", at: float | None = None, submitted_by: str = "a test", **members: Any
+    repository: str = "app",
+    branch: str = "main",
+    at: float | None = None,
+    submitted_by: str = "a test",
+    **members: Any,
 ) -> Admission:
     patch = make_patch(**members)
     now = time.time() if at is None else at

@@ -1,4 +1,6 @@
-"""What every test stands on: no home directory, no foreign settings, real git repositories and real ledgers."""
+"""What every test stands on: no home directory, no foreign settings, real git
+repositories and real ledgers.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from tests.building import Repo, make_ledger
 
 @pytest.fixture(autouse=True)
 def no_home(tmp_path: Path) -> Iterator[None]:
-    """A test that writes to the user's home, or reads their settings, would prove nothing elsewhere.
+    """A test that writes to the user's home, or reads their settings, would
+    prove nothing elsewhere.
 
     What a command under test exports to its children goes with the test.
     """

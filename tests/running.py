@@ -1,4 +1,6 @@
-"""A whole installation for tests: real gateway and runner processes on a free port, over a real repository."""
+"""A whole installation for tests: real gateway and runner processes on a free
+port, over a real repository.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class Reply:
 
 @dataclass
 class Installation:
-    """One state directory, one settings file, one repository; processes are started and killed at will."""
+    """One state directory, one settings file, one repository; processes are
+    started and killed at will.
+    """
 
     place: Path
     repo: Repo
@@ -55,9 +59,21 @@ class Installation:
         return made
 
     def configure(self, **repository: Any) -> None:
-        """Write runner.toml anew; the members are those of its one [[repository]]."""
-        said = {"name": "app", "path": str(self.repo.path), "checks": [PASSING_CHECK], "sandbox": "none"} | repository
-        lines = ["[server]", f"port = {self.port}", "[state]", f"dir = {json.dumps(str(self.place / 'state'))}"]
+        """Write runner.toml anew; the members are those of its one
+        [[repository]].
+        """
+        said = {
+            "name": "app",
+            "path": str(self.repo.path),
+            "checks": [PASSING_CHECK],
+            "sandbox": "none",
+        } | repository
+        lines = [
+            "[server]",
+            f"port = {self.port}",
+            "[state]",
+            f"dir = {json.dumps(str(self.place / 'state'))}",
+        ]
         health = {"ops_port": self.ops_port} | self.health_settings
         lines += ["[health]", *(f"{name} = {_toml(value)}" for name, value in health.items())]
         lines += ["[[repository]]", *(f"{name} = {_toml(value)}" for name, value in said.items())]
@@ -74,8 +90,17 @@ class Installation:
         """Start `gateway`, `runner` or `up`."""
         for name in names:
             log = (self.place / f"{name}.log").open("ab")
-            command = [sys.executable, "-m", "gpt_cursor_runner", name, "--config", str(self.config)]
-            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            command = [
+                sys.executable,
+                "-m",
+                "gpt_cursor_runner",
+                name,
+                "--config",
+                str(self.config),
+            ]
+            self.processes[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True
+            )
             log.close()
 
     def kill(self, name: str) -> None:
@@ -103,7 +128,9 @@ class Installation:
         seconds: float = 40,
         key: str | None = "",
     ) -> Reply:
-        """One request with the installation's key; a body that is not bytes is sent as JSON."""
+        """One request with the installation's key; a body that is not bytes is
+        sent as JSON.
+        """
         said = {"Content-Type": "application/json"} if body is not None else {}
         key = self.key if key == "" else key
         said |= {"Authorization": f"Bearer {key}"} if key else {}
@@ -116,7 +143,9 @@ class Installation:
         finally:
             connection.close()
         is_json = "json" in (answer.headers["Content-Type"] or "")
-        return Reply(answer.status, json.loads(text) if is_json else text.decode(), dict(answer.headers))
+        return Reply(
+            answer.status, json.loads(text) if is_json else text.decode(), dict(answer.headers)
+        )
 
     def health(self) -> dict[str, Any]:
         body: dict[str, Any] = self.call("GET", "/health", key=None, seconds=2).body
@@ -139,7 +168,11 @@ class Installation:
         ledger = self.ledger()
         ended = ("landed", "rejected", "failed", "previewed", "cancelled", "held")
         try:
-            wait_until(lambda: ledger.reading.get(patch_id).status in ended, seconds, f"{patch_id} did not end")
+            wait_until(
+                lambda: ledger.reading.get(patch_id).status in ended,
+                seconds,
+                f"{patch_id} did not end",
+            )
             return ledger.reading.get(patch_id).to_json()
         finally:
             ledger.close()
@@ -154,7 +187,9 @@ class Installation:
 
 @contextmanager
 def installed(place: Path, *names: str, **repository: Any) -> Iterator[Installation]:
-    """An installation with these processes running, healthy when both are; all ended afterwards."""
+    """An installation with these processes running, healthy when both are; all
+    ended afterwards.
+    """
     made = Installation.create(place, **repository)
     try:
         made.start(*names)
@@ -176,7 +211,9 @@ def wait_until(is_so: Callable[[], bool], seconds: float, otherwise: str) -> Non
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process still runs. An orphan stays a zombie until init looks, and some inits never do."""
+    """Whether a process still runs. An orphan stays a zombie until init looks,
+    and some inits never do.
+    """
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

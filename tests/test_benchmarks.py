@@ -1,4 +1,6 @@
-"""What the benchmarks of health stand on: a fault is a lie untold, and nothing they start outlives them."""
+"""What the benchmarks of health stand on: a fault is a lie untold, and nothing
+they start outlives them.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +56,15 @@ def test_an_answer_is_wrong_in_itself_when_its_word_status_or_age_do_not_fit():
     assert malformed(503, raw, {"overall_status": "unknown", **fresh}) is None
     assert malformed(200, raw, {"overall_status": "unknown", **fresh}) == "unknown with HTTP 200"
     assert malformed(200, raw, {}) == "overall_status is None"
-    assert malformed(503, raw, {"overall_status": "unknown", "age_ms": 3, "max_age_ms": 2}) == "3 ms old, 2 at most"
+    assert (
+        malformed(503, raw, {"overall_status": "unknown", "age_ms": 3, "max_age_ms": 2})
+        == "3 ms old, 2 at most"
+    )
     late = b" " * 512 + raw
-    assert malformed(503, late, {"overall_status": "unknown", **fresh}) == "overall_status comes after 512 bytes"
+    assert (
+        malformed(503, late, {"overall_status": "unknown", **fresh})
+        == "overall_status comes after 512 bytes"
+    )
 
 
 def test_sleepers_end_with_their_block():
@@ -69,7 +77,10 @@ def test_sleepers_end_with_their_block():
 
 def test_sleepers_end_when_their_owner_is_killed():
     owner = subprocess.Popen(
-        [sys.executable, "-c", STARTS_SLEEPERS], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", STARTS_SLEEPERS],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert owner.stdin and owner.stdout
     assert owner.stdout.readline() == b"up\n"
@@ -108,7 +119,10 @@ def test_figures_are_medians_with_quartiles_and_fitted_lines():
 
 
 def test_the_peers_run_on_the_versions_that_we_run_on():
-    ours, theirs = _pins(ROOT / "constraints.txt"), _pins(ROOT / "benchmarks/health/requirements.txt")
+    ours, theirs = (
+        _pins(ROOT / "constraints.txt"),
+        _pins(ROOT / "benchmarks/health/requirements.txt"),
+    )
     for name in ("Flask", "Werkzeug", "granian", "psutil"):
         assert theirs[name] == ours[name]
 

@@ -67,7 +67,13 @@ def test_without_settings_every_default_holds() -> None:
 
 def test_a_repository_is_guarded_unless_it_says_otherwise(tmp_path: Path, app: Path) -> None:
     one = load(tmp_path, repository(app)).repository[0]
-    assert (one.branch, one.approval, one.sandbox, one.tag, one.push) == ("main", "protected", "required", True, "")
+    assert (one.branch, one.approval, one.sandbox, one.tag, one.push) == (
+        "main",
+        "protected",
+        "required",
+        True,
+        "",
+    )
     assert one.protected == DEFAULT_PROTECTED
     assert one.checks == ()
 
@@ -92,15 +98,43 @@ checks = [{{ name = "tests", command = ["make", "test"], timeout_seconds = 30 }}
 
 
 WRONG = {
-    "an unknown section": ("[servr]\nport = 1\n", "servr", "unknown key; remove it or correct its spelling"),
-    "an unknown key": ("[server]\nprot = 6000\n", "server.prot", "unknown key; remove it or correct its spelling"),
+    "an unknown section": (
+        "[servr]\nport = 1\n",
+        "servr",
+        "unknown key; remove it or correct its spelling",
+    ),
+    "an unknown key": (
+        "[server]\nprot = 6000\n",
+        "server.prot",
+        "unknown key; remove it or correct its spelling",
+    ),
     "a wrong type": ('[server]\nport = "many"\n', "server.port", "valid integer"),
-    "a port out of range": ("[server]\nport = 70000\n", "server.port", "less than or equal to 65535"),
-    "a body limit of nothing": ("[server]\nmax_body_bytes = 1\n", "server.max_body_bytes", "greater than or equal"),
-    "an address that is none": ('[server]\npublic_url = "example.org"\n', "server.public_url", "https://"),
+    "a port out of range": (
+        "[server]\nport = 70000\n",
+        "server.port",
+        "less than or equal to 65535",
+    ),
+    "a body limit of nothing": (
+        "[server]\nmax_body_bytes = 1\n",
+        "server.max_body_bytes",
+        "greater than or equal",
+    ),
+    "an address that is none": (
+        '[server]\npublic_url = "example.org"\n',
+        "server.public_url",
+        "https://",
+    ),
     "a database of another kind": ('[state]\ndatabase = "mysql"\n', "state.database", "'sqlite'"),
-    "a repository without a path": ('[[repository]]\nname = "app"\n', "repository[0].path", "missing; add it"),
-    "a repository without a name": ('[[repository]]\npath = "."\n', "repository[0].name", "missing; add it"),
+    "a repository without a path": (
+        '[[repository]]\nname = "app"\n',
+        "repository[0].path",
+        "missing; add it",
+    ),
+    "a repository without a name": (
+        '[[repository]]\npath = "."\n',
+        "repository[0].name",
+        "missing; add it",
+    ),
     "an open door to the network": (
         '[server]\nhost = "0.0.0.0"\ninsecure_no_auth = true\n',
         "server",
@@ -126,8 +160,16 @@ WRONG_REPOSITORY: dict[str, tuple[dict[str, Any], str, str]] = {
     "an option for a branch": ({"branch": "--force"}, "branch", "plain branch name like main"),
     "an option for a remote": ({"push": "--mirror"}, "push", "name of a remote"),
     "a name with a slash": ({"name": "a/b"}, "name", "match pattern"),
-    "a check without a command": ({"checks": [{"name": "x", "command": []}]}, "checks[0].command", "at least 1"),
-    "a check in one string": ({"checks": [{"name": "x", "command": "make"}]}, "checks[0].command", "valid tuple"),
+    "a check without a command": (
+        {"checks": [{"name": "x", "command": []}]},
+        "checks[0].command",
+        "at least 1",
+    ),
+    "a check in one string": (
+        {"checks": [{"name": "x", "command": "make"}]},
+        "checks[0].command",
+        "valid tuple",
+    ),
     "a check without end": (
         {"checks": [{"name": "x", "command": ["x"], "timeout_seconds": 0}]},
         "checks[0].timeout_seconds",
@@ -147,7 +189,9 @@ WRONG_REPOSITORY: dict[str, tuple[dict[str, Any], str, str]] = {
 
 
 @pytest.mark.parametrize("case", WRONG_REPOSITORY)
-def test_a_wrong_repository_is_refused_with_its_key_and_its_fix(tmp_path: Path, app: Path, case: str) -> None:
+def test_a_wrong_repository_is_refused_with_its_key_and_its_fix(
+    tmp_path: Path, app: Path, case: str
+) -> None:
     members, key, fix = WRONG_REPOSITORY[case]
     said = refusal(tmp_path, repository(app, **members))
     assert f"  repository[0].{key}: " in said
@@ -188,13 +232,17 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         load_config(tmp_path / "runner.toml")
 
 
-def test_a_variable_that_should_hold_json_and_does_not_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_should_hold_json_and_does_not_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("GCR_REPOSITORY", "[")
     with pytest.raises(ConfigRefused, match="repository"):
         load_config(None)
 
 
-def test_the_environment_overrides_the_file_key_by_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_file_key_by_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GCR_SERVER__PORT", "7000")
     config = load(tmp_path, '[server]\nport = 6000\nhost = "::1"\n')
     assert (config.server.port, config.server.host) == (7000, "::1")
@@ -216,7 +264,9 @@ def test_a_wrong_variable_is_refused_like_a_wrong_key(
     assert f"  {key}: " in refusal(tmp_path, "")
 
 
-def test_variables_that_are_no_settings_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_that_are_no_settings_are_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GCR_CONFIG", "somewhere")
     monkeypatch.setenv("GCR_KEY", "gcr_0_0")
     assert load(tmp_path, "").server.port == DEFAULT_PORT
@@ -231,15 +281,22 @@ def test_settings_cannot_be_changed_after_they_were_read() -> None:
         config.server.port = 1  # type: ignore[misc]
 
 
-def test_a_home_directory_may_be_written_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: Path) -> None:
+def test_a_home_directory_may_be_written_short(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: Path
+) -> None:
     monkeypatch.setenv("HOME", str(app.parent))
     config = load(tmp_path, '[state]\ndir = "~/state"\n' + repository(Path("~/app")))
     assert config.state.dir == app.parent / "state"
     assert config.repository[0].path == app
 
 
-def test_the_file_that_is_named_comes_before_all_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    places = {name: tmp_path / name / "runner.toml" for name in ("given", "variable", "here", "user/gpt-cursor-runner")}
+def test_the_file_that_is_named_comes_before_all_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = {
+        name: tmp_path / name / "runner.toml"
+        for name in ("given", "variable", "here", "user/gpt-cursor-runner")
+    }
     for file in places.values():
         file.parent.mkdir(parents=True)
         file.write_text("")
@@ -270,7 +327,9 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         load_config(tmp_path)
 
 
-def test_processes_that_are_started_find_the_same_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_that_are_started_find_the_same_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("GCR_CONFIG", "GCR_SERVER__INSECURE_NO_AUTH", "GCR_STATE__LOG_TO_FILE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -280,7 +339,11 @@ def test_processes_that_are_started_find_the_same_settings(tmp_path: Path, monke
     found = find_config()
     assert found == file
     config = load_config(found)
-    assert (config.server.port, config.server.insecure_no_auth, config.state.log_to_file) == (6000, True, True)
+    assert (config.server.port, config.server.insecure_no_auth, config.state.log_to_file) == (
+        6000,
+        True,
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -297,7 +360,9 @@ def test_the_url_is_one_that_can_be_asked_from_here(tmp_path: Path, host: str, u
     assert load(tmp_path, f'[server]\nhost = "{host}"\n').server.url == url
 
 
-def test_a_name_chooses_among_repositories_and_none_chooses_among_many(tmp_path: Path, app: Path) -> None:
+def test_a_name_chooses_among_repositories_and_none_chooses_among_many(
+    tmp_path: Path, app: Path
+) -> None:
     config = load(tmp_path, repository(app) + repository(app, name="site"))
     site = config.repository_named("site")
     assert site is not None
@@ -338,15 +403,27 @@ SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('[health]\nexternal_runner = "/opt/ghost.js"', "health.external_runner: must be the bare file name"),
-        ('[health]\ntunnel_metrics = "127.0.0.1:20241"', "health.tunnel_metrics: must start with http"),
+        (
+            '[health]\nexternal_runner = "/opt/ghost.js"',
+            "health.external_runner: must be the bare file name",
+        ),
+        (
+            '[health]\ntunnel_metrics = "127.0.0.1:20241"',
+            "health.tunnel_metrics: must start with http",
+        ),
         ('[health]\nping_url = "https://"', "health.ping_url: must name a host"),
         ("[health]\nops_port = 65536", "health.ops_port: "),
         ("[health]\ninterval = 1", "health.interval: unknown key"),
         ('[[health.check]]\nname = "Raid"\ncommand = ["a"]', "health.check[0].name: "),
         ('[[health.check]]\nname = "raid"\ncommand = []', "health.check[0].command: "),
-        (2 * '[[health.check]]\nname = "raid"\ncommand = ["a"]\n', "health.check: two of them are named 'raid'"),
-        ('[alerts]\nwebhook_url = "https://a.example"', "alerts: webhook_url needs a webhook_secret"),
+        (
+            2 * '[[health.check]]\nname = "raid"\ncommand = ["a"]\n',
+            "health.check: two of them are named 'raid'",
+        ),
+        (
+            '[alerts]\nwebhook_url = "https://a.example"',
+            "alerts: webhook_url needs a webhook_secret",
+        ),
         ('[alerts]\nwebhook_secret = "hunter2"', "alerts.webhook_secret: must be whsec_"),
         (f'[alerts]\nwebhook_secret = "{SECRET[6:]}"', "alerts.webhook_secret: must be whsec_"),
         ('[alerts]\nwebhook_secret = "whsec_c2hvcnQ="', "alerts.webhook_secret: must be whsec_"),
@@ -357,7 +434,9 @@ def test_what_is_wrong_with_health_or_alerts_is_named(tmp_path: Path, text: str,
     assert said in refusal(tmp_path, text)
 
 
-def test_the_listener_for_operators_is_beside_the_gateway_unless_told_otherwise(tmp_path: Path) -> None:
+def test_the_listener_for_operators_is_beside_the_gateway_unless_told_otherwise(
+    tmp_path: Path,
+) -> None:
     assert load(tmp_path, "[server]\nport = 6000").ops_port == 6001
     assert load(tmp_path, "[server]\nport = 65535").ops_port == 1
     assert load(tmp_path, "[health]\nops_port = 0").ops_port == 0

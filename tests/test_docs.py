@@ -45,7 +45,9 @@ def test_the_newest_release_in_the_changelog_is_this_version():
 
 
 def test_the_readmes_patch_is_a_patch():
-    example = re.search(r"<!-- example: patch -->\n```json\n(.*?)```", _text("README.md"), re.DOTALL)
+    example = re.search(
+        r"<!-- example: patch -->\n```json\n(.*?)```", _text("README.md"), re.DOTALL
+    )
     assert example is not None
     assert parse_patch(json.loads(example[1])).faults == ()
 
@@ -60,13 +62,25 @@ def test_every_link_between_documents_leads_somewhere(document: Path):
         assert (document.parent / target).exists(), target
 
 
-SECTIONS = {"server": Server, "state": State, "health": Health, "alerts": Alerts, "repository": Repository}
+SECTIONS = {
+    "server": Server,
+    "state": State,
+    "health": Health,
+    "alerts": Alerts,
+    "repository": Repository,
+}
 
 
 @pytest.mark.parametrize(("section", "model"), SECTIONS.items())
 def test_every_setting_is_documented(section: str, model: type[BaseModel]):
-    rows = [line for line in _text("docs/operating.md").splitlines() if line.startswith(f"| `{section}.")]
-    told = {name.removeprefix(f"{section}.").removeprefix(".") for row in rows for name in _names(row)}
+    rows = [
+        line
+        for line in _text("docs/operating.md").splitlines()
+        if line.startswith(f"| `{section}.")
+    ]
+    told = {
+        name.removeprefix(f"{section}.").removeprefix(".") for row in rows for name in _names(row)
+    }
     assert told == set(model.model_fields)
     assert set(Config.model_fields) == {"server", "state", "health", "alerts", "repository"}
 
@@ -83,7 +97,9 @@ def test_every_kind_of_change_and_state_is_documented():
         assert f"`{name}`" in text, name
 
 
-@pytest.mark.parametrize("name", re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", (ROOT / "HACKING.md").read_text()))
+@pytest.mark.parametrize(
+    "name", re.findall(r"`((?:[a-z_]+/)+[a-z_]+\.py)`", (ROOT / "HACKING.md").read_text())
+)
 def test_every_file_of_the_tour_exists(name: str):
     assert (ROOT / "src/gpt_cursor_runner" / name).exists() or (ROOT / name).exists()
 
@@ -114,15 +130,23 @@ def test_every_probe_is_in_the_list_of_these_tests():
 
 @pytest.mark.parametrize(("check", "modules"), PROBES.items())
 def test_every_code_of_a_check_is_in_the_table_and_no_other(check: str, modules: list[str]):
-    said = {code for module in modules for code in _codes(ast.parse((HEALTH / f"{module}.py").read_text()))}
-    told = {code for name, code in _documented_codes() if name == check or name.startswith(f"{check}_")}
+    said = {
+        code
+        for module in modules
+        for code in _codes(ast.parse((HEALTH / f"{module}.py").read_text()))
+    }
+    told = {
+        code for name, code in _documented_codes() if name == check or name.startswith(f"{check}_")
+    }
     assert told == said
 
 
 def test_every_check_is_documented_with_its_terms():
     table = _section("docs/health.md", "## Checks", "### Every code")
     told = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\d.]+) s \| ([\d.]+) s \|", table, re.MULTILINE)
-    assert {(name, kind, float(every), float(deadline)) for name, kind, every, deadline in told} == {
+    assert {
+        (name, kind, float(every), float(deadline)) for name, kind, every, deadline in told
+    } == {
         (terms.name, str(terms.criticality), terms.interval_seconds, terms.deadline_seconds)
         for modules in PROBES.values()
         for part in vars(_module(modules[0])).values()
@@ -144,8 +168,13 @@ def test_every_member_of_a_health_answer_is_documented():
 
 def test_every_metric_is_documented_and_no_other():
     seen = snapshot(*gateway_checks())
-    text = exposition.exposition(seen, judging.judge(seen, NOW), Identity("instance-1", 5555), NOW).decode()
-    names = {f"{one.name}{ {'counter': '_total', 'info': '_info'}.get(one.type, '') }" for one in _families(text)}
+    text = exposition.exposition(
+        seen, judging.judge(seen, NOW), Identity("instance-1", 5555), NOW
+    ).decode()
+    names = {
+        f"{one.name}{ {'counter': '_total', 'info': '_info'}.get(one.type, '') }"
+        for one in _families(text)
+    }
     assert set(re.findall(r"`(gcr_\w+)`", _text("docs/health.md"))) == names
 
 
@@ -162,7 +191,9 @@ def test_the_documented_lines_tell_a_genuine_letter_from_a_forged_one():
     exec(_example("docs/health.md", "signature", "python"), scope)  # noqa: S102  the documents' own lines
     secret, receiver = "whsec_" + base64.b64encode(b"s" * 32).decode(), Receiver()
     with receiver.up():
-        WebhookSink(receiver.url, secret, time.time).send(Letter("k-1", "webhook", "i", "runner", "trigger", {}, 0, 0))
+        WebhookSink(receiver.url, secret, time.time).send(
+            Letter("k-1", "webhook", "i", "runner", "trigger", {}, 0, 0)
+        )
     arrived = receiver.arrived[0]
     assert scope["is_genuine"](secret, arrived.headers, arrived.body)
     assert not scope["is_genuine"](secret, arrived.headers, arrived.body + b" ")
@@ -176,31 +207,55 @@ def test_every_route_of_the_health_door_is_documented():
 
 
 def _codes(tree: ast.AST) -> Iterator[str]:
-    """The codes a module can say: what stands after a Status, what is named code, and the tables of codes."""
+    """The codes a module can say: what stands after a Status, what is named
+    code, and the tables of codes.
+    """
     for node in ast.walk(tree):
         match node:
             case ast.Call(func=ast.Name(id="_down" | "_stalled"), args=[first, *_]):
                 yield from _constants(first)
             case ast.Call(args=parts) | ast.Tuple(elts=parts):
                 for before, part in pairwise(parts):
-                    if isinstance(before, ast.Attribute) and getattr(before.value, "id", "") == "Status":
+                    if (
+                        isinstance(before, ast.Attribute)
+                        and getattr(before.value, "id", "") == "Status"
+                    ):
                         yield from _constants(part)
-            case ast.Assign(targets=[ast.Name(id="_REMEDIES" | "_SAID")], value=ast.Dict(keys=keys)):
+            case ast.Assign(
+                targets=[ast.Name(id="_REMEDIES" | "_SAID")], value=ast.Dict(keys=keys)
+            ):
                 yield from (code for key in keys if key for code in _constants(key))
-            case ast.Assign(targets=[ast.Name(id="_CODES" | "_BY_WORD")], value=ast.Dict(values=values)):
+            case ast.Assign(
+                targets=[ast.Name(id="_CODES" | "_BY_WORD")], value=ast.Dict(values=values)
+            ):
                 yield from (code for value in values for code in _constants(value))
             case ast.Assign(targets=[ast.Name(id="code")], value=value):
                 yield from _constants(value)
-            case ast.Assign(targets=[ast.Tuple(elts=[ast.Name(id="code"), *_])], value=ast.Tuple(elts=[value, *_])):
+            case ast.Assign(
+                targets=[ast.Tuple(elts=[ast.Name(id="code"), *_])],
+                value=ast.Tuple(elts=[value, *_]),
+            ):
                 yield from _constants(value)
             case ast.FunctionDef(name="_code", body=lines):
-                yield from (code for line in lines if isinstance(line, ast.Return) for code in _constants(line.value))
+                yield from (
+                    code
+                    for line in lines
+                    if isinstance(line, ast.Return)
+                    for code in _constants(line.value)
+                )
             case ast.If(test=ast.Compare(left=ast.Name(id="process"), comparators=[values])):
                 yield from _constants(values)
         if isinstance(node, ast.Call):
-            yield from (code for word in node.keywords if word.arg == "code" for code in _constants(word.value))
+            yield from (
+                code
+                for word in node.keywords
+                if word.arg == "code"
+                for code in _constants(word.value)
+            )
             if getattr(node.func, "attr", "") == "get" and len(node.args) == 2:
-                yield from (code for code in _constants(node.args[1]) if "_CODES" in ast.dump(node.func))
+                yield from (
+                    code for code in _constants(node.args[1]) if "_CODES" in ast.dump(node.func)
+                )
 
 
 def _constants(node: ast.AST | None) -> Iterator[str]:

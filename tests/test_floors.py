@@ -1,4 +1,6 @@
-"""The house stands as it is drawn: a floor imports lower floors alone, and the side rooms stay what they are."""
+"""The house stands as it is drawn: a floor imports lower floors alone, and the
+side rooms stay what they are.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,16 @@ import pytest
 PACKAGE = "gpt_cursor_runner"
 SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
-# What each room may import of the others: whole rooms, or single modules of them. Everybody may import `patch`, and
-# the package itself for its version. Two rooms of one floor are strangers unless it says otherwise here.
+# What each room may import of the others: whole rooms, or single modules of
+# them. Everybody may import `patch`, and the package itself for its version.
+# Two rooms of one floor are strangers unless it says otherwise here.
 MAY_IMPORT: dict[str, frozenset[str]] = {
     # floors 1 to 3
     "patch": frozenset(),
     "formats": frozenset(),
-    "landing": frozenset({"formats.tree"}),  # the plan it carries out; how plans are made is not its affair
+    "landing": frozenset(
+        {"formats.tree"}
+    ),  # the plan it carries out; how plans are made is not its affair
     # floor 4: the engine claims from the ledger
     "ledger": frozenset(),
     "engine": frozenset({"ledger"}),
@@ -32,20 +37,35 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "runner": frozenset({"formats", "landing", "ledger", "engine", "config"}),
     # door C starts the other two through their entry functions
     "cli": frozenset(
-        {"formats", "landing", "ledger", "engine", "health", "config", "wiring", "lifeline", "logs", "gateway.serve"}
+        {
+            "formats",
+            "landing",
+            "ledger",
+            "engine",
+            "health",
+            "config",
+            "wiring",
+            "lifeline",
+            "logs",
+            "gateway.serve",
+        }
     ),
     # beside the floors
     "config": frozenset(),
     "lifeline": frozenset(),
     "logs": frozenset(),
-    "wiring": frozenset({"formats", "landing", "ledger", "engine", "health", "gateway", "runner", "config"}),
+    "wiring": frozenset(
+        {"formats", "landing", "ledger", "engine", "health", "gateway", "runner", "config"}
+    ),
     "wsgi": frozenset({"config", "lifeline", "logs", "wiring"}),
     "__main__": frozenset({"cli"}),
     "__init__": frozenset(),
 }
 
 # Libraries that would bring the outside world to where it has no business.
-_PURE = frozenset({"os", "subprocess", "socket", "http", "sqlite3", "sqlalchemy", "flask", "pathlib", "time"})
+_PURE = frozenset(
+    {"os", "subprocess", "socket", "http", "sqlite3", "sqlalchemy", "flask", "pathlib", "time"}
+)
 FOREIGN: dict[str, frozenset[str]] = {
     "patch": _PURE,
     "formats": _PURE - {"time"},  # the historical regex runs against a deadline
@@ -55,7 +75,18 @@ FOREIGN: dict[str, frozenset[str]] = {
     "runner": frozenset({"flask", "subprocess", "http"}),
 }
 
-UNWELCOME = {"utils", "util", "helpers", "helper", "common", "manager", "handler", "handlers", "processor", "misc"}
+UNWELCOME = {
+    "utils",
+    "util",
+    "helpers",
+    "helper",
+    "common",
+    "manager",
+    "handler",
+    "handlers",
+    "processor",
+    "misc",
+}
 
 
 def room_of(module: str) -> str:
@@ -63,7 +94,9 @@ def room_of(module: str) -> str:
 
 
 def imports(module: str, text: str) -> Iterator[str]:
-    """Every module a source text imports, absolute, also inside functions and under TYPE_CHECKING."""
+    """Every module a source text imports, absolute, also inside functions and
+    under TYPE_CHECKING.
+    """
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
@@ -71,7 +104,9 @@ def imports(module: str, text: str) -> Iterator[str]:
             above = [PACKAGE, *module.split(".")][: -node.level] if node.level else []
             start = ".".join([*above, *([node.module] if node.module else [])])
             # `from package import module` names its module among what it imports.
-            yield from ([f"{start}.{name.name}" for name in node.names] if start in _packages() else [start])
+            yield from (
+                [f"{start}.{name.name}" for name in node.names] if start in _packages() else [start]
+            )
 
 
 def _packages() -> set[str]:
@@ -154,16 +189,28 @@ def environment_reads(text: str) -> list[int]:
     return [
         node.lineno
         for node in ast.walk(ast.parse(text))
-        if (isinstance(node, ast.Attribute) and node.attr in names and ast.unparse(node.value) == "os")
-        or (isinstance(node, ast.ImportFrom) and node.module == "os" and names & {one.name for one in node.names})
+        if (
+            isinstance(node, ast.Attribute)
+            and node.attr in names
+            and ast.unparse(node.value) == "os"
+        )
+        or (
+            isinstance(node, ast.ImportFrom)
+            and node.module == "os"
+            and names & {one.name for one in node.names}
+        )
     ]
 
 
 def test_only_the_settings_read_the_environment() -> None:
-    assert {module for module, text in sources().items() if environment_reads(text)} == {"config.reading"}
+    assert {module for module, text in sources().items() if environment_reads(text)} == {
+        "config.reading"
+    }
 
 
-@pytest.mark.parametrize("text", ["import os\nos.environ['X']", "import os\nos.getenv('X')", "from os import environ"])
+@pytest.mark.parametrize(
+    "text", ["import os\nos.environ['X']", "import os\nos.getenv('X')", "from os import environ"]
+)
 def test_a_read_of_the_environment_is_found(text: str) -> None:
     assert environment_reads(text)
 
@@ -183,12 +230,20 @@ def _normal(name: str) -> str:
 
 
 def test_every_library_that_is_imported_is_declared() -> None:
-    """A dependency that another one happens to bring is there today, and missing on a fresh machine tomorrow."""
+    """A dependency that another one happens to bring is there today, and
+    missing on a fresh machine tomorrow.
+    """
     project = tomllib.loads((SOURCE.parent.parent / "pyproject.toml").read_text())["project"]
     said = [*project["dependencies"], *project["optional-dependencies"]["alerts"]]
     declared = {_normal(re.split(r"[<>=\[]", one)[0]) for one in said}
     brought_by = packages_distributions()
-    outer = {name.partition(".")[0] for module, text in sources().items() for name in imports(module, text)}
+    outer = {
+        name.partition(".")[0]
+        for module, text in sources().items()
+        for name in imports(module, text)
+    }
     libraries = outer - set(sys.stdlib_module_names) - {PACKAGE, "_typeshed", *_BROUGHT_ALONG}
     assert "waitress" in libraries
-    assert {name for name in libraries if not declared & set(map(_normal, brought_by[name]))} == set()
+    assert {
+        name for name in libraries if not declared & set(map(_normal, brought_by[name]))
+    } == set()

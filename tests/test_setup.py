@@ -1,4 +1,6 @@
-"""`make setup` on machines that lack something: the package is named, and nothing is left half made."""
+"""`make setup` on machines that lack something: the package is named, and
+nothing is left half made.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ PYTHON_WITHOUT_VENV = f'case "$2" in *"import venv"*) exit 1;; *) exec {sys.exec
     ],
     ids=["no python", "old python", "no git", "old git", "no venv"],
 )
-def test_what_is_missing_is_named_with_its_package(tmp_path: Path, programs: dict[str, str], told: str):
+def test_what_is_missing_is_named_with_its_package(
+    tmp_path: Path, programs: dict[str, str], told: str
+):
     done = _setup(tmp_path, programs)
     assert done.returncode == 1
     assert told in done.stderr
@@ -42,7 +46,9 @@ def test_the_venv_package_is_named_for_the_python_that_is_there(tmp_path: Path):
 
 
 def _setup(place: Path, programs: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the set-up where only these programs, and the shell's own tools, are to be found."""
+    """Run the set-up where only these programs, and the shell's own tools, are
+    to be found.
+    """
     (place / "scripts").mkdir()
     script = shutil.copy(ROOT / "scripts/setup.sh", place / "scripts")
     only = place / "bin"
@@ -53,5 +59,9 @@ def _setup(place: Path, programs: dict[str, str]) -> subprocess.CompletedProcess
         (only / name).write_text(f"#!/bin/sh\n{body}\n")
         (only / name).chmod(0o755)
     return subprocess.run(
-        [str(only / "sh"), str(script)], env={"PATH": str(only)}, capture_output=True, text=True, check=False
+        [str(only / "sh"), str(script)],
+        env={"PATH": str(only)},
+        capture_output=True,
+        text=True,
+        check=False,
     )

@@ -1,1 +1,3 @@
-"""`/health` beside its peers, under load, under faults, for long: `python -m benchmarks.health.run --help`."""
+"""`/health` beside its peers, under load, under faults, for long: `python -m
+benchmarks.health.run --help`.
+"""

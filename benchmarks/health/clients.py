@@ -1,4 +1,6 @@
-"""Clients of our own where wrk cannot say it: polls on a fixed plan, fairness between connections, slow senders."""
+"""Clients of our own where wrk cannot say it: polls on a fixed plan, fairness
+between connections, slow senders.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _GIVE_UP_SECONDS = 5.0
 
 @dataclass
 class Polls:
-    """Answers to polls that were sent when their moment came, whatever became of those before."""
+    """Answers to polls that were sent when their moment came, whatever became
+    of those before.
+    """
 
     seconds: list[float] = field(default_factory=list)
     statuses: dict[int, int] = field(default_factory=dict)
@@ -31,20 +35,33 @@ class Polls:
         return sum(one <= limit for one in self.seconds) / max(1, self.asked)
 
     def ms(self, share: float) -> float:
-        """A percentile of those that were answered, counted from the planned moment."""
+        """A percentile of those that were answered, counted from the planned
+        moment.
+        """
         return 1000 * percentile(self.seconds, share)
 
     def __str__(self) -> str:
-        lost = f", {self.unanswered} not answered in {_GIVE_UP_SECONDS:.0f} s" if self.unanswered else ""
+        lost = (
+            f", {self.unanswered} not answered in {_GIVE_UP_SECONDS:.0f} s"
+            if self.unanswered
+            else ""
+        )
         within = f"{100 * self.share_within(1):.1f} % within 1 s"
-        return f"{within}, p50 {self.ms(0.5):.1f} ms, p99 {self.ms(0.99):.1f} ms, worst {self.ms(1):.0f} ms{lost}"
+        return (
+            f"{within}, p50 {self.ms(0.5):.1f} ms, p99 {self.ms(0.99):.1f} ms, worst"
+            f" {self.ms(1):.0f} ms{lost}"
+        )
 
 
 Seen = Callable[[float, dict[str, Any]], None]
 
 
-async def poll(port: int, path: str, rate: float, seconds: float, seen: Seen | None = None) -> Polls:
-    """`rate` polls a second, each on a connection of its own. `seen` is told each moment and body (JSON)."""
+async def poll(
+    port: int, path: str, rate: float, seconds: float, seen: Seen | None = None
+) -> Polls:
+    """`rate` polls a second, each on a connection of its own. `seen` is told
+    each moment and body (JSON).
+    """
     polls = Polls()
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
@@ -69,10 +86,14 @@ async def _poll_once(port: int, path: str, due: float, polls: Polls, seen: Seen 
 
 
 async def get(port: int, path: str) -> tuple[int, bytes]:
-    """One GET on a fresh connection; raise OSError, ValueError or IndexError when the answer is none."""
+    """One GET on a fresh connection; raise OSError, ValueError or IndexError
+    when the answer is none.
+    """
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
+        )
         head, _, body = (await reader.read(-1)).partition(b"\r\n\r\n")
         return int(head.split(None, 2)[1]), body
     finally:
@@ -80,7 +101,9 @@ async def get(port: int, path: str) -> tuple[int, bytes]:
 
 
 async def fairness(port: int, path: str, connections: int, seconds: float) -> list[int]:
-    """How many answers each kept-alive connection got, all asking as fast as they are answered."""
+    """How many answers each kept-alive connection got, all asking as fast as
+    they are answered.
+    """
     until = time.monotonic() + seconds
     return list(await asyncio.gather(*(_ask_until(port, path, until) for _ in range(connections))))
 
@@ -100,7 +123,9 @@ async def _ask_until(port: int, path: str, until: float) -> int:
 
 
 async def dawdle(port: int, opening: bytes, drip: bytes, pause_seconds: float = 0.5) -> None:
-    """A slow client until it is cancelled: says the opening, then lets a byte drip; comes again when cut off."""
+    """A slow client until it is cancelled: says the opening, then lets a byte
+    drip; comes again when cut off.
+    """
     while True:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)

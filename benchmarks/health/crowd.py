@@ -1,4 +1,6 @@
-"""A hundred pollers, each about once a second; every answer is read, held against the truth and counted."""
+"""A hundred pollers, each about once a second; every answer is read, held
+against the truth and counted.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class Tally:
 
 
 class Crowd:
-    """Polls from `start` to `stop` in a thread of its own; `stage` is what the pollers hold answers against."""
+    """Polls from `start` to `stop` in a thread of its own; `stage` is what the
+    pollers hold answers against.
+    """
 
     def __init__(self, port: int, pollers: int, dice: random.Random) -> None:
         self.stage = Stage()
@@ -75,7 +79,9 @@ class Crowd:
             status, raw = await asyncio.wait_for(get(self._port, "/health"), _LATE_SECONDS)
             body = json.loads(raw)
         except (OSError, ValueError, IndexError, TimeoutError) as failed:
-            self.tally.note_wrong("no answer", f"{type(failed).__name__} {failed} {_describe(before, asked_at)}")
+            self.tally.note_wrong(
+                "no answer", f"{type(failed).__name__} {failed} {_describe(before, asked_at)}"
+            )
             return
         now = time.monotonic()
         tally = self.tally
@@ -90,7 +96,9 @@ class Crowd:
         tally.instances.add(body["instance_id"])
         # What was true at any moment of the exchange is no lie.
         if not (before.allows(word, asked_at) or self.stage.allows(word, now)):
-            tally.note_wrong("untrue", f"{word} ({', '.join(body['reasons'])}) {_describe(self.stage, now)}")
+            tally.note_wrong(
+                "untrue", f"{word} ({', '.join(body['reasons'])}) {_describe(self.stage, now)}"
+            )
 
 
 def _describe(stage: Stage, now: float) -> str:

@@ -1,4 +1,6 @@
-"""Sections `detection` and `calm`: how soon a fault is told, and that nothing is told when nothing is wrong."""
+"""Sections `detection` and `calm`: how soon a fault is told, and that nothing
+is told when nothing is wrong.
+"""
 
 from __future__ import annotations
 
@@ -49,25 +51,51 @@ def _port_is_not_ours(body: Body) -> bool:
 
 CASES = (
     Case("runner killed", faults.runner_killed, _component("ghost_runner", "down"), 1, "fixed"),
-    Case("runner stopped", faults.runner_stopped, _component("ghost_runner", "stalled", "paused"), 10, "stall limit"),
-    Case("patches a file", faults.patches_a_file, _component("fs_writable", False), 10, "2 intervals"),
-    Case("patches missing", faults.patches_missing, _component("fs_writable", False), 10, "2 intervals"),
+    Case(
+        "runner stopped",
+        faults.runner_stopped,
+        _component("ghost_runner", "stalled", "paused"),
+        10,
+        "stall limit",
+    ),
+    Case(
+        "patches a file", faults.patches_a_file, _component("fs_writable", False), 10, "2 intervals"
+    ),
+    Case(
+        "patches missing",
+        faults.patches_missing,
+        _component("fs_writable", False),
+        10,
+        "2 intervals",
+    ),
     Case("disk hung", faults.disk_hung, _component("fs_writable", False), 10, "2 intervals"),
     Case("port foreign", faults.port_foreign, _port_is_not_ours, 2, "2 intervals"),
-    Case("ledger locked", faults.ledger_locked, _component("queue", "fail", "unknown"), 8, "3 intervals, deadline"),
+    Case(
+        "ledger locked",
+        faults.ledger_locked,
+        _component("queue", "fail", "unknown"),
+        8,
+        "3 intervals, deadline",
+    ),
 )
 
 
 @dataclass
 class Eye:
-    """Asks over one kept connection, which the gateway keeps whoever else comes to listen on its port."""
+    """Asks over one kept connection, which the gateway keeps whoever else comes
+    to listen on its port.
+    """
 
     port: int
     _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
 
     def look(self) -> Body | None:
-        """One answer, whatever its status; None when the connection broke, as one does that was kept idle."""
-        connection = self._connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+        """One answer, whatever its status; None when the connection broke, as
+        one does that was kept idle.
+        """
+        connection = self._connection or http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=2
+        )
         try:
             connection.request("GET", "/health")
             body: Body = json.loads(connection.getresponse().read())
@@ -78,7 +106,9 @@ class Eye:
         self._connection = connection
         return body
 
-    def wait_until(self, is_told: Callable[[Body], bool], give_up_seconds: float = _GIVE_UP_SECONDS) -> float | None:
+    def wait_until(
+        self, is_told: Callable[[Body], bool], give_up_seconds: float = _GIVE_UP_SECONDS
+    ) -> float | None:
         """How long until an answer says it; None when none did."""
         began = time.monotonic()
         while (waited := time.monotonic() - began) < give_up_seconds:
@@ -95,7 +125,9 @@ class Eye:
 
 
 def detection(options: Options) -> Section:
-    """Each fault in its turn: the time to the first truthful answer, and back to `healthy` once it is healed."""
+    """Each fault in its turn: the time to the first truthful answer, and back
+    to `healthy` once it is healed.
+    """
     section = Section("detection: fault -> first truthful answer, one look every 20 ms")
     with installed(options.fresh("detection"), "gateway", "runner") as here:
         for case in CASES:
@@ -113,7 +145,9 @@ def detection(options: Options) -> Section:
 
 def calm(options: Options) -> Section:
     """Polls and patches as on any day; every answer is `healthy`."""
-    said = "the whole" if options.calm_minutes >= 60 else "shortened; --calm-minutes 60 is the whole"
+    said = (
+        "the whole" if options.calm_minutes >= 60 else "shortened; --calm-minutes 60 is the whole"
+    )
     section = Section(f"calm: {options.calm_minutes:g} minutes of normal load ({said})")
     alarms: Counter[str] = Counter()
 
@@ -125,7 +159,9 @@ def calm(options: Options) -> Section:
         over = threading.Event()
         sender = threading.Thread(target=_send_until, args=(here, over), daemon=True)
         sender.start()
-        polls = asyncio.run(poll(here.port, "/health", _CALM_POLLS_PER_SECOND, 60 * options.calm_minutes, seen))
+        polls = asyncio.run(
+            poll(here.port, "/health", _CALM_POLLS_PER_SECOND, 60 * options.calm_minutes, seen)
+        )
         over.set()
         sender.join()
         section.say(f"/health {polls}")

@@ -1,4 +1,6 @@
-"""Real faults of a real installation. Each strikes when it is entered and is healed when it is left."""
+"""Real faults of a real installation. Each strikes when it is entered and is
+healed when it is left.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,9 @@ def helper_killed(here: Installation) -> Iterator[None]:
 
 @contextmanager
 def patches_missing(here: Installation) -> Iterator[None]:
-    """The directory of evidence is away. Should somebody make it anew meanwhile, what is in it is kept."""
+    """The directory of evidence is away. Should somebody make it anew
+    meanwhile, what is in it is kept.
+    """
     patches = here.place / "state/patches"
     away = patches.with_name("patches.away")
     patches.rename(away)
@@ -91,7 +95,9 @@ def patches_a_file(here: Installation) -> Iterator[None]:
 @contextmanager
 def ledger_locked(here: Installation) -> Iterator[None]:
     """Hold the ledger's write lock, as a program gone wrong would."""
-    connection = sqlite3.connect(here.place / "state" / LEDGER_NAME, timeout=10, isolation_level=None)
+    connection = sqlite3.connect(
+        here.place / "state" / LEDGER_NAME, timeout=10, isolation_level=None
+    )
     try:
         connection.execute("BEGIN IMMEDIATE")
         yield
@@ -101,11 +107,15 @@ def ledger_locked(here: Installation) -> Iterator[None]:
 
 @contextmanager
 def port_foreign(here: Installation) -> Iterator[None]:
-    """Another program shares the port and gets nearly every new connection, because it listens many times."""
+    """Another program shares the port and gets nearly every new connection,
+    because it listens many times.
+    """
     stopped = threading.Event()
     with ExitStack() as sockets:
         listeners = [sockets.enter_context(_share(here.port)) for _ in range(_FOREIGN_LISTENERS)]
-        answering = threading.Thread(target=_answer_as_another, args=(listeners, stopped), daemon=True)
+        answering = threading.Thread(
+            target=_answer_as_another, args=(listeners, stopped), daemon=True
+        )
         answering.start()
         try:
             yield

@@ -1,4 +1,6 @@
-"""What a section hands back, and how it is printed: lines to read, and aims with PASS or MISS beside the figure."""
+"""What a section hands back, and how it is printed: lines to read, and aims
+with PASS or MISS beside the figure.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Aim:
-    """One thing that was wanted. `met` is None where it could not be judged, and the figure says why."""
+    """One thing that was wanted. `met` is None where it could not be judged,
+    and the figure says why.
+    """
 
     what: str
     aim: str

@@ -1,4 +1,6 @@
-"""Every server in its turn, the order rotating; a ratio is taken within a round, where the machine was the same."""
+"""Every server in its turn, the order rotating; a ratio is taken within a
+round, where the machine was the same.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ _DEAF_LIMIT_SECONDS = 4.0
 
 @dataclass(frozen=True)
 class Pace:
-    """Few rounds, and long ones, for who needs seconds to be seen answering at all."""
+    """Few rounds, and long ones, for who needs seconds to be seen answering at
+    all.
+    """
 
     rounds: int
     seconds: int
@@ -59,7 +63,12 @@ class Row:
 
 
 def measure(
-    fleet: Fleet, names: Sequence[str], connections: int, rounds: int, seconds: int, slow: Mapping[str, Pace]
+    fleet: Fleet,
+    names: Sequence[str],
+    connections: int,
+    rounds: int,
+    seconds: int,
+    slow: Mapping[str, Pace],
 ) -> dict[str, Row]:
     """A slice of each server in each round; those in `slow` at their own pace."""
     rows = {name: Row() for name in names}
@@ -78,18 +87,24 @@ def measure(
 
 
 def table(rows: Mapping[str, Row]) -> list[str]:
-    """Rates as medians with quartiles; latencies and CPU as medians of the ratios to the trivial route."""
+    """Rates as medians with quartiles; latencies and CPU as medians of the
+    ratios to the trivial route.
+    """
     measured = "".join(f"{name:>8} {'x':>6}" for name in ("p50 ms", "p99 ms", "CPU us"))
     head = f"{'':20} {'answers/s':>9}  {'x trivial':20}{measured}  deaf s  not well"
     return [head, *(_line(name, row) for name, row in rows.items())]
 
 
 def against(rows: Mapping[str, Row], name: str = NAIVE) -> tuple[str, float]:
-    """How many times our rate is that server's; one that never answered is taken for one answer in all."""
+    """How many times our rate is that server's; one that never answered is
+    taken for one answer in all.
+    """
     theirs = rows[name]
     rate = max(theirs.answered, 1) / theirs.seconds
     times = rows[OURS].rate() / rate
-    return (f"{times:.0f} times" if theirs.answered else f"it answered nothing in {theirs.seconds} s"), times
+    return (
+        f"{times:.0f} times" if theirs.answered else f"it answered nothing in {theirs.seconds} s"
+    ), times
 
 
 def _line(name: str, row: Row) -> str:
@@ -107,7 +122,10 @@ def _line(name: str, row: Row) -> str:
         return f"{name:20} {0:9.1f}  {'answers nothing':62}  {max(row.deaf):6.2f}  {_trouble(row)}"
     latency = f"{middle(_p50):7.1f} {beside(_p50)} {middle(_p99):7.1f} {beside(_p99)}"
     cpu = f"{middle(_cpu):7.0f} {beside(_cpu)}"
-    return f"{name:20} {row.rate():9.1f}  {ratio:20} {latency} {cpu}  {max(row.deaf):6.2f}  {_trouble(row)}"
+    return (
+        f"{name:20} {row.rate():9.1f}  {ratio:20} {latency} {cpu}  {max(row.deaf):6.2f} "
+        f" {_trouble(row)}"
+    )
 
 
 def _trouble(row: Row) -> str:
@@ -132,7 +150,9 @@ def _cpu(one: Slice) -> float:
 
 
 def _rest(fleet: Fleet, name: str) -> float:
-    """How long the server stays deaf after its callers left. One that does not come back is started anew."""
+    """How long the server stays deaf after its callers left. One that does not
+    come back is started anew.
+    """
     deaf = fleet.servers[name].answers_after(_DEAF_LIMIT_SECONDS)
     if deaf >= _DEAF_LIMIT_SECONDS and name != OURS:
         fleet.restart(name)

@@ -35,9 +35,16 @@ def main() -> None:
     done: list[Section] = []
     with tempfile.TemporaryDirectory(prefix="gcr-bench-") as place:
         options = Options(
-            Path(place), arguments.rounds, arguments.slice, polls=arguments.polls, calm_minutes=arguments.calm_minutes
+            Path(place),
+            arguments.rounds,
+            arguments.slice,
+            polls=arguments.polls,
+            calm_minutes=arguments.calm_minutes,
         )
-        print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.rounds} rounds", flush=True)
+        print(
+            f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {options.rounds} rounds",
+            flush=True,
+        )
         for name in arguments.only or SECTIONS:
             done.append(SECTIONS[name](options))
             print(done[-1], flush=True)
@@ -50,12 +57,17 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS))
+    parser.add_argument(
+        "--only", nargs="+", choices=SECTIONS, metavar="SECTION", help=", ".join(SECTIONS)
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slice", type=int, default=1, help="seconds of one slice of load")
     parser.add_argument("--polls", type=int, default=Options.polls, help="of the memory run")
     parser.add_argument(
-        "--calm-minutes", type=float, default=Options.calm_minutes, help="of normal load; the whole is 60"
+        "--calm-minutes",
+        type=float,
+        default=Options.calm_minutes,
+        help="of normal load; the whole is 60",
     )
     return parser.parse_args()
 

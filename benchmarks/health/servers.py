@@ -1,4 +1,6 @@
-"""The servers under measure: ours is the real installation, the peers run in a venv of their own."""
+"""The servers under measure: ours is the real installation, the peers run in a
+venv of their own.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def ours(installation: Installation) -> Server:
 
 
 def helper_of(pid: int) -> psutil.Process:
-    """The process that tests the disk for the gateway that was started as `pid`, or under it."""
+    """The process that tests the disk for the gateway that was started as
+    `pid`, or under it.
+    """
     below = psutil.Process(pid).children(recursive=True)
     return next(one for one in below if HELPER in " ".join(one.cmdline()))
 
@@ -85,7 +89,9 @@ def worker_of(pid: int) -> psutil.Process:
 
 @dataclass
 class Fleet:
-    """All servers, up at once. A peer that is too busy with abandoned requests is started anew."""
+    """All servers, up at once. A peer that is too busy with abandoned requests
+    is started anew.
+    """
 
     place: Path
     installation: Installation
@@ -94,7 +100,10 @@ class Fleet:
 
     def start(self, name: str) -> None:
         port = free_port()
-        environment = os.environ | {"BENCH_PLACE": str(self.place), "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
+        environment = os.environ | {
+            "BENCH_PLACE": str(self.place),
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}",
+        }
         command = [str(PEERS_PYTHON), "-m", "benchmarks.health.peers.serving", name, str(port)]
         with (self.place / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
@@ -102,7 +111,9 @@ class Fleet:
             )
         self._processes[name] = process
         self.servers[name] = Server(name, port, PEERS[name][1], process.pid)
-        wait_until(lambda: listens(port), 20, f"{name} does not listen; see {self.place / name}.log")
+        wait_until(
+            lambda: listens(port), 20, f"{name} does not listen; see {self.place / name}.log"
+        )
 
     def restart(self, name: str) -> None:
         self.end(name)

@@ -1,4 +1,6 @@
-"""Thousands of idle processes. Each reads a pipe whose other end is ours alone: when we end, however, they end."""
+"""Thousands of idle processes. Each reads a pipe whose other end is ours alone:
+when we end, however, they end.
+"""
 
 from __future__ import annotations
 

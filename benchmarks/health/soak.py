@@ -1,7 +1,9 @@
-"""The real installation under light load, with a fault every minute, for long: `python -m benchmarks.health.soak`.
+"""The real installation under light load, with a fault every minute, for long:
+`python -m benchmarks.health.soak`.
 
-`gcr up` runs gateway and runner. A hundred pollers hold every answer against what is so; the gateway's memory and
-file handles are followed; it may not restart. Ends with 1 when any aim was missed.
+`gcr up` runs gateway and runner. A hundred pollers hold every answer against
+what is so; the gateway's memory and file handles are followed; it may not
+restart. Ends with 1 when any aim was missed.
 """
 
 from __future__ import annotations
@@ -51,10 +53,17 @@ def soak(place: Path, hours: float, seed: int) -> Section:
     """Strike and heal until the hours are over or Ctrl-C; then the report."""
     section = Section(f"soak: {hours:g} hours, seed {seed}")
     every = _EVERY_SECONDS[hours > _SHORT_HOURS]
-    print(f"soak of {hours:g} hours, seed {seed}, a fault every {every:.0f} s, {POLLERS} pollers", flush=True)
+    print(
+        f"soak of {hours:g} hours, seed {seed}, a fault every {every:.0f} s, {POLLERS} pollers",
+        flush=True,
+    )
     dice = random.Random(seed)  # noqa: S311  no secret
     with installed(place, "up") as here:
-        crowd, load, gauge = Crowd(here.port, POLLERS, dice), Load(here), Gauge(worker_of(root_of(here)))
+        crowd, load, gauge = (
+            Crowd(here.port, POLLERS, dice),
+            Load(here),
+            Gauge(worker_of(root_of(here))),
+        )
         crowd.start()
         load.start()
         gauge.start()
@@ -64,7 +73,9 @@ def soak(place: Path, hours: float, seed: int) -> Section:
         try:
             while time.monotonic() + every <= until:
                 due = time.monotonic() + every
-                deck = deck or dice.sample(TROUBLES, len(TROUBLES))  # each comes before one comes again
+                deck = deck or dice.sample(
+                    TROUBLES, len(TROUBLES)
+                )  # each comes before one comes again
                 recoveries.append(_one_fault(here, crowd, load, deck.pop()))
                 time.sleep(max(0.0, due - time.monotonic()))
         except KeyboardInterrupt:
@@ -102,7 +113,9 @@ def _one_fault(here: Installation, crowd: Crowd, load: Load, trouble: Trouble) -
 
 @dataclass
 class Load:
-    """A patch every five seconds, but none while storage is denied: what then fails would truly be trouble for long."""
+    """A patch every five seconds, but none while storage is denied: what then
+    fails would truly be trouble for long.
+    """
 
     here: Installation
     sent: list[str] = field(default_factory=list)
@@ -184,7 +197,9 @@ class Gauge:
     def _look(self) -> None:
         while not self._over.wait(2):
             try:
-                self.points.append((time.monotonic(), self.worker.memory_info().rss, self.worker.num_fds()))
+                self.points.append(
+                    (time.monotonic(), self.worker.memory_info().rss, self.worker.num_fds())
+                )
             except psutil.NoSuchProcess:  # the report says it by the instances seen
                 return
 
@@ -192,13 +207,22 @@ class Gauge:
 def _judge_answers(section: Section, crowd: Crowd, recoveries: list[float]) -> None:
     tally = crowd.tally
     section.say(f"{tally.answers} answers, {dict(tally.words)}; {len(recoveries)} faults")
-    section.say(f"answered in p50 {tally.percentile_ms(0.5)} ms, p99 {tally.percentile_ms(0.99)} ms")
+    section.say(
+        f"answered in p50 {tally.percentile_ms(0.5)} ms, p99 {tally.percentile_ms(0.99)} ms"
+    )
     section.lines += tally.examples
     for kind in ("no answer", "malformed", "untrue"):
-        section.aim(f"polls that met with {kind}", "0", str(tally.wrong[kind]), tally.wrong[kind] == 0)
+        section.aim(
+            f"polls that met with {kind}", "0", str(tally.wrong[kind]), tally.wrong[kind] == 0
+        )
     worst = max(recoveries, default=0.0)
     limit = RECOVERY_SECONDS
-    section.aim("healthy after each fault", f"within {limit:.0f} s", f"{worst:.1f} s at worst", worst <= limit)
+    section.aim(
+        "healthy after each fault",
+        f"within {limit:.0f} s",
+        f"{worst:.1f} s at worst",
+        worst <= limit,
+    )
     count = len(tally.instances)
     section.aim("gateways that answered", "1: it never restarted", str(count), count == 1)
 
@@ -210,9 +234,13 @@ def _judge_gauge(section: Section, gauge: Gauge) -> None:
     hours = (gauge.points[-1][0] - gauge.points[0][0]) / 3600
     memory, handles = gauge.growth(1) / MIB, gauge.growth(2)
     _, rss, fds = gauge.points[-1]
-    section.say(f"gateway at the end: {rss / MIB:.1f} MiB, {fds} file handles, watched for {hours:.2f} h")
+    section.say(
+        f"gateway at the end: {rss / MIB:.1f} MiB, {fds} file handles, watched for {hours:.2f} h"
+    )
     flat = memory <= _GROWTH_MIB
-    section.aim("memory, rise of the fitted line", f"<= {_GROWTH_MIB:.0f} MiB", f"{memory:+.2f} MiB", flat)
+    section.aim(
+        "memory, rise of the fitted line", f"<= {_GROWTH_MIB:.0f} MiB", f"{memory:+.2f} MiB", flat
+    )
     flat = handles <= _GROWTH_HANDLES
     section.aim("file handles, the same", f"<= {_GROWTH_HANDLES:.0f}", f"{handles:+.2f}", flat)
 
@@ -220,7 +248,10 @@ def _judge_gauge(section: Section, gauge: Gauge) -> None:
 def _judge_patches(section: Section, load: Load) -> None:
     load.wait_until_idle()
     unlanded, broken = load.unlanded(), load.first_broken_link()
-    figure = f"{len(load.sent) - len(unlanded)} of {len(load.sent)}{'' if broken is None else ', its chain broken'}"
+    figure = (
+        f"{len(load.sent) - len(unlanded)} of"
+        f" {len(load.sent)}{'' if broken is None else ', its chain broken'}"
+    )
     section.aim("patches accepted and landed", "all", figure, not unlanded and broken is None)
 
 

@@ -1,4 +1,6 @@
-"""Sections `ratios`, `processes` and `hung`: answers for each second, beside a route that does nothing."""
+"""Sections `ratios`, `processes` and `hung`: answers for each second, beside a
+route that does nothing.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ CONNECTIONS = (1, 64, 256)
 _NAMES = (TRIVIAL, OURS, *(name for name in PEERS if name != TRIVIAL))
 _FAIR_SECONDS = 1.5
 _ALONE_SECONDS = 8.0
-# Who scans processes is slow among many of them, and busy with abandoned requests for long after.
+# Who scans processes is slow among many of them, and busy with abandoned
+# requests for long after.
 _SLOW = Pace(rounds=2, seconds=3)
 _SLOW_IN_A_CROWD = Pace(rounds=1, seconds=10)
 
@@ -29,11 +32,19 @@ def ratios(options: Options) -> Section:
     """Ours and every peer at 1, 64 and 256 connections."""
     section = Section("ratios: each server over the trivial Flask route of the same round")
     with fleet(options.fresh("ratios")) as servers:
-        section.say(f"{len(psutil.pids())} processes, {len(psutil.net_connections('tcp'))} rows in the TCP table")
+        section.say(
+            f"{len(psutil.pids())} processes, {len(psutil.net_connections('tcp'))} rows in the TCP"
+            " table"
+        )
         for connections in CONNECTIONS:
             slow = {NAIVE: _SLOW} if connections > 1 else {}
-            rows = measure(servers, _NAMES, connections, options.rounds, options.slice_seconds, slow)
-            section.say(f"-- {connections} connections, {options.rounds} rounds of {options.slice_seconds} s")
+            rows = measure(
+                servers, _NAMES, connections, options.rounds, options.slice_seconds, slow
+            )
+            section.say(
+                f"-- {connections} connections, {options.rounds} rounds of"
+                f" {options.slice_seconds} s"
+            )
             section.lines += table(rows)
             _judge(section, rows, connections)
         _starvation(section, servers)
@@ -54,7 +65,9 @@ def _judge(section: Section, rows: dict[str, Row], connections: int) -> None:
 
 
 def _starvation(section: Section, servers: Fleet) -> None:
-    """wrk waits with whom it is kept waiting, so it cannot tell a connection that was never served."""
+    """wrk waits with whom it is kept waiting, so it cannot tell a connection
+    that was never served.
+    """
     for connections in (64, 256):
         server = servers.servers[OURS]
         counts = asyncio.run(fairness(server.port, server.path, connections, _FAIR_SECONDS))
@@ -72,8 +85,18 @@ def processes(options: Options) -> Section:
         for wanted in (0, 1_000, 5_000):
             with sleepers(wanted) as found:
                 if found < wanted:
-                    section.say(f"the system allows {found} of {wanted} more processes; raise `ulimit -u`, pids.max")
-                rows = measure(servers, names, 64, options.rounds, options.slice_seconds, {NAIVE: _SLOW_IN_A_CROWD})
+                    section.say(
+                        f"the system allows {found} of {wanted} more processes; raise `ulimit -u`,"
+                        " pids.max"
+                    )
+                rows = measure(
+                    servers,
+                    names,
+                    64,
+                    options.rounds,
+                    options.slice_seconds,
+                    {NAIVE: _SLOW_IN_A_CROWD},
+                )
                 section.say(f"-- {found} more processes")
                 section.lines += table(rows)
                 base = base or rows[OURS].rate_ratio()
@@ -88,10 +111,17 @@ def _judge_crowd(section: Section, rows: dict[str, Row], crowd: int, base: float
     if crowd == 5_000:
         change = rows[OURS].rate_ratio() / base - 1
         what = "ours over trivial with 5,000 more, against without"
-        section.aim(what, "unchanged, no worse than -15 %", f"{100 * change:+.0f} %", change >= -0.15)
+        section.aim(
+            what, "unchanged, no worse than -15 %", f"{100 * change:+.0f} %", change >= -0.15
+        )
         naive = rows[NAIVE]
         figure = f"{naive.answered} answers in {naive.seconds} s"
-        section.aim("naive with 5,000 more", "a finding: it no longer answers", figure, naive.answered == 0 or None)
+        section.aim(
+            "naive with 5,000 more",
+            "a finding: it no longer answers",
+            figure,
+            naive.answered == 0 or None,
+        )
 
 
 def _alone(servers: Fleet) -> dict[str, str]:
@@ -100,11 +130,15 @@ def _alone(servers: Fleet) -> dict[str, str]:
         waits = pool.map(lambda one: one.answers_after(_ALONE_SECONDS), servers.servers.values())
         spans = dict(zip(servers.servers, waits, strict=True))
     never = f"not in {_ALONE_SECONDS:.0f} s"
-    return {name: f"{span:.2f} s" if span < _ALONE_SECONDS else never for name, span in spans.items()}
+    return {
+        name: f"{span:.2f} s" if span < _ALONE_SECONDS else never for name, span in spans.items()
+    }
 
 
 def hung(options: Options) -> Section:
-    """One check of each server hangs: our disk's helper is stopped, the peers' file test does not return."""
+    """One check of each server hangs: our disk's helper is stopped, the peers'
+    file test does not return.
+    """
     section = Section("hung: 64 connections, one check of each server does not return")
     place = options.fresh("hung")
     with fleet(place) as servers:
@@ -114,13 +148,17 @@ def hung(options: Options) -> Section:
         for name in PEERS:  # anew, so that none lives on a result it kept from better days
             servers.restart(name)
         alone = _alone(servers)
-        section.say("one poll alone: " + ", ".join(f"{name} {said}" for name, said in alone.items()))
+        section.say(
+            "one poll alone: " + ", ".join(f"{name} {said}" for name, said in alone.items())
+        )
         slow = dict.fromkeys((name for name in PEERS if name != TRIVIAL), Pace(rounds=1, seconds=3))
         rows = measure(servers, _NAMES, 64, options.rounds, options.slice_seconds, slow)
         (place / "hung").unlink()
         section.lines += table(rows)
         ratio = rows[OURS].rate_ratio()
-        section.aim("ours over trivial with its disk hung", ">= 0.90", f"{ratio:.2f}", ratio >= 0.90)
+        section.aim(
+            "ours over trivial with its disk hung", ">= 0.90", f"{ratio:.2f}", ratio >= 0.90
+        )
         said = servers.installation.health()
         figure = f"{said['overall_status']}, {', '.join(said['reasons'])}"
         truthful = said["overall_status"] == "unknown" and not said["components"]["fs_writable"]

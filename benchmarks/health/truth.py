@@ -1,6 +1,7 @@
 """Which word is true when. Pure: moments are passed in, monotonic seconds.
 
-Before a fault is told `healthy` is no lie yet, and for two intervals after its end its word is none.
+Before a fault is told `healthy` is no lie yet, and for two intervals after its
+end its word is none.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ _WORDS = (HEALTHY, DEGRADED, UNKNOWN, "error")
 
 @dataclass(frozen=True)
 class Trouble:
-    """A fault with the words that tell it. One that heals by itself need not be told."""
+    """A fault with the words that tell it. One that heals by itself need not be
+    told.
+    """
 
     name: str
     strike: Callable[[Installation], AbstractContextManager[None]]
@@ -47,7 +50,9 @@ TROUBLES = (
 
 @dataclass(frozen=True)
 class Stage:
-    """What is so: nothing wrong, a fault since `began_at`, or one that ended at `ended_at`."""
+    """What is so: nothing wrong, a fault since `began_at`, or one that ended at
+    `ended_at`.
+    """
 
     trouble: Trouble | None = None
     began_at: float = 0.0
@@ -57,7 +62,9 @@ class Stage:
         if self.trouble is None:
             return word == HEALTHY
         if self.ended_at is not None:
-            return word == HEALTHY or (word in self.trouble.words and moment - self.ended_at <= RECOVERY_SECONDS)
+            return word == HEALTHY or (
+                word in self.trouble.words and moment - self.ended_at <= RECOVERY_SECONDS
+            )
         told_within = self.trouble.told_within_seconds
         return word in self.trouble.words or (
             word == HEALTHY and (told_within is None or moment - self.began_at <= told_within)

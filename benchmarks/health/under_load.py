@@ -1,4 +1,6 @@
-"""Sections `open-loop`, `saturated`, `locked` and `slow`: `/health` while others make it hard."""
+"""Sections `open-loop`, `saturated`, `locked` and `slow`: `/health` while
+others make it hard.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +33,19 @@ _SLOW_CLIENTS = 200
 
 
 def open_loop(options: Options) -> Section:
-    """300 polls a second on fresh connections, sent when due whether or not the last was answered."""
-    section = Section(f"open-loop: {_OPEN_RATE} polls a second, each on a fresh connection, {_OPEN_SECONDS} s")
+    """300 polls a second on fresh connections, sent when due whether or not the
+    last was answered.
+    """
+    section = Section(
+        f"open-loop: {_OPEN_RATE} polls a second, each on a fresh connection, {_OPEN_SECONDS} s"
+    )
     heard: dict[str, Polls] = {}
     with fleet(options.fresh("open-loop"), (TRIVIAL, NAIVE)) as servers:
-        for name, seconds in ((TRIVIAL, _OPEN_SECONDS), (OURS, _OPEN_SECONDS), (NAIVE, _NAIVE_SECONDS)):
+        for name, seconds in (
+            (TRIVIAL, _OPEN_SECONDS),
+            (OURS, _OPEN_SECONDS),
+            (NAIVE, _NAIVE_SECONDS),
+        ):
             server = servers.servers[name]
             heard[name], share = asyncio.run(_polled(server, seconds))
             section.say(f"{name:8} {heard[name]}; {100 * share:.0f} % of a core")
@@ -43,7 +53,12 @@ def open_loop(options: Options) -> Section:
     within = polls.share_within(1)
     section.aim("ours answered within 1 s", "100 %", f"{100 * within:.2f} %", within == 1)
     p99 = polls.ms(0.99)
-    section.aim("ours p99", f"<= 1.5 times trivial's or 50 ms: {limit:.0f} ms", f"{p99:.1f} ms", p99 <= limit)
+    section.aim(
+        "ours p99",
+        f"<= 1.5 times trivial's or 50 ms: {limit:.0f} ms",
+        f"{p99:.1f} ms",
+        p99 <= limit,
+    )
     return section
 
 
@@ -54,30 +69,54 @@ async def _polled(server: Server, seconds: float) -> tuple[Polls, float]:
 
 
 def saturated(options: Options) -> Section:
-    """More senders than permits post as fast as they are answered; nobody works on what they send."""
-    section = Section(f"saturated: {SENDERS} connections post patches as fast as they can, 100 polls a second")
+    """More senders than permits post as fast as they are answered; nobody works
+    on what they send.
+    """
+    section = Section(
+        f"saturated: {SENDERS} connections post patches as fast as they can, 100 polls a second"
+    )
     with installed(options.fresh("saturated"), "gateway") as here:
         here.wait_for_health("degraded")  # there is no runner
         senders = _post(here, _SATURATED_SECONDS + 2)
         time.sleep(1)
         reasons: Counter[str] = Counter()
         polls = asyncio.run(
-            poll(here.port, "/health", 100, _SATURATED_SECONDS, lambda _, body: reasons.update(body["reasons"]))
+            poll(
+                here.port,
+                "/health",
+                100,
+                _SATURATED_SECONDS,
+                lambda _, body: reasons.update(body["reasons"]),
+            )
         )
         posted = wrk.finish(senders)
         accepted = (posted.answers - posted.refused) / posted.seconds
-        section.say(f"{posted.rate:.0f} posts a second, {accepted:.0f} of them accepted, {posted.late} late")
+        section.say(
+            f"{posted.rate:.0f} posts a second, {accepted:.0f} of them accepted, {posted.late} late"
+        )
         section.say(f"/health {polls}; statuses {polls.statuses}")
-        section.say(f"what it says meanwhile: {', '.join(f'{name} {count}' for name, count in reasons.most_common())}")
+        section.say(
+            "what it says meanwhile:"
+            f" {', '.join(f'{name} {count}' for name, count in reasons.most_common())}"
+        )
         truthful = polls.statuses.get(200, 0) / max(1, polls.asked)
-        section.aim("patches are taken, and it says so", ">= 99 %", f"{100 * truthful:.1f} %", truthful >= 0.99)
+        section.aim(
+            "patches are taken, and it says so",
+            ">= 99 %",
+            f"{100 * truthful:.1f} %",
+            truthful >= 0.99,
+        )
         section.aim("p99 of /health", "<= 75 ms", f"{polls.ms(0.99):.1f} ms", polls.ms(0.99) <= 75)
     return section
 
 
 def locked(options: Options) -> Section:
-    """Another process's transaction keeps the ledger's write lock, while senders wait for it inside."""
-    section = Section(f"locked: the ledger's write lock held for {_LOCK_SECONDS} s, {SENDERS} connections posting")
+    """Another process's transaction keeps the ledger's write lock, while
+    senders wait for it inside.
+    """
+    section = Section(
+        f"locked: the ledger's write lock held for {_LOCK_SECONDS} s, {SENDERS} connections posting"
+    )
     words: list[tuple[float, str]] = []
 
     def seen(moment: float, body: dict[str, Any]) -> None:
@@ -108,14 +147,23 @@ def slow(options: Options) -> Section:
             polls = asyncio.run(_polled_among_dawdlers(here.port, opening, drip))
             within = polls.share_within(1)
             section.say(f"{name:8} {polls}")
-            section.aim(f"answered within 1 s under slow {name}", "100 %", f"{100 * within:.1f} %", within == 1)
+            section.aim(
+                f"answered within 1 s under slow {name}",
+                "100 %",
+                f"{100 * within:.1f} %",
+                within == 1,
+            )
     return section
 
 
 def _dawdlers(here: Installation) -> list[tuple[str, bytes, bytes]]:
     head = f"POST /webhook HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {here.key}\r\n".encode()
     body = b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
-    return [("headers", head + b"X-Slow: ", b"x"), ("bodies", head + body, b" "), ("silence", b"", b"")]
+    return [
+        ("headers", head + b"X-Slow: ", b"x"),
+        ("bodies", head + body, b" "),
+        ("silence", b"", b""),
+    ]
 
 
 async def _polled_among_dawdlers(port: int, opening: bytes, drip: bytes) -> Polls:
@@ -126,7 +174,9 @@ async def _polled_among_dawdlers(port: int, opening: bytes, drip: bytes) -> Poll
     return await _beside(polled, [lambda: dawdle(port, opening, drip)] * _SLOW_CLIENTS)
 
 
-async def _beside(work: Callable[[], Awaitable[Polls]], others: list[Callable[[], Awaitable[None]]]) -> Polls:
+async def _beside(
+    work: Callable[[], Awaitable[Polls]], others: list[Callable[[], Awaitable[None]]]
+) -> Polls:
     tasks = [asyncio.ensure_future(other()) for other in others]
     try:
         return await work()

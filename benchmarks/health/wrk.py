@@ -1,4 +1,6 @@
-"""wrk, the load generator: as many requests as its connections can make, each waiting for its answer."""
+"""wrk, the load generator: as many requests as its connections can make, each
+waiting for its answer.
+"""
 
 from __future__ import annotations
 
@@ -51,8 +53,20 @@ def press(server: Server, connections: int, seconds: int) -> Slice:
 
 
 def start(url: str, connections: int, seconds: int, *arguments: str) -> subprocess.Popen[str]:
-    """Start wrk; with a key and a word it posts patches whose ids begin with the word."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", _TIMEOUT, "-s", str(_SCRIPT), url]
+    """Start wrk; with a key and a word it posts patches whose ids begin with
+    the word.
+    """
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{seconds}s",
+        "--timeout",
+        _TIMEOUT,
+        "-s",
+        str(_SCRIPT),
+        url,
+    ]
     return subprocess.Popen(
         [*command, *(("--", *arguments) if arguments else ())],
         stdout=subprocess.PIPE,

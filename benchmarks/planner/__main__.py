@@ -1,7 +1,9 @@
-"""`make bench-planner`: for every case the median time of five plans and the peak memory of the first one.
+"""`make bench-planner`: for every case the median time of five plans and the
+peak memory of the first one.
 
-Each case runs in a process of its own. Memory is what the process grew by at most while it planned, beside the file and
-the patch, as a multiple of the two. Beside it, `git apply --check` on the same file, where it knows the format.
+Each case runs in a process of its own. Memory is what the process grew by at
+most while it planned, beside the file and the patch, as a multiple of the two.
+Beside it, `git apply --check` on the same file, where it knows the format.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ _MEASURE = "from benchmarks.planner.measuring import main; main()"
 
 def main(words: list[str]) -> int:
     """With words, only the cases whose names hold one of them."""
-    print(f"{'case':42}{'ms':>9}{'aim':>8}{'memory':>9}{'aim':>5}  {'':4}{'git apply':>12}  outcome")
+    print(
+        f"{'case':42}{'ms':>9}{'aim':>8}{'memory':>9}{'aim':>5}  {'':4}{'git apply':>12}  outcome"
+    )
     missed = 0
     for case in CASES:
         if not words or any(word in case.name for word in words):
@@ -40,9 +44,14 @@ def _measure(case: Case) -> bool:
         git = _git_apply(load, Path(place))
     ended = ours.outcome.split(" ")[0] == case.wanted
     met = ours.seconds <= case.seconds and ours.memory <= MOST_MEMORY and ended
-    figures = f"{ours.seconds * 1000:9.0f}{case.seconds * 1000:8.0f}{ours.memory:8.1f}x{MOST_MEMORY:5.0f}"
+    figures = (
+        f"{ours.seconds * 1000:9.0f}{case.seconds * 1000:8.0f}{ours.memory:8.1f}x{MOST_MEMORY:5.0f}"
+    )
     remark = "" if ended else f" (wanted: {case.wanted})"
-    print(f"{case.name:42}{figures}  {'PASS' if met else 'MISS'}  {git:>12}  {ours.outcome}{remark}", flush=True)
+    print(
+        f"{case.name:42}{figures}  {'PASS' if met else 'MISS'}  {git:>12}  {ours.outcome}{remark}",
+        flush=True,
+    )
     return met
 
 
@@ -54,12 +63,16 @@ def _ours(load: Load, place: Path) -> Figures:
     except subprocess.TimeoutExpired:
         return Figures(float("inf"), 0.0, f"not-done in {_PATIENCE_SECONDS} s")
     if done.returncode:
-        return Figures(float("inf"), 0.0, "crashed: " + done.stderr.decode().strip().splitlines()[-1])
+        return Figures(
+            float("inf"), 0.0, "crashed: " + done.stderr.decode().strip().splitlines()[-1]
+        )
     return Figures(**json.loads(done.stdout))
 
 
 def _git_apply(load: Load, place: Path) -> str:
-    """Milliseconds of `git apply --check`, or its refusal; the time holds the start of a process."""
+    """Milliseconds of `git apply --check`, or its refusal; the time holds the
+    start of a process.
+    """
     if load.change["type"] != "unified_diff":
         return "-"
     (place / PATH).parent.mkdir(parents=True)
@@ -68,7 +81,9 @@ def _git_apply(load: Load, place: Path) -> str:
     try:
         command = ["git", "apply", "--check"]
         text = load.change["text"].encode()
-        done = subprocess.run(command, cwd=place, input=text, capture_output=True, check=False, timeout=60)
+        done = subprocess.run(
+            command, cwd=place, input=text, capture_output=True, check=False, timeout=60
+        )
     except subprocess.TimeoutExpired:
         return "over 60 s"
     return f"{(time.perf_counter() - began) * 1000:.0f}" if done.returncode == 0 else "refuses"

@@ -13,7 +13,9 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True)
 class Load:
-    """One file and one change. `base` is the version a three-way merge starts from."""
+    """One file and one change. `base` is the version a three-way merge starts
+    from.
+    """
 
     data: bytes
     change: dict[str, Any]
@@ -23,7 +25,9 @@ class Load:
 
 @dataclass(frozen=True)
 class Case:
-    """`wanted` is how it should end: planned, or refused with a code. `seconds` is the aim."""
+    """`wanted` is how it should end: planned, or refused with a code. `seconds`
+    is the aim.
+    """
 
     name: str
     build: Callable[[], Load]
@@ -42,13 +46,16 @@ class Spoil:
 
 
 def code(size: int) -> list[str]:
-    """About `size` bytes of lines as programs have them: mostly different, one in ten blank, one in ten common."""
+    """About `size` bytes of lines as programs have them: mostly different, one
+    in ten blank, one in ten common.
+    """
     lines, written, number = list[str](), 0, 0
     while written < size:
         number += 1
         common = {0: "\n", 5: "        return None\n"}
         line = (
-            common.get(number % 10) or f"    value_{number} = compute_{number % 97}(argument_{number % 13}, {number})\n"
+            common.get(number % 10)
+            or f"    value_{number} = compute_{number % 97}(argument_{number % 13}, {number})\n"
         )
         lines.append(line)
         written += len(line)
@@ -56,7 +63,9 @@ def code(size: int) -> list[str]:
 
 
 def diff(lines: Sequence[str], count: int, spoil: Spoil | None = None) -> str:
-    """A diff of evenly spaced hunks: three lines of context, two deleted, two inserted, three of context."""
+    """A diff of evenly spaced hunks: three lines of context, two deleted, two
+    inserted, three of context.
+    """
     spoil = spoil or Spoil()
     step = len(lines) // count
     parts = [f"{spoil.heading}--- a/{PATH}\n+++ b/{PATH}\n"]
@@ -115,10 +124,17 @@ def _foreign(number: int, line: str) -> str:
 
 
 def _ellipses() -> Load:
-    """The same change with the middle line of each context left out; every line of the file is another."""
-    lines = [line if "value" in line else f"    only_{number} = 0\n" for number, line in enumerate(code(MEGABYTE))]
+    """The same change with the middle line of each context left out; every line
+    of the file is another.
+    """
+    lines = [
+        line if "value" in line else f"    only_{number} = 0\n"
+        for number, line in enumerate(code(MEGABYTE))
+    ]
     head, *hunks = diff(lines, 50, Spoil(hints=False)).split("@@\n")
-    text = "@@\n".join([head, *(_without_middles(hunk.splitlines(keepends=True)) for hunk in hunks)])
+    text = "@@\n".join(
+        [head, *(_without_middles(hunk.splitlines(keepends=True)) for hunk in hunks)]
+    )
     return Load("".join(lines).encode(), _unified(text))
 
 
@@ -133,7 +149,9 @@ def _twice(text: str) -> str:
 def _three_way() -> Load:
     lines, count = code(MEGABYTE), 5
     base = "".join(lines).encode()
-    outermost = {start + at for start in range(1, len(lines), len(lines) // count) for at in (0, 1, 7)}
+    outermost = {
+        start + at for start in range(1, len(lines), len(lines) // count) for at in (0, 1, 7)
+    }
     moved = ["# all new\n" if number in outermost else line for number, line in enumerate(lines)]
     blob = sha1(b"blob %d\0" % len(base) + base, usedforsecurity=False).hexdigest()
     heading = f"diff --git a/{PATH} b/{PATH}\nindex {blob[:10]}..0000000 100644\n"
@@ -145,13 +163,17 @@ def _many_hunks(count: int, found: bool) -> Callable[[], Load]:
     def build() -> Load:
         lines = [f"line {number}\n" for number in range(2 * count)]
         word = "line" if found else "lime"
-        body = "".join(f"@@ -{n + 1} +{n + 1} @@\n-{word} {n}\n+row {n}\n" for n in range(0, 2 * count, 2))
+        body = "".join(
+            f"@@ -{n + 1} +{n + 1} @@\n-{word} {n}\n+row {n}\n" for n in range(0, 2 * count, 2)
+        )
         return Load("".join(lines).encode(), _unified(f"--- a/{PATH}\n+++ b/{PATH}\n{body}"))
 
     return build
 
 
-def _equal_lines(line: str, count: int, tolerance: str = "standard", deep: int = 3) -> Callable[[], Load]:
+def _equal_lines(
+    line: str, count: int, tolerance: str = "standard", deep: int = 3
+) -> Callable[[], Load]:
     def build() -> Load:
         block = f" {line}" * deep
         text = f"--- a/{PATH}\n+++ b/{PATH}\n@@\n{block}-{line}+other\n{block}"
@@ -161,7 +183,9 @@ def _equal_lines(line: str, count: int, tolerance: str = "standard", deep: int =
 
 
 def _nearly_alike(count: int, fuzz: int) -> Callable[[], Load]:
-    """Hunks that resemble the file everywhere and fit nowhere: each could be aligned with thousands of places."""
+    """Hunks that resemble the file everywhere and fit nowhere: each could be
+    aligned with thousands of places.
+    """
 
     def build() -> Load:
         hunk = "@@\n l0\n l1\n lX\n l3\n-l4\n+y\n l5\n lZ\n l7\n l8\n"
@@ -173,16 +197,24 @@ def _nearly_alike(count: int, fuzz: int) -> Callable[[], Load]:
 
 
 def _equal_but_last(tolerance: str) -> Callable[[], Load]:
-    """A hunk of a thousand equal lines that fits nowhere for its last one: the quadratic trap of every matcher."""
+    """A hunk of a thousand equal lines that fits nowhere for its last one: the
+    quadratic trap of every matcher.
+    """
 
     def build() -> Load:
-        text = f"--- a/{PATH}\n+++ b/{PATH}\n@@\n" + "     same = 1\n" * 1000 + "-    never = 1\n+    other\n"
+        text = (
+            f"--- a/{PATH}\n+++ b/{PATH}\n@@\n"
+            + "     same = 1\n" * 1000
+            + "-    never = 1\n+    other\n"
+        )
         return Load(b"    same = 1\n" * 80_000, _unified(text), tolerance)
 
     return build
 
 
-def _one_line(old: str, tolerance: str = "standard", kind: str = "unified_diff") -> Callable[[], Load]:
+def _one_line(
+    old: str, tolerance: str = "standard", kind: str = "unified_diff"
+) -> Callable[[], Load]:
     def build() -> Load:
         line = "".join(f"{number:06x}," for number in range(9 * MEGABYTE // 7))
         if kind == "str_replace":
@@ -217,11 +249,19 @@ _RUNGS = (
     Case("exact", _diff_load(MEGABYTE, 50)),
     Case("exact, no line numbers", _diff_load(MEGABYTE, 50, Spoil(hints=False))),
     Case("CRLF file", _diff_load(MEGABYTE, 50, file=lambda text: text.replace("\n", "\r\n"))),
-    Case("trailing blanks in file", _diff_load(MEGABYTE, 50, file=lambda text: text.replace(")\n", ")  \n"))),
-    Case("unicode look-alikes", _diff_load(MEGABYTE, 50, Spoil(lambda _, line: line.replace(" = ", "\xa0= ")))),
+    Case(
+        "trailing blanks in file",
+        _diff_load(MEGABYTE, 50, file=lambda text: text.replace(")\n", ")  \n")),
+    ),
+    Case(
+        "unicode look-alikes",
+        _diff_load(MEGABYTE, 50, Spoil(lambda _, line: line.replace(" = ", "\xa0= "))),
+    ),
     Case(
         "outdented patch",
-        _diff_load(MEGABYTE, 50, Spoil(lambda _, line: line[4:] or line, lambda _, line: line[4:] or line)),
+        _diff_load(
+            MEGABYTE, 50, Spoil(lambda _, line: line[4:] or line, lambda _, line: line[4:] or line)
+        ),
     ),
     Case("ellipses in the context", _ellipses),
     Case("fuzzy context (merge)", _diff_load(MEGABYTE, 50, Spoil(_typo), "merge")),
@@ -229,8 +269,16 @@ _RUNGS = (
     Case("search/replace", _text_load("search_replace", blocks)),
     Case("apply_patch", _text_load("apply_patch", envelope)),
     Case("matches nowhere", _diff_load(MEGABYTE, 50, Spoil(_foreign, _foreign)), "no_match"),
-    Case("matches nowhere (merge)", _diff_load(MEGABYTE, 50, Spoil(_foreign, _foreign), "merge"), "no_match"),
-    Case("stale deleted lines", _diff_load(MEGABYTE, 50, Spoil(deleted=lambda n, line: "# " + line)), "no_match"),
+    Case(
+        "matches nowhere (merge)",
+        _diff_load(MEGABYTE, 50, Spoil(_foreign, _foreign), "merge"),
+        "no_match",
+    ),
+    Case(
+        "stale deleted lines",
+        _diff_load(MEGABYTE, 50, Spoil(deleted=lambda n, line: "# " + line)),
+        "no_match",
+    ),
     Case(
         "stale deleted lines (merge)",
         _diff_load(MEGABYTE, 50, Spoil(deleted=lambda n, line: "# " + line), "merge"),
@@ -244,8 +292,16 @@ _RUNGS = (
 )
 _LARGE = (
     Case("10 MB: exact, 50 hunks", _diff_load(10 * MEGABYTE, 50), seconds=2),
-    Case("10 MB: fuzzy, 1 hunk (merge)", _diff_load(10 * MEGABYTE, 1, Spoil(_typo), "merge"), seconds=2),
-    Case("10 MB: fuzzy, 50 hunks (merge)", _diff_load(10 * MEGABYTE, 50, Spoil(_typo), "merge"), seconds=2),
+    Case(
+        "10 MB: fuzzy, 1 hunk (merge)",
+        _diff_load(10 * MEGABYTE, 1, Spoil(_typo), "merge"),
+        seconds=2,
+    ),
+    Case(
+        "10 MB: fuzzy, 50 hunks (merge)",
+        _diff_load(10 * MEGABYTE, 50, Spoil(_typo), "merge"),
+        seconds=2,
+    ),
     Case(
         "10 MB: nowhere, 5 hunks (merge)",
         _diff_load(10 * MEGABYTE, 5, Spoil(_foreign, _foreign), "merge"),
@@ -261,13 +317,22 @@ _HOSTILE = (
     Case("1,000 hunks with fuzz (merge)", _nearly_alike(1000, 2), "no_match", 4),
     Case("a million blank lines", _equal_lines("\n", MEGABYTE), "ambiguous", 2),
     Case("a million equal lines", _equal_lines("x = 1\n", MEGABYTE), "ambiguous", 2),
-    Case("a million equal lines (merge)", _equal_lines("x = 1\n", MEGABYTE, "merge"), "ambiguous", 2),
-    Case("1000 of 80,000 equal lines", _equal_lines("    same = 1\n", 80_000, deep=1000), "ambiguous", 2),
+    Case(
+        "a million equal lines (merge)", _equal_lines("x = 1\n", MEGABYTE, "merge"), "ambiguous", 2
+    ),
+    Case(
+        "1000 of 80,000 equal lines",
+        _equal_lines("    same = 1\n", 80_000, deep=1000),
+        "ambiguous",
+        2,
+    ),
     Case("1000 equal lines and one that is not", _equal_but_last("standard"), "no_match", 2),
     Case("1000 equal lines and one not (merge)", _equal_but_last("merge"), "no_match", 2),
     Case("one line of 9 MB, str_replace", _one_line("0a0b0c,", kind="str_replace"), seconds=2),
     Case("one line of 9 MB, no match", _one_line("0a0b0c, and more"), "no_match", 2),
-    Case("one line of 9 MB, no match (merge)", _one_line("0a0b0c, and more", "merge"), "no_match", 2),
+    Case(
+        "one line of 9 MB, no match (merge)", _one_line("0a0b0c, and more", "merge"), "no_match", 2
+    ),
     Case("a line of 1 MB that nearly fits", _near_line, "no_match", 2),
     Case("catastrophic regex", _regex, "limit", 1),
 )

@@ -66,7 +66,9 @@ class OneFile:
 
 
 def main() -> None:
-    """Measure the load pickled in the file named on the command line, and print the figures as JSON."""
+    """Measure the load pickled in the file named on the command line, and print
+    the figures as JSON.
+    """
     load = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301  written by our own parent, a moment ago
     change = ONE_CHANGE.validate_python(load.change)
     size = len(load.data) + len(str(load.change["text" if "text" in load.change else "type"]))
@@ -93,7 +95,9 @@ def _plan(load: Load, change: Change) -> tuple[str, float]:
 
 
 def _forget_peak() -> int:
-    """Have the kernel count the peak from now on; the bytes in use now. Without /proc the peak since the start."""
+    """Have the kernel count the peak from now on; the bytes in use now. Without
+    /proc the peak since the start.
+    """
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -102,7 +106,11 @@ def _forget_peak() -> int:
 
 
 def _peak() -> int:
-    return _status("VmHWM") if _STATUS.exists() else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return (
+        _status("VmHWM")
+        if _STATUS.exists()
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
 
 
 def _status(name: str) -> int:

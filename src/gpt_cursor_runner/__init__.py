@@ -1,3 +1,5 @@
-"""GPT-Cursor Runner: a posted patch becomes a checked, tagged commit, or nothing changes."""
+"""GPT-Cursor Runner: a posted patch becomes a checked, tagged commit, or
+nothing changes.
+"""
 
 __version__ = "0.3.0"

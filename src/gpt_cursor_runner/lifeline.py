@@ -1,4 +1,6 @@
-"""Processes that belong together end together: a child sees that its parent is gone and follows."""
+"""Processes that belong together end together: a child sees that its parent is
+gone and follows.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,16 @@ _GLANCE_SECONDS = 0.25
 
 
 def parent_is_gone(expected: int) -> bool:
-    """Whether the process that started us is no more: the kernel has given us another parent."""
+    """Whether the process that started us is no more: the kernel has given us
+    another parent.
+    """
     return os.getppid() != expected
 
 
 def follow_parent(expected: int, leave: Callable[[], None]) -> None:
-    """Call `leave` once when the parent is gone. A kill -9 of the parent leaves no other sign."""
+    """Call `leave` once when the parent is gone. A kill -9 of the parent leaves
+    no other sign.
+    """
 
     def watch() -> None:
         while not parent_is_gone(expected):
@@ -29,9 +35,11 @@ def follow_parent(expected: int, leave: Callable[[], None]) -> None:
 
 
 def hear_the_end(notify: Callable[[], None]) -> None:
-    """Call `notify` once SIGTERM or SIGINT arrives, whoever handles these signals, now or later.
+    """Call `notify` once SIGTERM or SIGINT arrives, whoever handles these
+    signals, now or later.
 
-    To be called in the main thread, in a process without another wake-up descriptor.
+    To be called in the main thread, in a process without another wake-up
+    descriptor.
     """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)

@@ -1,4 +1,6 @@
-"""Logs: one JSON object a line, ours and the libraries' alike, each with the request or patch it belongs to."""
+"""Logs: one JSON object a line, ours and the libraries' alike, each with the
+request or patch it belongs to.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,15 @@ import structlog
 
 _MAX_FILE_BYTES = 10 * 1024 * 1024
 _KEPT_FILES = 5
-# The text of a key, wherever it may have strayed: into a path, a title, the message of a library.
+# The text of a key, wherever it may have strayed: into a path, a title, the
+# message of a library.
 _KEY = re.compile(r"(gcr_[0-9a-f]{12})_[A-Za-z0-9_-]{20,}")
 
 
 def configure_logs(file: Path | None = None, level: int = logging.INFO) -> None:
-    """Send every log line to `file`, which is kept from growing without end, or to standard error."""
+    """Send every log line to `file`, which is kept from growing without end, or
+    to standard error.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -58,4 +63,6 @@ def _handler(file: Path | None) -> logging.Handler:
         return logging.StreamHandler(sys.stderr)
     for directory in (file.parent.parent, file.parent):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return logging.handlers.RotatingFileHandler(file, maxBytes=_MAX_FILE_BYTES, backupCount=_KEPT_FILES)
+    return logging.handlers.RotatingFileHandler(
+        file, maxBytes=_MAX_FILE_BYTES, backupCount=_KEPT_FILES
+    )

@@ -1,4 +1,6 @@
-"""What granian's worker process imports: the wired application, its threads started here, after the fork."""
+"""What granian's worker process imports: the wired application, its threads
+started here, after the fork.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ def application() -> WSGIApplication:
     gateway = build_gateway(config)
     gateway.start()
     hear_the_end(gateway.leave)
-    # A forked worker leaves without `atexit`; this is run whichever way it was started. The history's end is written,
-    # and no thread logs while the interpreter is taken down, which would abort the process.
+    # A forked worker leaves without `atexit`; this is run whichever way it was
+    # started. The history's end is written, and no thread logs while the
+    # interpreter is taken down, which would abort the process.
     Finalize(None, gateway.stop, exitpriority=0)
     return gateway.app

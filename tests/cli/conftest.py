@@ -11,7 +11,9 @@ from tests.running import Installation, installed
 
 @pytest.fixture
 def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """A user in an empty directory, with an installation beside them whose processes do not run."""
+    """A user in an empty directory, with an installation beside them whose
+    processes do not run.
+    """
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)

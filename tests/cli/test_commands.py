@@ -31,7 +31,9 @@ def put(ledger):
         ledger.intake.accept([make_admission(id=patch_id, **members)])
         with ledger.engine.begin() as connection:
             row = (status, json.dumps(outcome) if outcome else None, patch_id)
-            connection.exec_driver_sql("UPDATE patches SET status = ?, outcome = ? WHERE id = ?", row)
+            connection.exec_driver_sql(
+                "UPDATE patches SET status = ?, outcome = ? WHERE id = ?", row
+            )
 
     return put_one
 
@@ -42,7 +44,16 @@ def test_every_command_has_its_module_and_its_help():
         assert found is not None and found.name == name and found.get_short_help_str()
 
 
-MISTAKES = ["nonsense", "show", "patches --limit 0", "patches --nope", "key", "key create", "--nope", ""]
+MISTAKES = [
+    "nonsense",
+    "show",
+    "patches --limit 0",
+    "patches --nope",
+    "key",
+    "key create",
+    "--nope",
+    "",
+]
 
 
 @pytest.mark.parametrize("line", MISTAKES)
@@ -67,7 +78,9 @@ def test_without_settings_every_command_is_2_and_leads_to_init(terminal, words):
     assert terminal.json(*words, code=2, configured=False)["error"]["next_command"] == "gcr init"
 
 
-@pytest.mark.parametrize("text", ["[server]\nprot = 1\n", "[server", "[server]\nport = 99999\n", "[[repository]]\n"])
+@pytest.mark.parametrize(
+    "text", ["[server]\nprot = 1\n", "[server", "[server]\nport = 99999\n", "[[repository]]\n"]
+)
 def test_settings_that_are_wrong_are_2_with_the_key(terminal, text):
     terminal.installation.config.write_text(text)
     assert str(terminal.installation.config) in refused(terminal.type("patches"), 2)
@@ -110,12 +123,16 @@ def test_the_list_is_tabs_when_piped(terminal, put):
     rows = [line.split("\t") for line in terminal.type("patches").stdout.splitlines()]
     assert [row[:3] for row in rows] == [["landed", "p2", "app"], ["queued", "p1", "app"]]
     assert rows[1][4].endswith("wide")
-    assert [one["patch_id"] for one in terminal.json("patches", "--status", "landed")["patches"]] == ["p2"]
+    assert [
+        one["patch_id"] for one in terminal.json("patches", "--status", "landed")["patches"]
+    ] == ["p2"]
     assert terminal.json("patches", "--repository", "other")["patches"] == []
 
 
 def test_a_patch_is_shown_step_by_step(terminal, put):
-    put(outcome={"message": "tests failed", "errors": [{"path": "a.py", "message": "no such line"}]})
+    put(
+        outcome={"message": "tests failed", "errors": [{"path": "a.py", "message": "no such line"}]}
+    )
     shown = terminal.type("show", "p1").stdout
     assert "tests failed" in shown and "no such line" in shown and "accepted" in shown
     said = terminal.json("show", "p1")
@@ -156,7 +173,9 @@ def test_evidence_is_printed_and_a_piped_diff_is_exact(terminal, put):
     assert terminal.type("report", "p1").stdout == "# Report\n"
     assert terminal.json("report", "p1")["report"] == {"status": "landed"}
     shown = terminal.type("log", "p1").stdout
-    assert shown == "== 01-tests\n\\x1b]0;owned\\x07\\x1b[31mred\\x0b5m\ttab\n\n".replace("\\x0b5m", "\ufffd5m")
+    assert shown == "== 01-tests\n\\x1b]0;owned\\x07\\x1b[31mred\\x0b5m\ttab\n\n".replace(
+        "\\x0b5m", "\ufffd5m"
+    )
 
 
 def test_keys_are_made_listed_revoked_and_rotated(terminal, ledger):
@@ -165,7 +184,9 @@ def test_keys_are_made_listed_revoked_and_rotated(terminal, ledger):
     listed = terminal.type("key", "list").stdout
     assert made["id"] in listed and made["key"] not in listed
     rotated = terminal.json("key", "rotate", made["id"], "--grace-hours", "0")
-    assert rotated["scopes"] == ["submit"] and ledger.keys.find(made["key"], time.time() + 1) is None
+    assert (
+        rotated["scopes"] == ["submit"] and ledger.keys.find(made["key"], time.time() + 1) is None
+    )
     assert terminal.json("key", "revoke", rotated["id"])["revoked"]
     assert ledger.keys.find(rotated["key"], time.time()) is None
     assert "next: gcr key list" in refused(terminal.type("key", "revoke", rotated["id"]), 1)
@@ -175,7 +196,9 @@ def test_keys_are_made_listed_revoked_and_rotated(terminal, ledger):
     refused(terminal.type("key", "create", "x", "--days", "-1"), 2)
 
 
-@pytest.mark.parametrize("words", [["health"], ["status"], ["health", "--wait", "0.3"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["health"], ["status"], ["health", "--wait", "0.3"]], ids=" ".join
+)
 def test_where_nobody_answers_it_is_5(terminal, words):
     assert "next: gcr up" in refused(terminal.type(*words), 5)
     assert terminal.json(*words, code=5)["error"]["next_command"] == "gcr up"
@@ -192,7 +215,9 @@ def test_sending_where_nobody_answers_is_5(terminal, tmp_path):
     assert "next: gcr up" in refused(terminal.type("send", str(file)), 5)
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:5555", "ftp://x", "http://127.0.0.1:notaport", "http://[", ""])
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:5555", "ftp://x", "http://127.0.0.1:notaport", "http://[", ""]
+)
 def test_an_address_that_is_none_is_a_mistake(terminal, url):
     refused(terminal.type("health", "--url", url), 2)
 
@@ -233,7 +258,14 @@ def test_a_state_directory_that_cannot_be_made_is_1(terminal):
 def test_no_command_leaves_a_connection_open(terminal, put, ledger):
     put(status="failed")
     ledger.close()  # SQLite closes no file of a process in which another connection to it is open
-    for words in (["patches"], ["show", "p1"], ["key", "list"], ["show", "nobody"], ["log", "p1"], ["retry", "p1"]):
+    for words in (
+        ["patches"],
+        ["show", "p1"],
+        ["key", "list"],
+        ["show", "nobody"],
+        ["log", "p1"],
+        ["retry", "p1"],
+    ):
         terminal.type(*words)
     here = str(terminal.installation.place)
     assert [file.path for file in psutil.Process().open_files() if file.path.startswith(here)] == []

@@ -1,4 +1,6 @@
-"""`gcr doctor`: every broken precondition is a FAIL with what mends it, and the exit code says so."""
+"""`gcr doctor`: every broken precondition is a FAIL with what mends it, and the
+exit code says so.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,16 @@ def findings(terminal: Terminal, code: int) -> dict[str, Any]:
 
 def test_a_sound_installation_has_no_failure(terminal):
     found = findings(terminal, 0)
-    assert {"python", "git", "sqlite", "settings", "ledger", "history", "keys", "repository app"} <= set(found)
+    assert {
+        "python",
+        "git",
+        "sqlite",
+        "settings",
+        "ledger",
+        "history",
+        "keys",
+        "repository app",
+    } <= set(found)
     assert (found["runner"]["result"], found["gateway"]["result"]) == ("WARN", "WARN")
     assert found["gateway"]["next_command"] == "gcr up"
 
@@ -62,8 +73,12 @@ BROKEN: dict[str, Callable[[Installation], object]] = {
     "ledger": break_ledger,
     "settings": lambda one: one.config.write_text("[server]\nprot = 1\n"),
     "repository app": lambda one: shutil.rmtree(one.repo.path / ".git"),
-    "checks app": lambda one: one.configure(checks=[{"name": "tests", "command": ["no-such-program"]}]),
-    "repositories": lambda one: one.config.write_text(one.config.read_text().split("[[repository]]")[0]),
+    "checks app": lambda one: one.configure(
+        checks=[{"name": "tests", "command": ["no-such-program"]}]
+    ),
+    "repositories": lambda one: one.config.write_text(
+        one.config.read_text().split("[[repository]]")[0]
+    ),
 }
 
 
@@ -87,7 +102,10 @@ def test_no_git_at_all_fails(terminal, monkeypatch, tmp_path):
 def test_settings_that_others_can_read_are_a_warning(terminal):
     terminal.installation.config.chmod(0o644)
     found = findings(terminal, 0)["settings"]
-    assert (found["result"], found["next_command"]) == ("WARN", f"chmod 600 {terminal.installation.config}")
+    assert (found["result"], found["next_command"]) == (
+        "WARN",
+        f"chmod 600 {terminal.installation.config}",
+    )
 
 
 def test_a_port_held_by_a_program_that_is_no_gateway_fails_and_names_it(terminal):
@@ -132,10 +150,15 @@ def test_words_for_people_end_with_the_count(terminal):
 
 @pytest.mark.parametrize(
     ("program", "result", "fact"),
-    [("print(1)", "PASS", "tests passed on main"), ("raise SystemExit('no such module')", "FAIL", "no such module")],
+    [
+        ("print(1)", "PASS", "tests passed on main"),
+        ("raise SystemExit('no such module')", "FAIL", "no such module"),
+    ],
 )
 def test_checks_are_run_on_the_branch_as_it_stands_when_asked(terminal, program, result, fact):
-    terminal.installation.configure(checks=[{"name": "tests", "command": [sys.executable, "-c", program]}])
+    terminal.installation.configure(
+        checks=[{"name": "tests", "command": [sys.executable, "-c", program]}]
+    )
     said = terminal.json("doctor", "--checks", code=int(result == "FAIL"))
     rehearsed = said["findings"][-1]
     assert (rehearsed["id"], rehearsed["result"]) == ("checks app", result)

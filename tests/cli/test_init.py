@@ -122,10 +122,15 @@ def test_checks_are_taken_over_word_by_word(terminal, here):
     repo = here()
     init(terminal, "--check", "tests=python3 -m pytest -q", "--check", "odd=sh -c 'echo \"a b\"'")
     checks = load_config(repo.path / "runner.toml").repository[0].checks
-    assert [check.command for check in checks] == [("python3", "-m", "pytest", "-q"), ("sh", "-c", 'echo "a b"')]
+    assert [check.command for check in checks] == [
+        ("python3", "-m", "pytest", "-q"),
+        ("sh", "-c", 'echo "a b"'),
+    ]
 
 
-def test_it_finds_the_repository_from_inside_and_from_a_worktree(terminal, here, monkeypatch, tmp_path):
+def test_it_finds_the_repository_from_inside_and_from_a_worktree(
+    terminal, here, monkeypatch, tmp_path
+):
     repo = here()
     (repo.path / "deep").mkdir()
     monkeypatch.chdir(repo.path / "deep")

@@ -12,7 +12,11 @@ def uptime(ratio: float | None) -> dict[str, Any]:
 
 
 def history(**others: Any) -> dict[str, Any]:
-    strip = {"overall": ["ok", "ok", "warn"], "runner": [None, "ok", "fail"], "disk": ["unknown", "ok", "ok"]}
+    strip = {
+        "overall": ["ok", "ok", "warn"],
+        "runner": [None, "ok", "fail"],
+        "disk": ["unknown", "ok", "ok"],
+    }
     body = {
         "flips": [],
         "uptime": {"overall": uptime(0.99996), "runner": uptime(0.5), "disk": uptime(1.0)},
@@ -27,7 +31,11 @@ def lines(body: dict[str, Any]) -> list[str]:
 
 def test_a_strip_per_check_the_whole_first_and_worse_is_taller():
     shown = lines(history())
-    assert [line.split()[:2] for line in shown[1:4]] == [["overall", "▁▁▃"], ["disk", "▆▁▁"], ["runner", "·▁█"]]
+    assert [line.split()[:2] for line in shown[1:4]] == [
+        ["overall", "▁▁▃"],
+        ["disk", "▆▁▁"],
+        ["runner", "·▁█"],
+    ]
 
 
 def test_a_share_is_never_rounded_up_to_all():

@@ -38,7 +38,10 @@ def test_a_patch_is_sent_followed_and_reported(user, tmp_path):
     body = patch_body(id="patch-v1.0(P1)_cli")
     sent = user.type("send", file_with(tmp_path, body), "--wait", "--timeout", "60")
     assert sent.exit_code == 0, sent.output
-    assert "patch-v1.0(P1)_cli: landed" in sent.stdout and "next: gcr report 'patch-v1.0(P1)_cli'" in sent.stdout
+    assert (
+        "patch-v1.0(P1)_cli: landed" in sent.stdout
+        and "next: gcr report 'patch-v1.0(P1)_cli'" in sent.stdout
+    )
     assert user.json("show", body["id"])["patch"]["status"] == "landed"
     assert "notes/" in user.type("diff", body["id"]).stdout
     assert body["title"] in user.type("report", body["id"]).stdout
@@ -58,13 +61,18 @@ def test_a_preview_lands_nothing(user, running):
 
 
 def test_a_raw_diff_is_sent_with_an_id_and_a_title(user, running):
-    diff = b'--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def greet():\n-    return "hi"\n+    return "ho"\n'
+    diff = (
+        b'--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def greet():\n-    return "hi"\n+'
+        b'    return "ho"\n'
+    )
     said = user.json("send", "-", "--id", "raw", "--title", "Raw", "--wait", stdin=diff)
     assert said["status"] == "landed" and running.repo.show("greeting.py").endswith('"ho"')
 
 
 def test_a_refusal_is_told_fault_by_fault(user, tmp_path):
-    words = refused(user.type("send", file_with(tmp_path, {"id": "x", "changes": [{"type": "rewrite"}]})), 1)
+    words = refused(
+        user.type("send", file_with(tmp_path, {"id": "x", "changes": [{"type": "rewrite"}]})), 1
+    )
     assert "/title" in words and "/changes/0/type" in words and "Add 'title'." in words
     problem = user.json("send", file_with(tmp_path, {"id": "x"}), code=1)["error"]["problem"]
     assert (problem["status"], problem["code"]) == (422, "invalid_patch")
@@ -72,7 +80,9 @@ def test_a_refusal_is_told_fault_by_fault(user, tmp_path):
 
 def test_a_key_that_may_not_is_4(user, tmp_path, monkeypatch):
     monkeypatch.setenv("GCR_KEY", "gcr_000000000000_" + "A" * 43)
-    assert "next: gcr key create" in refused(user.type("send", file_with(tmp_path, patch_body())), 4)
+    assert "next: gcr key create" in refused(
+        user.type("send", file_with(tmp_path, patch_body())), 4
+    )
 
 
 def test_the_users_own_key_is_used_and_no_passing_one_made(user, running, tmp_path, monkeypatch):
@@ -93,7 +103,14 @@ def test_passing_keys_are_forgotten(user, running):
 def test_a_wait_that_ends_first_is_6(user, running, monkeypatch):
     running.kill("runner")
     try:
-        sent = user.type("send", "-", "--wait", "--timeout", "0.5", stdin=json.dumps(patch_body(id="slow")).encode())
+        sent = user.type(
+            "send",
+            "-",
+            "--wait",
+            "--timeout",
+            "0.5",
+            stdin=json.dumps(patch_body(id="slow")).encode(),
+        )
         assert sent.exit_code == 6 and "next: gcr show slow" in sent.stderr
     finally:
         running.start("runner")
@@ -132,7 +149,11 @@ def test_a_dead_runner_is_3(user, running):
         running.wait_for_health("degraded")
         assert user.type("health", "--quiet").exit_code == 3
         told = user.type("status")
-        assert told.exit_code == 3 and "down: no runner holds the lock" in told.stdout and "`gcr up`" in told.stdout
+        assert (
+            told.exit_code == 3
+            and "down: no runner holds the lock" in told.stdout
+            and "`gcr up`" in told.stdout
+        )
     finally:
         running.start("runner")
         running.wait_for_health("healthy")
@@ -149,11 +170,15 @@ def test_a_wait_for_health_ends_when_it_comes(user, running):
     assert user.type("health", "--quiet", "--wait", "30").exit_code == 0
 
 
-@pytest.mark.parametrize("words", [["--version"], ["patches"], ["status"], ["doctor"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["--version"], ["patches"], ["status"], ["doctor"]], ids=" ".join
+)
 def test_a_real_process_says_the_same_without_escapes(running, words):
     settings = [] if words == ["--version"] else ["--config", str(running.config)]
     command = [sys.executable, "-m", "gpt_cursor_runner", *words, *settings]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={**os.environ, "FORCE_COLOR": ""})
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, "FORCE_COLOR": ""}
+    )
     assert done.returncode in (0, 3), done.stderr
     assert done.stdout and ESCAPE not in done.stdout + done.stderr
 

@@ -1,4 +1,6 @@
-"""`gcr send` with every form of patch, and the preview it shows before anything is sent."""
+"""`gcr send` with every form of patch, and the preview it shows before anything
+is sent.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,13 @@ HUNK = '@@ -1,2 +1,2 @@\n def f():\n-    return "old"\n+    return "new"\n'
 DIFF = f"--- a/app.py\n+++ b/app.py\n{HUNK}"
 FORMS = {
     "unified_diff": DIFF,
-    "apply_patch": '*** Begin Patch\n*** Update File: app.py\n-    return "old"\n+    return "new"\n*** End Patch\n',
-    "search_replace": 'app.py\n<<<<<<< SEARCH\n    return "old"\n=======\n    return "new"\n>>>>>>> REPLACE\n',
+    "apply_patch": (
+        '*** Begin Patch\n*** Update File: app.py\n-    return "old"\n+    return "new"\n*** End'
+        " Patch\n"
+    ),
+    "search_replace": (
+        'app.py\n<<<<<<< SEARCH\n    return "old"\n=======\n    return "new"\n>>>>>>> REPLACE\n'
+    ),
 }
 TOOL_CALL = {"command": "str_replace", "path": "app.py", "old_str": "old", "new_str": "new"}
 CHANGE = {"type": "str_replace", "path": "app.py", "old": "old", "new": "new"}
@@ -48,7 +55,9 @@ def landed(running: Installation) -> bool:
 
 @pytest.mark.parametrize("where", ["file", "stdin"])
 @pytest.mark.parametrize("kind", FORMS)
-def test_every_raw_form_lands_from_a_file_or_standard_input(user, running, tmp_path, named, kind, where):
+def test_every_raw_form_lands_from_a_file_or_standard_input(
+    user, running, tmp_path, named, kind, where
+):
     file, text = tmp_path / "patch.txt", f"Here it is:\n\n```\n{FORMS[kind]}```\n"
     file.write_text(text)
     source, stdin = (str(file), None) if where == "file" else ("-", text.encode())
@@ -58,21 +67,32 @@ def test_every_raw_form_lands_from_a_file_or_standard_input(user, running, tmp_p
 
 @pytest.mark.parametrize("body", [CHANGE, TOOL_CALL], ids=["change", "tool call"])
 def test_a_single_change_or_tool_call_lands_with_a_name(user, running, named, body):
-    assert user.json("send", "-", *named, "--wait", stdin=json.dumps(body).encode())["status"] == "landed"
+    assert (
+        user.json("send", "-", *named, "--wait", stdin=json.dumps(body).encode())["status"]
+        == "landed"
+    )
     assert landed(running)
 
 
 def test_hunks_alone_land_in_the_file_that_is_named(user, running, named):
-    assert user.json("send", "-", *named, "--path", "app.py", "--wait", stdin=HUNK.encode())["status"] == "landed"
+    assert (
+        user.json("send", "-", *named, "--path", "app.py", "--wait", stdin=HUNK.encode())["status"]
+        == "landed"
+    )
     assert landed(running)
 
 
 def test_base_and_tolerance_go_with_the_patch(user, running, named):
     base = running.repo.tip()
     running.repo.commit({"other.txt": "newer\n"})
-    strict = user.type("send", "-", *named, "--base", base, "--tolerance", "strict", stdin=DIFF.encode())
+    strict = user.type(
+        "send", "-", *named, "--base", base, "--tolerance", "strict", stdin=DIFF.encode()
+    )
     assert "moved on" in refused(strict, 1)
-    assert user.json("send", "-", *named, "--base", base, "--wait", stdin=DIFF.encode())["status"] == "landed"
+    assert (
+        user.json("send", "-", *named, "--base", base, "--wait", stdin=DIFF.encode())["status"]
+        == "landed"
+    )
 
 
 def test_a_preview_shows_files_hunks_and_diff_and_sends_nothing(user, running, tmp_path, named):
@@ -104,17 +124,23 @@ def test_that_command_lands_nothing_once_the_file_has_changed(user, running, nam
     told = user.json("send", "-", *named, "--preview", stdin=DIFF.encode())
     assert shlex.split(told["next_command"])[2] == "-"
     running.repo.commit({"app.py": f"{FILES['app.py']}# newer\n"})
-    late = user.type("send", "-", *named, "--expect-plan", told["preview"]["plan_digest"], stdin=DIFF.encode())
+    late = user.type(
+        "send", "-", *named, "--expect-plan", told["preview"]["plan_digest"], stdin=DIFF.encode()
+    )
     assert "/expect_plan" in refused(late, 1)
 
 
 def test_a_preview_of_what_does_not_fit_is_refused_like_the_patch(user, named):
-    words = refused(user.type("send", "-", *named, "--preview", stdin=DIFF.replace("old", "older").encode()), 1)
+    words = refused(
+        user.type("send", "-", *named, "--preview", stdin=DIFF.replace("old", "older").encode()), 1
+    )
     assert "/changes/0/text" in words and "no_match" in words
 
 
 def test_a_preview_of_a_patch_in_json_needs_no_options(user):
-    told = user.json("send", "-", "--preview", stdin=json.dumps(patch_body(id="json", changes=[CHANGE])).encode())
+    told = user.json(
+        "send", "-", "--preview", stdin=json.dumps(patch_body(id="json", changes=[CHANGE])).encode()
+    )
     assert told["preview"]["patch_id"] == "json" and told["preview"]["files"][0]["path"] == "app.py"
     assert "--id" not in told["next_command"]
 
@@ -129,7 +155,9 @@ def test_a_preview_of_a_patch_in_json_needs_no_options(user):
         (DIFF, (*NAMED, "--tolerance", "lax"), "lax"),
     ],
 )
-def test_what_cannot_be_sent_is_a_mistake_told_before_anybody_is_asked(terminal, text, options, words):
+def test_what_cannot_be_sent_is_a_mistake_told_before_anybody_is_asked(
+    terminal, text, options, words
+):
     assert words in refused(terminal.type("send", "-", *options, stdin=text.encode()), 2)
 
 
@@ -145,4 +173,7 @@ def test_the_diff_is_coloured_on_a_terminal_only(monkeypatch):
 
 def test_the_help_tells_the_two_previews_apart(terminal):
     said = " ".join(terminal.type("send", "--help", configured=False).stdout.split())
-    assert "--preview alone plans" in said and "With --wait it is sent as a patch of mode preview" in said
+    assert (
+        "--preview alone plans" in said
+        and "With --wait it is sent as a patch of mode preview" in said
+    )

@@ -1,4 +1,6 @@
-"""`gcr up`: both processes, whatever happens to one of them, and none of them afterwards."""
+"""`gcr up`: both processes, whatever happens to one of them, and none of them
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,12 @@ def parts(one: Installation) -> dict[str, psutil.Process]:
 
 def parts_of(pid: int) -> dict[str, psutil.Process]:
     children = psutil.Process(pid).children()
-    return {word: child for child in children for word in ("gateway", "runner") if word in child.cmdline()}
+    return {
+        word: child
+        for child in children
+        for word in ("gateway", "runner")
+        if word in child.cmdline()
+    }
 
 
 def said(one: Installation) -> str:
@@ -56,7 +63,9 @@ def test_it_starts_again_what_was_killed(lasting, name):
     killed.kill()
     wait_until(lambda: f"{name} ended (signal SIGKILL)" in said(lasting), 10, "nobody noticed")
     wait_until(
-        lambda: name in parts(lasting) and parts(lasting)[name].pid != killed.pid, 10, "it was not started again"
+        lambda: name in parts(lasting) and parts(lasting)[name].pid != killed.pid,
+        10,
+        "it was not started again",
     )
     lasting.wait_for_health("healthy")
     assert lasting.call("POST", "/webhook?wait=25", patch_body()).body["status"] == "landed"
@@ -70,7 +79,9 @@ def test_told_to_end_it_leaves_no_process(up, number):
     assert len(both) == 2 and len(family) >= 3
     process.send_signal(number)
     assert process.wait(20) == 0
-    assert not any(is_alive(one.pid) for one in both)  # ended by it, and not by noticing that it has gone
+    assert not any(
+        is_alive(one.pid) for one in both
+    )  # ended by it, and not by noticing that it has gone
     wait_until(lambda: not any(is_alive(one.pid) for one in family), 3, "something lives on")
     assert not listens(up.port) and said(up).rstrip().endswith("stopped")
 
@@ -114,8 +125,18 @@ def test_what_keeps_dying_is_started_ever_more_rarely(tmp_path):
 
 def test_json_greets_in_json(tmp_path):
     one = Installation.create(tmp_path)
-    command = [sys.executable, "-m", "gpt_cursor_runner", "up", "--json", "--config", str(one.config)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "gpt_cursor_runner",
+        "up",
+        "--json",
+        "--config",
+        str(one.config),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     try:
         assert process.stdout is not None
         greeting = json.loads(process.stdout.readline())
@@ -129,10 +150,9 @@ def test_json_greets_in_json(tmp_path):
 
 def test_looking_at_the_version_imports_no_part_of_the_product():
     program = (
-        "import sys\nfrom gpt_cursor_runner.cli import main\n"
-        "try:\n    main(['--version'])\nexcept SystemExit:\n    pass\n"
-        "heavy = {'flask', 'sqlalchemy', 'pydantic', 'alembic', 'granian', 'psutil', 'structlog'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
+        "import sys\nfrom gpt_cursor_runner.cli import main\ntry:\n    main(['--version'])\nexcept"
+        " SystemExit:\n    pass\nheavy = {'flask', 'sqlalchemy', 'pydantic', 'alembic', 'granian',"
+        " 'psutil', 'structlog'} & set(sys.modules)\nassert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
 

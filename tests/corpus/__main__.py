@@ -1,4 +1,6 @@
-"""`make corpus`: every case in a real repository, and the table of what became of it."""
+"""`make corpus`: every case in a real repository, and the table of what became
+of it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from tests.corpus.table import aims, show
 
 def main(words: list[str]) -> int:
     """With words, only the cases whose names hold one of them."""
-    cases = [case for case in read_corpus() if not words or any(word in case.name for word in words)]
+    cases = [
+        case for case in read_corpus() if not words or any(word in case.name for word in words)
+    ]
     if not cases:
         print(f"There is no corpus at {PLACE}; GCR_CORPUS names another place.")
         return 2

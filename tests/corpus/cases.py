@@ -1,4 +1,6 @@
-"""The corpus of patches that others wrote, read from where it lies: beside the checkout, or where GCR_CORPUS says."""
+"""The corpus of patches that others wrote, read from where it lies: beside the
+checkout, or where GCR_CORPUS says.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ PLACE = Path(os.environ.get("GCR_CORPUS") or Path(__file__).parents[3] / "shared
 
 @dataclass(frozen=True)
 class Files:
-    """A tree: contents and link targets by path. Paths hold bytes that are no UTF-8 as lone surrogates."""
+    """A tree: contents and link targets by path. Paths hold bytes that are no
+    UTF-8 as lone surrogates.
+    """
 
     contents: Mapping[str, bytes] = field(default_factory=dict)
     executable: frozenset[str] = frozenset()
@@ -23,7 +27,9 @@ class Files:
 
 @dataclass(frozen=True)
 class Case:
-    """A patch, the tree it meets, and what should come of it. `after` are the trees that are right, the best first."""
+    """A patch, the tree it meets, and what should come of it. `after` are the
+    trees that are right, the best first.
+    """
 
     name: str
     format: str
@@ -71,4 +77,8 @@ def _tree(folder: Path, told: Mapping[str, Any], which: str) -> Files:
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }

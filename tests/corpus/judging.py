@@ -7,14 +7,25 @@ from typing import Literal
 
 from tests.corpus.cases import Case, Files
 
-Verdict = Literal["right", "not offered", "lost", "wrongly accepted", "WRONG TREE", "TOUCHED", "ESCAPED", "CRASHED"]
+Verdict = Literal[
+    "right",
+    "not offered",
+    "lost",
+    "wrongly accepted",
+    "WRONG TREE",
+    "TOUCHED",
+    "ESCAPED",
+    "CRASHED",
+]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`tree` is None when the patch was refused; `why` are the codes of its faults. `strays` are paths changed that a
-    patch may not touch: anything at all when it was refused, anything outside its commit when it was not. `named` tells
-    of each fault `no_match` that looked for lines whether it names the first difference.
+    """`tree` is None when the patch was refused; `why` are the codes of its
+    faults. `strays` are paths changed that a patch may not touch: anything
+    at all when it was refused, anything outside its commit when it was not.
+    `named` tells of each fault `no_match` that looked for lines whether it
+    names the first difference.
     """
 
     tree: Files | None = None

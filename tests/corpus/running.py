@@ -1,4 +1,6 @@
-"""Running a case: in memory, or in a real repository whose whole surroundings are watched."""
+"""Running a case: in memory, or in a real repository whose whole surroundings
+are watched.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +23,23 @@ from tests.formats.builders import MemoryTree
 
 _ACCEPTED_AT = 1_700_000_000
 _PLACE = "one/two/three"
-_SEALING = (f"/{_PLACE}/.git/refs/gcr", f"/{_PLACE}/.git/objects/")  # where a sealed patch leaves its commit
+_SEALING = (
+    f"/{_PLACE}/.git/refs/gcr",
+    f"/{_PLACE}/.git/objects/",
+)  # where a sealed patch leaves its commit
 
 
 def judged_in_memory(case: Case) -> Judged:
-    """The verdict on what the planner makes of a case; nothing is written anywhere."""
+    """The verdict on what the planner makes of a case; nothing is written
+    anywhere.
+    """
     return _judged(case, lambda: _tree_after(case, _plan(case, _memory_tree(case))))
 
 
 def judged_in_git(case: Case, sandbox: Path) -> Judged:
-    """The verdict on the sealed commit of a case, in a repository three folders deep in a sandbox of its own."""
+    """The verdict on the sealed commit of a case, in a repository three folders
+    deep in a sandbox of its own.
+    """
     repo = _repository(case, sandbox / _PLACE)
     before = _everything(sandbox)
 
@@ -42,7 +51,9 @@ def judged_in_git(case: Case, sandbox: Path) -> Judged:
     return _judged(case, sealed, lambda: _changed(before, _everything(sandbox)))
 
 
-def _judged(case: Case, run: Callable[[], Files], strays: Callable[[], tuple[str, ...]] = tuple) -> Judged:
+def _judged(
+    case: Case, run: Callable[[], Files], strays: Callable[[], tuple[str, ...]] = tuple
+) -> Judged:
     if not is_offered(case):
         return Judged(case, "not offered", ", ".join(case.options))
     try:
@@ -52,18 +63,26 @@ def _judged(case: Case, run: Callable[[], Files], strays: Callable[[], tuple[str
     except Exception as crash:  # noqa: BLE001  the very thing looked for; it is reported and ends the run red
         outcome = Outcome(crash=f"{type(crash).__name__}: {crash}")
     else:
-        outcome = Outcome(outcome.tree, strays=tuple(path for path in strays() if not path.startswith(_SEALING)))
+        outcome = Outcome(
+            outcome.tree, strays=tuple(path for path in strays() if not path.startswith(_SEALING))
+        )
     return judge(case, outcome)
 
 
 def _codes(refused: PatchRefused | Unsendable) -> tuple[str, ...]:
-    return tuple(fault.code for fault in refused.faults) if isinstance(refused, PatchRefused) else refused.args
+    return (
+        tuple(fault.code for fault in refused.faults)
+        if isinstance(refused, PatchRefused)
+        else refused.args
+    )
 
 
 def _named(refused: PatchRefused | Unsendable) -> tuple[bool, ...]:
     faults = refused.faults if isinstance(refused, PatchRefused) else ()
     sought = [fault for fault in faults if fault.code == "no_match" and fault.expected]
-    return tuple(fault.closest is not None and fault.closest.first_difference is not None for fault in sought)
+    return tuple(
+        fault.closest is not None and fault.closest.first_difference is not None for fault in sought
+    )
 
 
 def _plan(case: Case, tree: Tree) -> Plan:
@@ -92,7 +111,9 @@ def _tree_after(case: Case, plan: Plan) -> Files:
 
 
 def _repository(case: Case, place: Path) -> Repo:
-    """A repository whose only commit, and whose checkout, are the tree before; bytes are what they are in the case."""
+    """A repository whose only commit, and whose checkout, are the tree before;
+    bytes are what they are in the case.
+    """
     repo, files = Repo(place), case.before
     place.mkdir(parents=True)
     repo.run("init", "--quiet", "--initial-branch=main")
@@ -111,9 +132,20 @@ def _repository(case: Case, place: Path) -> Repo:
 
 
 def _stream(files: Files) -> bytes:
-    parts = [b"commit refs/heads/main\ncommitter Owner <owner@example.org> 1 +0000\ndata 6\nbefore\n"]
-    for path, data in [*files.contents.items(), *((path, os.fsencode(to)) for path, to in files.links.items())]:
-        mode = b"120000" if path in files.links else b"100755" if path in files.executable else b"100644"
+    parts = [
+        b"commit refs/heads/main\ncommitter Owner <owner@example.org> 1 +0000\ndata 6\nbefore\n"
+    ]
+    for path, data in [
+        *files.contents.items(),
+        *((path, os.fsencode(to)) for path, to in files.links.items()),
+    ]:
+        mode = (
+            b"120000"
+            if path in files.links
+            else b"100755"
+            if path in files.executable
+            else b"100644"
+        )
         parts.append(b"M %s inline %s\ndata %d\n%s\n" % (mode, _quoted(path), len(data), data))
     return b"".join(parts)
 
@@ -142,11 +174,19 @@ def _tree_of(repo: Repo, tree: str) -> Files:
 
 
 def _everything(sandbox: Path) -> Mapping[str, tuple[int, bytes]]:
-    """Every path below a folder, with its mode and its bytes; links are not followed."""
+    """Every path below a folder, with its mode and its bytes; links are not
+    followed.
+    """
     seen = {}
     for path in sandbox.rglob("*"):
         mode = path.lstat().st_mode
-        data = os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes() if stat.S_ISREG(mode) else b""
+        data = (
+            os.fsencode(path.readlink())
+            if path.is_symlink()
+            else path.read_bytes()
+            if stat.S_ISREG(mode)
+            else b""
+        )
         seen[f"/{path.relative_to(sandbox)}"] = (mode, data)
     return seen
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from tests.corpus.cases import Case
 
-# What a caller can say beside a patch here. Cases that need another flag are told apart, not judged.
+# What a caller can say beside a patch here. Cases that need another flag are
+# told apart, not judged.
 _OFFERED = {
     "path",
     "strip",
@@ -38,13 +39,19 @@ def is_offered(case: Case) -> bool:
 
 
 def body_of(case: Case) -> dict[str, Any]:
-    """The JSON body; raise Unsendable for a text that is no UTF-8 and a tool call that is no JSON."""
+    """The JSON body; raise Unsendable for a text that is no UTF-8 and a tool
+    call that is no JSON.
+    """
     try:
         text = case.sent.decode()
     except UnicodeDecodeError as bad:
         raise Unsendable("encoding") from bad
     tolerance = {_TOLERANCE[name] for name in case.options if name in _TOLERANCE}
-    body: dict[str, Any] = {"id": "corpus", "title": case.name[:100], "changes": [_change(case, text)]}
+    body: dict[str, Any] = {
+        "id": "corpus",
+        "title": case.name[:100],
+        "changes": [_change(case, text)],
+    }
     return {**body, "tolerance": tolerance.pop()} if tolerance else body
 
 
@@ -65,7 +72,11 @@ def _change(case: Case, text: str) -> Any:
     if case.format == "apply_patch":
         return {"type": "apply_patch", "text": text, **given}
     if case.format == "search_replace":
-        return {"type": "search_replace", "text": _hinted(text, case.options.get("start_line_hint")), **given}
+        return {
+            "type": "search_replace",
+            "text": _hinted(text, case.options.get("start_line_hint")),
+            **given,
+        }
     return {"type": "unified_diff", "text": text, **given}
 
 
@@ -73,4 +84,6 @@ def _hinted(text: str, line: int | None) -> str:
     """The blocks with the hint in the place where Roo's dialect has it."""
     if line is None:
         return text
-    return re.sub(r"(?m)^(<{5,9} SEARCH>?\r?\n)(?!:start_line)", rf"\1:start_line:{line}\n-------\n", text)
+    return re.sub(
+        r"(?m)^(<{5,9} SEARCH>?\r?\n)(?!:start_line)", rf"\1:start_line:{line}\n-------\n", text
+    )

@@ -1,4 +1,6 @@
-"""What the corpus says, as a table: by source, by format, by group, then every case that is not right, and the aims."""
+"""What the corpus says, as a table: by source, by format, by group, then every
+case that is not right, and the aims.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,19 @@ def show(judged: Sequence[Judged]) -> str:
     """The whole report."""
     lines = [*_table("source", judged, lambda case: case.source), ""]
     lines += [*_table("format", judged, lambda case: case.format), ""]
-    lines += [*_not_right(judged), *(f"{'met ' if met else 'MISS'}  {aim}" for aim, met in aims(judged))]
+    lines += [
+        *_not_right(judged),
+        *(f"{'met ' if met else 'MISS'}  {aim}" for aim, met in aims(judged)),
+    ]
     return "\n".join(lines)
 
 
 def aims(judged: Sequence[Judged]) -> list[tuple[str, bool]]:
     """Each aim with its figures, and whether it is met."""
     core, lenient, options = (_share(judged, group) for group in ("core", "lenient", "options"))
-    wrong, touched, crashed = (_count(judged, verdict) for verdict in ("WRONG TREE", "TOUCHED", "CRASHED"))
+    wrong, touched, crashed = (
+        _count(judged, verdict) for verdict in ("WRONG TREE", "TOUCHED", "CRASHED")
+    )
     escapes = [one for one in judged if one.case.escapes]
     refused = _count(escapes, "right")
     named = [one for case in judged for one in case.named]
@@ -31,9 +38,18 @@ def aims(judged: Sequence[Judged]) -> list[tuple[str, bool]]:
         (f"something touched by a refused patch: {touched} (aim: 0)", not touched),
         (f"escapes refused: {refused} of {len(escapes)} (aim: all)", refused == len(escapes)),
         (f"exceptions that are no refusal: {crashed} (aim: 0)", not crashed),
-        (f"lenient: {lenient[0]} of {lenient[1]} right (aim: 90 %)", lenient[0] >= 0.9 * lenient[1]),
-        (f"options that are offered: {options[0]} of {options[1]} right (aim: all)", options[0] == options[1]),
-        (f"first difference named: {sum(named)} of {len(named)} no_match (aim: 95 %)", sum(named) >= 0.95 * len(named)),
+        (
+            f"lenient: {lenient[0]} of {lenient[1]} right (aim: 90 %)",
+            lenient[0] >= 0.9 * lenient[1],
+        ),
+        (
+            f"options that are offered: {options[0]} of {options[1]} right (aim: all)",
+            options[0] == options[1],
+        ),
+        (
+            f"first difference named: {sum(named)} of {len(named)} no_match (aim: 95 %)",
+            sum(named) >= 0.95 * len(named),
+        ),
     ]
 
 
@@ -55,11 +71,15 @@ def _table(title: str, judged: Sequence[Judged], key: Callable[[Case], str]) -> 
 
 def _row(name: str, judged: Sequence[Judged]) -> str:
     shares = (_share(judged, group) for group in _GROUPS)
-    return f"{name:28}" + "".join(f"{f'{right}/{scored}' if scored else '-':>12}" for right, scored in shares)
+    return f"{name:28}" + "".join(
+        f"{f'{right}/{scored}' if scored else '-':>12}" for right, scored in shares
+    )
 
 
 def _not_right(judged: Sequence[Judged]) -> Iterator[str]:
-    for one in sorted(judged, key=lambda one: (_GROUPS.index(one.case.group), one.verdict, one.case.name)):
+    for one in sorted(
+        judged, key=lambda one: (_GROUPS.index(one.case.group), one.verdict, one.case.name)
+    ):
         if not all(one.named):
             yield f"{one.case.group:8} {'no difference':16} {one.case.name}"
         if one.verdict != "right":

@@ -1,4 +1,6 @@
-"""The corpus of others' patches, planned in memory; `make corpus` does the same in real repositories, with a table."""
+"""The corpus of others' patches, planned in memory; `make corpus` does the same
+in real repositories, with a table.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +10,19 @@ from tests.corpus.cases import PLACE, Case, read_corpus
 from tests.corpus.running import judged_in_memory
 
 CASES = read_corpus()
-pytestmark = pytest.mark.skipif(not CASES, reason=f"the corpus of others' patches is not at {PLACE}")
+pytestmark = pytest.mark.skipif(
+    not CASES, reason=f"the corpus of others' patches is not at {PLACE}"
+)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_patch_of_others_ends_as_they_say(case: Case):
     judged = judged_in_memory(case)
-    # Refusing what others take is allowed where the patch is sloppy; taking it for something else never is.
-    allowed = {"right", "not offered"} | ({"lost"} if case.group in ("lenient", "options") else set())
+    # Refusing what others take is allowed where the patch is sloppy; taking it
+    # for something else never is.
+    allowed = {"right", "not offered"} | (
+        {"lost"} if case.group in ("lenient", "options") else set()
+    )
     assert judged.verdict in allowed, judged.why
 
 

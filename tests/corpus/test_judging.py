@@ -1,4 +1,6 @@
-"""The judge of the corpus can condemn: each verdict, and a sandbox that notices what was done to it."""
+"""The judge of the corpus can condemn: each verdict, and a sandbox that notices
+what was done to it.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,10 @@ def test_the_judge_knows_each_verdict(case: Case, outcome: Outcome, verdict: str
         (CASE, "right"),
         (replace(CASE, after=(BEFORE,)), "WRONG TREE"),
         (replace(CASE, sent=SENT.replace(b"two", b"three")), "lost"),
-        (replace(CASE, sent=SENT.replace(b"a.py", b"../a.py"), must_fail=True, escapes=True), "right"),
+        (
+            replace(CASE, sent=SENT.replace(b"a.py", b"../a.py"), must_fail=True, escapes=True),
+            "right",
+        ),
         (replace(CASE, sent=b"\xff" + SENT), "lost"),
         (replace(CASE, options={"whitespace": "fix"}), "not offered"),
     ],
@@ -57,6 +62,11 @@ def test_memory_and_repository_come_to_the_same_verdict(case: Case, verdict: str
     assert judged_in_memory(case).verdict == judged_in_git(case, tmp_path).verdict == verdict
 
 
-def test_a_change_outside_the_sealed_commit_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tests.corpus.running.body_of", lambda case: (tmp_path / "stray").write_bytes(case.sent) and {})
+def test_a_change_outside_the_sealed_commit_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(
+        "tests.corpus.running.body_of",
+        lambda case: (tmp_path / "stray").write_bytes(case.sent) and {},
+    )
     assert judged_in_git(CASE, tmp_path).why == "/stray"

@@ -1,4 +1,6 @@
-"""The embedded engine: woken by the database, alone in its directory, heir to whoever was lost."""
+"""The embedded engine: woken by the database, alone in its directory, heir to
+whoever was lost.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def gateway(tmp_path: Path, ledger: Ledger) -> Iterator[Ledger]:
     other.close()
 
 
-def test_a_patch_that_arrives_wakes_the_runner_at_once(engine: EmbeddedEngine, gateway: Ledger) -> None:
+def test_a_patch_that_arrives_wakes_the_runner_at_once(
+    engine: EmbeddedEngine, gateway: Ledger
+) -> None:
     delays = []
     for _ in range(5):
         accepted_at: list[float] = []
@@ -60,7 +64,9 @@ def test_waiting_ends_in_time_when_nothing_happens(engine: EmbeddedEngine) -> No
     assert 0.25 < time.monotonic() - began < 1.5
 
 
-def test_what_arrived_before_the_wait_is_not_slept_through(engine: EmbeddedEngine, gateway: Ledger) -> None:
+def test_what_arrived_before_the_wait_is_not_slept_through(
+    engine: EmbeddedEngine, gateway: Ledger
+) -> None:
     assert engine.claim() is None
     gateway.intake.accept([make_admission()])
     began = time.monotonic()
@@ -79,8 +85,12 @@ def test_an_idle_runner_writes_nothing(engine: EmbeddedEngine, gateway: Ledger) 
     assert len(naps) == 5
 
 
-def test_recovery_takes_back_everything_whoever_held_it(engine: EmbeddedEngine, ledger: Ledger) -> None:
-    ledger.intake.accept([make_admission(id="a"), make_admission(id="b", branch="develop"), make_admission(id="c")])
+def test_recovery_takes_back_everything_whoever_held_it(
+    engine: EmbeddedEngine, ledger: Ledger
+) -> None:
+    ledger.intake.accept(
+        [make_admission(id="a"), make_admission(id="b", branch="develop"), make_admission(id="c")]
+    )
     far_ahead = time.time() + 10_000
     assert ledger.leases.claim("lost", far_ahead, 10_000)
     assert ledger.leases.claim("lost", far_ahead, 10_000)
@@ -89,7 +99,9 @@ def test_recovery_takes_back_everything_whoever_held_it(engine: EmbeddedEngine, 
     assert ledger.queue_facts().running == 0
 
 
-def test_a_renewal_tells_of_a_cancel_and_of_a_lost_lease(engine: EmbeddedEngine, ledger: Ledger) -> None:
+def test_a_renewal_tells_of_a_cancel_and_of_a_lost_lease(
+    engine: EmbeddedEngine, ledger: Ledger
+) -> None:
     ledger.intake.accept([make_admission(id="a")])
     claim = engine.claim()
     assert claim is not None

@@ -1,4 +1,6 @@
-"""The runner's presence: a lock that dies with it, and a beat that says it works."""
+"""The runner's presence: a lock that dies with it, and a beat that says it
+works.
+"""
 
 from __future__ import annotations
 
@@ -23,14 +25,16 @@ from gpt_cursor_runner.engine.presence import (
 )
 
 HOLDER = (
-    "import sys, time; from pathlib import Path; from gpt_cursor_runner.engine.presence import Presence\n"
-    "with Presence(Path(sys.argv[1]), 'other') as presence:\n"
-    "    print('here', flush=True); time.sleep(60)\n"
+    "import sys, time; from pathlib import Path; from gpt_cursor_runner.engine.presence import"
+    " Presence\nwith Presence(Path(sys.argv[1]), 'other') as presence:\n    print('here',"
+    " flush=True); time.sleep(60)\n"
 )
 
 
 def start_holder(directory: Path) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(directory)], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(directory)], stdout=subprocess.PIPE
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == b"here\n"
     return process
@@ -46,7 +50,10 @@ def test_the_lock_is_held_for_the_runners_life_and_no_longer(tmp_path: Path) -> 
 def test_a_second_runner_is_refused_and_told_who_is_here(tmp_path: Path) -> None:
     process = start_holder(tmp_path)
     try:
-        with pytest.raises(RunnerAlreadyHere, match=f"pid {process.pid}"), Presence(tmp_path, "two"):
+        with (
+            pytest.raises(RunnerAlreadyHere, match=f"pid {process.pid}"),
+            Presence(tmp_path, "two"),
+        ):
             pass
         assert lock_is_held(tmp_path)
         beat = read_beat(tmp_path)
@@ -130,7 +137,9 @@ def test_a_beat_says_which_process_on_which_boot(tmp_path: Path) -> None:
     assert (beat.pid, beat.boot_id) == (os.getpid(), boot_id())
 
 
-@pytest.mark.parametrize("record", [b"", b'{"runner_id": "on', b"[]", b"{}", b"\xff\xfe", b"null", b'{"runner_id": 1}'])
+@pytest.mark.parametrize(
+    "record", [b"", b'{"runner_id": "on', b"[]", b"{}", b"\xff\xfe", b"null", b'{"runner_id": 1}']
+)
 def test_a_torn_or_foreign_record_reads_as_no_beat(tmp_path: Path, record: bytes) -> None:
     (tmp_path / BEAT_NAME).write_bytes(record)
     assert read_beat(tmp_path, patience=lambda: None) is None

@@ -25,8 +25,18 @@ def test_a_beat_is_entered_every_five_seconds_and_the_end_at_once(ledger, tmp_pa
     roll = Roll(ledger.runners, "one", clock, own)
     with Presence(tmp_path, "one", roll.note) as presence:
         (row,) = ledger.runners.all(0)
-        assert (row.id, row.host, row.pid, row.boot_id) == ("one", host_name(), os.getpid(), boot_id())
-        assert (row.sequence, row.activity, row.beat_at, row.stopped_at) == (1, "starting", clock.now, None)
+        assert (row.id, row.host, row.pid, row.boot_id) == (
+            "one",
+            host_name(),
+            os.getpid(),
+            boot_id(),
+        )
+        assert (row.sequence, row.activity, row.beat_at, row.stopped_at) == (
+            1,
+            "starting",
+            clock.now,
+            None,
+        )
         own.now += 4.9
         presence.beat("idle")
         assert ledger.runners.all(0) == [row]
@@ -42,7 +52,10 @@ def test_a_beat_is_entered_every_five_seconds_and_the_end_at_once(ledger, tmp_pa
 def test_a_ledger_that_refuses_the_beat_ends_nothing_and_is_told_once(tmp_path):
     ledger, own = make_ledger(tmp_path / "state", busy_seconds=0.05), Clock()
     roll = Roll(ledger.runners, "one", Clock(), own)
-    with sqlite3.connect(tmp_path / "state" / LEDGER_NAME, isolation_level=None) as other, capture_logs() as logs:
+    with (
+        sqlite3.connect(tmp_path / "state" / LEDGER_NAME, isolation_level=None) as other,
+        capture_logs() as logs,
+    ):
         other.execute("BEGIN IMMEDIATE")
         for sequence in range(3):
             roll.note(sequence, "idle", None)

@@ -1,6 +1,8 @@
-"""The real gateway under the real server, with one thing broken in its checks: what granian's worker imports.
+"""The real gateway under the real server, with one thing broken in its checks:
+what granian's worker imports.
 
-`GATEWAY_FAULT` says what; `HEALTH_RUNS` is a file that gets one byte for every run of a check.
+`GATEWAY_FAULT` says what; `HEALTH_RUNS` is a file that gets one byte for every
+run of a check.
 """
 
 from __future__ import annotations
@@ -23,10 +25,14 @@ _wired = wiring.standard_probes  # type: ignore[attr-defined]
 
 
 class Broken:
-    """A probe of the gateway's, whose look is replaced and whose terms are kept, but for a short deadline."""
+    """A probe of the gateway's, whose look is replaced and whose terms are
+    kept, but for a short deadline.
+    """
 
     def __init__(self, probe: Probe, read: Callable[[Probe], Any]) -> None:
-        self.terms = replace(probe.terms, deadline_seconds=min(1.0, probe.terms.deadline_seconds), grace_seconds=0.0)
+        self.terms = replace(
+            probe.terms, deadline_seconds=min(1.0, probe.terms.deadline_seconds), grace_seconds=0.0
+        )
         self._probe, self._read = probe, read
 
     def read(self) -> Reading:
@@ -62,7 +68,9 @@ def _rubbish() -> dict[str, Any]:
         "nan": lambda: Reading(Status.OK, "well", data={"figure": float("nan")}),
         "cycle": lambda: Reading(Status.OK, "well", data=cycle),
         "ten_megabytes": lambda: Reading(Status.OK, "well", data={"text": "x" * 10_000_000}),
-        "error": lambda: _raise(RuntimeError("password=hunter2 in /srv/secret at postgres://me:hunter2@db.internal/x")),
+        "error": lambda: _raise(
+            RuntimeError("password=hunter2 in /srv/secret at postgres://me:hunter2@db.internal/x")
+        ),
         "exit": lambda: _raise(SystemExit(3)),
         "memory": lambda: _raise(MemoryError()),
         "recursion": _recurse,
@@ -85,7 +93,9 @@ class Spoilt:
     """A check beside the gateway's own that raises or returns rubbish."""
 
     def __init__(self, name: str, said: Callable[[], Any]) -> None:
-        self.terms = Terms(name, name, Criticality.IMPAIRING, interval_seconds=0.5, deadline_seconds=2.0)
+        self.terms = Terms(
+            name, name, Criticality.IMPAIRING, interval_seconds=0.5, deadline_seconds=2.0
+        )
         self._said = said
 
     def read(self) -> Reading:
@@ -126,7 +136,11 @@ def application() -> Any:
 
 
 def _kill_the_tick() -> None:
-    """Raise SystemExit inside the monitor's thread: it dies as a thread does that nobody expected to."""
+    """Raise SystemExit inside the monitor's thread: it dies as a thread does
+    that nobody expected to.
+    """
     (tick,) = [thread for thread in threading.enumerate() if thread.name == "health-tick"]
     assert tick.ident is not None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(tick.ident), ctypes.py_object(SystemExit))
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(tick.ident), ctypes.py_object(SystemExit)
+    )

@@ -14,7 +14,9 @@ from typing import Any
 
 @dataclass
 class Pollers:
-    """Every answer that many pollers got, each on a connection of its own kept open."""
+    """Every answer that many pollers got, each on a connection of its own kept
+    open.
+    """
 
     port: int
     count: int
@@ -51,7 +53,9 @@ class Pollers:
 
 @contextmanager
 def polled(port: int, count: int, pause_seconds: float = 0.05) -> Iterator[Pollers]:
-    """`count` pollers for as long as the block lasts; their answers are read after it."""
+    """`count` pollers for as long as the block lasts; their answers are read
+    after it.
+    """
     pollers = Pollers(port, count, pause_seconds)
     threads = [threading.Thread(target=pollers.poll, daemon=True) for _ in range(count)]
     for thread in threads:

@@ -1,4 +1,6 @@
-"""Alerts and history of a real gateway that is killed, cut off from its sink, and started again."""
+"""Alerts and history of a real gateway that is killed, cut off from its sink,
+and started again.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def letters_about(receiver: Receiver, subject: str) -> list[dict[str, Any]]:
     return [body for body in bodies if body["subject"] == subject]
 
 
-def test_a_trouble_and_its_end_are_told_once_in_order_through_a_dead_sink_and_a_killed_gateway(tmp_path: Path):
+def test_a_trouble_and_its_end_are_told_once_in_order_through_a_dead_sink_and_a_killed_gateway(
+    tmp_path: Path,
+):
     receiver = Receiver()  # and nobody listens there yet
     with alerting(tmp_path, receiver) as here:
         here.kill("runner")
@@ -49,16 +53,26 @@ def test_a_trouble_and_its_end_are_told_once_in_order_through_a_dead_sink_and_a_
         here.start("gateway")
         wait_until(lambda: _attempts(here) > 0, 30, "the dead sink was never tried")
         with receiver.up():
-            wait_until(lambda: letters_about(receiver, "runner") != [], 30, "the trouble was never told")
+            wait_until(
+                lambda: letters_about(receiver, "runner") != [], 30, "the trouble was never told"
+            )
             here.start("runner")
-            wait_until(lambda: len(letters_about(receiver, "runner")) > 1, 30, "the end was never told")
+            wait_until(
+                lambda: len(letters_about(receiver, "runner")) > 1, 30, "the end was never told"
+            )
             trigger, resolve = letters_about(receiver, "runner")
-        assert (trigger["kind"], trigger["severity"], trigger["code"]) == ("trigger", "warning", "down")
+        assert (trigger["kind"], trigger["severity"], trigger["code"]) == (
+            "trigger",
+            "warning",
+            "down",
+        )
         assert (resolve["kind"], resolve["incident_id"]) == ("resolve", trigger["incident_id"])
         assert trigger["key"] != resolve["key"]
         everything = b"".join(one.body for one in receiver.arrived).decode()
         assert str(tmp_path) not in everything and here.key not in everything
-        assert {body["subject"] for body in map(json.loads, (one.body for one in receiver.arrived))} == {"runner"}
+        assert {
+            body["subject"] for body in map(json.loads, (one.body for one in receiver.arrived))
+        } == {"runner"}
         wait_until(lambda: ledger.outbox.owed() == 0, 10, "something is still owed")
         ledger.close()
 
@@ -76,9 +90,15 @@ def test_a_cause_speaks_for_what_it_causes(tmp_path: Path):
     receiver = Receiver()
     with receiver.up(), alerting(tmp_path, receiver):
         (tmp_path / "state" / "patches").rename(tmp_path / "aside")
-        wait_until(lambda: letters_about(receiver, "filesystem") != [], 40, "the cause was never told")
+        wait_until(
+            lambda: letters_about(receiver, "filesystem") != [], 40, "the cause was never told"
+        )
         (letter,) = letters_about(receiver, "filesystem")
-        assert (letter["severity"], letter["code"], letter["overall_status"]) == ("critical", "missing", "unknown")
+        assert (letter["severity"], letter["code"], letter["overall_status"]) == (
+            "critical",
+            "missing",
+            "unknown",
+        )
         assert letters_about(receiver, "overall") == []
 
 
@@ -88,15 +108,22 @@ def test_the_history_survives_a_kill_and_says_when_nobody_looked(tmp_path: Path)
         here.start("gateway", "runner")
         here.wait_for_health("healthy")
         here.kill("runner")
-        wait_until(lambda: _flip(here, "runner", "down") is not None, 15, "the flip is not in the history")
+        wait_until(
+            lambda: _flip(here, "runner", "down") is not None, 15, "the flip is not in the history"
+        )
         before = _flip(here, "runner", "down")
         here.kill("gateway")
         time.sleep(1)
         here.start("gateway")
-        wait_until(lambda: _flip(here, "gateway", None) is not None, 20, "the history cannot be read again")
+        wait_until(
+            lambda: _flip(here, "gateway", None) is not None, 20, "the history cannot be read again"
+        )
         assert _flip(here, "runner", "down") == before
         started = [one for one in _flips(here) if one["check"] == "gateway"]
-        assert [one["status"] for one in started] == ["started", "started"]  # no "stopped" between them: it was killed
+        assert [one["status"] for one in started] == [
+            "started",
+            "started",
+        ]  # no "stopped" between them: it was killed
         assert len({one["instance_id"] for one in started}) == 2
     finally:
         here.stop()
@@ -116,7 +143,9 @@ def _flip(here: Installation, check: str, code: str | None) -> dict[str, Any] | 
 
 
 class Tunnel:
-    """What cloudflared is seen as: a public address that forwards to an origin, and metrics of its edge."""
+    """What cloudflared is seen as: a public address that forwards to an origin,
+    and metrics of its edge.
+    """
 
     def __init__(self, origin: int) -> None:
         tunnel = self
@@ -146,10 +175,13 @@ class Tunnel:
             def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  as http.server has it
                 pass
 
-        # Another address of this machine's: the gateway takes loopback's own names for no tunnel.
+        # Another address of this machine's: the gateway takes loopback's own
+        # names for no tunnel.
         self.server = ThreadingHTTPServer(("127.0.0.2", 0), Forward)
         self.url = f"http://127.0.0.2:{self.server.server_port}"
-        Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
 
     def close(self) -> None:
         self.server.shutdown()
@@ -165,18 +197,27 @@ def test_a_tunnel_that_lost_its_origin_is_seen_though_its_edge_is_well(tmp_path:
     here.config.write_text(text)
 
     def status(name: str) -> str:
-        return str(here.call("GET", "/health?fresh=1").body.get("checks", {}).get(name, {}).get("code"))
+        return str(
+            here.call("GET", "/health?fresh=1").body.get("checks", {}).get(name, {}).get("code")
+        )
 
     try:
         here.start("gateway", "runner")
         wait_until(here.answers, 20, "the gateway does not answer")
-        wait_until(lambda: status("tunnel_public") == "reachable", 20, "the public address is not proven")
+        wait_until(
+            lambda: status("tunnel_public") == "reachable", 20, "the public address is not proven"
+        )
         assert status("tunnel_edge") == "connected"
         tunnel.origin = 1  # the tunnel lives on, and leads nowhere
-        wait_until(lambda: status("tunnel_public") == "origin_unreachable", 20, "a lost origin looks well")
+        wait_until(
+            lambda: status("tunnel_public") == "origin_unreachable", 20, "a lost origin looks well"
+        )
         assert status("tunnel_edge") == "connected"
         body = here.health()
-        assert (body["overall_status"], body["ready"]) == ("degraded", True)  # patches from here are still taken
+        assert (body["overall_status"], body["ready"]) == (
+            "degraded",
+            True,
+        )  # patches from here are still taken
         assert body["components"]["tunnel"] == "fail"
     finally:
         here.stop()

@@ -1,4 +1,6 @@
-"""Checks that hang, raise, return rubbish or hold the interpreter's lock, in the real gateway under the real server."""
+"""Checks that hang, raise, return rubbish or hold the interpreter's lock, in
+the real gateway under the real server.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,11 @@ _PROMPT_SECONDS = 0.25
 def broken(place: Path, fault: str) -> Iterator[Installation]:
     """A gateway whose checks have this fault, and a runner beside it."""
     here = Installation.create(place)
-    variables = {"GCR_CONFIG": str(here.config), "GATEWAY_FAULT": fault, "HEALTH_RUNS": str(place / "runs")}
+    variables = {
+        "GCR_CONFIG": str(here.config),
+        "GATEWAY_FAULT": fault,
+        "HEALTH_RUNS": str(place / "runs"),
+    }
     log = (place / "gateway.log").open("ab")
     try:
         here.start("runner")
@@ -58,7 +64,9 @@ def checks_of(here: Installation) -> dict[str, Any]:
 
 def worker(here: Installation) -> psutil.Process:
     """The process that serves: the child of granian's main."""
-    (serving,) = [one for one in psutil.Process(here.processes["gateway"].pid).children() if _serves(one)]
+    (serving,) = [
+        one for one in psutil.Process(here.processes["gateway"].pid).children() if _serves(one)
+    ]
     return serving
 
 
@@ -94,25 +102,44 @@ def test_checks_that_all_hang_cost_one_thread_each_and_no_answer(tmp_path: Path)
         with polled(here.port, 20, pause_seconds=0) as pollers:
             wait_until(lambda: len(pollers.bodies) > 2000, 20, "a thousand polls were not answered")
         assert not pollers.troubles and pollers.codes == {503}
-        assert worker(here).num_threads() < 120  # of which the server may have 64 and its checks one each
-        statuses = [here.call("GET", path, key=None).status for path in ("/livez", "/readyz", "/startupz", "/metrics")]
+        assert (
+            worker(here).num_threads() < 120
+        )  # of which the server may have 64 and its checks one each
+        statuses = [
+            here.call("GET", path, key=None).status
+            for path in ("/livez", "/readyz", "/startupz", "/metrics")
+        ]
         assert statuses == [200, 503, 503, 200]
 
 
 def test_a_check_that_worked_and_then_never_returns_leaves_healthy(tmp_path: Path):
     with broken(tmp_path, "hang_later") as here:
         here.wait_for_health("healthy")
-        wait_until(lambda: here.health()["overall_status"] == "unknown", 20, "the hanging check still counts as well")
+        wait_until(
+            lambda: here.health()["overall_status"] == "unknown",
+            20,
+            "the hanging check still counts as well",
+        )
         assert here.health()["reasons"] == ["queue.late"]
 
 
 def test_a_dead_monitor_is_an_error_and_not_the_last_good_word(tmp_path: Path):
     with broken(tmp_path, "kill_tick") as here:
         here.wait_for_health("healthy")
-        wait_until(lambda: here.health()["overall_status"] == "error", 15, "a dead monitor still looks well")
+        wait_until(
+            lambda: here.health()["overall_status"] == "error",
+            15,
+            "a dead monitor still looks well",
+        )
         answer = here.call("GET", "/health", key=None)
-        assert (answer.status, answer.body["reasons"][0], answer.body["ready"]) == (503, "health_engine.stale", False)
-        assert here.call("GET", "/livez", key=None).status == 200  # a supervisor restarts it after thirty seconds
+        assert (answer.status, answer.body["reasons"][0], answer.body["ready"]) == (
+            503,
+            "health_engine.stale",
+            False,
+        )
+        assert (
+            here.call("GET", "/livez", key=None).status == 200
+        )  # a supervisor restarts it after thirty seconds
 
 
 def test_a_frozen_gateway_that_thaws_does_not_replay_its_last_word(tmp_path: Path):
@@ -123,7 +150,10 @@ def test_a_frozen_gateway_that_thaws_does_not_replay_its_last_word(tmp_path: Pat
         time.sleep(5.5)
         serving.resume()
         first = here.health()
-        assert first["age_ms"] < first["max_age_ms"] or first["overall_status"] in ("unknown", "error")
+        assert first["age_ms"] < first["max_age_ms"] or first["overall_status"] in (
+            "unknown",
+            "error",
+        )
         here.wait_for_health("healthy", 10)
 
 
@@ -148,14 +178,21 @@ def test_a_monitor_started_before_a_fork_is_stale_in_the_child():
 
 
 def test_checks_that_raise_or_return_rubbish_spoil_only_themselves(tmp_path: Path):
-    expected = {name: "raised" if name in ("error", "exit", "memory", "recursion") else "unfit" for name in RUBBISH}
+    expected = {
+        name: "raised" if name in ("error", "exit", "memory", "recursion") else "unfit"
+        for name in RUBBISH
+    }
     with broken(tmp_path, "rubbish") as here:
         reasons = {f"{name}.{code}" for name, code in expected.items()}
-        wait_until(lambda: set(here.health()["reasons"]) == reasons, 20, "the spoilt checks are not said")
+        wait_until(
+            lambda: set(here.health()["reasons"]) == reasons, 20, "the spoilt checks are not said"
+        )
         serving = worker(here).pid
         answer = here.call("GET", "/health")
         assert (answer.status, answer.body["overall_status"]) == (200, "degraded")
-        assert {name for name, one in answer.body["checks"].items() if one["status"] != "ok"} == set(RUBBISH)
+        assert {
+            name for name, one in answer.body["checks"].items() if one["status"] != "ok"
+        } == set(RUBBISH)
         strangers = str(here.health()) + str(here.call("GET", "/metrics", key=None).body)
         assert not any(secret in strangers for secret in ("hunter2", "/srv/secret", "db.internal"))
         assert "hunter2" not in str(answer.body)
@@ -221,7 +258,9 @@ def test_slow_clients_do_not_keep_anybody_from_the_health_answer(tmp_path: Path)
         with polled(here.port, 10, pause_seconds=0.05) as pollers:
             time.sleep(3)
         assert len(pollers.bodies) > 100 and not pollers.troubles
-        assert pollers.quantile(0.95) < 1.0  # all of them on a machine of its own: `make bench-health`
+        assert (
+            pollers.quantile(0.95) < 1.0
+        )  # all of them on a machine of its own: `make bench-health`
 
 
 def test_three_hundred_polls_a_second_are_answered_while_patches_come_in(tmp_path: Path):
@@ -245,7 +284,9 @@ def test_three_hundred_polls_a_second_are_answered_while_patches_come_in(tmp_pat
         sender.join(10)
         assert pollers.codes == {200} and not pollers.troubles and not refused
         assert len(pollers.bodies) > 600  # of twelve hundred that a quiet machine takes
-        assert pollers.quantile(0.95) < 1.0  # all of them on a machine of its own: `make bench-health`
+        assert (
+            pollers.quantile(0.95) < 1.0
+        )  # all of them on a machine of its own: `make bench-health`
 
 
 def test_a_stopped_gateway_leaves_nothing_behind(tmp_path: Path):
@@ -253,4 +294,8 @@ def test_a_stopped_gateway_leaves_nothing_behind(tmp_path: Path):
         family = psutil.Process(here.processes["gateway"].pid).children(recursive=True)
         here.processes["gateway"].send_signal(signal.SIGTERM)
         here.processes.pop("gateway").wait(20)
-        wait_until(lambda: not any(one.is_running() and one.status() != "zombie" for one in family), 5, "some stayed")
+        wait_until(
+            lambda: not any(one.is_running() and one.status() != "zombie" for one in family),
+            5,
+            "some stayed",
+        )

@@ -38,7 +38,11 @@ def test_a_clock_set_back_an_hour_and_forward_a_day_changes_no_age_and_no_word(t
         began = time.monotonic()
         for offset, seconds in (("-3600", -3600.0), ("+86400", 86_400.0)):
             clock.write_text(offset)
-            wait_until(lambda by=seconds: abs(_said(here) - time.time() - by) < 60, 10, "the clock was not set")  # type: ignore[misc]
+            wait_until(
+                lambda by=seconds: abs(_said(here) - time.time() - by) < 60,
+                10,
+                "the clock was not set",
+            )  # type: ignore[misc]
             give_up_at = time.monotonic() + 3
             while time.monotonic() < give_up_at:
                 body = here.call("GET", "/health").body
@@ -61,11 +65,17 @@ def _said(here: Installation) -> float:
 
 
 def _assert_kept(here: Installation, watched_seconds: float) -> None:
-    """What was written down lies within the minutes of the test, and all of it is time in which somebody looked."""
+    """What was written down lies within the minutes of the test, and all of it
+    is time in which somebody looked.
+    """
     ledger = here.ledger()
     seen = ledger.history.observations(60, since=0)
     flips = ledger.history.flips()
     ledger.close()
-    assert watched_seconds - 3 < sum(sum(one.seconds["overall"]) for one in seen) < watched_seconds + 30
+    assert (
+        watched_seconds - 3
+        < sum(sum(one.seconds["overall"]) for one in seen)
+        < watched_seconds + 30
+    )
     moments = [one.start for one in seen] + [flip.at for flip in flips]
     assert max(abs(moment - time.time()) for moment in moments) < 300

@@ -1,4 +1,6 @@
-"""Disks and ledgers in trouble under a real gateway: read-only, full, gone, frozen, locked, corrupt."""
+"""Disks and ledgers in trouble under a real gateway: read-only, full, gone,
+frozen, locked, corrupt.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from tests.faults.polling import polled
 from tests.running import Installation, is_alive, wait_until
 
 needs_mounts = pytest.mark.skipif(
-    os.geteuid() != 0 or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0,
+    os.geteuid() != 0
+    or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0,
     reason="mounting needs root",
 )
 
@@ -31,7 +34,9 @@ def says(here: Installation, *reasons: str) -> bool:
 
 
 def fresh(here: Installation) -> dict[str, Any]:
-    """The answer with readings of this moment; an empty one while the gateway is between two lives."""
+    """The answer with readings of this moment; an empty one while the gateway
+    is between two lives.
+    """
     try:
         body: dict[str, Any] = here.call("GET", "/health?fresh=1").body
     except OSError:
@@ -44,7 +49,9 @@ def expect_well(here: Installation, seconds: float = 20) -> None:
 
 
 def expect(here: Installation, reason: str, seconds: float = 15) -> None:
-    """Asking for fresh readings: how long it takes without is measured by `make bench-health`."""
+    """Asking for fresh readings: how long it takes without is measured by `make
+    bench-health`.
+    """
     wait_until(lambda: reason in fresh(here)["reasons"], seconds, f"health never said {reason}")
     body = here.health()
     assert body["overall_status"] == "unknown"
@@ -89,7 +96,10 @@ def test_a_file_in_the_place_of_the_directory_and_no_directory_at_all(tmp_path: 
 def test_a_full_and_a_read_only_disk_are_seen_also_by_root(tmp_path: Path):
     patches = tmp_path / "state" / "patches"
     patches.mkdir(parents=True)
-    with mounted(patches, "-t", "tmpfs", "-o", "size=64k", "tmpfs"), started(tmp_path, "gateway", "runner") as here:
+    with (
+        mounted(patches, "-t", "tmpfs", "-o", "size=64k", "tmpfs"),
+        started(tmp_path, "gateway", "runner") as here,
+    ):
         here.wait_for_health("healthy")
         filling = patches / "filling"
         with filling.open("wb", buffering=0) as file, pytest.raises(OSError):
@@ -124,14 +134,20 @@ def test_a_frozen_disk_costs_no_answer_and_no_port_and_heals_when_it_thaws(tmp_p
         file.truncate(16 * 1024 * 1024)
     if subprocess.run(["mkfs.ext4", "-q", str(image)], capture_output=True).returncode != 0:
         pytest.skip("no mkfs.ext4 here")
-    if subprocess.run(["mount", "-o", "loop", str(image), str(patches)], capture_output=True).returncode != 0:
+    if (
+        subprocess.run(
+            ["mount", "-o", "loop", str(image), str(patches)], capture_output=True
+        ).returncode
+        != 0
+    ):
         pytest.skip("no loop devices here")
     thaw = subprocess.Popen(["sleep", "3600"])
     try:
         with started(tmp_path, "gateway", "runner") as here:
             here.wait_for_health("healthy")
             subprocess.run(["fsfreeze", "-f", str(patches)], check=True)
-            # Whatever happens to this test: a disk that stays frozen takes the machine with it.
+            # Whatever happens to this test: a disk that stays frozen takes the
+            # machine with it.
             thaw = subprocess.Popen(["sh", "-c", 'sleep 25; fsfreeze -u "$0"', str(patches)])
             expect(here, "filesystem.late")
             with polled(here.port, 20, pause_seconds=0.1) as pollers:
@@ -156,7 +172,11 @@ def test_a_frozen_disk_costs_no_answer_and_no_port_and_heals_when_it_thaws(tmp_p
 def _helpers(here: Installation) -> list[psutil.Process]:
     """The processes that look at disks for this gateway."""
     family = psutil.Process(here.processes["gateway"].pid).children(recursive=True)
-    return [one for one in family if is_alive(one.pid) and "gpt_cursor_runner.health.filesystem" in one.cmdline()]
+    return [
+        one
+        for one in family
+        if is_alive(one.pid) and "gpt_cursor_runner.health.filesystem" in one.cmdline()
+    ]
 
 
 def _hanging(here: Installation) -> list[int]:
@@ -173,7 +193,9 @@ def test_a_locked_ledger_is_said_while_health_answers_on(tmp_path: Path):
                 expect(here, "queue.locked")
                 time.sleep(1)
             assert not pollers.troubles and pollers.quantile(0.95) < 1.0
-            assert "checks" in here.call("GET", "/health", seconds=2).body  # its owner is known without the ledger
+            assert (
+                "checks" in here.call("GET", "/health", seconds=2).body
+            )  # its owner is known without the ledger
             assert here.call("GET", "/health/history", seconds=5).status in (200, 503)
         finally:
             lock.execute("ROLLBACK")
@@ -206,7 +228,11 @@ def test_a_dead_runner_does_not_hide_a_dead_disk(tmp_path: Path):
         here.wait_for_health("healthy")
         here.kill("runner")
         (tmp_path / "state" / "patches").rename(tmp_path / "aside")
-        wait_until(lambda: says(here, "runner.down", "filesystem.missing"), 15, "both troubles are not listed")
+        wait_until(
+            lambda: says(here, "runner.down", "filesystem.missing"),
+            15,
+            "both troubles are not listed",
+        )
         body = here.health()
         assert (body["overall_status"], body["reasons"][0]) == ("unknown", "filesystem.missing")
 

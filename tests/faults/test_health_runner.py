@@ -1,4 +1,6 @@
-"""Runners that die, stop, turn to zombies or are not runners at all, seen by a real gateway."""
+"""Runners that die, stop, turn to zombies or are not runners at all, seen by a
+real gateway.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,13 @@ def seconds_until(here: Installation, state: str, limit: float) -> float:
 def test_a_killed_runner_is_down_within_a_second_and_up_when_it_is_back(tmp_path: Path):
     with installed(tmp_path, "gateway", "runner") as here:
         here.kill("runner")
-        assert seconds_until(here, "down", 10) < 2.5  # promised: 1 s; `make bench-health` measures it
+        assert (
+            seconds_until(here, "down", 10) < 2.5
+        )  # promised: 1 s; `make bench-health` measures it
         assert here.health()["overall_status"] == "degraded"
-        assert here.call("GET", "/readyz", key=None).status == 200  # patches are still taken and kept
+        assert (
+            here.call("GET", "/readyz", key=None).status == 200
+        )  # patches are still taken and kept
         here.start("runner")
         here.wait_for_health("healthy")
 
@@ -60,13 +66,19 @@ def test_a_zombie_is_no_runner(tmp_path: Path):
 
 @contextmanager
 def watching_a_foreign_runner(place: Path) -> Iterator[tuple[Installation, str]]:
-    """A gateway, and the script name it looks for, which no other test's process has."""
+    """A gateway, and the script name it looks for, which no other test's
+    process has.
+    """
     here, name = Installation.create(place), f"ghost-runner-{secrets.token_hex(4)}.js"
     here.health_settings["external_runner"] = name
     here.configure()
     try:
         here.start("gateway", "runner")
-        wait_until(lambda: listens(here.port) and "external_runner" in here.health()["components"], 20, "not up")
+        wait_until(
+            lambda: listens(here.port) and "external_runner" in here.health()["components"],
+            20,
+            "not up",
+        )
         yield here, name
     finally:
         here.stop()
@@ -85,7 +97,9 @@ def test_what_only_has_the_file_open_is_not_the_foreign_runner(tmp_path: Path, d
     with watching_a_foreign_runner(tmp_path) as (here, name):
         (tmp_path / name).write_text("")
         (tmp_path / "editor.py").write_text("import time; time.sleep(60)")
-        process = subprocess.Popen([word.replace("ghost-runner.js", name) for word in decoy], cwd=tmp_path)
+        process = subprocess.Popen(
+            [word.replace("ghost-runner.js", name) for word in decoy], cwd=tmp_path
+        )
         try:
             time.sleep(3)
             assert here.health()["components"]["external_runner"] in ("starting", "down")
@@ -97,7 +111,9 @@ def test_what_only_has_the_file_open_is_not_the_foreign_runner(tmp_path: Path, d
 def test_a_foreign_runner_is_found_missed_and_stalled(tmp_path: Path):
     with watching_a_foreign_runner(tmp_path) as (here, name):
         script = tmp_path / name
-        script.write_text("import time; time.sleep(60)")  # what an interpreter runs is its own affair
+        script.write_text(
+            "import time; time.sleep(60)"
+        )  # what an interpreter runs is its own affair
         process = subprocess.Popen([sys.executable, "-u", str(script)])
 
         def state() -> str:

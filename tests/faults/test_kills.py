@@ -1,4 +1,6 @@
-"""kill -9 at any moment: every accepted patch lands exactly once, and none is lost."""
+"""kill -9 at any moment: every accepted patch lands exactly once, and none is
+lost.
+"""
 
 from __future__ import annotations
 

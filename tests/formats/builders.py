@@ -20,10 +20,15 @@ def blob_id(data: bytes) -> str:
 
 
 class MemoryTree:
-    """A tree of files; `others` names what is no plain file, by kind. Directories follow from the paths."""
+    """A tree of files; `others` names what is no plain file, by kind.
+    Directories follow from the paths.
+    """
 
     def __init__(
-        self, files: Files, others: Mapping[str, EntryKind] | None = None, blobs: Iterable[bytes] = ()
+        self,
+        files: Files,
+        others: Mapping[str, EntryKind] | None = None,
+        blobs: Iterable[bytes] = (),
     ) -> None:
         self.files = dict(files)
         self.others = dict(others or {})
@@ -34,7 +39,11 @@ class MemoryTree:
             return self.others[path]
         if path in self.files:
             return "file"
-        return "directory" if any(known.startswith(path + "/") for known in [*self.files, *self.others]) else None
+        return (
+            "directory"
+            if any(known.startswith(path + "/") for known in [*self.files, *self.others])
+            else None
+        )
 
     def read(self, path: str) -> bytes:
         return self.files[path]

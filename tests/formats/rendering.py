@@ -1,4 +1,6 @@
-"""A reading written out again as the text of a patch: the reverse of each format's reader."""
+"""A reading written out again as the text of a patch: the reverse of each
+format's reader.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -44,7 +46,9 @@ def _opening(hunk: Hunk) -> Iterator[bytes]:
 def render_blocks(
     blocks: Iterable[Block], opening: bytes = b"<<<<<<< SEARCH", closing: bytes = b">>>>>>> REPLACE"
 ) -> bytes:
-    """Search/replace blocks; the name of a file is left out where it is the one before."""
+    """Search/replace blocks; the name of a file is left out where it is the one
+    before.
+    """
     written, named = list[bytes](), None
     for block in blocks:
         if block.path != named:
@@ -57,5 +61,7 @@ def render_blocks(
 
 
 def _kept(line: bytes) -> bytes:
-    """A line of contents with the backslash that keeps it one, if any would be taken from it."""
+    """A line of contents with the backslash that keeps it one, if any would be
+    taken from it.
+    """
     return b"\\" + line if unescape(b"\\" + line) == line else line

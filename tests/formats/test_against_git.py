@@ -1,4 +1,6 @@
-"""Random trees through `git diff` and back, with git itself as the judge. FUZZ_EXAMPLES=5000 looks harder."""
+"""Random trees through `git diff` and back, with git itself as the judge.
+FUZZ_EXAMPLES=5000 looks harder.
+"""
 
 import os
 import re
@@ -38,7 +40,11 @@ def examples(few: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
         deadline=None,
         derandomize=not _SCALE,
         database=None,
-        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+        suppress_health_check=[
+            HealthCheck.function_scoped_fixture,
+            HealthCheck.too_slow,
+            HealthCheck.data_too_large,
+        ],
     )
 
 
@@ -49,16 +55,26 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Scratch:
 
 @st.composite
 def flags(draw: st.DrawFn, least_context: int = 0) -> list[str]:
-    """How `git diff` may be asked; always with binary parts, since only they can be carried."""
+    """How `git diff` may be asked; always with binary parts, since only they
+    can be carried.
+    """
     chosen = ["--binary", f"-U{draw(st.integers(least_context, 8))}"]
-    chosen += draw(st.lists(st.sampled_from(["-M", "-C", "--full-index", "-R", "-W", "--minimal"]), unique=True))
+    chosen += draw(
+        st.lists(
+            st.sampled_from(["-M", "-C", "--full-index", "-R", "-W", "--minimal"]), unique=True
+        )
+    )
     if draw(st.booleans()):
         chosen += ["-C", "--find-copies-harder"]
-    old, new = draw(st.sampled_from([("a/", "b/"), ("a/", "b/"), ("", ""), ("old/", "new/"), ("i/", "w/")]))
+    old, new = draw(
+        st.sampled_from([("a/", "b/"), ("a/", "b/"), ("", ""), ("old/", "new/"), ("i/", "w/")])
+    )
     return [*chosen, f"--src-prefix={old}", f"--dst-prefix={new}"]
 
 
-def applied(before: Entries, text: bytes, tolerance: Tolerance = "standard", **more: object) -> Entries:
+def applied(
+    before: Entries, text: bytes, tolerance: Tolerance = "standard", **more: object
+) -> Entries:
     """The tree after a diff."""
     change = ONE_CHANGE.validate_python(diff(text.decode(), **more))
     result = dict(before)
@@ -80,7 +96,9 @@ def test_what_git_tells_between_two_trees_leads_from_one_to_the_other(scratch, t
 
 @examples(60)
 @given(two_trees())
-def test_a_rewritten_file_whose_old_lines_git_leaves_out_is_refused_where_git_refuses_it(scratch, trees):
+def test_a_rewritten_file_whose_old_lines_git_leaves_out_is_refused_where_git_refuses_it(
+    scratch, trees
+):
     text = scratch.diff(*trees, "--binary", "-B", "-M")
     assume(text)
     try:
@@ -104,16 +122,24 @@ def test_without_context_lines_that_seem_to_stand_already_are_refused_at_worst(s
 @examples(60)
 @given(two_trees(), flags(least_context=1))
 def test_a_diff_reversed_leads_back(scratch, trees, how):
-    text = scratch.diff(*trees, *(flag for flag in how if flag not in ("-R", "-C", "--find-copies-harder")))
+    text = scratch.diff(
+        *trees, *(flag for flag in how if flag not in ("-R", "-C", "--find-copies-harder"))
+    )
     assume(text)
     assert applied(trees[1], text, reverse=True) == trees[0]
 
 
 @st.composite
 def damaged(draw: st.DrawFn, text: bytes) -> bytes:
-    """A diff with one line lost, doubled, moved or changed, or cut off; a hunk keeps its header, which git needs."""
+    """A diff with one line lost, doubled, moved or changed, or cut off; a hunk
+    keeps its header, which git needs.
+    """
     lines = text.splitlines(keepends=True)
-    at = draw(st.sampled_from([at for at, line in enumerate(lines) if not line.startswith((b"@@", b"\\"))]))
+    at = draw(
+        st.sampled_from(
+            [at for at, line in enumerate(lines) if not line.startswith((b"@@", b"\\"))]
+        )
+    )
     how = draw(st.sampled_from(["lose", "double", "swap", "change", "cut"]))
     if how == "lose":
         del lines[at]
@@ -132,7 +158,8 @@ def test_what_git_accepts_of_a_damaged_diff_is_what_comes_of_it_here(scratch, da
     whole = scratch.diff(*trees, *(flag for flag in how if flag != "-R" and "prefix" not in flag))
     assume(whole)
     text = data.draw(damaged(whole))
-    # Git takes a section for another kind of change when the line that names its kind is lost.
+    # Git takes a section for another kind of change when the line that names
+    # its kind is lost.
     assume(text.count(b" file mode ") == whole.count(b" file mode "))
     theirs = scratch.applied(text, "--recount")
     try:
@@ -156,11 +183,19 @@ def test_spoiled_numbers_counts_and_blanks_never_lead_to_a_third_tree(scratch, d
 
 
 def _other_numbers(line: bytes, data: st.DataObject) -> bytes:
-    return re.sub(rb"(?<=[-+])\d+", lambda _: b"%d" % data.draw(st.integers(1, 40)), line) if line[:1] == b"@" else line
+    return (
+        re.sub(rb"(?<=[-+])\d+", lambda _: b"%d" % data.draw(st.integers(1, 40)), line)
+        if line[:1] == b"@"
+        else line
+    )
 
 
 def _other_counts(line: bytes, data: st.DataObject) -> bytes:
-    return re.sub(rb",\d+", lambda _: b",%d" % data.draw(st.integers(1, 9)), line) if line[:1] == b"@" else line
+    return (
+        re.sub(rb",\d+", lambda _: b",%d" % data.draw(st.integers(1, 9)), line)
+        if line[:1] == b"@"
+        else line
+    )
 
 
 def _other_blanks(line: bytes, data: st.DataObject) -> bytes:
@@ -178,5 +213,6 @@ def test_a_diff_sent_twice_changes_nothing_the_second_time(scratch, trees, how):
     except PatchRefused as refused:
         assert set(codes(refused)) <= _SECOND_TIME
     else:
-        # A blank line more or less leaves no trace that would tell whether it was made.
+        # A blank line more or less leaves no trace that would tell whether it
+        # was made.
         assert not b"".join(re.findall(rb"(?m)^[-+](?!--|\+\+)(.*)$", text)).strip(), twice

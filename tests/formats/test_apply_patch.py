@@ -43,7 +43,10 @@ def signed(hunk: Hunk) -> str:
 def problem(body: str) -> tuple[str, int, str]:
     """Code, line and message of the one problem in the part of one file."""
     reading = read_envelope(enveloped("*** Update File: a.py\n", body).encode())
-    [found] = [*reading.problems, *(one for section in reading.sections for one in section.problems)]
+    [found] = [
+        *reading.problems,
+        *(one for section in reading.sections for one in section.problems),
+    ]
     return found.code, found.patch_line, found.message
 
 
@@ -61,7 +64,9 @@ def test_one_envelope_adds_deletes_changes_and_moves():
 def test_sections_for_one_file_build_on_one_another():
     again = "*** Update File: a.py\n@@\n-TWO\n+2\n"
     assert outcome(A, envelope(UPDATE, again)) == {"a.py": b"one\n2\nthree\n"}
-    assert outcome(A, envelope("*** Delete File: a.py\n", "*** Add File: a.py\n+new\n")) == {"a.py": b"new\n"}
+    assert outcome(A, envelope("*** Delete File: a.py\n", "*** Add File: a.py\n+new\n")) == {
+        "a.py": b"new\n"
+    }
 
 
 def test_a_move_needs_no_hunk_and_a_move_onto_itself_is_none():
@@ -95,7 +100,10 @@ def test_what_surrounds_an_envelope_is_passed_over(wrapping):
         "*** Begin Patch\n*** Update File: ./a.py\n-two\n+TWO\n*** End Patch \nEOF",
         UPDATE,
         "Like this:\n```\n" + UPDATE + "```\nThe `two` is louder now.",
-        "*** Update File: a.py\n--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n one\n-two\n+TWO\n*** End Patch\n",
+        (
+            "*** Update File: a.py\n--- a/a.py\n+++ b/a.py\n@@ -1,2 +1,2 @@\n one\n-two\n+TWO\n***"
+            " End Patch\n"
+        ),
         enveloped(UPDATE.replace("two", "two").replace("@@", "@@ ... @@")),
     ],
 )
@@ -106,16 +114,26 @@ def test_loose_markers_and_missing_ones_are_read_as_they_are_meant(text):
 def test_a_folder_that_the_command_changes_into_leads_every_path():
     files = {"a.py": FILE, "sub/a.py": FILE}
     command = "cd {} && apply_patch <<'EOF'\n" + enveloped(UPDATE) + "EOF\n"
-    assert outcome(files, patch(command.format("sub"))) == {"a.py": FILE, "sub/a.py": CHANGED["a.py"]}
+    assert outcome(files, patch(command.format("sub"))) == {
+        "a.py": FILE,
+        "sub/a.py": CHANGED["a.py"],
+    }
     assert only_fault(files, patch(command.format("/work"))).code == "path_escape"
     assert only_fault(files, patch(command.format(".."))).code == "path_escape"
-    assert only_fault(files, patch("cd sub\n" + command.removeprefix("cd {} && "))).code == "malformed"
-    assert "folders, one after another" in refusal(files, patch(command.format("sub") * 2)).faults[0].message
+    assert (
+        only_fault(files, patch("cd sub\n" + command.removeprefix("cd {} && "))).code == "malformed"
+    )
+    assert (
+        "folders, one after another"
+        in refusal(files, patch(command.format("sub") * 2)).faults[0].message
+    )
 
 
 def test_several_envelopes_in_one_text_are_made_in_order():
     second = enveloped("*** Update File: a.py\n@@\n-TWO\n+2\n")
-    assert outcome(A, patch(f"First:\n{enveloped(UPDATE)}\nThen:\n{second}")) == {"a.py": b"one\n2\nthree\n"}
+    assert outcome(A, patch(f"First:\n{enveloped(UPDATE)}\nThen:\n{second}")) == {
+        "a.py": b"one\n2\nthree\n"
+    }
 
 
 @pytest.mark.parametrize(
@@ -125,12 +143,20 @@ def test_several_envelopes_in_one_text_are_made_in_order():
         ("*** Begin Patch\n" + UPDATE, "truncated", 6),
         ("*** Begin Patch\n*** Delete File: a.py", "truncated", 2),
         ("*** Begin Patch\n" + enveloped(UPDATE), "truncated", 8),
-        (enveloped(UPDATE) + "*** Begin Patch\n*** Update File: a.py\n-two\n *** End Patch\n", "truncated", 11),
+        (
+            enveloped(UPDATE) + "*** Begin Patch\n*** Update File: a.py\n-two\n *** End Patch\n",
+            "truncated",
+            11,
+        ),
         ("<<EOF\n" + enveloped(UPDATE), "truncated", 8),
         ("<<EOF\n" + enveloped(UPDATE) + "EOT\n", "truncated", 8),
         ("```\n" + UPDATE, "truncated", 6),
         ("<<\"EOF'\n" + enveloped(UPDATE) + "EOF\n", "malformed", 1),
-        ("bash -lc \"apply_patch <<'EOF'\n" + enveloped(UPDATE, '+"$x"\n') + 'EOF"\n', "malformed", 1),
+        (
+            "bash -lc \"apply_patch <<'EOF'\n" + enveloped(UPDATE, '+"$x"\n') + 'EOF"\n',
+            "malformed",
+            1,
+        ),
         ("ssh host apply_patch <<EOF\n" + enveloped(UPDATE) + "EOF\n", "malformed", 1),
         (enveloped(), "malformed", 2),
         (UPDATE + enveloped(UPDATE), "malformed", 1),
@@ -167,7 +193,14 @@ def test_all_faults_are_named_at_once():
             "*** Delete File: c.py\n",
         ),
     )
-    assert sorted(codes(refused)) == ["exists", "malformed", "malformed", "missing_file", "missing_file", "path_escape"]
+    assert sorted(codes(refused)) == [
+        "exists",
+        "malformed",
+        "malformed",
+        "missing_file",
+        "missing_file",
+        "path_escape",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -186,7 +219,12 @@ def test_all_faults_are_named_at_once():
 )
 def test_lines_after_the_marks_are_anchors_outermost_first(opening, anchors, stacked):
     [hunk] = hunks_of(opening + " x\n-y\n")
-    assert (hunk.anchors, hunk.stacked, hunk.line_hint, signed(hunk)) == (anchors, stacked, None, " x\n-y\n")
+    assert (hunk.anchors, hunk.stacked, hunk.line_hint, signed(hunk)) == (
+        anchors,
+        stacked,
+        None,
+        " x\n-y\n",
+    )
 
 
 @pytest.mark.parametrize("header", ["@@ -3,2 +5,1 @@", "@@ -3 +5 @@ def f():", "@@ -3,2 +5"])
@@ -220,9 +258,21 @@ def test_a_blank_line_behind_a_hunk_is_a_gap_unless_the_end_of_the_file_follows(
 
 
 def test_words_of_the_envelope_behind_a_sign_are_content():
-    words = ["*** Begin Patch", "*** End Patch", "*** Update File: b", "*** End of File", "@@", "```", "EOF", "<<EOF"]
+    words = [
+        "*** Begin Patch",
+        "*** End Patch",
+        "*** Update File: b",
+        "*** End of File",
+        "@@",
+        "```",
+        "EOF",
+        "<<EOF",
+    ]
     body = "".join(f" {word}\n+{word}\n" for word in words)
-    for text in (enveloped("*** Update File: a.py\n@@\n", body), "*** Update File: a.py\n@@\n" + body):
+    for text in (
+        enveloped("*** Update File: a.py\n@@\n", body),
+        "*** Update File: a.py\n@@\n" + body,
+    ):
         [section] = read_envelope(text.encode()).sections
         assert [signed(hunk) for hunk in section.hunks] == [body]
     added = "".join(f"+{word}\n" for word in words)
@@ -231,7 +281,9 @@ def test_words_of_the_envelope_behind_a_sign_are_content():
 
 def test_a_text_with_crlf_keeps_it_in_every_line_also_in_a_last_one_without_an_end():
     made = patch("@@\r\n one\r\n-two\r\n+2", path="a.py")
-    assert outcome({"a.py": FILE.replace(b"\n", b"\r\n")}, made) == {"a.py": b"one\r\n2\r\nthree\r\n"}
+    assert outcome({"a.py": FILE.replace(b"\n", b"\r\n")}, made) == {
+        "a.py": b"one\r\n2\r\nthree\r\n"
+    }
     text = enveloped("*** Add File: n.py\n+a\n").replace("\n", "\r\n")
     assert outcome({}, patch(text)) == {"n.py": b"a\r\n"}
 
@@ -265,7 +317,9 @@ def test_bare_hunks_change_the_file_beside_them():
         UPDATE,
     ):
         assert outcome(A, patch(text, path="a.py")) == CHANGED
-    assert outcome(A, patch("@@\n-two\n+TWO\n", path="a.py", to="b.py")) == {"b.py": CHANGED["a.py"]}
+    assert outcome(A, patch("@@\n-two\n+TWO\n", path="a.py", to="b.py")) == {
+        "b.py": CHANGED["a.py"]
+    }
 
 
 def test_bare_hunks_know_the_name_of_no_other_file():
@@ -297,14 +351,19 @@ def test_bare_lines_of_a_new_file_end_in_a_newline_only_if_a_bare_sign_follows(t
     assert outcome({}, patch(text, path="n.py", create=True)) == {"n.py": data}
 
 
-@pytest.mark.parametrize("text", ["plain line", "+a\nplain", "+a\n\n+b", "+a\n*** Oops\n+b", "@@\n+a", "\n"])
+@pytest.mark.parametrize(
+    "text", ["plain line", "+a\nplain", "+a\n\n+b", "+a\n*** Oops\n+b", "@@\n+a", "\n"]
+)
 def test_a_new_file_has_a_sign_before_every_line(text):
     assert only_fault({}, patch(text, path="n.py", create=True)).code == "malformed"
 
 
 def test_a_new_file_never_replaces_one():
     assert only_fault(A, patch("+x", path="a.py", create=True)).code == "exists"
-    assert only_fault(A, patch("+one\n+two\n+three\n+", path="a.py", create=True)).code == "already_applied"
+    assert (
+        only_fault(A, patch("+one\n+two\n+three\n+", path="a.py", create=True)).code
+        == "already_applied"
+    )
 
 
 def test_a_file_in_another_encoding_takes_ascii_and_nothing_else():
@@ -322,8 +381,13 @@ def test_lines_without_anything_to_find_go_to_the_end_or_below_their_anchor():
 def test_anchors_tell_equal_places_apart_and_stacked_ones_must_be_there():
     files = {"a.py": b"class A:\n  def f():\n    pass\nclass B:\n  def f():\n    pass\n"}
     hunk = "-    pass\n+    return\n"
-    assert outcome(files, patch("@@ class B:\n@@   def f():\n" + hunk, path="a.py"))["a.py"].endswith(b"return\n")
-    assert only_fault(files, patch("@@ class C:\n@@   def f():\n" + hunk, path="a.py")).code == "no_match"
+    assert outcome(files, patch("@@ class B:\n@@   def f():\n" + hunk, path="a.py"))[
+        "a.py"
+    ].endswith(b"return\n")
+    assert (
+        only_fault(files, patch("@@ class C:\n@@   def f():\n" + hunk, path="a.py")).code
+        == "no_match"
+    )
     assert only_fault(files, patch("@@\n" + hunk, path="a.py")).code == "ambiguous"
 
 
@@ -355,7 +419,11 @@ DATA = st.binary(max_size=12).map(lambda data: data.replace(b"\n", b"") + b"\n")
 
 @st.composite
 def hunks(draw: st.DrawFn) -> Hunk:
-    lines = draw(st.lists(st.builds(HunkLine, st.sampled_from(" -+"), DATA, st.just(0)), min_size=1, max_size=5))
+    lines = draw(
+        st.lists(
+            st.builds(HunkLine, st.sampled_from(" -+"), DATA, st.just(0)), min_size=1, max_size=5
+        )
+    )
     anchors = tuple(draw(st.lists(ANCHORS, max_size=3)))
     hints = draw(st.sampled_from([(None, None), (3, 4)]))
     floating = not anchors and hints[0] is None and all(line.sign == "+" for line in lines)
@@ -371,8 +439,12 @@ def sections(draw: st.DrawFn) -> Section:
     if verb == "create":
         lines = tuple(HunkLine("+", data, 0) for data in draw(st.lists(DATA, max_size=4)))
         return Section(0, "create", path, path, (Hunk(0, lines, 0),) if lines else ())
-    found = [] if verb == "delete" else draw(st.lists(hunks(), min_size=verb == "change", max_size=3))
-    return Section(0, verb, path, target, tuple(replace(hunk, number=at) for at, hunk in enumerate(found)))
+    found = (
+        [] if verb == "delete" else draw(st.lists(hunks(), min_size=verb == "change", max_size=3))
+    )
+    return Section(
+        0, verb, path, target, tuple(replace(hunk, number=at) for at, hunk in enumerate(found))
+    )
 
 
 READINGS = st.lists(sections(), min_size=1, max_size=4).map(lambda found: Reading(tuple(found)))
@@ -382,17 +454,25 @@ def unnumbered(reading: Reading) -> Reading:
     """The reading without the line numbers of the text it came from."""
 
     def plain(hunk: Hunk) -> Hunk:
-        return replace(hunk, patch_line=0, lines=tuple(replace(line, patch_line=0) for line in hunk.lines))
+        return replace(
+            hunk, patch_line=0, lines=tuple(replace(line, patch_line=0) for line in hunk.lines)
+        )
 
     return replace(
         reading,
         sections=tuple(
-            replace(section, patch_line=0, hunks=tuple(map(plain, section.hunks))) for section in reading.sections
+            replace(section, patch_line=0, hunks=tuple(map(plain, section.hunks)))
+            for section in reading.sections
         ),
     )
 
 
-@given(READINGS, st.sampled_from([b"%s", b"Look:\n```\n%s```\n", b"apply_patch <<'EOF'\n%sEOF\n", b"%s\n\nBye."]))
+@given(
+    READINGS,
+    st.sampled_from(
+        [b"%s", b"Look:\n```\n%s```\n", b"apply_patch <<'EOF'\n%sEOF\n", b"%s\n\nBye."]
+    ),
+)
 def test_reading_what_was_rendered_is_the_identity(reading, wrapping):
     text = wrapping % render_envelope(reading)
     again = read_envelope(text)
@@ -410,7 +490,11 @@ PIECES = """*** Begin Patch|*** End Patch|*** Update File: a.py|*** Add File: n|
 BESIDE = [{}, {"path": "a.py"}, {"path": "a.py", "to": "c"}, {"path": "n", "create": True}]
 
 
-@given(st.lists(st.sampled_from(PIECES), min_size=1), st.sampled_from(["\n", "\r\n"]), st.sampled_from(BESIDE))
+@given(
+    st.lists(st.sampled_from(PIECES), min_size=1),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from(BESIDE),
+)
 def test_whatever_is_sent_ends_in_a_plan_or_a_refusal(pieces, end, beside):
     with suppress(PatchRefused):
         plan(A, patch(end.join(pieces) + end, **beside))

@@ -1,4 +1,6 @@
-"""One change under eighteen defects, in three formats: the bytes it gives or its refusal, at `standard` and `merge`."""
+"""One change under eighteen defects, in three formats: the bytes it gives or
+its refusal, at `standard` and `merge`.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ AFTER = FILE.replace("    print(message)\n", "    print(message.title())\n    lo
 
 @dataclass(frozen=True)
 class Defect:
-    """`after` is None when the change is refused, with `code`; `least` is the tolerance from which it is made."""
+    """`after` is None when the change is refused, with `code`; `least` is the
+    tolerance from which it is made.
+    """
 
     name: str
     file: str = FILE
@@ -52,12 +56,16 @@ class Defect:
     line_end: str = "\n"
 
 
-def refused(name: str, code: str, file: str = FILE, change: str = CHANGE, numbers: str = "@@") -> Defect:
+def refused(
+    name: str, code: str, file: str = FILE, change: str = CHANGE, numbers: str = "@@"
+) -> Defect:
     return Defect(name, file, change, None, code=code, numbers=numbers)
 
 
 def indented(text: str) -> str:
-    return "".join("    " + line if line.strip() else line for line in text.splitlines(keepends=True))
+    return "".join(
+        "    " + line if line.strip() else line for line in text.splitlines(keepends=True)
+    )
 
 
 def blanks_behind(text: str) -> str:
@@ -80,7 +88,10 @@ TWICE = FILE + FILE.replace("import os\n", "")
 DEFECTS = [
     Defect("none of them"),
     Defect("trailing blanks in the file", blanks_behind(FILE), after=blanks_behind(AFTER)),
-    Defect("a deleted line with trailing blanks", FILE.replace("print(message)\n", "print(message)  \n")),
+    Defect(
+        "a deleted line with trailing blanks",
+        FILE.replace("print(message)\n", "print(message)  \n"),
+    ),
     Defect("a patch outdented", indented(FILE), after=indented(AFTER)),
     Defect("tabs in the file, spaces in the patch", with_tabs(FILE), after=with_tabs(AFTER)),
     Defect("a CRLF file", FILE.replace("\n", "\r\n"), after=AFTER.replace("\n", "\r\n")),
@@ -107,7 +118,9 @@ DEFECTS = [
         after=AFTER.replace("everybody", "anybody"),
         least="merge",
     ),
-    refused("a stale deleted line", "no_match", FILE.replace("print(message)", "print(message, end='')")),
+    refused(
+        "a stale deleted line", "no_match", FILE.replace("print(message)", "print(message, end='')")
+    ),
     Defect(
         "a comment that the context skips",
         change=CHANGE.replace("     # say hello - to everybody\n", ""),
@@ -118,7 +131,9 @@ DEFECTS = [
     refused("already applied", "already_applied", AFTER),
     Defect(
         "an ellipsis",
-        change=CHANGE.replace('     # say hello - to everybody\n     message = "Hello, " + name\n \n', " ...\n"),
+        change=CHANGE.replace(
+            '     # say hello - to everybody\n     message = "Hello, " + name\n \n', " ...\n"
+        ),
     ),
     Defect("a blank line that the context lacks", change=CHANGE.replace(" \n", "")),
 ]
@@ -131,7 +146,11 @@ def side(defect: Defect, signs: str) -> list[str]:
 
 def unified_diff(defect: Defect) -> dict[str, object]:
     counted = f"@@ -4,{len(side(defect, ' -'))} +4,{len(side(defect, ' +'))} @@"
-    return diff(f"--- a/a.py\n+++ b/a.py\n{defect.numbers or counted}\n{defect.change}".replace("\n", defect.line_end))
+    return diff(
+        f"--- a/a.py\n+++ b/a.py\n{defect.numbers or counted}\n{defect.change}".replace(
+            "\n", defect.line_end
+        )
+    )
 
 
 def search_replace(defect: Defect) -> dict[str, object]:

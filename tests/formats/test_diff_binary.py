@@ -19,7 +19,9 @@ def scratch(tmp_path_factory):
 
 
 def told(scratch: Scratch, before: dict[str, bytes], after: dict[str, bytes], *flags: str) -> str:
-    old, new = ({path: (data, "100644") for path, data in files.items()} for files in (before, after))
+    old, new = (
+        {path: (data, "100644") for path, data in files.items()} for files in (before, after)
+    )
     return scratch.diff(old, new, "--binary", *flags).decode()
 
 
@@ -28,11 +30,16 @@ def encoded(data: bytes, deflated: bytes | None = None, kind: str = "literal") -
     packed = zlib.compress(data) if deflated is None else deflated
     lines = [packed[at : at + 52] for at in range(0, len(packed), 52)]
     lengths = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-    body = (lengths[len(line) - 1] + b85encode(line + b"\0" * (-len(line) % 4)).decode() for line in lines)
+    body = (
+        lengths[len(line) - 1] + b85encode(line + b"\0" * (-len(line) % 4)).decode()
+        for line in lines
+    )
     return f"{kind} {len(data)}\n" + "\n".join(body) + "\n\n"
 
 
-def patch(part: str, before: bytes = OLD, after: bytes = NEW, path: str = "a.bin") -> dict[str, object]:
+def patch(
+    part: str, before: bytes = OLD, after: bytes = NEW, path: str = "a.bin"
+) -> dict[str, object]:
     ids = f"{blob_id(before)}..{blob_id(after)}"
     return diff(f"diff --git a/{path} b/{path}\nindex {ids} 100644\nGIT binary patch\n{part}")
 
@@ -75,7 +82,10 @@ def test_the_last_blank_line_may_be_missing_since_the_part_proves_itself(scratch
 def test_a_binary_patch_cut_anywhere_within_its_parts_is_truncated(scratch):
     text = told(scratch, FILES, {"a.bin": OLD[::-1]}).rstrip("\n")
     whole_forward = text.index("\n\n") + 2
-    for end in [*range(text.index("literal") + 9, whole_forward, 97), *range(whole_forward + 14, len(text), 97)]:
+    for end in [
+        *range(text.index("literal") + 9, whole_forward, 97),
+        *range(whole_forward + 14, len(text), 97),
+    ]:
         assert codes(refusal(FILES, diff(text[:end]))) == ["truncated"], text[:end][-100:]
 
 
@@ -94,7 +104,10 @@ def test_blob_ids_of_64_digits_are_checked_as_sha256():
     def oid(data: bytes) -> str:
         return hashlib.sha256(b"blob %d\0" % len(data) + data).hexdigest()
 
-    text = f"diff --git a/a.bin b/a.bin\nindex {oid(OLD)}..{oid(NEW)} 100644\nGIT binary patch\n{encoded(NEW)}"
+    text = (
+        f"diff --git a/a.bin b/a.bin\nindex {oid(OLD)}..{oid(NEW)} 100644\nGIT binary"
+        f" patch\n{encoded(NEW)}"
+    )
     assert outcome(FILES, diff(text)) == {"a.bin": NEW}
     assert only_fault(FILES, diff(text.replace(oid(NEW), oid(b"else")))).code == "binary"
 
@@ -129,7 +142,13 @@ def test_parts_that_lie_are_refused(part):
 
 @pytest.mark.parametrize(
     "body",
-    ["nonsense\n", "literal 1\n\n", "literal 3\n!bad\n\n", "literal 3\nKcmZ\n\n", "literal 3\n" + "z" * 9 + "\n\n"],
+    [
+        "nonsense\n",
+        "literal 1\n\n",
+        "literal 3\n!bad\n\n",
+        "literal 3\nKcmZ\n\n",
+        "literal 3\n" + "z" * 9 + "\n\n",
+    ],
 )
 def test_parts_that_cannot_be_read_are_malformed(body):
     assert only_fault(FILES, patch(body)).code == "malformed"
@@ -139,7 +158,10 @@ def test_all_parts_of_a_patch_together_unfold_to_so_much_and_no_more():
     big = bytes(9_000_000)
     parts = [patch(encoded(big), b"", big, f"{number}.bin") for number in range(9)]
     parts = [part | {"text": str(part["text"]).replace(blob_id(b""), "0" * 40)} for part in parts]
-    new = [part | {"text": str(part["text"]).replace("index", "new file mode 100644\nindex")} for part in parts]
+    new = [
+        part | {"text": str(part["text"]).replace("index", "new file mode 100644\nindex")}
+        for part in parts
+    ]
     assert set(codes(refusal({}, *new))) == {"binary"}
     assert len(outcome({}, *new[:3])) == 3
 

@@ -1,4 +1,6 @@
-"""docs/formats.md: every example in it is planned, and makes of the file what the page says."""
+"""docs/formats.md: every example in it is planned, and makes of the file what
+the page says.
+"""
 
 import json
 import re
@@ -38,14 +40,20 @@ def test_an_example_makes_of_the_file_what_the_page_says(name, text):
     assert outcome == {"greeting.py": FILES["after"]}
 
 
-@pytest.mark.parametrize(("name", "text"), [one for one in EXAMPLES if not one[0].startswith("json")])
+@pytest.mark.parametrize(
+    ("name", "text"), [one for one in EXAMPLES if not one[0].startswith("json")]
+)
 def test_a_raw_text_is_known_for_what_it_is(name, text):
     kind, _, path = name.partition(" path=")
     assert sniff(text, path or None)["type"] == kind
 
 
 def test_the_page_speaks_of_every_type_and_every_rung():
-    headings = set(re.findall(r"`(\w+)`", "\n".join(line for line in PAGE.splitlines() if line.startswith("###"))))
+    headings = set(
+        re.findall(
+            r"`(\w+)`", "\n".join(line for line in PAGE.splitlines() if line.startswith("###"))
+        )
+    )
     assert headings == set(FORMATS)
     table = [line for line in PAGE.splitlines() if line.startswith("| `")]
     assert [tuple(re.findall(r"^\| `(\w+)` .* (\w+) \|$", row)[0]) for row in table] == [

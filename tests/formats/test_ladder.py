@@ -1,4 +1,6 @@
-"""Each rung, what it accepts and what it leaves alone; the choice between places; blocks that build on one another."""
+"""Each rung, what it accepts and what it leaves alone; the choice between
+places; blocks that build on one another.
+"""
 
 import pytest
 from hypothesis import given, settings
@@ -6,9 +8,22 @@ from hypothesis import strategies as st
 
 from gpt_cursor_runner.formats.matching.reindenting import find_reindent
 from gpt_cursor_runner.patch.outcome import PatchRefused
-from tests.formats.builders import closest, codes, difference, hunks, only_fault, outcome, plan, refusal, str_replace
+from tests.formats.builders import (
+    closest,
+    codes,
+    difference,
+    hunks,
+    only_fault,
+    outcome,
+    plan,
+    refusal,
+    str_replace,
+)
 
-CODE = b"def f():\n    x = 1\n    # note\n    y = 2\n    return x + y\n\n\ndef g():\n    z = 3\n    return z\n"
+CODE = (
+    b"def f():\n    x = 1\n    # note\n    y = 2\n    return x + y\n\n\ndef g():\n    z = 3\n   "
+    b" return z\n"
+)
 EDIT = "     # note\n-    y = 2\n+    y = 5\n     return x + y\n"
 EDITED = CODE.replace(b"y = 2", b"y = 5")
 
@@ -55,9 +70,13 @@ def test_each_rung_edits_the_original_bytes_and_nothing_else(rung, file, body, a
 @pytest.mark.parametrize(
     "body",
     [
-        "     x = 1\n-    y = 2\n+    y = 5\n     return x + y\n",  # the comment between is left out
+        # the comment between is left out
+        "     x = 1\n-    y = 2\n+    y = 5\n     return x + y\n",
         "     x = 1\n     # notes\n-    y = 2\n+    y = 5\n     return x + y\n",
-        "     x = 1\n     # note\n     # another one\n-    y = 2\n+    y = 5\n     return x + y\n \n \n def g():\n",
+        (
+            "     x = 1\n     # note\n     # another one\n-    y = 2\n+    y = 5\n     return x +"
+            " y\n \n \n def g():\n"
+        ),
     ],
 )
 def test_context_that_changed_a_little_needs_merge(body):
@@ -81,7 +100,9 @@ def test_what_is_too_far_off_is_refused_at_every_tolerance(body):
 
 def test_a_fuzzy_place_that_another_comes_near_is_ambiguous():
     twice = b"begin one\nkeep\ndrop\nend one\n\nbegin two\nkeep\ndrop\nend two\n"
-    fault = only_fault({"a.py": twice}, bare(" begin zwo\n keep\n-drop\n end one\n"), tolerance="merge")
+    fault = only_fault(
+        {"a.py": twice}, bare(" begin zwo\n keep\n-drop\n end one\n"), tolerance="merge"
+    )
     assert fault.code in ("ambiguous", "no_match")
 
 
@@ -112,7 +133,10 @@ def test_line_ends_tell_lines_apart_where_a_file_mixes_them():
 
 
 def test_a_line_said_to_end_the_file_without_newline_must_do_so():
-    assert only_fault({"a.py": b"a\nb\n"}, bare(" a\n-b\n\\ No newline at end of file\n+c\n")).code == "no_match"
+    assert (
+        only_fault({"a.py": b"a\nb\n"}, bare(" a\n-b\n\\ No newline at end of file\n+c\n")).code
+        == "no_match"
+    )
 
 
 def test_text_beyond_ascii_is_not_put_into_another_encoding():
@@ -138,7 +162,11 @@ def test_anchors_of_a_hunk_without_numbers_choose_the_block_they_open():
 
 
 def test_blocks_without_numbers_may_build_on_one_another_in_their_order():
-    chain = ["@@\n-    x = 1\n+    x = 7\n", "@@\n-    x = 7\n+    x = 8\n", "@@\n-    x = 8\n+    x = 9\n"]
+    chain = [
+        "@@\n-    x = 1\n+    x = 7\n",
+        "@@\n-    x = 7\n+    x = 8\n",
+        "@@\n-    x = 8\n+    x = 9\n",
+    ]
     assert outcome({"a.py": CODE}, hunks(*chain))["a.py"] == CODE.replace(b"x = 1", b"x = 9")
     refused = refusal({"a.py": CODE}, hunks(*chain, "@@\n-    q = 0\n+    q = 1\n"))
     assert [(fault.code, fault.hunk) for fault in refused.faults] == [("no_match", 3)]
@@ -147,19 +175,28 @@ def test_blocks_without_numbers_may_build_on_one_another_in_their_order():
 
 def test_every_fault_is_told_at_once_beside_the_hunks_that_are_good():
     refused = refusal({"a.py": CODE}, bare(EDIT + "@@\n-    nope\n+    x\n@@\n-never\n+x\n"))
-    assert [(fault.code, fault.hunk) for fault in refused.faults] == [("no_match", 1), ("no_match", 2)]
+    assert [(fault.code, fault.hunk) for fault in refused.faults] == [
+        ("no_match", 1),
+        ("no_match", 2),
+    ]
     assert [(one.hunk, one.line, one.rung) for one in refused.good] == [(0, 3, "exact")]
 
 
 def test_a_text_to_replace_climbs_the_ladder_too():
     assert outcome({"a.py": CODE}, str_replace("# note\ny = 2", "# note\ny = 5"))["a.py"] == EDITED
     windows = CODE.replace(b"\n", b"\r\n")
-    changed = outcome({"a.py": windows}, str_replace("    x = 1\n    # note\n", "    x = 3\n    # note\n"))
+    changed = outcome(
+        {"a.py": windows}, str_replace("    x = 1\n    # note\n", "    x = 3\n    # note\n")
+    )
     assert changed["a.py"] == windows.replace(b"x = 1", b"x = 3")
 
 
 def test_a_line_put_behind_one_that_goes_takes_its_place_at_the_end():
-    taken: dict[str, object] = {"type": "apply_patch", "path": "a.py", "text": "@@ a\n-last\n@@\n+new\n"}
+    taken: dict[str, object] = {
+        "type": "apply_patch",
+        "path": "a.py",
+        "text": "@@ a\n-last\n@@\n+new\n",
+    }
     assert outcome({"a.py": b"a\nlast"}, taken)["a.py"] == b"a\nnew"
 
 
@@ -180,7 +217,10 @@ INDENTS = st.sampled_from([b"", b"  ", b"    ", b"\t", b"\t\t", b"        ", b"\
 
 
 @settings(max_examples=300, deadline=None)
-@given(pairs=st.lists(st.tuples(INDENTS, INDENTS), min_size=1, max_size=5), inserted=st.lists(INDENTS, max_size=3))
+@given(
+    pairs=st.lists(st.tuples(INDENTS, INDENTS), min_size=1, max_size=5),
+    inserted=st.lists(INDENTS, max_size=3),
+)
 def test_a_shift_explains_every_pair_or_there_is_none(pairs, inserted):
     shift = find_reindent(pairs, inserted)
     if shift:
@@ -196,8 +236,13 @@ LINES = st.lists(st.sampled_from(["a", "b", "  c", "", "d  ", "\te"]), min_size=
 def test_a_spoiled_line_end_never_makes_a_third_text(lines, at, spoil):
     at %= len(lines)
     file = "".join(line + "\n" for line in lines).encode()
-    body = "".join(f"-{line}{spoil}+new\n" if number == at else f" {line}{spoil}" for number, line in enumerate(lines))
-    expected = "".join("new\n" if number == at else line + "\n" for number, line in enumerate(lines)).encode()
+    body = "".join(
+        f"-{line}{spoil}+new\n" if number == at else f" {line}{spoil}"
+        for number, line in enumerate(lines)
+    )
+    expected = "".join(
+        "new\n" if number == at else line + "\n" for number, line in enumerate(lines)
+    ).encode()
     try:
         assert outcome({"a.py": file}, bare(body))["a.py"] == expected
     except PatchRefused as refused:
@@ -277,7 +322,11 @@ def test_blanks_that_are_there_or_not_are_told_apart(code, file, body):
 def test_below_an_anchor_too_a_line_that_differs_is_named():
     body = "@@ def f\n     # note\n-    y = 3\n+    y = 5\n"
     fault = only_fault({"a.py": CODE}, hunks(body))
-    assert (fault.code, difference(fault).expected, difference(fault).actual) == ("no_match", "    y = 3", "    y = 2")
+    assert (fault.code, difference(fault).expected, difference(fault).actual) == (
+        "no_match",
+        "    y = 3",
+        "    y = 2",
+    )
 
 
 def test_below_an_anchor_too_what_is_made_already_is_said_to_be():
@@ -294,7 +343,8 @@ def test_where_nothing_is_alike_the_beginning_of_the_file_is_shown():
 
 def test_of_an_anchor_that_is_missing_the_line_most_like_it_is_shown():
     envelope = (
-        "*** Begin Patch\n*** Update File: a.py\n@@ class A:\n@@ def h():\n-    z = 3\n+    z = 4\n*** End Patch\n"
+        "*** Begin Patch\n*** Update File: a.py\n@@ class A:\n@@ def h():\n-    z = 3\n+    z ="
+        " 4\n*** End Patch\n"
     )
     fault = only_fault({"a.py": b"class A:\n" + CODE}, {"type": "apply_patch", "text": envelope})
     assert (fault.code, difference(fault).expected) == ("no_match", "def h():")

@@ -1,4 +1,6 @@
-"""What one patch may ask for is bounded, and beyond the bound it is refused with words, not with time or memory."""
+"""What one patch may ask for is bounded, and beyond the bound it is refused
+with words, not with time or memory.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def copies(count: int, source: str = "0.txt") -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("few")
-@pytest.mark.parametrize("one", [upsert, delete, lambda path: chmod(path, "755"), lambda path: move(path, path + "2")])
+@pytest.mark.parametrize(
+    "one", [upsert, delete, lambda path: chmod(path, "755"), lambda path: move(path, path + "2")]
+)
 def test_a_patch_touches_so_many_files_and_no_more(one: Any) -> None:
     allowed = 1 if one("0.txt")["type"] == "move" else 3
     assert outcome(FILES, *[one(f"{number}.txt") for number in range(allowed)])
@@ -114,7 +118,10 @@ def test_only_the_first_missing_files_are_compared_with_what_is_there() -> None:
 def test_what_a_sender_wrote_at_length_is_cut_in_the_answer() -> None:
     anchors = "".join(f"@@ class Base{number}:\n" for number in range(3000))
     text = f"*** Begin Patch\n*** Update File: a.py\n{anchors} x\n-y\n+z\n*** End Patch\n"
-    files = {"a.py": b"".join(b"class Base%d:\n" % number for number in reversed(range(3000))) + b"x\ny\n"}
+    files = {
+        "a.py": b"".join(b"class Base%d:\n" % number for number in reversed(range(3000)))
+        + b"x\ny\n"
+    }
     refused = refusal(files, {"type": "apply_patch", "text": text})
     assert [len(fault["message"]) for fault in refused.to_json()["errors"]] == [2000]
 

@@ -58,7 +58,11 @@ def test_a_line_hint_half_way_between_decides_nothing():
 
 def test_an_occurrence_beyond_the_last_is_refused_with_those_that_are():
     fault = only_fault(TWICE, str_replace("f(1)", "f(2)", occurrence=3))
-    assert (fault.code, fault.pointer, len(fault.candidates)) == ("no_match", "/changes/0/occurrence", 2)
+    assert (fault.code, fault.pointer, len(fault.candidates)) == (
+        "no_match",
+        "/changes/0/occurrence",
+        2,
+    )
 
 
 def test_equal_old_and_new_are_no_op():
@@ -71,7 +75,9 @@ def test_a_replacement_made_before_is_already_applied():
 
 
 def test_a_stale_text_is_answered_with_its_closest_place_and_first_difference():
-    fault = only_fault({"a.py": b"def f():\n    return 2\n"}, str_replace("f():\n    return 1", "f():\n    pass"))
+    fault = only_fault(
+        {"a.py": b"def f():\n    return 2\n"}, str_replace("f():\n    return 1", "f():\n    pass")
+    )
     found = difference(fault)
     assert (fault.code, closest(fault).line, fault.patch_line) == ("no_match", 1, 2)
     assert (found.patch_line, found.file_line, found.kind) == (2, 2, "content")
@@ -91,7 +97,10 @@ def test_a_stale_text_is_answered_with_its_closest_place_and_first_difference():
     ],
 )
 def test_the_kind_of_the_first_difference_is_named(file, old, kind):
-    assert difference(only_fault({"a.py": file}, str_replace(old, "z\n"), tolerance="strict")).kind == kind
+    assert (
+        difference(only_fault({"a.py": file}, str_replace(old, "z\n"), tolerance="strict")).kind
+        == kind
+    )
 
 
 def test_bytes_that_are_no_utf8_survive_an_edit():
@@ -141,10 +150,15 @@ def test_an_insertion_sent_twice_is_already_applied():
 
 
 def test_a_pattern_uses_pythons_groups():
-    assert outcome(A, regex(r"^(?P<n>t\w+)\n(three)", r"\2 \g<n>", flags="m"))["a.py"] == b"one\nthree two\n"
+    assert (
+        outcome(A, regex(r"^(?P<n>t\w+)\n(three)", r"\2 \g<n>", flags="m"))["a.py"]
+        == b"one\nthree two\n"
+    )
 
 
-@pytest.mark.parametrize(("flags", "pattern"), [("i", "TWO"), ("s", "w.+?t"), ("x", "t w o  # two")])
+@pytest.mark.parametrize(
+    ("flags", "pattern"), [("i", "TWO"), ("s", "w.+?t"), ("x", "t w o  # two")]
+)
 def test_the_flags_of_a_pattern_count(flags, pattern):
     assert outcome(A, regex(pattern, "-", flags=flags)) != A
     assert codes(refusal(A, regex(pattern, "-"))) == ["no_match"]
@@ -158,7 +172,11 @@ def test_more_matches_than_expected_are_ambiguous_and_listed():
 
 def test_an_invalid_pattern_is_malformed_at_its_position():
     fault = only_fault(A, regex("tw(o", "x"))
-    assert (fault.code, fault.pointer, "character 5" in fault.message) == ("malformed", "/changes/0/pattern", True)
+    assert (fault.code, fault.pointer, "character 5" in fault.message) == (
+        "malformed",
+        "/changes/0/pattern",
+        True,
+    )
 
 
 @pytest.mark.parametrize("template", [r"\2", r"\g<none>", r"\q", "\\", "\\ud800"])

@@ -14,7 +14,9 @@ from tests.formats.builders import closest, codes, diff, hunks, outcome, refusal
 
 # Few different lines, so that blocks repeat and ambiguity is met often.
 LINES = st.lists(st.sampled_from(["a\n", "b\n", "c\n", "\n", "-- d\n", "++ e\n"]), max_size=14)
-TEXT = st.builds(lambda lines, cut: "".join(lines)[: -1 if cut and lines else None], LINES, st.booleans())
+TEXT = st.builds(
+    lambda lines, cut: "".join(lines)[: -1 if cut and lines else None], LINES, st.booleans()
+)
 MILD = {"no_match", "ambiguous", "already_applied"}
 
 
@@ -27,7 +29,9 @@ def git_diff(old: str, new: str, folder: Path, context: int) -> str:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True).stdout
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(old=TEXT, new=TEXT)
 def test_what_git_says_of_two_texts_turns_the_first_into_the_second(tmp_path, old, new):
     text = git_diff(old, new, tmp_path, 20)
@@ -97,7 +101,8 @@ def test_fifty_hunks_on_a_megabyte_are_placed_and_refused_in_a_moment():
             assert [closest(fault).line for fault in faults[:20]] == list(range(101, 8_101, 400))
         else:
             assert outcome(files, fifty_hunks(lines, spoil)) != files
-        # The aim is 0.2 s; the bound leaves room for a loaded machine and still catches a quadratic search.
+        # The aim is 0.2 s; the bound leaves room for a loaded machine and still
+        # catches a quadratic search.
         assert time.perf_counter() - started < 2
 
 

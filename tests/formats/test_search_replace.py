@@ -1,4 +1,6 @@
-"""Search/replace blocks as aider, Cline and Roo teach them to models, and as models get them wrong."""
+"""Search/replace blocks as aider, Cline and Roo teach them to models, and as
+models get them wrong.
+"""
 
 from dataclasses import replace
 
@@ -26,7 +28,9 @@ def block(old: str, new: str) -> str:
 
 def test_a_block_replaces_the_lines_it_searches():
     made = plan(FILES, blocks("a.py\n" + BLOCK))
-    assert [(action.path, action.after and action.after.data) for action in made.actions] == [("a.py", CHANGED)]
+    assert [(action.path, action.after and action.after.data) for action in made.actions] == [
+        ("a.py", CHANGED)
+    ]
     assert [(hunk.hunk, hunk.line, hunk.rung) for hunk in made.hunks] == [(0, 2, "exact")]
 
 
@@ -40,9 +44,15 @@ def test_a_block_replaces_the_lines_it_searches():
         "------- SEARCH\ntwo\n=======\nTWO\n+++++++ REPLACE\n",
         "--- SEARCH\ntwo\n==========\nTWO\n++++++++++++ REPLACE\n",
         "<<<<<<< SEARCH\ntwo\n=======\nTWO\n+++++++ REPLACE\n",
-        "<<<<<<< SEARCH\n:start_line:2\n:end_line: 2\n-------\ntwo\n=======\nTWO\n>>>>>>> REPLACE\n",
+        (
+            "<<<<<<< SEARCH\n:start_line:2\n:end_line: 2\n-------\ntwo\n=======\nTWO\n>>>>>>>"
+            " REPLACE\n"
+        ),
         "  <<<<<<< SEARCH\ntwo\n  =======\nTWO\n  >>>>>>> REPLACE\n",
-        "&lt;&lt;&lt;&lt;&lt;&lt;&lt; SEARCH\ntwo\n=======\nTWO\n&gt;&gt;&gt;&gt;&gt;&gt;&gt; REPLACE\n",
+        (
+            "&lt;&lt;&lt;&lt;&lt;&lt;&lt; SEARCH\ntwo\n=======\nTWO\n&gt;&gt;&gt;&gt;&gt;&gt;&gt;"
+            " REPLACE\n"
+        ),
         "<<<<<<< SEARCH&gt;\ntwo\n=======\nTWO\n>>>>>>> REPLACE\n",
         BLOCK.replace("\n", "\r\n"),
     ],
@@ -83,11 +93,15 @@ def test_the_file_is_named_above_the_block_or_in_its_fence(above: str):
 
 def test_a_name_without_a_dot_is_one_when_the_file_is_there():
     assert outcome(FILES, blocks("Makefile\n" + BLOCK))["Makefile"] == b"TWO\n"
-    assert only_fault(FILES, blocks("Result\n" + BLOCK)).message == "nothing says which file block 1 is for"
+    assert (
+        only_fault(FILES, blocks("Result\n" + BLOCK)).message
+        == "nothing says which file block 1 is for"
+    )
 
 
 @pytest.mark.parametrize(
-    "above", ["e.g.\n", "...\n", "https://example.org/b.py\n", "See src/b.py\n", "The change:\n", ""]
+    "above",
+    ["e.g.\n", "...\n", "https://example.org/b.py\n", "See src/b.py\n", "The change:\n", ""],
 )
 def test_a_line_that_is_no_name_leaves_the_path_beside_the_text(above: str):
     assert outcome(FILES, blocks(above + BLOCK, path="a.py"))["a.py"] == CHANGED
@@ -103,14 +117,21 @@ def test_a_name_that_leaves_the_repository_is_refused(name: str):
 
 
 def test_blocks_in_a_row_inherit_the_name():
-    text = "a.py\n```\n" + BLOCK + "```\n\nAnd then:\n\n```\n" + block("three\n", "THREE\n") + "```\n"
+    text = (
+        "a.py\n```\n" + BLOCK + "```\n\nAnd then:\n\n```\n" + block("three\n", "THREE\n") + "```\n"
+    )
     assert outcome(FILES, blocks(text))["a.py"] == b"one\nTWO\nTHREE\n"
 
 
 def test_a_name_is_not_inherited_past_a_sentence_about_another_file():
-    fault = only_fault(FILES, blocks("a.py\n" + block("one\n", "1\n") + "\nsrc/b.py needs it too.\n" + BLOCK))
+    fault = only_fault(
+        FILES, blocks("a.py\n" + block("one\n", "1\n") + "\nsrc/b.py needs it too.\n" + BLOCK)
+    )
     assert (fault.code, fault.hunk, fault.patch_line) == ("malformed", 1, 9)
-    assert fault.message == "block 2 may be for a.py, as the one before, or for src/b.py, named above it"
+    assert (
+        fault.message
+        == "block 2 may be for a.py, as the one before, or for src/b.py, named above it"
+    )
 
 
 def test_blocks_may_stand_in_any_order_and_build_on_one_another():
@@ -138,7 +159,9 @@ def test_an_empty_search_gives_a_new_or_empty_file_its_contents(files: dict[str,
 def test_an_empty_search_neither_replaces_nor_appends_to_a_file_that_holds_something():
     assert codes(refusal(FILES, blocks("a.py\n" + block("", "x\n")))) == ["exists"]
     assert codes(refusal(FILES, blocks("a.py\n" + block("\n", "x\n")))) == ["exists"]
-    assert codes(refusal(FILES, blocks("a.py\n" + block("", FILES["a.py"].decode())))) == ["already_applied"]
+    assert codes(refusal(FILES, blocks("a.py\n" + block("", FILES["a.py"].decode())))) == [
+        "already_applied"
+    ]
 
 
 def test_blocks_without_effect_are_refused():
@@ -148,25 +171,40 @@ def test_blocks_without_effect_are_refused():
 
 
 def test_escaped_markers_are_contents():
-    text = block("\\<<<<<<< HEAD\n\\=======\n\\>>>>>>> other\n", "\\\\=======\n\\:start_line:1\n\\n\n")
+    text = block(
+        "\\<<<<<<< HEAD\n\\=======\n\\>>>>>>> other\n", "\\\\=======\n\\:start_line:1\n\\n\n"
+    )
     files = {"a.py": b"x\n<<<<<<< HEAD\n=======\n>>>>>>> other\n"}
-    assert outcome(files, blocks(text, path="a.py"))["a.py"] == b"x\n\\=======\n:start_line:1\n\\n\n"
+    assert (
+        outcome(files, blocks(text, path="a.py"))["a.py"] == b"x\n\\=======\n:start_line:1\n\\n\n"
+    )
 
 
 def test_a_divider_of_the_markers_own_length_is_told_from_a_line_under_a_heading():
     text = block("Title\n=====\n", "Heading\n=========\n")
-    assert outcome({"a.md": b"Title\n=====\n"}, blocks(text, path="a.md"))["a.md"] == b"Heading\n=========\n"
+    assert (
+        outcome({"a.md": b"Title\n=====\n"}, blocks(text, path="a.md"))["a.md"]
+        == b"Heading\n=========\n"
+    )
 
 
 def test_comments_and_rules_in_contents_are_no_markers():
     text = "------- SEARCH\n-- SEARCH\n-------\n=======\n+++ x\n    =======\n+++++++ REPLACE\n"
-    assert outcome({"a.sql": b"-- SEARCH\n-------\n"}, blocks(text, path="a.sql"))["a.sql"] == b"+++ x\n    =======\n"
+    assert (
+        outcome({"a.sql": b"-- SEARCH\n-------\n"}, blocks(text, path="a.sql"))["a.sql"]
+        == b"+++ x\n    =======\n"
+    )
 
 
 def test_entities_are_undone_where_the_markers_are_entities_too():
-    marked = "&lt;&lt;&lt;&lt;&lt;&lt;&lt; SEARCH\n{}\n=======\n{}\n&gt;&gt;&gt;&gt;&gt;&gt;&gt; REPLACE\n"
+    marked = (
+        "&lt;&lt;&lt;&lt;&lt;&lt;&lt; SEARCH\n{}\n=======\n{}\n&gt;&gt;&gt;&gt;&gt;&gt;&gt;"
+        " REPLACE\n"
+    )
     files = {"a.py": b"a < b\n"}
-    made = outcome(files, blocks(marked.format("a &lt; b", "a &amp;&amp; &quot;b&quot;"), path="a.py"))
+    made = outcome(
+        files, blocks(marked.format("a &lt; b", "a &amp;&amp; &quot;b&quot;"), path="a.py")
+    )
     assert made["a.py"] == b'a && "b"\n'
     assert outcome(files, blocks(block("a < b\n", "&lt;\n"), path="a.py"))["a.py"] == b"&lt;\n"
 
@@ -182,11 +220,16 @@ def test_entities_in_a_block_that_is_partly_plain_are_refused():
 def test_line_numbers_copied_from_a_view_are_dropped():
     shown = "1 | one\n2 | two\n"
     assert outcome(FILES, blocks("a.py\n" + block(shown, "one\n2\n")))["a.py"] == b"one\n2\nthree\n"
-    assert outcome(FILES, blocks("a.py\n" + block(shown, "1 | one\n2 |   2\n")))["a.py"] == b"one\n  2\nthree\n"
+    assert (
+        outcome(FILES, blocks("a.py\n" + block(shown, "1 | one\n2 |   2\n")))["a.py"]
+        == b"one\n  2\nthree\n"
+    )
 
 
 def test_numbers_that_do_not_count_on_are_contents():
-    assert codes(refusal(FILES, blocks("a.py\n" + block("1 | one\n3 | two\n", "x\n")))) == ["no_match"]
+    assert codes(refusal(FILES, blocks("a.py\n" + block("1 | one\n3 | two\n", "x\n")))) == [
+        "no_match"
+    ]
 
 
 def test_line_numbers_say_which_of_equal_lines_is_meant():
@@ -196,13 +239,20 @@ def test_line_numbers_say_which_of_equal_lines_is_meant():
 
 def test_numbers_that_the_file_holds_itself_stay():
     files = {"a.txt": b"one\n1 | one\n"}
-    assert outcome(files, blocks(block("1 | one\n", "1 | two\n"), path="a.txt"))["a.txt"] == b"one\n1 | two\n"
+    assert (
+        outcome(files, blocks(block("1 | one\n", "1 | two\n"), path="a.txt"))["a.txt"]
+        == b"one\n1 | two\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("2 | two\n", "2 | TWO\nmore\n", "block 1 has line numbers before some of its new lines, but not before all"),
+        (
+            "2 | two\n",
+            "2 | TWO\nmore\n",
+            "block 1 has line numbers before some of its new lines, but not before all",
+        ),
         ("3 | two\n4 | three\n", "x\n", "block 1 shows lines 3 to 4, but a.py has 3 lines"),
     ],
 )
@@ -238,9 +288,13 @@ def test_a_broken_block_is_refused_with_its_line(text: str, code: str, line: int
     assert (first.code, first.patch_line) == (code, line)
 
 
-@pytest.mark.parametrize("dialect", [BLOCK, BLOCK.replace("<" * 7, "-" * 7).replace(">" * 7, "+" * 7)])
+@pytest.mark.parametrize(
+    "dialect", [BLOCK, BLOCK.replace("<" * 7, "-" * 7).replace(">" * 7, "+" * 7)]
+)
 def test_a_text_cut_off_anywhere_gives_whole_blocks_or_nothing(dialect: str):
-    text = "a.py\n```python\n" + dialect + "```\n\nsrc/b.py\n```python\n" + dialect.replace("TWO", "2")
+    text = (
+        "a.py\n```python\n" + dialect + "```\n\nsrc/b.py\n```python\n" + dialect.replace("TWO", "2")
+    )
     second = text.index("src/b.py")
     for end in range(text.index("REPLACE") + 7, len(text) - 1):
         beginning = "```" in text[second:end] and text[second:end].strip("\n")[-1] not in "`-"
@@ -254,7 +308,9 @@ def test_a_text_cut_off_anywhere_gives_whole_blocks_or_nothing(dialect: str):
 
 
 def test_the_end_of_a_block_with_a_misspelt_beginning_is_not_told_as_well():
-    assert only_fault(FILES, blocks(BLOCK.replace(" SEARCH", "SEARCH"), path="a.py")).patch_line == 1
+    assert (
+        only_fault(FILES, blocks(BLOCK.replace(" SEARCH", "SEARCH"), path="a.py")).patch_line == 1
+    )
 
 
 def test_a_broken_block_does_not_hide_what_is_wrong_or_right_with_the_others():
@@ -270,7 +326,23 @@ def test_a_broken_block_does_not_hide_what_is_wrong_or_right_with_the_others():
 
 _LINES = st.sampled_from(
     [
-        *("", "x", "  y\t", "a.py", "```", "...", "&lt;", "1 | z", "\\", "\\x", "é", "---", "-- SEARCH", "=====", "="),
+        *(
+            "",
+            "x",
+            "  y\t",
+            "a.py",
+            "```",
+            "...",
+            "&lt;",
+            "1 | z",
+            "\\",
+            "\\x",
+            "é",
+            "---",
+            "-- SEARCH",
+            "=====",
+            "=",
+        ),
         *(
             "=======",
             "\\=======",
@@ -294,7 +366,9 @@ _LINES = st.sampled_from(
 
 
 def _sides(end: str) -> st.SearchStrategy[tuple[tuple[bytes, int], ...]]:
-    return st.lists(_LINES, max_size=6).map(lambda lines: tuple(((line + end).encode(), 0) for line in lines))
+    return st.lists(_LINES, max_size=6).map(
+        lambda lines: tuple(((line + end).encode(), 0) for line in lines)
+    )
 
 
 _BLOCKS = st.sampled_from(["\n", "\r\n"]).flatmap(
@@ -302,7 +376,9 @@ _BLOCKS = st.sampled_from(["\n", "\r\n"]).flatmap(
         Block,
         number=st.just(0),
         patch_line=st.just(0),
-        path=st.sampled_from(["a.py", "src/[id].tsx", "__init__.py", ".gitignore", "with blank.txt", "Dockerfile"]),
+        path=st.sampled_from(
+            ["a.py", "src/[id].tsx", "__init__.py", ".gitignore", "with blank.txt", "Dockerfile"]
+        ),
         old=_sides(end),
         new=_sides(end),
         line_hint=st.none() | st.integers(1, 99_999),
@@ -321,7 +397,9 @@ _MARKERS = st.sampled_from(
 def test_blocks_written_out_are_read_as_they_were(meant: list[Block], markers: tuple[bytes, bytes]):
     found, problems = read_blocks(render_blocks(meant, *markers), None, lambda name: False)
     assert not problems
-    assert [_without_places(block) for block in found] == [_without_places(block) for block in meant]
+    assert [_without_places(block) for block in found] == [
+        _without_places(block) for block in meant
+    ]
 
 
 def _without_places(block: Block) -> Block:

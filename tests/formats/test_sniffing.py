@@ -19,27 +19,57 @@ V4A = "@@ def f():\n-old\n+new\n"
 
 KNOWN = {
     "a diff": (DIFF, "unified_diff"),
-    "a diff with dates": ("--- app.py\t2024-01-01\n+++ app.py\t2024-01-02\n@@ -1 +1 @@\n-a\n+b\n", "unified_diff"),
+    "a diff with dates": (
+        "--- app.py\t2024-01-01\n+++ app.py\t2024-01-02\n@@ -1 +1 @@\n-a\n+b\n",
+        "unified_diff",
+    ),
     "a git diff": (GIT_DIFF, "unified_diff"),
     "a mode alone": ("diff --git a/x b/x\nold mode 100644\nnew mode 100755\n", "unified_diff"),
-    "a mailed diff": (f"From 1234\nSubject: [PATCH] x\n---\n app.py | 2 +-\n\n{GIT_DIFF}-- \n2.39.5\n", "unified_diff"),
-    "a diff without numbers": ("--- a/app.py\n+++ b/app.py\n@@ ... @@\n-old\n+new\n", "unified_diff"),
-    "a diff of contexts": ("*** a.txt\n--- b.txt\n***************\n*** 1 ****\n! a\n--- 1 ----\n! b\n", "unified_diff"),
+    "a mailed diff": (
+        f"From 1234\nSubject: [PATCH] x\n---\n app.py | 2 +-\n\n{GIT_DIFF}-- \n2.39.5\n",
+        "unified_diff",
+    ),
+    "a diff without numbers": (
+        "--- a/app.py\n+++ b/app.py\n@@ ... @@\n-old\n+new\n",
+        "unified_diff",
+    ),
+    "a diff of contexts": (
+        "*** a.txt\n--- b.txt\n***************\n*** 1 ****\n! a\n--- 1 ----\n! b\n",
+        "unified_diff",
+    ),
     "a normal diff": ("1c1\n< a\n---\n> b\n", "unified_diff"),
     "binary files": ("Binary files a/x.png and b/x.png differ\n", "unified_diff"),
     "blocks": (BLOCK, "search_replace"),
-    "blocks of nine marks": (BLOCK.replace("<" * 7, "<" * 9).replace(">" * 7, ">" * 9), "search_replace"),
+    "blocks of nine marks": (
+        BLOCK.replace("<" * 7, "<" * 9).replace(">" * 7, ">" * 9),
+        "search_replace",
+    ),
     "Cline's blocks": (f"app.py\n{CLINE}", "search_replace"),
-    "Cline's blocks of three marks": ("a.py\n--- SEARCH\na\n=======\nb\n+++ REPLACE\n", "search_replace"),
-    "a diff of a file with a mark's name": ("--- SEARCH\n+++ REPLACE\n@@ -1 +1 @@\n-a\n+b\n", "unified_diff"),
-    "aider's early blocks": ("a.py\n<<<<<<< ORIGINAL\na\n=======\nb\n>>>>>>> UPDATED\n", "search_replace"),
+    "Cline's blocks of three marks": (
+        "a.py\n--- SEARCH\na\n=======\nb\n+++ REPLACE\n",
+        "search_replace",
+    ),
+    "a diff of a file with a mark's name": (
+        "--- SEARCH\n+++ REPLACE\n@@ -1 +1 @@\n-a\n+b\n",
+        "unified_diff",
+    ),
+    "aider's early blocks": (
+        "a.py\n<<<<<<< ORIGINAL\na\n=======\nb\n>>>>>>> UPDATED\n",
+        "search_replace",
+    ),
     "a slipped mark": ("a.py\n<<<<<<< SEARCH>\na\n=======\nb\n>>>>>>> REPLACE\n", "search_replace"),
     "marks in entities": (BLOCK.replace("<", "&lt;").replace(">", "&gt;"), "search_replace"),
     "the end of a block alone": ("old\n=======\nnew\n>>>>>>> REPLACE\n", "search_replace"),
     "an envelope": (ENVELOPE, "apply_patch"),
     "an envelope cut off": (ENVELOPE.removesuffix("*** End Patch\n"), "apply_patch"),
-    "an envelope without its beginning": (ENVELOPE.removeprefix("*** Begin Patch\n"), "apply_patch"),
-    "an indented envelope": ("".join(f"  {line}\n" for line in ENVELOPE.splitlines()), "apply_patch"),
+    "an envelope without its beginning": (
+        ENVELOPE.removeprefix("*** Begin Patch\n"),
+        "apply_patch",
+    ),
+    "an indented envelope": (
+        "".join(f"  {line}\n" for line in ENVELOPE.splitlines()),
+        "apply_patch",
+    ),
     "a heredoc": (f"apply_patch <<'EOF'\n{ENVELOPE}EOF\n", "apply_patch"),
 }
 WRAPPINGS = {
@@ -51,13 +81,19 @@ WRAPPINGS = {
 CRLF = "with the line ends of Windows"
 
 ENCLOSED = {
-    "a diff in a block": (f"p.diff\n<<<<<<< SEARCH\n{GIT_DIFF}=======\n{ENVELOPE}>>>>>>> REPLACE\n", "search_replace"),
+    "a diff in a block": (
+        f"p.diff\n<<<<<<< SEARCH\n{GIT_DIFF}=======\n{ENVELOPE}>>>>>>> REPLACE\n",
+        "search_replace",
+    ),
     "a diff in an envelope": (
         "*** Begin Patch\n*** Update File: q.sql\n@@\n--- a\n+++ b\n*** End Patch\n",
         "apply_patch",
     ),
     "blocks that a diff adds": (
-        "--- /dev/null\n+++ b/doc.md\n@@ -0,0 +1,3 @@\n+<<<<<<< SEARCH\n+*** Begin Patch\n+>>>>>>> REPLACE\n",
+        (
+            "--- /dev/null\n+++ b/doc.md\n@@ -0,0 +1,3 @@\n+<<<<<<< SEARCH\n+*** Begin"
+            " Patch\n+>>>>>>> REPLACE\n"
+        ),
         "unified_diff",
     ),
     "a mark that a diff deletes": (
@@ -67,7 +103,10 @@ ENCLOSED = {
 }
 
 TWO_KINDS = {
-    "a diff and blocks": (f"{DIFF}\n{BLOCK}", "a unified diff at line 1 and search/replace blocks at line 9"),
+    "a diff and blocks": (
+        f"{DIFF}\n{BLOCK}",
+        "a unified diff at line 1 and search/replace blocks at line 9",
+    ),
     "blocks and an envelope": (
         BLOCK + ENVELOPE,
         "search/replace blocks at line 2 and an apply_patch envelope at line 7",
@@ -124,9 +163,14 @@ def test_two_kinds_in_one_text_are_refused_with_their_lines(name: str) -> None:
 
 @pytest.mark.parametrize("text", NO_PATCH.values(), ids=NO_PATCH)
 @pytest.mark.parametrize("path", [None, "app.py"])
-def test_what_is_no_patch_is_refused_with_an_example_of_each_form(text: str, path: str | None) -> None:
+def test_what_is_no_patch_is_refused_with_an_example_of_each_form(
+    text: str, path: str | None
+) -> None:
     step = fault_of(text, path).next_step
-    assert all(form in step for form in ("unified_diff:", "search_replace:", "apply_patch:", ">>>>>>> REPLACE"))
+    assert all(
+        form in step
+        for form in ("unified_diff:", "search_replace:", "apply_patch:", ">>>>>>> REPLACE")
+    )
 
 
 @pytest.mark.parametrize("text", JSON.values(), ids=JSON)
@@ -164,7 +208,14 @@ def test_the_name_beside_a_text_goes_with_it() -> None:
 @given(
     st.lists(
         st.sampled_from(
-            [*DIFF.splitlines(), *BLOCK.splitlines(), *CLINE.splitlines(), *ENVELOPE.splitlines(), HUNK, ""]
+            [
+                *DIFF.splitlines(),
+                *BLOCK.splitlines(),
+                *CLINE.splitlines(),
+                *ENVELOPE.splitlines(),
+                HUNK,
+                "",
+            ]
         ),
         max_size=25,
     )

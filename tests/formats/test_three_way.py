@@ -1,4 +1,6 @@
-"""Three-way: hunks that fit only the version they were made from are merged into the file as it is now, or refused."""
+"""Three-way: hunks that fit only the version they were made from are merged
+into the file as it is now, or refused.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ BASE = "".join(f"line {number}\n" for number in range(1, 21))
 
 
 def changed(**lines: str) -> str:
-    """The twenty lines, some of them replaced: changed(n3="new\\n"); an empty one goes."""
+    """The twenty lines, some of them replaced: changed(n3="new\\n"); an empty
+    one goes.
+    """
     return "".join(lines.get(f"n{number}", f"line {number}\n") for number in range(1, 21))
 
 
@@ -50,7 +54,9 @@ def section(
 ) -> Section:
     data = version.encode() if isinstance(version, str) else version
     named = old_blob or (blob_id(data) if data is not None else None)
-    return Section(1, verb, path, target or path, hunks or (FIVE,), old_blob=named, problems=problems)
+    return Section(
+        1, verb, path, target or path, hunks or (FIVE,), old_blob=named, problems=problems
+    )
 
 
 def made(
@@ -61,7 +67,9 @@ def made(
     others: dict[str, EntryKind] | None = None,
     patience: Patience | None = None,
 ) -> Draft:
-    """The draft after these sections were made on a tree that holds a.txt, if any."""
+    """The draft after these sections were made on a tree that holds a.txt, if
+    any.
+    """
     kept = [blob.encode() if isinstance(blob, str) else blob for blob in blobs]
     files = {"a.txt": now.encode()} if now is not None else {}
     tree = VirtualTree(MemoryTree(files, others, kept))
@@ -81,15 +89,22 @@ def codes(draft: Draft) -> list[str]:
 
 def test_a_hunk_that_fits_only_its_own_version_is_merged_into_the_file():
     draft = made(changed(n1="first\nof all\n", n6="something else altogether\n"), section(STALE))
-    assert text(draft) == changed(n1="first\nof all\n", n4="four\n", n6="something else altogether\n")
+    assert text(draft) == changed(
+        n1="first\nof all\n", n4="four\n", n6="something else altogether\n"
+    )
     assert [(one.path, one.line, one.rung) for one in draft.placed] == [("a.txt", 5, "three_way")]
 
 
 def test_every_hunk_is_reported_where_its_place_is_now():
     stale = hunk("-line 14", "+fourteen", " line 15", " line 16", at=14, number=1)
     draft = made(changed(n2="", n8="8a\n8b\n8c\n", n16="else\n"), section(FIVE, stale))
-    assert text(draft) == changed(n2="", n5="five\n", n8="8a\n8b\n8c\n", n14="fourteen\n", n16="else\n")
-    assert [(one.hunk, one.line, one.rung) for one in draft.placed] == [(0, 3, "three_way"), (1, 15, "three_way")]
+    assert text(draft) == changed(
+        n2="", n5="five\n", n8="8a\n8b\n8c\n", n14="fourteen\n", n16="else\n"
+    )
+    assert [(one.hunk, one.line, one.rung) for one in draft.placed] == [
+        (0, 3, "three_way"),
+        (1, 15, "three_way"),
+    ]
 
 
 def test_two_changes_to_one_line_are_one_conflict_with_the_text_of_both_sides():
@@ -104,7 +119,9 @@ def test_two_changes_to_one_line_are_one_conflict_with_the_text_of_both_sides():
 
 def test_a_long_conflict_shows_the_beginning_of_both_sides():
     ours = changed(n5="".join(f"ours {number}\n" for number in range(30)))
-    theirs = hunk(" line 4", "-line 5", *(f"+theirs {number}" for number in range(30)), " line 6", at=4)
+    theirs = hunk(
+        " line 4", "-line 5", *(f"+theirs {number}" for number in range(30)), " line 6", at=4
+    )
     (fault,) = made(ours, section(theirs)).faults
     assert len(fault.expected) <= 12
     assert fault.expected[1] == "ours 0" and "theirs 0" in fault.expected
@@ -112,7 +129,9 @@ def test_a_long_conflict_shows_the_beginning_of_both_sides():
 
 def test_a_conflict_shows_no_line_of_an_old_version_that_was_not_sent():
     secret = BASE.replace("line 7\n", "password = hunter2\n")
-    (fault,) = made("all new\n", section(hunk(" line 4", "-line 5", "+five"), version=secret), blobs=[secret]).faults
+    (fault,) = made(
+        "all new\n", section(hunk(" line 4", "-line 5", "+five"), version=secret), blobs=[secret]
+    ).faults
     assert fault.code == "conflict"
     assert "hunter2" not in repr(fault)
     assert fault.expected[-4:] == ("line 4", "five", "…", ">>>>>>> the patch")
@@ -185,8 +204,12 @@ def twins_by_prefix() -> list[bytes]:
     raise AssertionError("no two ids begin alike")
 
 
-@pytest.mark.parametrize("version", [b"line 4\nline 5\nline 6\0\n", b"x" * MAX_FILE_BYTES + BASE.encode(), NOW])
-def test_a_version_that_is_no_text_or_too_large_or_the_file_itself_is_not_merged(version: str | bytes):
+@pytest.mark.parametrize(
+    "version", [b"line 4\nline 5\nline 6\0\n", b"x" * MAX_FILE_BYTES + BASE.encode(), NOW]
+)
+def test_a_version_that_is_no_text_or_too_large_or_the_file_itself_is_not_merged(
+    version: str | bytes,
+):
     draft = made(NOW, section(STALE, version=version), blobs=[version])
     assert codes(draft) == ["no_match"]
     assert "three_way" not in draft.faults[0].rungs_tried
@@ -225,7 +248,9 @@ def test_a_deletion_does_not_take_what_the_branch_added_since():
 def test_later_sections_build_on_what_was_merged():
     later = section(hunk(" line 1", "+after one", at=1), version=None)
     draft = made(NOW, section(STALE), later)
-    assert text(draft) == "line 1\nafter one\n" + NOW.replace("line 4\n", "four\n").removeprefix("line 1\n")
+    assert text(draft) == "line 1\nafter one\n" + NOW.replace("line 4\n", "four\n").removeprefix(
+        "line 1\n"
+    )
 
 
 def test_merges_beyond_the_bound_of_one_patch_are_refused():

@@ -37,7 +37,9 @@ def test_a_hunk_changes_its_lines_and_reports_place_and_rung():
     assert [(hunk.hunk, hunk.line, hunk.rung) for hunk in made.hunks] == [(0, 2, "exact")]
 
 
-@pytest.mark.parametrize("header", ["@@ -200,3 +210,3 @@", "@@ -1,3 +1,3 @@ def f():", "@@", "@@ ... @@"])
+@pytest.mark.parametrize(
+    "header", ["@@ -200,3 +210,3 @@", "@@ -1,3 +1,3 @@ def f():", "@@", "@@ ... @@"]
+)
 def test_a_wrong_or_missing_line_number_does_not_matter_where_the_text_stands_once(header):
     assert changed(headed(f"{header}\n two\n-three\n+THREE\n four\n")) == CHANGED
 
@@ -50,7 +52,10 @@ def test_wrong_counts_are_corrected_by_the_content(counts):
 
 
 def test_counts_that_are_too_small_do_not_cut_a_new_file_short():
-    assert changed("--- /dev/null\n+++ b/n.py\n@@ -0,0 +1,1 @@\n+a\n+b\n+c\n", result="n.py") == b"a\nb\nc\n"
+    assert (
+        changed("--- /dev/null\n+++ b/n.py\n@@ -0,0 +1,1 @@\n+a\n+b\n+c\n", result="n.py")
+        == b"a\nb\nc\n"
+    )
 
 
 def test_a_count_too_large_at_the_end_is_corrected_only_where_earlier_counts_were_wrong_too():
@@ -64,7 +69,10 @@ def test_a_count_too_large_at_the_end_is_corrected_only_where_earlier_counts_wer
 
 
 def test_a_hunk_cut_off_in_the_middle_is_truncated_wherever_it_is_cut():
-    lines = headed("@@ -1,7 +1,8 @@\n one\n two\n-three\n+THREE\n four\n five\n-six\n+SIX\n+six and a half\n seven\n")
+    lines = headed(
+        "@@ -1,7 +1,8 @@\n one\n two\n-three\n+THREE\n four\n five\n-six\n+SIX\n+six and a half\n"
+        " seven\n"
+    )
     parts = lines.splitlines(keepends=True)
     for end in range(2, len(parts) - 1):
         fault = only_fault(A, diff("".join(parts[:end])))
@@ -85,7 +93,12 @@ def test_a_change_that_fell_out_of_its_hunk_is_never_dropped_in_silence():
 def test_a_stale_context_line_is_named_with_its_closest_place():
     fault = only_fault(A, hunks("@@ -2,4 +2,4 @@\n two\n-three\n+THREE\n four\n fife\n"))
     found = difference(fault)
-    assert (fault.code, fault.pointer, fault.path, fault.hunk) == ("no_match", "/changes/0/text", "a.py", 0)
+    assert (fault.code, fault.pointer, fault.path, fault.hunk) == (
+        "no_match",
+        "/changes/0/text",
+        "a.py",
+        0,
+    )
     assert (fault.patch_line, found.patch_line, found.file_line) == (8, 8, 5)
     assert (found.expected, found.actual, found.kind) == ("fife", "five", "content")
     assert (closest(fault).line, closest(fault).similarity > 0.9) == (2, True)
@@ -103,7 +116,9 @@ def test_a_hunk_mended_as_its_fault_says_is_accepted():
 
 
 def test_all_hunks_of_all_files_are_judged_and_the_good_ones_are_told():
-    text = headed(GOOD, "@@ -6,2 +6,2 @@\n six\n-sevn\n+SEVEN\n") + headed("@@ -1 +1 @@\n-x\n+y\n", path="gone.py")
+    text = headed(GOOD, "@@ -6,2 +6,2 @@\n six\n-sevn\n+SEVEN\n") + headed(
+        "@@ -1 +1 @@\n-x\n+y\n", path="gone.py"
+    )
     refused = refusal(A, diff(text), delete("b.py"))
     assert codes(refused) == ["no_match", "missing_file", "missing_file"]
     assert [(hunk.change, hunk.hunk, hunk.line) for hunk in refused.good] == [(0, 0, 2)]
@@ -111,14 +126,18 @@ def test_all_hunks_of_all_files_are_judged_and_the_good_ones_are_told():
 
 def test_a_hunk_that_fits_twice_is_ambiguous_with_its_candidates():
     fault = only_fault({"a.py": VERSES}, hunks("@@\n verse\n-la\n+lo\n"))
-    assert (fault.code, fault.candidates) == ("ambiguous", ("line 1: verse", "line 4: verse", "line 7: verse"))
+    assert (fault.code, fault.candidates) == (
+        "ambiguous",
+        ("line 1: verse", "line 4: verse", "line 7: verse"),
+    )
 
 
 @pytest.mark.parametrize(("hint", "place"), [(1, 0), (4, 1), (5, None), (6, None), (7, 2), (8, 2)])
 def test_a_line_number_decides_only_when_it_is_clearly_nearer(hint, place):
     change = hunks(f"@@ -{hint},2 +{hint},2 @@\n verse\n-la\n+lo\n")
     if place is None or hint == 5:
-        # 5 is one line from the second verse and two from the third: not less than half as far
+        # 5 is one line from the second verse and two from the third: not less
+        # than half as far
         assert only_fault({"a.py": VERSES}, change).code == "ambiguous"
     else:
         verses = [b"verse\nla\nend\n"] * 3
@@ -235,7 +254,11 @@ def test_a_deleted_line_that_looks_like_a_header_is_a_line():
 
 @pytest.mark.parametrize(
     "around",
-    ["Here it is:\n\n```diff\n{}```\nHope this helps!\n- truly\n", "{}-- \n2.39.5\n\n", "Index: a.py\n=====\n{}\n\n"],
+    [
+        "Here it is:\n\n```diff\n{}```\nHope this helps!\n- truly\n",
+        "{}-- \n2.39.5\n\n",
+        "Index: a.py\n=====\n{}\n\n",
+    ],
 )
 def test_text_around_a_diff_is_passed_over(around):
     assert changed(around.format(headed(GOOD))) == CHANGED
@@ -273,31 +296,43 @@ def test_hunks_alone_are_enough_beside_a_path():
 
 
 def test_a_path_beside_a_diff_of_two_files_is_malformed():
-    assert only_fault(A, diff(headed(GOOD) + headed(GOOD, path="b.py"), path="a.py")).code == "malformed"
+    assert (
+        only_fault(A, diff(headed(GOOD) + headed(GOOD, path="b.py"), path="a.py")).code
+        == "malformed"
+    )
 
 
 def test_too_deep_a_strip_is_malformed():
     assert only_fault(A, diff(headed(GOOD), strip=3)).code == "malformed"
 
 
-@pytest.mark.parametrize("name", ["../a.py", "a/../../a.py", "/etc/passwd", "b/.git/config", "a/.GIT/hooks/x"])
+@pytest.mark.parametrize(
+    "name", ["../a.py", "a/../../a.py", "/etc/passwd", "b/.git/config", "a/.GIT/hooks/x"]
+)
 def test_a_name_that_leaves_the_repository_is_a_path_escape(name):
     assert only_fault(A, diff(f"--- {name}\n+++ {name}\n{GOOD}")).code == "path_escape"
-    assert only_fault(A, diff(f"--- /dev/null\n+++ {name}\n@@ -0,0 +1 @@\n+x\n")).code == "path_escape"
+    assert (
+        only_fault(A, diff(f"--- /dev/null\n+++ {name}\n@@ -0,0 +1 @@\n+x\n")).code == "path_escape"
+    )
 
 
 def test_git_headers_create_delete_rename_copy_and_change_modes():
     files = {"gone.py": b"x\n", "old.py": FILE, "run": b"#!\n", "kept.py": b"k\n"}
     text = (
-        "diff --git a/n.sh b/n.sh\nnew file mode 100755\n--- /dev/null\n+++ b/n.sh\n@@ -0,0 +1 @@\n+hi\n"
-        "diff --git a/empty b/empty\nnew file mode 100644\nindex 000..e69\n"
-        "diff --git a/gone.py b/gone.py\ndeleted file mode 100644\n--- a/gone.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-x\n"
-        f"diff --git a/old.py b/new.py\nrename from old.py\nrename to new.py\n--- a/old.py\n+++ b/new.py\n{GOOD}"
-        "diff --git a/run b/run\nold mode 100644\nnew mode 100755\n"
-        "diff --git a/kept.py b/copy.py\nsimilarity index 100%\ncopy from kept.py\ncopy to copy.py\n"
+        "diff --git a/n.sh b/n.sh\nnew file mode 100755\n--- /dev/null\n+++ b/n.sh\n@@ -0,0 +1"
+        " @@\n+hi\ndiff --git a/empty b/empty\nnew file mode 100644\nindex 000..e69\ndiff --git"
+        " a/gone.py b/gone.py\ndeleted file mode 100644\n--- a/gone.py\n+++ /dev/null\n@@ -1 +0,0"
+        " @@\n-x\ndiff --git a/old.py b/new.py\nrename from old.py\nrename to new.py\n---"
+        f" a/old.py\n+++ b/new.py\n{GOOD}diff --git a/run b/run\nold mode 100644\nnew mode"
+        " 100755\ndiff --git a/kept.py b/copy.py\nsimilarity index 100%\ncopy from kept.py\ncopy"
+        " to copy.py\n"
     )
     actions = {action.path: action for action in plan(files, diff(text)).actions}
-    made = {path: (action.after.data, action.after.mode) for path, action in actions.items() if action.after}
+    made = {
+        path: (action.after.data, action.after.mode)
+        for path, action in actions.items()
+        if action.after
+    }
     assert made == {
         "n.sh": (b"hi\n", "100755"),
         "empty": (b"", "100644"),
@@ -305,7 +340,10 @@ def test_git_headers_create_delete_rename_copy_and_change_modes():
         "run": (b"#!\n", "100755"),
         "copy.py": (b"k\n", "100644"),
     }
-    assert {path for path, action in actions.items() if action.after is None} == {"gone.py", "old.py"}
+    assert {path for path, action in actions.items() if action.after is None} == {
+        "gone.py",
+        "old.py",
+    }
     assert actions["new.py"].moved_from == "old.py"
 
 
@@ -320,20 +358,31 @@ def test_a_diff_from_nothing_makes_a_file_that_is_not_there():
 
 
 def test_a_new_file_with_context_is_malformed():
-    assert only_fault({}, diff("--- /dev/null\n+++ b/n.py\n@@ -1 +1,2 @@\n a\n+x\n")).code == "malformed"
+    assert (
+        only_fault({}, diff("--- /dev/null\n+++ b/n.py\n@@ -1 +1,2 @@\n a\n+x\n")).code
+        == "malformed"
+    )
 
 
 def test_a_deletion_that_leaves_lines_is_a_conflict():
-    assert only_fault(A, diff("--- a/a.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-one\n")).code == "conflict"
+    assert (
+        only_fault(A, diff("--- a/a.py\n+++ /dev/null\n@@ -1 +0,0 @@\n-one\n")).code == "conflict"
+    )
 
 
 def test_a_file_dated_at_the_epoch_is_a_missing_one():
-    old = "--- a/n.py\t1970-01-01 00:00:00.000000000 +0000\n+++ b/n.py\t2024-01-01 00:00:00 +0000\n@@ -0,0 +1 @@\n+x\n"
+    old = (
+        "--- a/n.py\t1970-01-01 00:00:00.000000000 +0000\n+++ b/n.py\t2024-01-01 00:00:00 +0000\n@@"
+        " -0,0 +1 @@\n+x\n"
+    )
     assert only_fault({"n.py": b"y\n"}, diff(old)).code == "exists"
 
 
 def test_a_file_that_ends_at_the_epoch_is_deleted_under_its_old_name():
-    text = "--- gone.py\t2024-01-01 00:00:00 +0000\n+++ a.py\t1970-01-01 00:00:00 +0000\n@@ -1 +0,0 @@\n-x\n"
+    text = (
+        "--- gone.py\t2024-01-01 00:00:00 +0000\n+++ a.py\t1970-01-01 00:00:00 +0000\n@@ -1 +0,0"
+        " @@\n-x\n"
+    )
     assert outcome(A | {"gone.py": b"x\n"}, diff(text)) == A
 
 
@@ -356,7 +405,12 @@ def test_what_cannot_be_made_is_refused_by_its_reason(text, code):
 
 
 def test_a_diff_builds_on_earlier_changes_and_later_changes_on_it():
-    made = outcome(A, str_replace("three", "tree"), hunks("@@ -3 +3 @@\n-tree\n+TREE\n"), str_replace("TREE", "wood"))
+    made = outcome(
+        A,
+        str_replace("three", "tree"),
+        hunks("@@ -3 +3 @@\n-tree\n+TREE\n"),
+        str_replace("TREE", "wood"),
+    )
     assert made["a.py"] == FILE.replace(b"three", b"wood")
 
 

@@ -29,7 +29,13 @@ A = {"a.py": b"x = 1\n"}
 
 
 def test_changes_to_one_file_build_on_one_another():
-    made = outcome({}, upsert("a.py", "one\n"), str_replace("one", "two"), insert(1, "three"), move("a.py", "b.py"))
+    made = outcome(
+        {},
+        upsert("a.py", "one\n"),
+        str_replace("one", "two"),
+        insert(1, "three"),
+        move("a.py", "b.py"),
+    )
     assert made == {"b.py": b"two\nthree\n"}
 
 
@@ -45,7 +51,10 @@ def test_a_file_moved_twice_is_moved_from_where_it_stood_first():
 
 def test_a_path_may_be_reused_after_its_file_moved_away():
     made = plan(A, move("a.py", "b.py"), upsert("a.py", "new\n"))
-    assert [(action.path, action.moved_from) for action in made.actions] == [("a.py", None), ("b.py", None)]
+    assert [(action.path, action.moved_from) for action in made.actions] == [
+        ("a.py", None),
+        ("b.py", None),
+    ]
 
 
 def test_a_folder_may_become_a_file_once_it_is_empty():
@@ -57,9 +66,16 @@ def test_a_file_may_become_a_folder_once_it_is_deleted():
 
 
 def test_a_failed_change_keeps_later_ones_on_the_same_file_from_being_judged_and_says_so():
-    refused = refusal(A, str_replace("nowhere", "y"), str_replace("also nowhere", "z"), delete("b.py"))
-    assert [(fault.code, fault.change) for fault in refused.faults] == [("no_match", 0), ("missing_file", 2)]
-    assert refused.faults[0].next_step.endswith("Not judged, since it builds on this: change /changes/1.")
+    refused = refusal(
+        A, str_replace("nowhere", "y"), str_replace("also nowhere", "z"), delete("b.py")
+    )
+    assert [(fault.code, fault.change) for fault in refused.faults] == [
+        ("no_match", 0),
+        ("missing_file", 2),
+    ]
+    assert refused.faults[0].next_step.endswith(
+        "Not judged, since it builds on this: change /changes/1."
+    )
 
 
 def test_only_the_last_fault_of_a_change_names_what_waits_for_it():
@@ -68,12 +84,20 @@ def test_only_the_last_fault_of_a_change_names_what_waits_for_it():
 
 
 def test_a_failed_move_spoils_its_target_too():
-    refused = refusal({}, move("a.py", "b.py"), str_replace("1", "2", "b.py"), move("b.py", "c.py"), delete("c.py"))
+    refused = refusal(
+        {},
+        move("a.py", "b.py"),
+        str_replace("1", "2", "b.py"),
+        move("b.py", "c.py"),
+        delete("c.py"),
+    )
     assert codes(refused) == ["missing_file"]
     assert refused.faults[0].next_step.endswith("changes /changes/1, /changes/2, /changes/3.")
 
 
-@pytest.mark.parametrize(("kind", "code"), [("symlink", "path_escape"), ("submodule", "path_escape")])
+@pytest.mark.parametrize(
+    ("kind", "code"), [("symlink", "path_escape"), ("submodule", "path_escape")]
+)
 def test_nothing_is_written_through_a_link_or_a_submodule(kind, code):
     for change in (
         upsert("out/a.py"),
@@ -149,7 +173,9 @@ def test_a_folder_stands_as_long_as_anything_stands_in_it(base, touched):
                 files.add(path)
         for place in [*_PLACES, "f", "f/g"]:
             below = any(known.startswith(place + "/") for known in files)
-            assert tree.kind(place) == ("file" if place in files else "directory" if below else None), place
+            assert tree.kind(place) == (
+                "file" if place in files else "directory" if below else None
+            ), place
 
 
 def test_a_binary_file_is_not_edited_as_text():
@@ -158,4 +184,6 @@ def test_a_binary_file_is_not_edited_as_text():
 
 
 def test_a_missing_file_in_a_missing_folder_says_both():
-    assert "nor is there a folder srcs" in only_fault({"src/a.py": b""}, delete("srcs/a.py")).message
+    assert (
+        "nor is there a folder srcs" in only_fault({"src/a.py": b""}, delete("srcs/a.py")).message
+    )

@@ -1,6 +1,18 @@
 import hashlib
 
-from tests.formats.builders import after, before, chmod, codes, delete, move, only_fault, outcome, plan, refusal, upsert
+from tests.formats.builders import (
+    after,
+    before,
+    chmod,
+    codes,
+    delete,
+    move,
+    only_fault,
+    outcome,
+    plan,
+    refusal,
+    upsert,
+)
 
 A = {"a.py": b"x = 1\n"}
 
@@ -13,7 +25,9 @@ def test_an_upsert_creates_a_file_with_the_mode_asked_for():
 
 
 def test_an_upsert_without_a_mode_keeps_the_mode_of_the_file():
-    action = plan({"run": b"old\n"}, upsert("run", "new\n"), others={"run": "executable"}).actions[0]
+    action = plan({"run": b"old\n"}, upsert("run", "new\n"), others={"run": "executable"}).actions[
+        0
+    ]
     assert (before(action).mode, after(action).mode) == ("100755", "100755")
 
 
@@ -23,7 +37,9 @@ def test_an_upsert_of_the_same_contents_is_already_applied_when_it_is_all_there_
 
 
 def test_an_upsert_of_the_same_contents_is_left_out_of_a_plan_that_does_something():
-    assert [action.path for action in plan(A, upsert("a.py", "x = 1\n"), upsert("b.py")).actions] == ["b.py"]
+    assert [
+        action.path for action in plan(A, upsert("a.py", "x = 1\n"), upsert("b.py")).actions
+    ] == ["b.py"]
 
 
 def test_an_upsert_may_refuse_to_overwrite():
@@ -36,7 +52,10 @@ def test_an_upsert_may_refuse_to_overwrite():
 
 def test_a_change_made_for_another_version_is_refused_with_the_present_digest():
     fault = only_fault(A, upsert("a.py", "y\n", expect_sha256="0" * 64))
-    assert (fault.code, fault.file_sha256) == ("base_mismatch", hashlib.sha256(A["a.py"]).hexdigest())
+    assert (fault.code, fault.file_sha256) == (
+        "base_mismatch",
+        hashlib.sha256(A["a.py"]).hexdigest(),
+    )
     assert outcome(A, upsert("a.py", "y\n", expect_sha256=fault.file_sha256)) == {"a.py": b"y\n"}
 
 
@@ -80,7 +99,11 @@ def test_a_move_onto_itself_does_nothing_and_is_refused():
 
 def test_chmod_changes_the_mode_alone():
     action = plan(A, chmod("a.py", "755")).actions[0]
-    assert (before(action).data, after(action).data, after(action).mode) == (b"x = 1\n", b"x = 1\n", "100755")
+    assert (before(action).data, after(action).data, after(action).mode) == (
+        b"x = 1\n",
+        b"x = 1\n",
+        "100755",
+    )
 
 
 def test_chmod_to_the_present_mode_is_already_applied():
@@ -93,5 +116,6 @@ def test_changes_that_undo_one_another_are_no_op():
 
 def test_faults_of_all_changes_come_at_once():
     assert (
-        codes(refusal(A, delete("b.py"), upsert("c.py"), move("d.py", "e.py"), chmod("f.py"))) == ["missing_file"] * 3
+        codes(refusal(A, delete("b.py"), upsert("c.py"), move("d.py", "e.py"), chmod("f.py")))
+        == ["missing_file"] * 3
     )

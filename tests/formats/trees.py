@@ -12,14 +12,41 @@ from tests.formats.builders import MemoryTree, blob_id
 Entry = tuple[bytes, str]  # contents and mode
 Entries = Mapping[str, Entry]
 
-_PATHS = ["a.py", "b.py", "d", "d/e.py", "src/a.py", "src/b c.txt", 'src/w"e.txt', "ünï côdé.txt", "a/b.py", "b/b.py"]
-_REPEATED = ["a", "b", "", "    x = 1", "\ty", "}", "-- sql", "++ sum", "é", "x\ry", "@@ -1 +1 @@", "diff", " "]
+_PATHS = [
+    "a.py",
+    "b.py",
+    "d",
+    "d/e.py",
+    "src/a.py",
+    "src/b c.txt",
+    'src/w"e.txt',
+    "ünï côdé.txt",
+    "a/b.py",
+    "b/b.py",
+]
+_REPEATED = [
+    "a",
+    "b",
+    "",
+    "    x = 1",
+    "\ty",
+    "}",
+    "-- sql",
+    "++ sum",
+    "é",
+    "x\ry",
+    "@@ -1 +1 @@",
+    "diff",
+    " ",
+]
 _MODES = st.sampled_from(["100644", "100644", "100755"])
 
 
 @st.composite
 def contents(draw: st.DrawFn, *, unique: bool = False) -> bytes:
-    """A text whose lines repeat (or, `unique`, do not), with one kind of line end; now and then bytes that are none."""
+    """A text whose lines repeat (or, `unique`, do not), with one kind of line
+    end; now and then bytes that are none.
+    """
     if not unique and draw(st.integers(0, 9)) == 0:
         return draw(st.binary(max_size=40)) + b"\0" + bytes(range(256)) * draw(st.integers(0, 8))
     end = draw(st.sampled_from(["\n", "\n", "\n", "\r\n"]))
@@ -27,14 +54,18 @@ def contents(draw: st.DrawFn, *, unique: bool = False) -> bytes:
     stamps: list[int] = draw(st.lists(st.integers(0, 9), min_size=size, max_size=size))
     lines = [f"line {at} of {stamp}" for at, stamp in enumerate(stamps)]
     if not unique:
-        lines = [draw(st.sampled_from(_REPEATED)) if draw(st.booleans()) else line for line in lines]
+        lines = [
+            draw(st.sampled_from(_REPEATED)) if draw(st.booleans()) else line for line in lines
+        ]
     ended = draw(st.integers(0, 3)) > 0
     return (end.join(lines) + (end if lines and ended else "")).encode()
 
 
 @st.composite
 def edited(draw: st.DrawFn, before: bytes, *, unique: bool = False) -> bytes:
-    """A few lines of a text inserted, deleted, doubled or changed; in a `unique` one no line comes to stand twice."""
+    """A few lines of a text inserted, deleted, doubled or changed; in a
+    `unique` one no line comes to stand twice.
+    """
     if b"\0" in before:
         at = draw(st.integers(0, len(before)))
         return before[:at] + draw(st.binary(max_size=5)) + before[at + draw(st.integers(0, 3)) :]
@@ -44,7 +75,9 @@ def edited(draw: st.DrawFn, before: bytes, *, unique: bool = False) -> bytes:
         at = draw(st.integers(0, max(0, len(lines) - 1)))
         how = draw(st.sampled_from(["insert", "delete", "change", *([] if unique else ["double"])]))
         if how == "insert":
-            lines.insert(at, b"new %d" % number if unique else draw(st.sampled_from(_REPEATED)).encode())
+            lines.insert(
+                at, b"new %d" % number if unique else draw(st.sampled_from(_REPEATED)).encode()
+            )
         elif how == "delete":
             del lines[at : at + 2]
         elif how == "double":
@@ -56,15 +89,23 @@ def edited(draw: st.DrawFn, before: bytes, *, unique: bool = False) -> bytes:
 
 @st.composite
 def two_trees(draw: st.DrawFn, *, unique: bool = False) -> tuple[Entries, Entries]:
-    """A tree, and what some edits, moves, copies, deletions and changes of mode made of it."""
+    """A tree, and what some edits, moves, copies, deletions and changes of mode
+    made of it.
+    """
     paths = draw(st.lists(st.sampled_from(_PATHS), min_size=1, max_size=5, unique=True))
-    before = _without_clashes({path: (draw(contents(unique=unique)), draw(_MODES)) for path in paths})
+    before = _without_clashes(
+        {path: (draw(contents(unique=unique)), draw(_MODES)) for path in paths}
+    )
     after = dict(before)
     for _ in range(draw(st.integers(1, 4))):
         path = draw(st.sampled_from(sorted(after) or paths))
         other = draw(st.sampled_from(_PATHS))
         data, mode = after.get(path, (b"", "100644"))
-        how = draw(st.sampled_from(["edit", "edit", "edit", "move", "swap", "copy", "delete", "create", "chmod"]))
+        how = draw(
+            st.sampled_from(
+                ["edit", "edit", "edit", "move", "swap", "copy", "delete", "create", "chmod"]
+            )
+        )
         if how == "edit":
             after[path] = (draw(edited(data, unique=unique)), mode)
         elif how == "create":
@@ -84,7 +125,11 @@ def two_trees(draw: st.DrawFn, *, unique: bool = False) -> tuple[Entries, Entrie
 
 def _without_clashes(entries: Entries) -> Entries:
     """No file where another needs a folder."""
-    return {path: entry for path, entry in entries.items() if not any(o.startswith(path + "/") for o in entries)}
+    return {
+        path: entry
+        for path, entry in entries.items()
+        if not any(o.startswith(path + "/") for o in entries)
+    }
 
 
 def memory(entries: Entries) -> MemoryTree:
@@ -110,21 +155,37 @@ class Scratch:
         subprocess.run(["git", "init", "-q", "--bare", str(path)], check=True)
         return Scratch(path)
 
-    def git(self, *command: str, data: bytes = b"", check: bool = True) -> subprocess.CompletedProcess[bytes]:
-        env = {"PATH": "/usr/bin:/bin", "GIT_INDEX_FILE": str(self.path / "scratch-index"), "HOME": str(self.path)}
+    def git(
+        self, *command: str, data: bytes = b"", check: bool = True
+    ) -> subprocess.CompletedProcess[bytes]:
+        env = {
+            "PATH": "/usr/bin:/bin",
+            "GIT_INDEX_FILE": str(self.path / "scratch-index"),
+            "HOME": str(self.path),
+        }
         arguments = ["git", "-c", "core.quotePath=true", *command]
-        return subprocess.run(arguments, cwd=self.path, input=data, env=env, capture_output=True, check=check)
+        return subprocess.run(
+            arguments, cwd=self.path, input=data, env=env, capture_output=True, check=check
+        )
 
     def diff(self, before: Entries, after: Entries, *flags: str) -> bytes:
-        """What `git diff` says between two trees, which stay known as `before` and `after`."""
-        stream = b"".join(_commit(name, entries) for name, entries in (("before", before), ("after", after)))
+        """What `git diff` says between two trees, which stay known as `before`
+        and `after`.
+        """
+        stream = b"".join(
+            _commit(name, entries) for name, entries in (("before", before), ("after", after))
+        )
         self.git("fast-import", "--quiet", "--force", data=stream)
         return self.git("diff", *flags, "before", "after").stdout
 
     def applied(self, diff: bytes, *flags: str) -> dict[str, tuple[str, str]] | None:
-        """What `git apply` makes of `before`: blob id and mode of each path; None when it refuses."""
+        """What `git apply` makes of `before`: blob id and mode of each path;
+        None when it refuses.
+        """
         self.git("read-tree", "before")
-        if self.git("apply", "--cached", "--whitespace=nowarn", *flags, data=diff, check=False).returncode:
+        if self.git(
+            "apply", "--cached", "--whitespace=nowarn", *flags, data=diff, check=False
+        ).returncode:
             return None
         listed = self.git("ls-files", "-s", "-z").stdout.decode().split("\0")[:-1]
         pairs = [line.split("\t", 1) for line in listed]
@@ -133,7 +194,10 @@ class Scratch:
 
 def _commit(name: str, entries: Entries) -> bytes:
     """A branch of one commit, as fast-import reads it."""
-    lines = [b"reset refs/heads/%s\ncommit refs/heads/%s\ncommitter x <x@x> 0 +0000\ndata 0\n" % ((name.encode(),) * 2)]
+    lines = [
+        b"reset refs/heads/%s\ncommit refs/heads/%s\ncommitter x <x@x> 0 +0000\ndata 0\n"
+        % ((name.encode(),) * 2)
+    ]
     for path, (data, mode) in entries.items():
         quoted = path.replace("\\", "\\\\").replace('"', '\\"').encode()
         lines.append(b'M %s inline "%s"\ndata %d\n%s\n' % (mode.encode(), quoted, len(data), data))

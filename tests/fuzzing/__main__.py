@@ -1,7 +1,8 @@
-"""`make fuzz`: hostile patches for ten minutes, or MINUTES, two processes at once. Exit code 1 when a promise broke.
+"""`make fuzz`: hostile patches for ten minutes, or MINUTES, two processes at
+once. Exit code 1 when a promise broke.
 
-Every input follows from the printed seed and its number: `python -m tests.fuzzing --seed SEED --only NUMBER` runs
-one again.
+Every input follows from the printed seed and its number: `python -m
+tests.fuzzing --seed SEED --only NUMBER` runs one again.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _context = multiprocessing.get_context("fork")
 
 @dataclass
 class Run:
-    """What both workers have told so far. `since` is what each of them is at: an input's number, from when."""
+    """What both workers have told so far. `since` is what each of them is at:
+    an input's number, from when.
+    """
 
     seed: int
     until: float
@@ -46,7 +49,13 @@ class Run:
 
     def start(self, worker: int, first: int) -> None:
         self.since[worker] = (first, time.time())
-        arguments = (self.seed, first, _WORKERS, self.until, lambda what: self.told.put((worker, what)))
+        arguments = (
+            self.seed,
+            first,
+            _WORKERS,
+            self.until,
+            lambda what: self.told.put((worker, what)),
+        )
         self.workers[worker] = _context.Process(target=work, args=arguments, daemon=True)
         self.workers[worker].start()
 
@@ -79,7 +88,9 @@ class Run:
             if hangs or process.exitcode:
                 process.kill()
                 what = (
-                    f"no end after {_HANGS_AFTER_SECONDS:.0f} s" if hangs else f"the process died: {process.exitcode}"
+                    f"no end after {_HANGS_AFTER_SECONDS:.0f} s"
+                    if hangs
+                    else f"the process died: {process.exitcode}"
                 )
                 self.note(Found(number, "see the input", what, what))
             del self.workers[worker]
@@ -89,7 +100,9 @@ class Run:
 
 def main() -> int:
     arguments = _arguments()
-    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1_000_000)
+    seed = (
+        arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1_000_000)
+    )
     if arguments.only is not None:
         return _once_more(seed, arguments.only)
     print(f"seed {seed}, {arguments.minutes:g} minutes, {_WORKERS} processes", flush=True)
@@ -106,7 +119,10 @@ def main() -> int:
 
 
 def _report(run: Run) -> int:
-    print(f"{run.inputs} inputs, {run.accepted} of them accepted at some tolerance; the slowest ten plans:")
+    print(
+        f"{run.inputs} inputs, {run.accepted} of them accepted at some tolerance; the slowest ten"
+        " plans:"
+    )
     for seconds, number, done in sorted(run.slowest, reverse=True):
         print(f"  {seconds:7.2f} s  {done.size:9} bytes  input {number}  {done.origin}")
     print(f"{sum(map(len, run.found.values()))} promises broken, of {len(run.found)} kinds")
@@ -114,8 +130,13 @@ def _report(run: Run) -> int:
     for where, several in list(run.found.items())[:_KINDS_SHOWN]:
         first = min(several, key=lambda one: one.number)
         kept = _keep(run.seed, first, input_of(run.seed, first.number, starts))
-        print(f"\n{where}, {len(several)} times; first by input {first.number} ({first.origin}), kept in {kept}")
-        print(f"again: python -m tests.fuzzing --seed {run.seed} --only {first.number}\n{first.what}")
+        print(
+            f"\n{where}, {len(several)} times; first by input {first.number} ({first.origin}), kept"
+            f" in {kept}"
+        )
+        print(
+            f"again: python -m tests.fuzzing --seed {run.seed} --only {first.number}\n{first.what}"
+        )
     return 1 if run.found else 0
 
 
@@ -131,7 +152,13 @@ def _keep(seed: int, what: Found | Done, given: Input) -> Path:
     """Write an input down where somebody can look at it."""
     place = Path(tempfile.mkdtemp(prefix="gcr-fuzz-"))
     files = {path: base64.b64encode(data).decode() for path, data in given.files.items()}
-    body = {"seed": seed, "number": what.number, "changes": given.changes, "others": given.others, "files_b64": files}
+    body = {
+        "seed": seed,
+        "number": what.number,
+        "changes": given.changes,
+        "others": given.others,
+        "files_b64": files,
+    }
     (place / "input.json").write_text(json.dumps(body, indent=1))
     return place / "input.json"
 

@@ -1,4 +1,6 @@
-"""One input of the fuzzer, and where inputs start from: the corpus, git's own diffs, rendered edits, plain soup."""
+"""One input of the fuzzer, and where inputs start from: the corpus, git's own
+diffs, rendered edits, plain soup.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ Files = Mapping[str, bytes]
 
 @dataclass(frozen=True)
 class Input:
-    """A tree and a patch for it. `wanted` is the only tree that a plan may give, where one is known."""
+    """A tree and a patch for it. `wanted` is the only tree that a plan may
+    give, where one is known.
+    """
 
     origin: str
     files: Files
@@ -41,23 +45,49 @@ def seeds(random: Random) -> list[Input]:
 
 def rendered(random: Random) -> Input:
     """An edit of one to three files in any format, right in every byte."""
-    edits = [random_edit(random, f"{random.choice(['', 'src/', 'a b/'])}f{number}.py") for number in range(1, 4)]
+    edits = [
+        random_edit(random, f"{random.choice(['', 'src/', 'a b/'])}f{number}.py")
+        for number in range(1, 4)
+    ]
     edits = edits[: random.randint(1, 3)]
     name = random.choice(sorted(RENDERINGS))
     files = {edit.path: edit.before for edit in edits}
     changes = [change for edit in edits for change in RENDERINGS[name](random, edit)]
     if random.random() < 0.5:
         changes = _merged(changes)
-    # Where a format cannot say whether the last line ends, or says something else, nothing is wanted.
-    whole = all(text.endswith(b"\n") or not text for edit in edits for text in (edit.before, edit.after))
+    # Where a format cannot say whether the last line ends, or says something
+    # else, nothing is wanted.
+    whole = all(
+        text.endswith(b"\n") or not text for edit in edits for text in (edit.before, edit.after)
+    )
     known = name in SAYS_EVERYTHING or (whole and name in SAYS_LINES)
-    return Input(name, files, changes, wanted={edit.path: edit.after for edit in edits} if known else None)
+    return Input(
+        name, files, changes, wanted={edit.path: edit.after for edit in edits} if known else None
+    )
 
 
 def soup(random: Random) -> Input:
-    """Text that is no patch, or hardly one: bytes, code points and marks in no order."""
-    marks = ["--- a/f\n", "+++ b/f\n", "@@ -1 +1 @@\n", "@@\n", "-x\n", "+y\n", " z\n", "<<<<<<< SEARCH\n", "=======\n"]
-    marks += [">>>>>>> REPLACE\n", "*** Begin Patch\n", "*** Update File: f\n", "*** End Patch\n", "*** Add File: g\n"]
+    """Text that is no patch, or hardly one: bytes, code points and marks in no
+    order.
+    """
+    marks = [
+        "--- a/f\n",
+        "+++ b/f\n",
+        "@@ -1 +1 @@\n",
+        "@@\n",
+        "-x\n",
+        "+y\n",
+        " z\n",
+        "<<<<<<< SEARCH\n",
+        "=======\n",
+    ]
+    marks += [
+        ">>>>>>> REPLACE\n",
+        "*** Begin Patch\n",
+        "*** Update File: f\n",
+        "*** End Patch\n",
+        "*** Add File: g\n",
+    ]
     marks += [
         "*** Move to: h\n",
         "*** End of File\n",
@@ -95,9 +125,13 @@ def soup(random: Random) -> Input:
 
 
 def _merged(changes: Sequence[Any]) -> list[Any]:
-    """Several textual changes of one kind as one text, where that is how a model would send them."""
+    """Several textual changes of one kind as one text, where that is how a
+    model would send them.
+    """
     kinds = {change.get("type") for change in changes}
-    if kinds not in ({"unified_diff"}, {"search_replace"}) or any("path" in change for change in changes):
+    if kinds not in ({"unified_diff"}, {"search_replace"}) or any(
+        "path" in change for change in changes
+    ):
         return list(changes)
     return [{"type": kinds.pop(), "text": "".join(change["text"] for change in changes)}]
 
@@ -116,7 +150,9 @@ def _corpus() -> list[Input]:
 
 
 def _git_diff(random: Random) -> Input:
-    """A diff that git itself made between two trees with moves, modes, binaries and odd names."""
+    """A diff that git itself made between two trees with moves, modes, binaries
+    and odd names.
+    """
     names = ["a.py", "dir/b.py", 'odd "name"\t.txt', "ünï.txt", "bin.dat", "run.sh", "gone.txt"]
     before: dict[str, bytes] = {name: random_edit(random, name).before for name in names}
     before["bin.dat"] = random.randbytes(random.randint(1, 3000))
@@ -124,12 +160,20 @@ def _git_diff(random: Random) -> Input:
         repo = Repo.create(Path(place) / "repo", {})
         repo.commit(before)
         after = _changed_tree(random, repo, before)
-        text = repo.git.run("diff", "--binary", "--full-index", "-M", "-C", "HEAD~1", "HEAD").decode(errors="replace")
-    return Input("git diff", before, [{"type": "unified_diff", "text": text}], blobs=(), wanted=after)
+        text = repo.git.run(
+            "diff", "--binary", "--full-index", "-M", "-C", "HEAD~1", "HEAD"
+        ).decode(errors="replace")
+    return Input(
+        "git diff", before, [{"type": "unified_diff", "text": text}], blobs=(), wanted=after
+    )
 
 
 def _changed_tree(random: Random, repo: Repo, before: Files) -> dict[str, bytes]:
-    after = {name: Edit.of(random, name, data).after for name, data in before.items() if name != "bin.dat"}
+    after = {
+        name: Edit.of(random, name, data).after
+        for name, data in before.items()
+        if name != "bin.dat"
+    }
     after["bin.dat"] = before["bin.dat"][:50] + random.randbytes(20) + before["bin.dat"][50:]
     after["moved/b.py"] = after.pop("dir/b.py")
     after["new.txt"] = random.choice([b"", b"new\n", b"new"])

@@ -1,4 +1,6 @@
-"""What may happen to a patch on its way, and what somebody may do to it on purpose."""
+"""What may happen to a patch on its way, and what somebody may do to it on
+purpose.
+"""
 
 from __future__ import annotations
 
@@ -57,16 +59,30 @@ _PATHS += [
     "a/" * 200,
 ]
 _NUMBERS = ["0", "-1", "1", "99999999999999999999999", "2147483648", "1e9", "٣"]
-_VALUES: list[Any] = [None, 0, -1, 10**30, 1.5, True, "", "x", [], {}, [[]], {"type": "upsert"}, "\ud800"]
+_VALUES: list[Any] = [
+    None,
+    0,
+    -1,
+    10**30,
+    1.5,
+    True,
+    "",
+    "x",
+    [],
+    {},
+    [[]],
+    {"type": "upsert"},
+    "\ud800",
+]
 
 
 def mutated(random: Random, start: Input, other: Input) -> Input:
     """One to five mutations. What is wanted is not known any more."""
     made = replace(start, wanted=None, origin=f"{start.origin}, mutated")
     for _ in range(random.randint(1, 5)):
-        made = random.choices([_of_text, _of_file, _of_path, _of_value, _joined], [12, 5, 2, 2, 1])[0](
-            random, made, other
-        )
+        made = random.choices([_of_text, _of_file, _of_path, _of_value, _joined], [12, 5, 2, 2, 1])[
+            0
+        ](random, made, other)
     return made
 
 
@@ -90,11 +106,15 @@ def _of_file(random: Random, start: Input, other: Input) -> Input:
     if not start.files:
         return start
     path = random.choice(sorted(start.files))
-    return replace(start, files={**start.files, path: random.choice(_FILE)(random, start.files[path])})
+    return replace(
+        start, files={**start.files, path: random.choice(_FILE)(random, start.files[path])}
+    )
 
 
 def _of_path(random: Random, start: Input, other: Input) -> Input:
-    """Another name, wherever the patch says a file's name; or a link or a submodule where the file was."""
+    """Another name, wherever the patch says a file's name; or a link or a
+    submodule where the file was.
+    """
     if not start.files:
         return start
     path, strange = random.choice(sorted(start.files)), random.choice(_PATHS)
@@ -139,7 +159,9 @@ def _of_value(random: Random, start: Input, other: Input) -> Input:
 
 
 def _joined(random: Random, start: Input, other: Input) -> Input:
-    return replace(start, files={**start.files, **other.files}, changes=[*start.changes, *other.changes])
+    return replace(
+        start, files={**start.files, **other.files}, changes=[*start.changes, *other.changes]
+    )
 
 
 def _cut(random: Random, text: str) -> str:
@@ -173,7 +195,10 @@ def _swap(random: Random, lines: list[str]) -> None:
 
 def _sign(random: Random, lines: list[str]) -> None:
     at = random.randrange(len(lines))
-    lines[at] = random.choice(["+", "-", " ", "", "\\", "@@ ", "*** ", "\t", "> "]) + lines[at][random.choice([0, 1]) :]
+    lines[at] = (
+        random.choice(["+", "-", " ", "", "\\", "@@ ", "*** ", "\t", "> "])
+        + lines[at][random.choice([0, 1]) :]
+    )
 
 
 def _blanks(random: Random, lines: list[str]) -> None:
@@ -182,7 +207,11 @@ def _blanks(random: Random, lines: list[str]) -> None:
 
 def _flip(random: Random, text: str) -> str:
     at = random.randint(0, len(text))
-    return text[:at] + random.choice([*_STRANGE, "x", " ", "-", "+"]) + text[at + random.choice([0, 1]) :]
+    return (
+        text[:at]
+        + random.choice([*_STRANGE, "x", " ", "-", "+"])
+        + text[at + random.choice([0, 1]) :]
+    )
 
 
 def _unmarked(random: Random, text: str) -> str:
@@ -191,7 +220,9 @@ def _unmarked(random: Random, text: str) -> str:
 
 
 def _numbered(random: Random, text: str) -> str:
-    return re.sub(r"\d+", lambda found: random.choice([found[0], found[0], random.choice(_NUMBERS)]), text)
+    return re.sub(
+        r"\d+", lambda found: random.choice([found[0], found[0], random.choice(_NUMBERS)]), text
+    )
 
 
 def _fenced(random: Random, text: str) -> str:
@@ -201,14 +232,26 @@ def _fenced(random: Random, text: str) -> str:
 
 def _nested(random: Random, text: str) -> str:
     mark = random.choice(
-        ["<<<<<<< SEARCH\n", "=======\n", "@@ class A\n", "*** Begin Patch\n", "```\n", "> ", "@@ -1 +1 @@\n"]
+        [
+            "<<<<<<< SEARCH\n",
+            "=======\n",
+            "@@ class A\n",
+            "*** Begin Patch\n",
+            "```\n",
+            "> ",
+            "@@ -1 +1 @@\n",
+        ]
     )
     return mark * random.choice([2, 50, 3000]) + text
 
 
 def _long(random: Random, text: str) -> str:
     at = random.randint(0, len(text))
-    return text[:at] + random.choice(["x", " ", "-", "…", "'", "\\n"]) * random.choice([1000, 100_000]) + text[at:]
+    return (
+        text[:at]
+        + random.choice(["x", " ", "-", "…", "'", "\\n"]) * random.choice([1000, 100_000])
+        + text[at:]
+    )
 
 
 _TEXT: list[Callable[[Random, str], str]] = [
@@ -234,10 +277,14 @@ _FILE: list[Callable[[Random, bytes], bytes]] = [
     lambda random, data: data.rstrip(b"\n"),
     lambda random, data: data.replace(b"    ", b"\t"),
     lambda random, data: b"    " + data.replace(b"\n", b"\n    "),
-    lambda random, data: data[: random.randint(0, len(data))] + b"\xff\xfe" + data[len(data) // 2 :],
+    lambda random, data: (
+        data[: random.randint(0, len(data))] + b"\xff\xfe" + data[len(data) // 2 :]
+    ),
     lambda random, data: data[: random.randint(0, len(data))] + b"\x00" + data,
     lambda random, data: b"",
-    lambda random, data: b"".join(random.sample(lines := data.splitlines(keepends=True), len(lines))),
+    lambda random, data: b"".join(
+        random.sample(lines := data.splitlines(keepends=True), len(lines))
+    ),
     lambda random, data: data * random.choice([10, 300]) if len(data) < 3000 else data,
     lambda random, data: b"\n" * random.choice([1, 100_000]),
 ]

@@ -1,4 +1,6 @@
-"""What must hold for every input whatever: the promises of the planner, checked from outside."""
+"""What must hold for every input whatever: the promises of the planner, checked
+from outside.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +22,31 @@ from gpt_cursor_runner.patch.paths import parse_path
 from tests.formats.builders import MemoryTree
 from tests.fuzzing.inputs import Files, Input
 
-SECONDS = 2.0  # of processor time for each plan of an input up to a megabyte, and for each megabyte beyond
+# of processor time for each plan of an input up to a megabyte, and for each
+# megabyte beyond
+SECONDS = 2.0
 _ROOM = 100_000_000  # bytes that any plan may take; beyond it 20 times the input
 TOLERANCES: tuple[Tolerance, ...] = ("strict", "standard", "merge")
 _CODES = frozenset(
-    {"malformed", "truncated", "no_match", "ambiguous", "already_applied", "no_op", "missing_file", "exists"}
-    | {"not_a_file", "binary", "encoding", "path_escape", "protected_path", "base_mismatch", "conflict"}
+    {
+        "malformed",
+        "truncated",
+        "no_match",
+        "ambiguous",
+        "already_applied",
+        "no_op",
+        "missing_file",
+        "exists",
+    }
+    | {
+        "not_a_file",
+        "binary",
+        "encoding",
+        "path_escape",
+        "protected_path",
+        "base_mismatch",
+        "conflict",
+    }
     | {"too_large", "limit"}
 )
 
@@ -36,14 +57,18 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Checked:
-    """`seconds` is the slowest plan's; `accepted` counts the tolerances that took the patch."""
+    """`seconds` is the slowest plan's; `accepted` counts the tolerances that
+    took the patch.
+    """
 
     seconds: float
     accepted: int
 
 
 def check(given: Input) -> Checked:
-    """Plan an input at every tolerance; raise Broken, or whatever escaped from the planner."""
+    """Plan an input at every tolerance; raise Broken, or whatever escaped from
+    the planner.
+    """
     for change in given.changes:
         if isinstance(change, dict) and isinstance(change.get("text"), str):
             _sniffed(change["text"])
@@ -60,13 +85,16 @@ def check(given: Input) -> Checked:
     for one, tolerance, wider in zip(plans, TOLERANCES, plans[1:], strict=False):
         if one is not None and (wider is None or wider.actions != one.actions):
             raise Broken(
-                f"what {tolerance} accepts, the next tolerance {'refuses' if wider is None else 'does otherwise'}"
+                f"what {tolerance} accepts, the next tolerance"
+                f" {'refuses' if wider is None else 'does otherwise'}"
             )
     return Checked(seconds, sum(plan is not None for plan in plans))
 
 
 def _parsed(given: Input) -> Parsed | None:
-    """The changes as the gateway reads them; None when the body is no JSON object."""
+    """The changes as the gateway reads them; None when the body is no JSON
+    object.
+    """
     body = {"id": "fuzz", "title": "fuzz", "changes": list(given.changes)}
     try:
         parsed = parse_patch(read_json(json.dumps(body).encode()))
@@ -85,7 +113,11 @@ def _planned(given: Input, parsed: Parsed, tolerance: Tolerance) -> Plan | None:
         _check_refusal(refused)
         return None
     _check_plan(plan, given, tree)
-    if given.wanted is not None and parsed.patch and _after(given.files, plan) != _present(given.wanted):
+    if (
+        given.wanted is not None
+        and parsed.patch
+        and _after(given.files, plan) != _present(given.wanted)
+    ):
         raise Broken(f"a third tree at {tolerance}")
     return plan
 
@@ -96,7 +128,10 @@ def _check_refusal(refused: PatchRefused) -> None:
         raise Broken("a refusal without a fault")
     for fault in refused.faults:
         if fault.code not in _CODES or not fault.message or not fault.next_step:
-            raise Broken(f"a fault with code {fault.code!r}, message {fault.message!r}, next step {fault.next_step!r}")
+            raise Broken(
+                f"a fault with code {fault.code!r}, message {fault.message!r}, next step"
+                f" {fault.next_step!r}"
+            )
     if len(told) > 20_000 * len(refused.faults) + 500 * len(refused.good):
         raise Broken(f"a refusal of {len(told)} bytes for {len(refused.faults)} faults")
 
@@ -125,7 +160,9 @@ def _after(files: Files, plan: Plan) -> dict[str, bytes]:
 
 
 def _present(files: Files) -> dict[str, bytes]:
-    """An empty file and none are alike here: not every format can say which is meant."""
+    """An empty file and none are alike here: not every format can say which is
+    meant.
+    """
     return {path: data for path, data in files.items() if data}
 
 
@@ -135,7 +172,11 @@ def _sniffed(text: str) -> Any:
         sniff(text)
     except PatchRefused as refused:
         _check_refusal(refused)
-    _hold("processor seconds for sniffing", time.process_time() - began, SECONDS * max(1, len(text) / 1e6))
+    _hold(
+        "processor seconds for sniffing",
+        time.process_time() - began,
+        SECONDS * max(1, len(text) / 1e6),
+    )
 
 
 def _hold(what: str, figure: float, most: float) -> None:
@@ -144,7 +185,9 @@ def _hold(what: str, figure: float, most: float) -> None:
 
 
 def _forget_peak() -> int:
-    """Have the kernel count the peak of memory from now on; the bytes in use now."""
+    """Have the kernel count the peak of memory from now on; the bytes in use
+    now.
+    """
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -9,8 +9,30 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-_WORDS = ["alpha", "beta", "gamma(x)", "return None", "if x:", "    y = 1", "\tz = 2", "}", "", "", "# naïve “quoted”"]
-_WORDS += ["<<<<<<< SEARCH", "=======", "--- a/x", "*** End Patch", "...", "@@ -1 +1 @@", "-minus", "+plus", "日本語"]
+_WORDS = [
+    "alpha",
+    "beta",
+    "gamma(x)",
+    "return None",
+    "if x:",
+    "    y = 1",
+    "\tz = 2",
+    "}",
+    "",
+    "",
+    "# naïve “quoted”",
+]
+_WORDS += [
+    "<<<<<<< SEARCH",
+    "=======",
+    "--- a/x",
+    "*** End Patch",
+    "...",
+    "@@ -1 +1 @@",
+    "-minus",
+    "+plus",
+    "日本語",
+]
 
 
 @dataclass(frozen=True)
@@ -24,7 +46,9 @@ class Edit:
         lines = before.decode().splitlines(keepends=True)
         for _ in range(random.randint(1, 4)):
             at = random.randint(0, len(lines))
-            lines[at : at + random.choice([0, 0, 1, 2])] = [_line(random) for _ in range(random.choice([0, 1, 1, 3]))]
+            lines[at : at + random.choice([0, 0, 1, 2])] = [
+                _line(random) for _ in range(random.choice([0, 1, 1, 3]))
+            ]
         return cls(path, before, "".join(lines).encode())
 
 
@@ -62,13 +86,19 @@ def _blocks(random: Random, edit: Edit) -> list[dict[str, Any]]:
 def _envelope(random: Random, edit: Edit) -> list[dict[str, Any]]:
     body = [f"*** Begin Patch\n*** Update File: {edit.path}\n"]
     for old, new in _pieces(edit):
-        body += ["@@\n", *(f"-{line}" for line in _split(old)), *(f"+{line}" for line in _split(new))]
+        body += [
+            "@@\n",
+            *(f"-{line}" for line in _split(old)),
+            *(f"+{line}" for line in _split(new)),
+        ]
     return [{"type": "apply_patch", "text": "".join([*body, "*** End Patch\n"])}]
 
 
 def _literal(random: Random, edit: Edit) -> list[dict[str, Any]]:
     return [
-        {"type": "str_replace", "path": edit.path, "old": old, "new": new} for old, new in _pieces(edit) if old
+        {"type": "str_replace", "path": edit.path, "old": old, "new": new}
+        for old, new in _pieces(edit)
+        if old
     ] or _whole(random, edit)
 
 
@@ -80,17 +110,37 @@ def _inserted(random: Random, edit: Edit) -> list[dict[str, Any]]:
 
 def _pattern(random: Random, edit: Edit) -> list[dict[str, Any]]:
     pattern = random.choice(
-        [r"(a+)+$", r"^.*$", r"\w+ \d+", r"(?s).*", r"(x|xx)*y", "((((", r"\b", r"(?<=a)b*", "alpha"]
+        [
+            r"(a+)+$",
+            r"^.*$",
+            r"\w+ \d+",
+            r"(?s).*",
+            r"(x|xx)*y",
+            "((((",
+            r"\b",
+            r"(?<=a)b*",
+            "alpha",
+        ]
     )
     flags = random.choice(["", "i", "ms", "x"])
     replacement = random.choice(["", r"\1", r"\g<0>!", "é", "\\"])
-    return [{"type": "regex", "path": edit.path, "pattern": pattern, "replacement": replacement, "flags": flags}]
+    return [
+        {
+            "type": "regex",
+            "path": edit.path,
+            "pattern": pattern,
+            "replacement": replacement,
+            "flags": flags,
+        }
+    ]
 
 
 def _whole(random: Random, edit: Edit) -> list[dict[str, Any]]:
     if random.random() < 0.5:
         return [{"type": "upsert", "path": edit.path, "contents": edit.after.decode()}]
-    return [{"type": "upsert", "path": edit.path, "contents_b64": base64.b64encode(edit.after).decode()}]
+    return [
+        {"type": "upsert", "path": edit.path, "contents_b64": base64.b64encode(edit.after).decode()}
+    ]
 
 
 def _moved(random: Random, edit: Edit) -> list[dict[str, Any]]:
@@ -105,15 +155,22 @@ def _moved(random: Random, edit: Edit) -> list[dict[str, Any]]:
 
 
 def _tool_call(random: Random, edit: Edit) -> list[dict[str, Any]]:
-    return [{"command": "str_replace", "path": edit.path, "old_str": old, "new_str": new} for old, new in _pieces(edit)]
+    return [
+        {"command": "str_replace", "path": edit.path, "old_str": old, "new_str": new}
+        for old, new in _pieces(edit)
+    ]
 
 
 def _pieces(edit: Edit) -> list[tuple[str, str]]:
-    """Old and new text of each place that changes, with up to three lines of context on both sides."""
+    """Old and new text of each place that changes, with up to three lines of
+    context on both sides.
+    """
     old, new = _lines(edit.before), _lines(edit.after)
     pieces = []
     for group in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_grouped_opcodes(3):
-        pieces.append(("".join(old[group[0][1] : group[-1][2]]), "".join(new[group[0][3] : group[-1][4]])))
+        pieces.append(
+            ("".join(old[group[0][1] : group[-1][2]]), "".join(new[group[0][3] : group[-1][4]]))
+        )
     return [(_ended(one), _ended(other)) for one, other in pieces]
 
 

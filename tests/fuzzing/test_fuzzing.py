@@ -1,4 +1,6 @@
-"""The fuzzer itself: the same seed gives the same inputs, and every promise can be seen to break."""
+"""The fuzzer itself: the same seed gives the same inputs, and every promise can
+be seen to break.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ from tests.fuzzing.inputs import Input, rendered
 from tests.fuzzing.working import Done, Found, checked, input_of
 
 GIVEN = Input(
-    "test", {"a.py": b"x\n"}, [{"type": "upsert", "path": "a.py", "contents": "y\n"}], wanted={"a.py": b"y\n"}
+    "test",
+    {"a.py": b"x\n"},
+    [{"type": "upsert", "path": "a.py", "contents": "y\n"}],
+    wanted={"a.py": b"y\n"},
 )
 
 
@@ -46,13 +51,21 @@ def test_a_sound_planner_keeps_every_promise():
     [
         (lambda plan, tolerance: plan.no_such_thing, "AttributeError"),
         (lambda plan, tolerance: refuse("unheard_of"), "a fault with code 'unheard_of'"),
-        (lambda plan, tolerance: refuse("no_match") if tolerance == "merge" else plan, "what standard accepts"),
+        (
+            lambda plan, tolerance: refuse("no_match") if tolerance == "merge" else plan,
+            "what standard accepts",
+        ),
         (lambda plan, tolerance: elsewhere(plan, "../a.py"), "UnsafePath"),
-        (lambda plan, tolerance: elsewhere(plan, "b.py"), "'b.py' is said to have held something else"),
+        (
+            lambda plan, tolerance: elsewhere(plan, "b.py"),
+            "'b.py' is said to have held something else",
+        ),
         (lambda plan, tolerance: Plan(()), "a third tree at strict"),
     ],
 )
-def test_a_broken_promise_is_found(spoil: Callable[[Plan, str], Plan], broken: str, monkeypatch: pytest.MonkeyPatch):
+def test_a_broken_promise_is_found(
+    spoil: Callable[[Plan, str], Plan], broken: str, monkeypatch: pytest.MonkeyPatch
+):
     def spoiled(changes: Any, tree: Any, tolerance: Any) -> Plan:
         return spoil(make_plan(changes, tree, tolerance), tolerance)
 

@@ -1,4 +1,6 @@
-"""One worker: input after input, until its time is over. The parent watches how long it stays with one."""
+"""One worker: input after input, until its time is over. The parent watches how
+long it stays with one.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _MOST_MEMORY = 4_000_000_000  # beyond it an allocation fails, instead of the ma
 
 @dataclass(frozen=True)
 class Found:
-    """A promise broken by input `number`; `where` tells two of a kind from two kinds."""
+    """A promise broken by input `number`; `where` tells two of a kind from two
+    kinds.
+    """
 
     number: int
     origin: str
@@ -51,8 +55,12 @@ def starts_of(seed: int) -> list[Input]:
     return seeds(Random(f"{seed} starts"))
 
 
-def work(seed: int, first: int, step: int, until: float, tell: Callable[[Found | Done | int], None]) -> None:
-    """Check inputs `first`, `first + step`, … until that time; tell each number before, and what came of it."""
+def work(
+    seed: int, first: int, step: int, until: float, tell: Callable[[Found | Done | int], None]
+) -> None:
+    """Check inputs `first`, `first + step`, … until that time; tell each number
+    before, and what came of it.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     starts, number = starts_of(seed), first
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -68,7 +76,19 @@ def checked(number: int, given: Input) -> Found | Done:
         return Done(number, given.origin, given.size, check(given))
     except Exception as broken:  # noqa: BLE001  whatever escapes is what is looked for
         frames = traceback.extract_tb(broken.__traceback__)
-        where = next((frame for frame in reversed(frames) if "gpt_cursor_runner" in frame.filename), frames[-1])
+        where = next(
+            (frame for frame in reversed(frames) if "gpt_cursor_runner" in frame.filename),
+            frames[-1],
+        )
         place = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
-        kind = str(broken).split(":")[0] if type(broken).__name__ == "Broken" else type(broken).__name__
-        return Found(number, given.origin, f"{kind} at {place}", "".join(traceback.format_exception(broken)[-12:]))
+        kind = (
+            str(broken).split(":")[0]
+            if type(broken).__name__ == "Broken"
+            else type(broken).__name__
+        )
+        return Found(
+            number,
+            given.origin,
+            f"{kind} at {place}",
+            "".join(traceback.format_exception(broken)[-12:]),
+        )

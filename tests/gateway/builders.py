@@ -1,4 +1,6 @@
-"""A gateway without a server: the wired application, its writer running, and a client that holds a key."""
+"""A gateway without a server: the wired application, its writer running, and a
+client that holds a key.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ class Desk:
     def call(
         self, method: str, path: str, body: object = None, key: str | None = "all", **headers: str
     ) -> TestResponse:
-        """One request; a body that is not bytes goes as JSON, `key` names a scope or is the text of a key."""
+        """One request; a body that is not bytes goes as JSON, `key` names a
+        scope or is the text of a key.
+        """
         said = {"Content-Type": "application/json"} if body is not None else {}
         said |= {"Authorization": f"Bearer {self.keys.get(key, key)}"} if key else {}
         said |= {name.replace("_", "-"): value for name, value in headers.items()}
@@ -56,7 +60,8 @@ class Desk:
         """Drive a queued patch to an end, as a runner would leave it."""
         with self.ledger.engine.begin() as connection:
             connection.exec_driver_sql(
-                "UPDATE patches SET status = ?, updated_at = ? WHERE id = ?", (to, time.time(), patch_id)
+                "UPDATE patches SET status = ?, updated_at = ? WHERE id = ?",
+                (to, time.time(), patch_id),
             )
 
 
@@ -71,8 +76,16 @@ def desk_in(place: Path, repositories: tuple[str, ...] = ("app",), **server: Any
     gateway = build_gateway(config)
     gateway.writer.start()
     ledger = make_ledger(place / "state")
-    scopes = {"all": ["submit", "read", "approve"], "submit": ["submit"], "read": ["read"], "approve": ["approve"]}
-    keys = {name: ledger.keys.create(f"key {name}", said, time.time())[1] for name, said in scopes.items()}
+    scopes = {
+        "all": ["submit", "read", "approve"],
+        "submit": ["submit"],
+        "read": ["read"],
+        "approve": ["approve"],
+    }
+    keys = {
+        name: ledger.keys.create(f"key {name}", said, time.time())[1]
+        for name, said in scopes.items()
+    }
     gateway.ring.look()
     try:
         yield Desk(gateway, repos[0], ledger, keys, gateway.app.test_client(), place / "state")
@@ -89,7 +102,11 @@ def problem(answer: TestResponse, status: int, code: str | None = None) -> dict[
     assert set(body) >= PROBLEM_MEMBERS
     assert (body["status"], body["type"]) == (status, f"urn:gcr:problem:{body['code']}")
     assert body["instance"] == f"urn:gcr:request:{answer.headers['X-Request-Id']}"
-    assert 0 < len(body["detail"]) <= 300 and "Traceback" not in answer.text and 'File "' not in answer.text
+    assert (
+        0 < len(body["detail"]) <= 300
+        and "Traceback" not in answer.text
+        and 'File "' not in answer.text
+    )
     if code is not None:
         assert body["code"] == code
     return body

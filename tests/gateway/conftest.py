@@ -17,6 +17,8 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.fixture(scope="module")
 def shared_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """A gateway for the tests of one file that leave nothing the others could mind."""
+    """A gateway for the tests of one file that leave nothing the others could
+    mind.
+    """
     with desk_in(tmp_path_factory.mktemp("desk")) as one:
         yield one

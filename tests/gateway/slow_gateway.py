@@ -1,4 +1,6 @@
-"""The gateway with one route more: it takes until a file is there. Served by granian in tests of a busy gateway."""
+"""The gateway with one route more: it takes until a file is there. Served by
+granian in tests of a busy gateway.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the door says of a patch: every fault at once, each where it was sent, and nothing changed."""
+"""What the door says of a patch: every fault at once, each where it was sent,
+and nothing changed.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,10 @@ from gpt_cursor_runner.landing.git import Git
 from tests.building import patch_body
 from tests.gateway.builders import desk_in, problem
 
-STALE = '--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def salute():\n-    return "hi"\n+    return "ho"\n'
+STALE = (
+    '--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def salute():\n-    return "hi"\n+   '
+    ' return "ho"\n'
+)
 
 
 def told(body: dict[str, Any]) -> set[tuple[str, str]]:
@@ -45,7 +50,10 @@ def test_one_answer_lists_every_fault_and_nothing_changed(desk):
 
 def test_the_first_fault_is_told_in_the_detail_with_how_many_more(desk):
     refused = problem(desk.post({"id": "x", "changes": [{"type": "rewrite"}]}), 422)
-    assert refused["detail"].startswith("Nothing changed. /") and "(1 more in errors)" in refused["detail"]
+    assert (
+        refused["detail"].startswith("Nothing changed. /")
+        and "(1 more in errors)" in refused["detail"]
+    )
 
 
 def test_a_refused_plan_says_what_was_good(desk):
@@ -53,22 +61,38 @@ def test_a_refused_plan_says_what_was_good(desk):
     changes = [{"type": "unified_diff", "text": good}, {"type": "unified_diff", "text": STALE}]
     refused = problem(desk.post(patch_body(changes=changes)), 422, "plan_refused")
     assert told(refused) == {("/changes/1/text", "no_match")}
-    assert [(one["change"], one["path"], one["line"]) for one in refused["good"]] == [(0, "README.md", 1)]
+    assert [(one["change"], one["path"], one["line"]) for one in refused["good"]] == [
+        (0, "README.md", 1)
+    ]
 
 
 @pytest.mark.parametrize(
     ("raw", "pointers"),
     [
         (
-            {"id": "old-1", "target_file": "greeting.py", "patch": {"pattern": 5, "replacement": "x"}},
+            {
+                "id": "old-1",
+                "target_file": "greeting.py",
+                "patch": {"pattern": 5, "replacement": "x"},
+            },
             {"/patch/pattern"},
         ),
-        ({"id": "old-2", "patch": {"pattern": "h", "replacement": "x"}, "role": "r"}, {"/target_file"}),
-        ({"id": "old-3", "patch": {"mutations": [{"path": "../up", "contents": "x"}]}}, {"/patch/mutations/0/path"}),
+        (
+            {"id": "old-2", "patch": {"pattern": "h", "replacement": "x"}, "role": "r"},
+            {"/target_file"},
+        ),
+        (
+            {"id": "old-3", "patch": {"mutations": [{"path": "../up", "contents": "x"}]}},
+            {"/patch/mutations/0/path"},
+        ),
         ({"blockId": "no way", "mutations": [{"path": "a", "contents": "x"}]}, {"/blockId"}),
         ({"blockId": "b", "mutations": [{"op": "explode", "path": "a"}]}, {"/mutations/0/op"}),
         (
-            {"id": "old-6", "target_file": "greeting.py", "patch": {"pattern": "nowhere", "replacement": "x"}},
+            {
+                "id": "old-6",
+                "target_file": "greeting.py",
+                "patch": {"pattern": "nowhere", "replacement": "x"},
+            },
             {"/patch/pattern"},
         ),
     ],
@@ -98,13 +122,17 @@ def test_an_unknown_repository_is_one_fault_that_names_the_known_ones(tmp_path):
         assert told(refused) == {("/repository", "unknown_repository")}
         assert "app, site" in refused["errors"][0]["hint"]
         assert told(problem(desk.post(patch_body()), 422)) == {("/repository", "missing")}
-        assert told(problem(desk.post(patch_body(repository=5)), 422)) == {("/repository", "wrong_type")}
+        assert told(problem(desk.post(patch_body(repository=5)), 422)) == {
+            ("/repository", "wrong_type")
+        }
         assert desk.post(patch_body(repository="site")).status_code == 202
 
 
 def test_a_patch_that_may_build_on_one_under_way_is_left_to_the_runner(desk):
     assert desk.post().status_code == 202
-    assert desk.post(patch_body(changes=[{"type": "unified_diff", "text": STALE}])).status_code == 202
+    assert (
+        desk.post(patch_body(changes=[{"type": "unified_diff", "text": STALE}])).status_code == 202
+    )
 
 
 def test_a_repository_in_trouble_refuses_nobody(desk):
@@ -115,7 +143,9 @@ def test_a_repository_in_trouble_refuses_nobody(desk):
 
 
 def test_an_answer_stays_small_however_much_was_wrong(desk):
-    many = [{"type": "x" * 6000} for _ in range(75)] + [{"type": "delete", "path": "a", "y" * 6000: 1}] * 75
+    many = [{"type": "x" * 6000} for _ in range(75)] + [
+        {"type": "delete", "path": "a", "y" * 6000: 1}
+    ] * 75
     answer = desk.post(patch_body(changes=many))
     refused = problem(answer, 422)
     assert (len(refused["errors"]), refused["errors_total"]) == (20, 150)

@@ -63,7 +63,9 @@ def test_keys_in_memory_are_bounded(ledger, monkeypatch):
 def test_admin_includes_every_scope(ledger):
     authority = Authority(ledger.keys, time.time)
     _, text = ledger.keys.create("owner", ["admin"], time.time())
-    assert {asked(authority, text, scope).name for scope in ("submit", "read", "approve")} == {"owner"}
+    assert {asked(authority, text, scope).name for scope in ("submit", "read", "approve")} == {
+        "owner"
+    }
 
 
 def test_an_open_door_lets_everybody_in_but_not_as_admin(tmp_path):
@@ -134,7 +136,10 @@ def test_the_ring_goes_by_scope_and_end(ledger):
     now = time.time()
     clock = [now]
     ring = Ring(ledger.keys, lambda: clock[0])
-    texts = {name: ledger.keys.create(name, [name], now, now + 60)[1] for name in ("submit", "read", "admin")}
+    texts = {
+        name: ledger.keys.create(name, [name], now, now + 60)[1]
+        for name in ("submit", "read", "admin")
+    }
     ring.look()
     assert {name: ring.may_read(bearer(text)) for name, text in texts.items()} == {
         "submit": False,

@@ -9,7 +9,14 @@ from wsgiref.validate import validator
 import pytest
 from werkzeug.test import Client, run_wsgi_app
 
-from gpt_cursor_runner.gateway.guard import MAX_HEADER_BYTES, PERMITS, Guard, Inside, Permits, Turnstile
+from gpt_cursor_runner.gateway.guard import (
+    MAX_HEADER_BYTES,
+    PERMITS,
+    Guard,
+    Inside,
+    Permits,
+    Turnstile,
+)
 from tests.building import patch_body
 from tests.gateway.builders import problem
 
@@ -139,26 +146,37 @@ def test_a_refused_head_has_no_body():
 
 def test_a_body_that_broke_off_is_refused_whatever_its_type(desk):
     diff = b"--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# App\n+# Apple\n"
-    said = {"CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": str(len(diff) + 10), "wsgi.input_terminated": True}
+    said = {
+        "CONTENT_TYPE": "text/plain",
+        "CONTENT_LENGTH": str(len(diff) + 10),
+        "wsgi.input_terminated": True,
+    }
     headers = {"Authorization": f"Bearer {desk.keys['all']}"}
     query = {"id": "cut", "title": "Cut"}
-    answer = desk.client.post("/webhook", query_string=query, data=diff, headers=headers, environ_overrides=said)
+    answer = desk.client.post(
+        "/webhook", query_string=query, data=diff, headers=headers, environ_overrides=said
+    )
     problem(answer, 400, "cut_off")
     assert desk.ids() == []
     assert desk.post(patch_body(id="whole")).status_code == 202
 
 
 @pytest.mark.parametrize(
-    ("nonce", "said"), [("abc-DEF_1", "abc-DEF_1"), ("<script>", None), ("a" * 65, None), ("", None)]
+    ("nonce", "said"),
+    [("abc-DEF_1", "abc-DEF_1"), ("<script>", None), ("a" * 65, None), ("", None)],
 )
 def test_flask_itself_answers_the_gateways_call_to_itself(shared_desk, nonce, said):
     answer = shared_desk.get(f"/pulse?nonce={nonce}", key=None)
     assert (answer.status_code, answer.json["nonce"]) == (200, said)
     assert answer.json["instance_id"] == shared_desk.get("/livez", key=None).json["instance_id"]
-    assert answer.headers["X-Request-Id"]  # the door's answers carry none: this one went through Flask
+    assert answer.headers[
+        "X-Request-Id"
+    ]  # the door's answers carry none: this one went through Flask
     assert "X-Request-Id" not in shared_desk.get("/livez", key=None).headers
 
 
-@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/metrics", "/health/checks/web", "/health/history"])
+@pytest.mark.parametrize(
+    "path", ["/health", "/livez", "/readyz", "/metrics", "/health/checks/web", "/health/history"]
+)
 def test_the_health_door_answers_for_its_own_paths_whatever_the_method(shared_desk, path):
     problem(shared_desk.call("POST", path), 405, "method")

@@ -1,4 +1,6 @@
-"""The health routes: given snapshots first, then real checks and a real runner behind real HTTP."""
+"""The health routes: given snapshots first, then real checks and a real runner
+behind real HTTP.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ ME = Identity("instance-1", 5555, "3.1.1")
 
 
 class Shown:
-    """Stands where the monitor stands and shows what it is given; without anything it fails."""
+    """Stands where the monitor stands and shows what it is given; without
+    anything it fails.
+    """
 
     def __init__(self) -> None:
         self.now: Snapshot | None = snapshot(*gateway_checks())
@@ -114,7 +118,9 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("word", "checks", "later", "status", "ready"), ROWS, ids=[row[0] for row in ROWS])
+@pytest.mark.parametrize(
+    ("word", "checks", "later", "status", "ready"), ROWS, ids=[row[0] for row in ROWS]
+)
 def test_the_map_from_words_to_http(client, shown, clock, word, checks, later, status, ready):
     shown.now = snapshot(*checks)
     clock.now += later
@@ -130,8 +136,15 @@ def test_the_map_from_words_to_http(client, shown, clock, word, checks, later, s
 def test_before_the_first_round_nothing_is_vouched_for(client, shown):
     shown.now = snapshot(check("filesystem", None), check("queue", None))
     answer = client.get("/health")
-    assert (answer.status_code, answer.json["reasons"]) == (503, ["filesystem.starting", "queue.starting"])
-    assert [client.get(path).status_code for path in ("/startupz", "/readyz", "/livez")] == [503, 503, 200]
+    assert (answer.status_code, answer.json["reasons"]) == (
+        503,
+        ["filesystem.starting", "queue.starting"],
+    )
+    assert [client.get(path).status_code for path in ("/startupz", "/readyz", "/livez")] == [
+        503,
+        503,
+        200,
+    ]
 
 
 def test_startup_is_over_once_every_critical_check_ran_even_if_it_failed(client, shown):
@@ -143,7 +156,10 @@ def test_startup_is_over_once_every_critical_check_ran_even_if_it_failed(client,
 def test_who_is_not_ready_says_when_to_come_back(client, shown):
     shown.now = snapshot(*UNKNOWN)
     answer = client.get("/readyz")
-    assert (answer.json, answer.headers["Retry-After"]) == ({"ready": False, "reasons": ["filesystem.read_only"]}, "5")
+    assert (answer.json, answer.headers["Retry-After"]) == (
+        {"ready": False, "reasons": ["filesystem.read_only"]},
+        "5",
+    )
     shown.now = snapshot(*gateway_checks())
     assert "Retry-After" not in client.get("/readyz").headers
 
@@ -151,7 +167,10 @@ def test_who_is_not_ready_says_when_to_come_back(client, shown):
 @pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/startupz"])
 def test_no_edge_may_keep_an_answer(client, path):
     answer = client.get(path)
-    assert (answer.headers["Cache-Control"], answer.content_type) == ("no-store", "application/json")
+    assert (answer.headers["Cache-Control"], answer.content_type) == (
+        "no-store",
+        "application/json",
+    )
 
 
 def test_only_the_age_changes_between_two_publications(client, clock):
@@ -182,7 +201,11 @@ def test_when_everything_fails_there_is_still_an_answer(client, shown, path, sta
     answer = client.get(path)
     assert (answer.status_code, answer.json["overall_status"]) == (status, "error")
     assert answer.json["reasons"] == ["health_engine.failed"]
-    assert {where.rsplit("/")[-1] for where in missing(USERS_SAMPLE, answer.json)} == {"count", "percent", "bytes_recv"}
+    assert {where.rsplit("/")[-1] for where in missing(USERS_SAMPLE, answer.json)} == {
+        "count",
+        "percent",
+        "bytes_recv",
+    }
     assert answer.json["timestamp"][:10] == time.strftime("%Y-%m-%d", time.gmtime())
     assert b"secret" not in answer.data and answer.data.index(b"overall_status") < 10
 
@@ -202,7 +225,9 @@ def test_a_key_without_the_scope_is_a_stranger_and_a_closed_room_says_so(client,
 
 def test_the_draft_shape_for_who_asks_for_it(client, shown):
     shown.now = snapshot(*UNKNOWN)
-    answer = client.get("/health", headers={"Accept": "application/health+json, application/json;q=0.5"})
+    answer = client.get(
+        "/health", headers={"Accept": "application/health+json, application/json;q=0.5"}
+    )
     assert (answer.status_code, answer.content_type) == (503, "application/health+json")
     assert json.loads(answer.data)["status"] == "fail"
 
@@ -213,7 +238,10 @@ def test_there_is_an_answer_whatever_is_raised_on_the_way_to_it(shown, ring, led
         raise raised("/srv/secret")
 
     client = Closing(HealthDoor(shown, ME, ring, HistoryDesk(ledger.history, ledger.clock), broken))
-    assert (client.get("/health").status_code, json.loads(client.get("/health").data)["overall_status"]) == (
+    assert (
+        client.get("/health").status_code,
+        json.loads(client.get("/health").data)["overall_status"],
+    ) == (
         503,
         "error",
     )
@@ -223,7 +251,9 @@ def test_there_is_an_answer_whatever_is_raised_on_the_way_to_it(shown, ring, led
         assert answer.headers["Retry-After"] == "5" and b"secret" not in answer.data
 
 
-@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/startupz", "/metrics", "/health/history"])
+@pytest.mark.parametrize(
+    "path", ["/health", "/livez", "/readyz", "/startupz", "/metrics", "/health/history"]
+)
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
 def test_only_reading_is_allowed(client, path, method):
     answer = client.open(path, method=method)
@@ -237,7 +267,9 @@ def test_alone_the_door_knows_its_own_paths_only(client, path):
 
 
 def test_before_another_application_it_answers_its_own_and_passes_the_rest_on(door):
-    client = Client(door.before(lambda environ, start_response: (start_response("200 OK", []), [b"inner"])[1]))
+    client = Client(
+        door.before(lambda environ, start_response: (start_response("200 OK", []), [b"inner"])[1])
+    )
     assert client.get("/webhook").data == client.post("/").data == b"inner"
     assert b'"status": "pass"' in client.get("/livez").data
 
@@ -252,7 +284,9 @@ def test_the_gates_tell_the_owner_what_they_know_when_asked(client, shown, owner
 
 
 def test_the_owner_may_leave_a_check_out_of_the_word(client, shown, owner):
-    shown.now = snapshot(*gateway_checks(runner=DEGRADED[-1], filesystem=UNKNOWN[2]), overall=Overall.UNKNOWN)
+    shown.now = snapshot(
+        *gateway_checks(runner=DEGRADED[-1], filesystem=UNKNOWN[2]), overall=Overall.UNKNOWN
+    )
     answer = client.get("/health?exclude=filesystem,nobody", headers=owner)
     body = answer.json
     assert (answer.status_code, body["overall_status"], body["status"], body["ready"]) == (
@@ -261,8 +295,15 @@ def test_the_owner_may_leave_a_check_out_of_the_word(client, shown, owner):
         "warn",
         True,
     )
-    assert (body["excluded"], body["reasons"], body["since"]) == (["filesystem"], ["runner.down"], None)
-    assert body["checks"]["filesystem"]["status"] == "fail" and body["components"]["fs_writable"] is False
+    assert (body["excluded"], body["reasons"], body["since"]) == (
+        ["filesystem"],
+        ["runner.down"],
+        None,
+    )
+    assert (
+        body["checks"]["filesystem"]["status"] == "fail"
+        and body["components"]["fs_writable"] is False
+    )
     stranger = client.get("/health?exclude=filesystem")
     assert (stranger.status_code, "excluded" in stranger.json) == (503, False)
 
@@ -278,7 +319,8 @@ def test_fresh_readings_are_for_the_owner(client, shown, owner):
 def test_when_enough_wait_for_fresh_readings_the_next_gets_what_is_known(door, shown, owner):
     shown.fresh_may_end.clear()
     waiting = [
-        threading.Thread(target=lambda: Client(door).get("/health?fresh=1", headers=owner)) for _ in range(MAX_FRESH)
+        threading.Thread(target=lambda: Client(door).get("/health?fresh=1", headers=owner))
+        for _ in range(MAX_FRESH)
     ]
     for thread in waiting:
         thread.start()
@@ -299,7 +341,11 @@ def test_one_check_is_told_to_the_owner_alone(client, shown, owner):
         problem(answer, 401, "no_key")
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     answer = client.get("/health/checks/filesystem", headers=owner)
-    assert (answer.status_code, answer.json["name"], answer.json["code"]) == (503, "filesystem", "read_only")
+    assert (answer.status_code, answer.json["name"], answer.json["code"]) == (
+        503,
+        "filesystem",
+        "read_only",
+    )
     assert client.get("/health/checks/filesystem?http=200", headers=owner).json == answer.json
     assert client.get("/health/checks/filesystem?http=200", headers=owner).status_code == 200
     assert client.get("/health/checks/web", headers=owner).status_code == 200
@@ -312,7 +358,10 @@ def test_a_check_that_is_none_is_404_with_those_there_are(client, owner):
 
 def test_metrics_are_rendered_once_for_a_snapshot_and_can_be_parsed(client, shown):
     first = client.get("/metrics")
-    assert (first.status_code, first.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert (first.status_code, first.content_type) == (
+        200,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )
     samples = {
         (one.name, *one.labels.values()): one.value
         for family in text_string_to_metric_families(first.text)
@@ -338,19 +387,30 @@ def test_wrong_missing_and_right_keys_take_the_same_time(door, shown, owner):
     assert max(took) - min(took) < 0.005
 
 
-FULL = {"message": "m" * 500, "remedy": "r" * 500, "data": {f"k{n}": "\u00e4" * 38 for n in range(95)}}
+FULL = {
+    "message": "m" * 500,
+    "remedy": "r" * 500,
+    "data": {f"k{n}": "\u00e4" * 38 for n in range(95)},
+}
 
 
 def many(status: Status = Status.FAIL) -> list[Any]:
-    code, names = "a_code_that_is_as_long_as_codes_may_be_1", [f"own-check-with-a-long-name-{n}" for n in range(44)]
+    code, names = (
+        "a_code_that_is_as_long_as_codes_may_be_1",
+        [f"own-check-with-a-long-name-{n}" for n in range(44)],
+    )
     return [check(name, status, Criticality.IMPAIRING, code=code, said=FULL) for name in names]
 
 
 def test_the_answers_stay_small_however_many_checks_there_are(client, shown, owner):
     unread = Metrics.unread(NOW)
     groups = {"cpu": unread.cpu, "memory": unread.memory, "network": unread.network}
-    why = {f"{group}.{name}": "two_samples_needed" for group, names in groups.items() for name in names}
-    shown.now = replace(snapshot(*gateway_checks(), *many()), metrics=replace(unread, unreadable=why))
+    why = {
+        f"{group}.{name}": "two_samples_needed" for group, names in groups.items() for name in names
+    }
+    shown.now = replace(
+        snapshot(*gateway_checks(), *many()), metrics=replace(unread, unreadable=why)
+    )
     stranger, told = client.get("/health"), client.get("/health", headers=owner)
     assert len(stranger.data) < 4096 and b"overall_status" in stranger.data[:512]
     assert len(stranger.json["reasons"]) + stranger.json["reasons_omitted"] == 44
@@ -375,7 +435,11 @@ def test_a_hundred_polls_run_no_check_and_read_no_ledger(door, shown, ledger):
 
 @pytest.mark.parametrize("nonce", ["abc-DEF_123", "x" * 64])
 def test_livez_echoes_a_nonce_with_its_own_name(client, nonce):
-    assert client.get(f"/livez?nonce={nonce}").json == {"status": "pass", "instance_id": "instance-1", "nonce": nonce}
+    assert client.get(f"/livez?nonce={nonce}").json == {
+        "status": "pass",
+        "instance_id": "instance-1",
+        "nonce": nonce,
+    }
 
 
 @pytest.mark.parametrize("nonce", ["", "x" * 65, "<script>", "a b", "a\nb", "abc\n", "ä"])
@@ -388,11 +452,16 @@ def test_livez_fails_only_when_the_machinery_is_long_dead(client, clock):
     assert client.get("/livez?nonce=n").status_code == 200
     clock.now += 0.1
     answer = client.get("/livez?nonce=n")
-    assert (answer.status_code, answer.json) == (503, {"status": "fail", "instance_id": "instance-1", "nonce": "n"})
+    assert (answer.status_code, answer.json) == (
+        503,
+        {"status": "fail", "instance_id": "instance-1", "nonce": "n"},
+    )
 
 
 def test_a_failing_disk_does_not_touch_livez(client, shown):
-    shown.now = snapshot(*[replace(one, reading=None, finished_at=None) for one in UNKNOWN], ticked_at=NOW)
+    shown.now = snapshot(
+        *[replace(one, reading=None, finished_at=None) for one in UNKNOWN], ticked_at=NOW
+    )
     assert client.get("/livez").status_code == 200
 
 
@@ -406,7 +475,9 @@ class OpenLedger:
             raise self.trouble
 
     def queue_facts(self) -> QueueFacts:
-        return QueueFacts(queued=0, running=0, held=0, failed=0, oldest_queued_at=None, last_landed_at=None)
+        return QueueFacts(
+            queued=0, running=0, held=0, failed=0, oldest_queued_at=None, last_landed_at=None
+        )
 
 
 class Gateway:
@@ -421,8 +492,16 @@ class Gateway:
         patches, port = directory / "patches", self.server.port
         probes = probes_of(directory, self.ledger, patches_directory=patches, port=port)
         self.monitor = Monitor(probes, Sampler())
-        app.add_url_rule("/pulse", view_func=lambda: jsonify(instance_id="instance-1", nonce=request.args["nonce"]))
-        door = HealthDoor(self.monitor, identity, Ring(kept.keys, kept.clock), HistoryDesk(kept.history, kept.clock))
+        app.add_url_rule(
+            "/pulse",
+            view_func=lambda: jsonify(instance_id="instance-1", nonce=request.args["nonce"]),
+        )
+        door = HealthDoor(
+            self.monitor,
+            identity,
+            Ring(kept.keys, kept.clock),
+            HistoryDesk(kept.history, kept.clock),
+        )
         app.wsgi_app = door.before(app.wsgi_app)  # type: ignore[method-assign, assignment]
         self.monitor.start()
         self.thread = threading.Thread(target=self.server.serve_forever)
@@ -437,7 +516,10 @@ class Gateway:
 
     def says(self, word: str, *reasons: str, within: float = 5.0) -> bool:
         return until(
-            lambda: (body := self.health())["overall_status"] == word and body["reasons"] == [*reasons], within
+            lambda: (
+                (body := self.health())["overall_status"] == word and body["reasons"] == [*reasons]
+            ),
+            within,
         )
 
     def close(self) -> None:
@@ -468,7 +550,10 @@ def runner(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 def test_a_whole_gateway_is_healthy_and_a_killed_runner_shows_within_two_seconds(gateway, runner):
     assert gateway.says("healthy")
     components = gateway.health()["components"]
-    assert (components["ghost_runner"], components[f"port_{gateway.server.port}_bound"]) == ("up", True)
+    assert (components["ghost_runner"], components[f"port_{gateway.server.port}_bound"]) == (
+        "up",
+        True,
+    )
     runner.kill()
     assert gateway.says("degraded", "runner.down", within=2.0)
     assert gateway.health()["components"]["webhook_endpoint"] == "operational"

@@ -43,7 +43,9 @@ class Asking:
         return body
 
     def flip(self, subject: str, status: str, at: float, before: str | None = None) -> None:
-        flip = Flip(subject, status, f"{status}_code", before, before and f"{before}_code", at, "instance-1")
+        flip = Flip(
+            subject, status, f"{status}_code", before, before and f"{before}_code", at, "instance-1"
+        )
         self.ledger.history.record(Page(flips=(flip,)))
 
 
@@ -51,7 +53,9 @@ class Asking:
 def asking(ledger: Ledger) -> Asking:
     ring = Ring(ledger.keys, time.time)
     owner = bearing(ledger, ring, "read")
-    door = HealthDoor(Shown(), Identity("instance-1", 5555), ring, HistoryDesk(ledger.history, lambda: NOW))
+    door = HealthDoor(
+        Shown(), Identity("instance-1", 5555), ring, HistoryDesk(ledger.history, lambda: NOW)
+    )
     return Asking(ledger, Client(door), owner)
 
 
@@ -61,7 +65,12 @@ def test_the_history_is_for_who_has_a_key(asking):
 
 def test_without_a_past_the_history_is_empty(asking):
     body = asking.body()
-    assert (body["flips"], body["before"], body["uptime"], body["strip"]["checks"]) == ([], None, {}, {})
+    assert (body["flips"], body["before"], body["uptime"], body["strip"]["checks"]) == (
+        [],
+        None,
+        {},
+        {},
+    )
 
 
 def test_changes_come_newest_first_and_page_by_page(asking):
@@ -69,7 +78,10 @@ def test_changes_come_newest_first_and_page_by_page(asking):
     asking.flip("runner", "fail", START - 20, before="ok")
     asking.flip("queue", "warn", START - 10, before="ok")
     first = asking.body("?limit=2")
-    assert [(one["check"], one["status"]) for one in first["flips"]] == [("queue", "warn"), ("runner", "fail")]
+    assert [(one["check"], one["status"]) for one in first["flips"]] == [
+        ("queue", "warn"),
+        ("runner", "fail"),
+    ]
     assert first["flips"][1]["before"] == {"status": "ok", "code": "ok_code"}
     assert first["flips"][1]["at"] == "2027-01-15T07:59:40.000000+00:00"
     rest = asking.body(f"?limit=2&before={first['before']}")
@@ -108,7 +120,9 @@ def test_the_strip_of_a_day_goes_by_the_hour(asking):
 
 
 def test_uptime_counts_what_was_seen_and_says_what_was_not(asking):
-    asking.ledger.history.observe(START - MINUTE, {"runner": (30, 15, 15, 0), "queue": (60, 0, 0, 0)})
+    asking.ledger.history.observe(
+        START - MINUTE, {"runner": (30, 15, 15, 0), "queue": (60, 0, 0, 0)}
+    )
     uptime = asking.body("?check=runner")["uptime"]
     assert list(uptime) == ["runner"] and list(uptime["runner"]) == ["1h", "24h", "7d", "30d"]
     assert uptime["runner"]["1h"] == {

@@ -1,4 +1,6 @@
-"""The way in when all is well: accepted once, replayed for ever, followed when asked."""
+"""The way in when all is well: accepted once, replayed for ever, followed when
+asked.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ from gpt_cursor_runner.ledger.stored import UnknownPatch
 from tests.building import patch_body
 from tests.gateway.builders import problem
 
-DIFF = '--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def greet():\n-    return "hi"\n+    return "grüß"\n'
+DIFF = (
+    '--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def greet():\n-    return "hi"\n+   '
+    ' return "grüß"\n'
+)
 
 
 @pytest.mark.parametrize("path", ["/webhook", "/v1/patches"])
@@ -35,7 +40,10 @@ def test_a_patch_is_accepted_with_where_to_follow_it(desk, path):
 
 
 def test_the_body_is_kept_byte_for_byte(desk):
-    body = b' {"id":"raw",  "title": "T\\u00e9",\n"changes":[{"type":"upsert","path":"a","contents":"1"}]}\n'
+    body = (
+        b' {"id":"raw",  "title":'
+        b' "T\\u00e9",\n"changes":[{"type":"upsert","path":"a","contents":"1"}]}\n'
+    )
     assert desk.post(body).status_code == 202
     assert desk.ledger.reading.request("raw") == body
 
@@ -51,12 +59,18 @@ def test_the_same_again_is_answered_with_the_same_digest(desk):
 
 
 def test_the_same_again_after_it_landed_is_not_called_applied_already(desk):
-    body = patch_body(id="landed", changes=[{"type": "upsert", "path": "new.txt", "contents": "new\n"}])
+    body = patch_body(
+        id="landed", changes=[{"type": "upsert", "path": "new.txt", "contents": "new\n"}]
+    )
     desk.post(body)
     desk.repo.commit({"new.txt": "new\n"})
     desk.move("landed", "landed")
     again = desk.post(body)
-    assert (again.status_code, again.json["status"], again.json["replayed"]) == (200, "landed", True)
+    assert (again.status_code, again.json["status"], again.json["replayed"]) == (
+        200,
+        "landed",
+        True,
+    )
     problem(desk.post({**body, "title": "Another"}), 409, "id_taken")
 
 
@@ -92,7 +106,12 @@ def test_a_raw_diff_brings_its_id_and_title_in_headers(desk):
 
 def test_a_raw_diff_brings_a_title_in_any_script_in_the_query(desk):
     path = "/webhook?id=raw-2&title=Gr%C3%BC%C3%9Fe&mode=preview"
-    assert desk.call("POST", path, DIFF.encode(), Content_Type="text/markdown; charset=utf-8").status_code == 202
+    assert (
+        desk.call(
+            "POST", path, DIFF.encode(), Content_Type="text/markdown; charset=utf-8"
+        ).status_code
+        == 202
+    )
     stored = desk.ledger.reading.get("raw-2")
     assert (stored.title, stored.patch.mode) == ("Grüße", "preview")
 
@@ -121,7 +140,11 @@ def land_once_there(desk, patch_id: str) -> None:
 @pytest.mark.parametrize("how", ["query", "prefer", "prefer among others"])
 def test_a_sender_who_waits_gets_the_outcome_when_it_ends(desk, how):
     path = "/webhook?wait=20" if how == "query" else "/webhook"
-    headers = {} if how == "query" else {"Prefer": "wait=20" if how == "prefer" else "respond-async, wait=20"}
+    headers = (
+        {}
+        if how == "query"
+        else {"Prefer": "wait=20" if how == "prefer" else "respond-async, wait=20"}
+    )
     end = threading.Thread(target=land_once_there, args=(desk, "patient"))
     end.start()
     answer = desk.call("POST", path, patch_body(id="patient"), **headers)
@@ -146,7 +169,9 @@ def test_a_wait_that_ends_without_an_outcome_is_answered_as_accepted(desk):
 
 @pytest.mark.parametrize("wait", ["", "soon", "-1", "1e3", "٣", "²", "99999", "1;2", "nan"])
 def test_a_nonsensical_wait_is_refused_and_nothing_recorded(desk, wait):
-    problem(desk.call("POST", f"/webhook?{urlencode({'wait': wait})}", patch_body()), 400, "bad_wait")
+    problem(
+        desk.call("POST", f"/webhook?{urlencode({'wait': wait})}", patch_body()), 400, "bad_wait"
+    )
     assert desk.ids() == []
 
 

@@ -1,4 +1,6 @@
-"""The ops listener: by itself, and beside a main port that is busy or on its way out."""
+"""The ops listener: by itself, and beside a main port that is busy or on its
+way out.
+"""
 
 from __future__ import annotations
 
@@ -88,7 +90,11 @@ def test_a_taken_port_is_told_and_tried_again(monkeypatch):
         wait_for(listener, "unavailable")
         trouble = listener.trouble
     wait_for(listener, "listening")
-    assert (ask(port), trouble, listener.trouble) == ((200, b"{}"), os.strerror(errno.EADDRINUSE), None)
+    assert (ask(port), trouble, listener.trouble) == (
+        (200, b"{}"),
+        os.strerror(errno.EADDRINUSE),
+        None,
+    )
     listener.close()
 
 
@@ -130,9 +136,13 @@ def served(place: Path) -> Iterator[Served]:
     said |= {"SLOW_UNTIL": str(done), "SLOW_PORT": str(one.port)}
     with (place / "gateway.log").open("wb") as log:
         command = [sys.executable, "-m", "tests.gateway.slow_gateway"]
-        process = subprocess.Popen(command, env={**os.environ, **said}, cwd=ROOT, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            command, env={**os.environ, **said}, cwd=ROOT, stdout=log, stderr=log
+        )
     try:
-        wait_until(lambda: listens(one.port) and listens(ops_port), 30, "the gateway does not listen")
+        wait_until(
+            lambda: listens(one.port) and listens(ops_port), 30, "the gateway does not listen"
+        )
         made = Served(one, ops_port, done, process)
         wait_until(lambda: made.reasons() == ["runner.down"], 20, "the gateway is not well")
         yield made
@@ -156,7 +166,9 @@ def started(work: Callable[[], object], count: int) -> list[threading.Thread]:
 def test_when_every_thread_is_busy_the_ops_listener_says_so_at_once_and_it_passes(tmp_path):
     with served(tmp_path) as gateway:
         slow = started(lambda: gateway.one.call("GET", "/slow"), BLOCKING_THREADS)
-        wait_until(lambda: "web.web_saturated" in gateway.reasons(), 15, "it did not say that all are busy")
+        wait_until(
+            lambda: "web.web_saturated" in gateway.reasons(), 15, "it did not say that all are busy"
+        )
         began = time.monotonic()
         status, body = gateway.ops("/health")
         assert time.monotonic() - began < 0.25
@@ -173,7 +185,15 @@ def test_when_every_thread_is_busy_the_ops_listener_says_so_at_once_and_it_passe
 
 def test_the_ops_listener_answers_as_the_main_port_does(tmp_path):
     with served(tmp_path) as gateway:
-        for path in ("/health", "/health?http=200", "/livez?nonce=n", "/readyz", "/startupz", "/metrics", "/nowhere"):
+        for path in (
+            "/health",
+            "/health?http=200",
+            "/livez?nonce=n",
+            "/readyz",
+            "/startupz",
+            "/metrics",
+            "/nowhere",
+        ):
             for method in ("GET", "HEAD"):
                 main = gateway.one.call(method, path, key=None) if method == "GET" else None
                 status, body = ask(gateway.ops_port, path, method)
@@ -203,7 +223,11 @@ def in_flight(gateway: Served) -> None:
         connection.sendall("\r\n".join(lines).encode() + body[:10])
         time.sleep(0.2)
         gateway.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: "gateway.draining" in gateway.ops("/readyz")[1]["reasons"], 5, "it did not say so")
+        wait_until(
+            lambda: "gateway.draining" in gateway.ops("/readyz")[1]["reasons"],
+            5,
+            "it did not say so",
+        )
         assert gateway.ops("/readyz")[0] == 503 and gateway.ops("/livez")[0] == 200
         connection.sendall(body[10:])
         assert connection.recv(65536).split(b" ")[1] == b"202"

@@ -22,7 +22,9 @@ def test_an_id_with_odd_characters_can_be_asked_for(desk, patch_id, spelt):
     assert desk.get(f"/v1/patches/{spelt(patch_id)}/log").json["patch_id"] == patch_id
 
 
-@pytest.mark.parametrize("patch_id", ["nobody", "..", "a b", "%2e%2e%2fetc", "x" * 129, ".hidden", "a%00b", "%ff"])
+@pytest.mark.parametrize(
+    "patch_id", ["nobody", "..", "a b", "%2e%2e%2fetc", "x" * 129, ".hidden", "a%00b", "%ff"]
+)
 @pytest.mark.parametrize("what", ["", "/diff", "/log", "/report"])
 def test_an_unknown_patch_is_404(shared_desk, patch_id, what):
     problem(shared_desk.get(f"/v1/patches/{patch_id}{what}"), 404)
@@ -54,7 +56,9 @@ def test_the_list_is_narrowed_by_state_and_repository(desk):
     desk.post(patch_body(id="a"))
     desk.move("a", "landed")
     desk.post(patch_body(id="b"))
-    assert [one["patch_id"] for one in desk.get("/v1/patches?status=landed").json["patches"]] == ["a"]
+    assert [one["patch_id"] for one in desk.get("/v1/patches?status=landed").json["patches"]] == [
+        "a"
+    ]
     assert len(desk.get("/v1/patches?repository=app").json["patches"]) == 2
     assert desk.get("/v1/patches?repository=other").json == {"patches": [], "cursor": None}
     problem(desk.get("/v1/patches?status=lost"), 400, "bad_status")
@@ -71,12 +75,18 @@ def test_evidence_is_told_to_be_missing_until_it_is_there(desk):
     evidence.check_log(1, "tests").write_bytes(b"ok\n")
     diff = desk.get("/v1/patches/p/diff")
     assert diff.data == b"--- a/x\r\n+\xff\n"
-    assert (diff.content_type, diff.headers["X-Content-Type-Options"]) == ("text/x-diff; charset=utf-8", "nosniff")
+    assert (diff.content_type, diff.headers["X-Content-Type-Options"]) == (
+        "text/x-diff; charset=utf-8",
+        "nosniff",
+    )
     assert desk.get("/v1/patches/p/report").data == b"# Report\n"
     assert desk.get("/v1/patches/p/report", Accept="application/json").json == {"status": "landed"}
     assert desk.get("/v1/patches/p/report?format=json").json == {"status": "landed"}
     log = desk.get("/v1/patches/p/log").json
-    assert (log["checks"], [event["kind"] for event in log["events"]]) == ({"01-tests": "ok\n"}, ["accepted"])
+    assert (log["checks"], [event["kind"] for event in log["events"]]) == (
+        {"01-tests": "ok\n"},
+        ["accepted"],
+    )
 
 
 DECISIONS = [
@@ -111,7 +121,9 @@ def test_the_reason_of_a_rejection_is_kept(desk, how):
     desk.post(patch_body(id="p"))
     desk.move("p", "held")
     path, body = ("/v1/patches/p/reject", {"reason": "not now"})
-    desk.call("POST", path, body) if how == "body" else desk.call("POST", path + "?reason=not%20now")
+    desk.call("POST", path, body) if how == "body" else desk.call(
+        "POST", path + "?reason=not%20now"
+    )
     assert desk.ledger.reading.get("p").outcome["message"] == "not now"
 
 

@@ -1,4 +1,6 @@
-"""`POST /v1/patches:preview`: what would land is shown, and nothing is kept of it anywhere."""
+"""`POST /v1/patches:preview`: what would land is shown, and nothing is kept of
+it anywhere.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from tests.gateway.builders import Desk, problem
 
 HELLO = 'def greet():\n    return "hello"\n'
 EDIT = {"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"hello"'}
-DIFF = '--- a/greeting.py\n+++ b/greeting.py\n@@ -7,2 +7,2 @@\n def greet():\n-    return "hi"\n+    return "hello"\n'
+DIFF = (
+    '--- a/greeting.py\n+++ b/greeting.py\n@@ -7,2 +7,2 @@\n def greet():\n-    return "hi"\n+   '
+    ' return "hello"\n'
+)
 
 
 def ask(desk: Desk, body: object = None, query: str = "", **named: Any) -> TestResponse:
@@ -54,10 +59,13 @@ def test_a_preview_shows_what_would_land(desk):
         }
     ]
     assert (told["files_total"], told["insertions"], told["deletions"]) == (1, 1, 1)
-    assert [(one["path"], one["line"], one["rung"], one["similarity"]) for one in told["hunks"]] == [
-        ("greeting.py", 2, "exact", 1.0)
-    ]
-    assert '-    return "hi"\n+    return "hello"\n' in told["diff"] and told["diff_truncated"] is False
+    assert [
+        (one["path"], one["line"], one["rung"], one["similarity"]) for one in told["hunks"]
+    ] == [("greeting.py", 2, "exact", 1.0)]
+    assert (
+        '-    return "hi"\n+    return "hello"\n' in told["diff"]
+        and told["diff_truncated"] is False
+    )
 
 
 def test_each_kind_of_change_has_its_word(desk):
@@ -103,7 +111,9 @@ def test_it_takes_the_bodies_that_the_webhook_takes(desk, kind):
 
 
 def test_a_refused_plan_is_refused_as_the_webhook_refuses_it(desk):
-    body = patch_body(changes=[EDIT, EDIT | {"path": "none.py"}, {"type": "delete", "path": "x", "path2": 1}])
+    body = patch_body(
+        changes=[EDIT, EDIT | {"path": "none.py"}, {"type": "delete", "path": "x", "path2": 1}]
+    )
     for broken in (body, body | {"changes": body["changes"][:2]}, {"id": "a b"}):
         one, other = (json.loads(answer.data) for answer in (ask(desk, broken), desk.post(broken)))
         assert one["status"] == 422
@@ -126,7 +136,9 @@ def test_the_plan_that_was_seen_can_be_demanded(desk):
 
 
 def test_a_patch_for_an_older_commit_is_shown_merged_into_the_tip(desk):
-    base = desk.repo.commit({"greeting.py": HELLO, "long.txt": "".join(f"{n}\n" for n in range(20))})
+    base = desk.repo.commit(
+        {"greeting.py": HELLO, "long.txt": "".join(f"{n}\n" for n in range(20))}
+    )
     theirs = "top\n" + "".join(f"{n}\n" for n in range(1, 20))
     tip = desk.repo.commit({"long.txt": theirs})
     change = {"type": "str_replace", "path": "long.txt", "old": "\n18\n", "new": "\neighteen\n"}
@@ -141,7 +153,9 @@ def test_a_conflict_with_the_tip_is_refused_with_its_text(desk):
     base = desk.repo.tip()
     desk.repo.commit({"greeting.py": HELLO.replace("hello", "good day")})
     before = listing(desk.repo.path)
-    (error,) = problem(ask(desk, patch_body(base=base, changes=[EDIT])), 422, "plan_refused")["errors"]
+    (error,) = problem(ask(desk, patch_body(base=base, changes=[EDIT])), 422, "plan_refused")[
+        "errors"
+    ]
     assert (error["code"], error["path"]) == ("conflict", "greeting.py")
     assert "<<<<<<< the branch" in error["expected"]
     assert listing(desk.repo.path) == before

@@ -1,4 +1,6 @@
-"""Every way to be refused: the status tells the truth, the form is always the same, and nothing is kept."""
+"""Every way to be refused: the status tells the truth, the form is always the
+same, and nothing is kept.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +48,13 @@ UNFIT = {
     "true for a number": FINE.replace(b"}]}", b'}], "priority": true}'),
     "unknown member": FINE.replace(b"}]}", b'}], "shell": "ls"}'),
     "no change": b'{"id": "a", "title": "t", "changes": []}',
-    "too many changes": json.dumps(patch_body(changes=[{"type": "delete", "path": "a"}] * 201)).encode(),
+    "too many changes": json.dumps(
+        patch_body(changes=[{"type": "delete", "path": "a"}] * 201)
+    ).encode(),
     "path upwards": json.dumps(patch_body(changes=[{"type": "delete", "path": "../a"}])).encode(),
-    "path into .git": json.dumps(patch_body(changes=[{"type": "delete", "path": ".GIT/config"}])).encode(),
+    "path into .git": json.dumps(
+        patch_body(changes=[{"type": "delete", "path": ".GIT/config"}])
+    ).encode(),
     "illegal id": json.dumps(patch_body(id="a/b")).encode(),
     "title of two lines": json.dumps(patch_body(title="a\nb")).encode(),
     "empty object": b"{}",
@@ -107,12 +113,24 @@ def test_an_unknown_path_is_404_and_never_a_redirect(shared_desk, path):
     problem(shared_desk.call("POST", path, patch_body()), 404)
 
 
-STRANGERS = [None, "", "wrong", "gcr_000000000000_" + "A" * 43, "gcr_ü", "Bearer x", "a b", "\x00", "x" * 5000]
+STRANGERS = [
+    None,
+    "",
+    "wrong",
+    "gcr_000000000000_" + "A" * 43,
+    "gcr_ü",
+    "Bearer x",
+    "a b",
+    "\x00",
+    "x" * 5000,
+]
 
 
 @pytest.mark.parametrize("key", STRANGERS)
 def test_who_has_no_live_key_is_401_before_a_byte_is_read(shared_desk, key):
-    answer = shared_desk.call("POST", "/webhook", b"{", key=None, **({"Authorization": f"Bearer {key}"} if key else {}))
+    answer = shared_desk.call(
+        "POST", "/webhook", b"{", key=None, **({"Authorization": f"Bearer {key}"} if key else {})
+    )
     problem(answer, 401, "no_key")
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="gcr"'
     assert not key or key not in answer.text
@@ -137,7 +155,9 @@ SCOPED = [
 
 @pytest.mark.parametrize(("scope", "method", "path"), SCOPED)
 def test_a_key_without_the_scope_is_403(shared_desk, scope, method, path):
-    refused = problem(shared_desk.call(method, path, patch_body() if method == "POST" else None, key=scope), 403)
+    refused = problem(
+        shared_desk.call(method, path, patch_body() if method == "POST" else None, key=scope), 403
+    )
     assert refused["code"] == "scope_missing" and "scope '" in refused["detail"]
 
 
@@ -157,13 +177,19 @@ HOSTS = [
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("path", ["/webhook", "/v1/patches", "/health"])
 def test_a_foreign_host_is_400_on_every_route(shared_desk, host, path):
-    answer = shared_desk.client.open(path, environ_overrides={"HTTP_HOST": host.encode().decode("latin-1")})
+    answer = shared_desk.client.open(
+        path, environ_overrides={"HTTP_HOST": host.encode().decode("latin-1")}
+    )
     problem(answer, 400, "foreign_host")
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:80", "127.0.0.1:5555", "[::1]:5555", "[::1]"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:80", "127.0.0.1:5555", "[::1]:5555", "[::1]"]
+)
 def test_the_gateways_own_names_are_known(shared_desk, host):
-    assert shared_desk.client.open("/livez", environ_overrides={"HTTP_HOST": host}).status_code == 200
+    assert (
+        shared_desk.client.open("/livez", environ_overrides={"HTTP_HOST": host}).status_code == 200
+    )
 
 
 def test_the_public_name_is_known_too(tmp_path):
@@ -186,7 +212,13 @@ def test_the_cap_is_the_last_length_that_is_taken(tmp_path, extra, status):
 def test_nothing_of_a_secret_comes_back(shared_desk):
     secret = "gcr_0123456789ab_" + "S" * 43
     for answer in (
-        shared_desk.post({"id": "x", "title": "t", "changes": [{"type": "upsert", "path": "a", "contents": [secret]}]}),
+        shared_desk.post(
+            {
+                "id": "x",
+                "title": "t",
+                "changes": [{"type": "upsert", "path": "a", "contents": [secret]}],
+            }
+        ),
         shared_desk.post({"id": "x", "title": [secret], "changes": []}),
         shared_desk.post(key=secret),
         shared_desk.get(f"/v1/patches/{secret}"),
@@ -201,7 +233,9 @@ NUMBERS = ["²", "٣", "-1", "1e3", "", "9" * 13, "0x1", " 1", "1\x00"]
 @pytest.mark.parametrize("number", NUMBERS)
 def test_an_odd_number_in_the_query_is_400(shared_desk, name, number):
     answer = shared_desk.client.get(
-        "/v1/patches", query_string={name: number}, headers={"Authorization": f"Bearer {shared_desk.keys['read']}"}
+        "/v1/patches",
+        query_string={name: number},
+        headers={"Authorization": f"Bearer {shared_desk.keys['read']}"},
     )
     problem(answer, 400, f"bad_{name}")
 
@@ -210,26 +244,56 @@ def test_a_deep_reason_is_400_and_a_long_one_413(desk):
     desk.post(patch_body(id="held"))
     desk.move("held", "held")
     problem(desk.call("POST", "/v1/patches/held/reject", b"[" * 9000), 400)
-    problem(desk.call("POST", "/v1/patches/held/reject", b'{"reason": "' + b"x" * 20_000 + b'"}'), 413)
+    problem(
+        desk.call("POST", "/v1/patches/held/reject", b'{"reason": "' + b"x" * 20_000 + b'"}'), 413
+    )
     assert desk.ledger.reading.get("held").status == "held"
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 CHANGES = st.lists(
     st.dictionaries(
-        st.sampled_from(["type", "path", "text", "old", "new", "contents", "from", "to", "mode", "pattern", "x"]),
-        st.sampled_from(["upsert", "delete", "move", "regex", "unified_diff", "str_replace", "greeting.py", "(", ""])
+        st.sampled_from(
+            ["type", "path", "text", "old", "new", "contents", "from", "to", "mode", "pattern", "x"]
+        ),
+        st.sampled_from(
+            [
+                "upsert",
+                "delete",
+                "move",
+                "regex",
+                "unified_diff",
+                "str_replace",
+                "greeting.py",
+                "(",
+                "",
+            ]
+        )
         | JSON,
         max_size=6,
     ),
     max_size=4,
 )
 BODIES = st.dictionaries(
-    st.sampled_from(["id", "title", "patch", "mutations", "blockId", "target_file", "base", "mode", "description"]),
+    st.sampled_from(
+        [
+            "id",
+            "title",
+            "patch",
+            "mutations",
+            "blockId",
+            "target_file",
+            "base",
+            "mode",
+            "description",
+        ]
+    ),
     JSON | st.sampled_from(["fuzz", "main"]),
     max_size=6,
 )
@@ -247,12 +311,16 @@ def test_no_json_makes_the_gateway_fail(shared_desk, body, changes, mutations):
         answer = shared_desk.post(json.dumps(raw).encode())
         assert answer.status_code in (200, 202, 400, 409, 422), answer.text
         for patch_id in shared_desk.ids():
-            shared_desk.move(patch_id, "landed")  # so that the next one is planned at the door again
+            shared_desk.move(
+                patch_id, "landed"
+            )  # so that the next one is planned at the door again
 
 
 @FUZZ
 @given(
-    body=st.binary(max_size=200), kind=st.sampled_from(["application/json", "text/plain"]), patch_id=st.text(max_size=9)
+    body=st.binary(max_size=200),
+    kind=st.sampled_from(["application/json", "text/plain"]),
+    patch_id=st.text(max_size=9),
 )
 def test_no_bytes_make_the_gateway_fail(shared_desk, body, kind, patch_id):
     headers = {"Authorization": f"Bearer {shared_desk.keys['all']}", "Content-Type": kind}
@@ -265,12 +333,20 @@ def test_no_bytes_make_the_gateway_fail(shared_desk, body, kind, patch_id):
 @given(
     method=st.sampled_from(["GET", "POST", "HEAD", "DELETE", "OPTIONS", "BREW"]),
     path=st.text(st.characters(codec="utf-8", exclude_characters="?#"), max_size=12),
-    home=st.sampled_from(["/", "/v1/patches/", "/v1/patches?", "/webhook?", "/health?", "/v1/patches/x/"]),
-    header=st.sampled_from(["Prefer", "Authorization", "Content-Type", "Accept", "Content-Encoding", "X-Patch-Id"]),
+    home=st.sampled_from(
+        ["/", "/v1/patches/", "/v1/patches?", "/webhook?", "/health?", "/v1/patches/x/"]
+    ),
+    header=st.sampled_from(
+        ["Prefer", "Authorization", "Content-Type", "Accept", "Content-Encoding", "X-Patch-Id"]
+    ),
     value=st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=12),
 )
-def test_no_path_and_no_header_makes_the_gateway_fail(shared_desk, method, path, home, header, value):
+def test_no_path_and_no_header_makes_the_gateway_fail(
+    shared_desk, method, path, home, header, value
+):
     headers = {"Authorization": f"Bearer {shared_desk.keys['all']}", header: value}
     answer = shared_desk.client.open(home + path, method=method, headers=headers, data=b"{}")
     # Without a monitor /health has nothing to vouch for yet, and says so.
-    assert answer.status_code < 500 or home == "/health?" or answer.json.keys() >= {"reasons"}, answer.text
+    assert answer.status_code < 500 or home == "/health?" or answer.json.keys() >= {"reasons"}, (
+        answer.text
+    )

@@ -17,10 +17,14 @@ ADVICE = "send the whole file instead"
 
 
 def refusal(*faults: tuple[str, str | None], sha256: str | None = None) -> PatchRefused:
-    return PatchRefused([Fault(code, "m", "mend it", path=path, file_sha256=sha256) for code, path in faults])
+    return PatchRefused(
+        [Fault(code, "m", "mend it", path=path, file_sha256=sha256) for code, path in faults]
+    )
 
 
-def steps(failures: RepeatedFailures, refused: PatchRefused, now: float = 0.0, **who: str) -> list[bool]:
+def steps(
+    failures: RepeatedFailures, refused: PatchRefused, now: float = 0.0, **who: str
+) -> list[bool]:
     """For each fault, whether it advises the whole file."""
     told = failures.note(who.get("sender", "ann"), who.get("repository", "app"), refused, now)
     return [ADVICE in fault.next_step for fault in told.faults]
@@ -37,11 +41,17 @@ def test_the_advice_names_the_file_and_its_digest_and_keeps_what_was_said():
     for _ in range(3):
         told = failures.note("ann", "app", refusal(("ambiguous", "a.py"), sha256="ab" * 32), 0.0)
     step = told.faults[0].next_step
-    assert "upsert of a.py" in step and f"expect_sha256 {'ab' * 32}" in step and step.endswith("mend it")
+    assert (
+        "upsert of a.py" in step
+        and f"expect_sha256 {'ab' * 32}" in step
+        and step.endswith("mend it")
+    )
     assert (told.code, told.faults[0].code) == ("plan_refused", "ambiguous")
 
 
-@pytest.mark.parametrize("code", ["conflict", "missing_file", "path_escape", "already_applied", "too_large"])
+@pytest.mark.parametrize(
+    "code", ["conflict", "missing_file", "path_escape", "already_applied", "too_large"]
+)
 def test_what_a_whole_file_would_not_mend_is_never_so_advised(code: str):
     failures = RepeatedFailures()
     assert [steps(failures, refusal((code, "a.py"))) for _ in range(4)] == [[False]] * 4
@@ -85,7 +95,9 @@ def test_a_patch_that_is_taken_mends_its_own_files_only():
     failures.forget("bob", "app", ["a.py", "b.py"])
     failures.forget("ann", "site", ["a.py", "b.py"])
     failures.forget("ann", "app", ["a.py"])
-    assert steps(failures, refusal(("no_match", "a.py"), ("no_match", "b.py"), ("malformed", None))) == [
+    assert steps(
+        failures, refusal(("no_match", "a.py"), ("no_match", "b.py"), ("malformed", None))
+    ) == [
         False,
         True,
         False,
@@ -96,7 +108,9 @@ def test_what_is_kept_is_bounded_and_one_refusal_cannot_push_out_the_rest():
     failures = RepeatedFailures()
     for _ in range(2):
         steps(failures, refusal(("no_match", "a.py")))
-    steps(failures, refusal(*[("no_match", f"{number}.py") for number in range(5000)]), sender="bob")
+    steps(
+        failures, refusal(*[("no_match", f"{number}.py") for number in range(5000)]), sender="bob"
+    )
     assert len(failures._counts) == 21
     for number in range(1500):
         steps(failures, refusal(("no_match", f"{number}.py")), sender="bob")
@@ -105,7 +119,9 @@ def test_what_is_kept_is_bounded_and_one_refusal_cannot_push_out_the_rest():
 
 
 def hint(desk: Desk, how: str = "/webhook", key: str = "all") -> Any:
-    refused = problem(desk.call("POST", how, patch_body(changes=[STALE]), key=key), 422, "plan_refused")
+    refused = problem(
+        desk.call("POST", how, patch_body(changes=[STALE]), key=key), 422, "plan_refused"
+    )
     (error,) = refused["errors"]
     return error["hint"]
 
@@ -122,7 +138,10 @@ def test_the_door_advises_the_sender_who_failed_three_times_sent_or_previewed(de
 def test_the_door_forgets_when_the_file_is_patched(desk: Desk) -> None:
     for _ in range(2):
         hint(desk)
-    good = patch_body(id="good", changes=[{"type": "str_replace", "path": "greeting.py", "old": "hi", "new": "ho"}])
+    good = patch_body(
+        id="good",
+        changes=[{"type": "str_replace", "path": "greeting.py", "old": "hi", "new": "ho"}],
+    )
     assert desk.post(good).status_code == 202
     desk.move("good", "cancelled")
     assert ADVICE not in hint(desk)
@@ -130,6 +149,8 @@ def test_the_door_forgets_when_the_file_is_patched(desk: Desk) -> None:
 
 def test_repositories_of_one_gateway_are_counted_apart(tmp_path: Any) -> None:
     with desk_in(tmp_path, ("app", "site")) as desk:
-        bodies = [patch_body(changes=[STALE], repository=name) for name in ("app", "app", "site", "app")]
+        bodies = [
+            patch_body(changes=[STALE], repository=name) for name in ("app", "app", "site", "app")
+        ]
         hints = [problem(desk.post(body), 422)["errors"][0]["hint"] for body in bodies]
     assert [ADVICE in said for said in hints] == [False, False, False, True]

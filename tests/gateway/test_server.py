@@ -43,11 +43,17 @@ def environment(**values: str) -> Iterator[None]:
 
 
 def head(served: Installation, *lines: str, path: str = "/webhook", method: str = "POST") -> bytes:
-    said = (f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{served.port}", f"Authorization: Bearer {served.key}")
+    said = (
+        f"{method} {path} HTTP/1.1",
+        f"Host: 127.0.0.1:{served.port}",
+        f"Authorization: Bearer {served.key}",
+    )
     return "\r\n".join([*said, "Connection: close", *lines, "", ""]).encode()
 
 
-def raw(served: Installation, data: bytes, then_close: bool = False, seconds: float = 10) -> tuple[int, bytes]:
+def raw(
+    served: Installation, data: bytes, then_close: bool = False, seconds: float = 10
+) -> tuple[int, bytes]:
     """The status and all that came back for these bytes."""
     with socket.create_connection(("127.0.0.1", served.port), timeout=seconds) as connection:
         connection.sendall(data)
@@ -76,7 +82,9 @@ def test_the_cap_holds_however_the_body_comes_and_nothing_is_cut(served, way, ex
     if way == "declared":
         data = head(served, "Content-Type: application/json", f"Content-Length: {len(body)}") + body
     else:
-        data = head(served, "Content-Type: application/json", "Transfer-Encoding: chunked") + chunked(body)
+        data = head(
+            served, "Content-Type: application/json", "Transfer-Encoding: chunked"
+        ) + chunked(body)
     status, _ = raw(served, data)
     assert status == (413 if extra > 0 else 202)
     ledger = served.ledger()
@@ -84,19 +92,28 @@ def test_the_cap_holds_however_the_body_comes_and_nothing_is_cut(served, way, ex
         known = patch_id in [one.id for one in ledger.reading.page(limit=100)]
         assert known == (extra <= 0)
         if known:
-            assert hashlib.sha256(ledger.reading.request(patch_id)).digest() == hashlib.sha256(body).digest()
+            assert (
+                hashlib.sha256(ledger.reading.request(patch_id)).digest()
+                == hashlib.sha256(body).digest()
+            )
     finally:
         ledger.close()
 
 
 def test_a_declared_length_over_the_cap_is_refused_without_waiting_for_it(served):
-    status, _ = raw(served, head(served, "Content-Type: application/json", "Content-Length: 10000000"), seconds=2)
+    status, _ = raw(
+        served,
+        head(served, "Content-Type: application/json", "Content-Length: 10000000"),
+        seconds=2,
+    )
     assert status == 413
 
 
 def test_an_endless_chunked_body_is_refused_at_the_cap(served):
     with socket.create_connection(("127.0.0.1", served.port), timeout=5) as connection:
-        connection.sendall(head(served, "Content-Type: application/json", "Transfer-Encoding: chunked"))
+        connection.sendall(
+            head(served, "Content-Type: application/json", "Transfer-Encoding: chunked")
+        )
         sent = 0
         try:
             while sent < 64 * CAP:
@@ -108,8 +125,8 @@ def test_an_endless_chunked_body_is_refused_at_the_cap(served):
 
 
 TWO_FILES = (
-    b'--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def greet():\n-    return "hi"\n+    return "ho"\n'
-    b"--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# App\n+# Apple\n"
+    b'--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def greet():\n-    return "hi"\n+   '
+    b' return "ho"\n--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# App\n+# Apple\n'
 )
 HALF = TWO_FILES[: TWO_FILES.index(b"--- a/README")]
 
@@ -124,7 +141,9 @@ HALF = TWO_FILES[: TWO_FILES.index(b"--- a/README")]
     ids=["declared", "chunked", "bad chunk"],
 )
 def test_half_a_diff_is_never_taken_for_a_whole_one(served, lines, data, status):
-    said = head(served, "Content-Type: text/plain", "X-Patch-Id: half", "X-Patch-Title: Half", *lines)
+    said = head(
+        served, "Content-Type: text/plain", "X-Patch-Id: half", "X-Patch-Title: Half", *lines
+    )
     assert raw(served, said + data, then_close=True)[0] == status
     assert served.call("GET", "/v1/patches/half").status == 404
 
@@ -138,21 +157,32 @@ def test_a_json_body_that_broke_off_is_refused_chunked_too(served):
 def test_what_is_framed_twice_is_never_read_as_two_requests(served):
     body = json.dumps(patch_body(id="framed")).encode()
     smuggled = head(served, method="GET", path="/v1/patches/framed/log")
-    lines = ["Content-Type: application/json", "Transfer-Encoding: chunked", f"Content-Length: {len(chunked(body))}"]
+    lines = [
+        "Content-Type: application/json",
+        "Transfer-Encoding: chunked",
+        f"Content-Length: {len(chunked(body))}",
+    ]
     _, received = raw(served, head(served, *lines) + chunked(body) + smuggled)
     assert received.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.mark.parametrize(
     "lines",
-    [["Content-Length: 5", "Content-Length: 6"], ["Content-Length: -1"], ["Transfer-Encoding: gzip"], ["Bad Name: x"]],
+    [
+        ["Content-Length: 5", "Content-Length: 6"],
+        ["Content-Length: -1"],
+        ["Transfer-Encoding: gzip"],
+        ["Bad Name: x"],
+    ],
 )
 def test_broken_framing_is_400(served, lines):
     assert raw(served, head(served, *lines) + b"hello!")[0] == 400
 
 
 def test_too_much_header_is_431(served):
-    assert raw(served, head(served, "X-Long: " + "a" * 40_000, method="GET", path="/livez"))[0] == 431
+    assert (
+        raw(served, head(served, "X-Long: " + "a" * 40_000, method="GET", path="/livez"))[0] == 431
+    )
 
 
 def test_no_redirect_leads_away(served):
@@ -175,7 +205,11 @@ def test_slow_senders_take_the_webhook_at_most_and_never_health(served):
             began = time.monotonic()
             assert served.call("GET", "/livez", key=None, seconds=1).status == 200
             assert time.monotonic() - began < 1
-    wait_until(lambda: served.call("POST", "/webhook", patch_body()).status == 202, 5, "the permits did not come back")
+    wait_until(
+        lambda: served.call("POST", "/webhook", patch_body()).status == 202,
+        5,
+        "the permits did not come back",
+    )
 
 
 def test_senders_without_a_permit_are_told_to_come_back(served):
@@ -190,7 +224,11 @@ def test_senders_without_a_permit_are_told_to_come_back(served):
         wait_until(one_more, 5, "there was always a permit")
         busy = served.call("POST", "/webhook", patch_body())
         assert (busy.status, busy.body["code"], busy.headers["retry-after"]) == (503, "busy", "1")
-    wait_until(lambda: served.call("POST", "/webhook", patch_body()).status == 202, 5, "the permits did not come back")
+    wait_until(
+        lambda: served.call("POST", "/webhook", patch_body()).status == 202,
+        5,
+        "the permits did not come back",
+    )
 
 
 def test_a_ledger_locked_by_another_process_is_503_in_time_and_nothing_is_stored(served):
@@ -198,7 +236,10 @@ def test_a_ledger_locked_by_another_process_is_503_in_time_and_nothing_is_stored
     locker.execute("BEGIN IMMEDIATE")
     try:
         began = time.monotonic()
-        threads = [threading.Thread(target=refused_as_locked, args=(served, number)) for number in range(12)]
+        threads = [
+            threading.Thread(target=refused_as_locked, args=(served, number))
+            for number in range(12)
+        ]
         for thread in threads:
             thread.start()
         assert served.call("GET", "/livez", key=None, seconds=1).status == 200
@@ -208,7 +249,11 @@ def test_a_ledger_locked_by_another_process_is_503_in_time_and_nothing_is_stored
     finally:
         locker.execute("ROLLBACK")
         locker.close()
-    wait_until(lambda: served.call("POST", "/webhook", patch_body(id="free")).status < 300, 5, "it stayed locked")
+    wait_until(
+        lambda: served.call("POST", "/webhook", patch_body(id="free")).status < 300,
+        5,
+        "it stayed locked",
+    )
     for number in range(12):
         assert served.call("GET", f"/v1/patches/locked-{number}").status == 404
 
@@ -216,7 +261,10 @@ def test_a_ledger_locked_by_another_process_is_503_in_time_and_nothing_is_stored
 def refused_as_locked(served: Installation, number: int) -> None:
     answer = served.call("POST", "/webhook", patch_body(id=f"locked-{number}"))
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
-    assert answer.body["code"] == "ledger_unavailable" and "Nothing was accepted" in answer.body["detail"]
+    assert (
+        answer.body["code"] == "ledger_unavailable"
+        and "Nothing was accepted" in answer.body["detail"]
+    )
 
 
 def test_no_secret_is_in_any_log(served):
@@ -268,10 +316,14 @@ def test_who_waits_is_answered_when_the_gateway_is_told_to_end(tmp_path):
     with installed(tmp_path, "gateway") as one:
         answered = []
         sender = threading.Thread(
-            target=lambda: answered.append(one.call("POST", "/webhook?wait=25", patch_body(id="waits")))
+            target=lambda: answered.append(
+                one.call("POST", "/webhook?wait=25", patch_body(id="waits"))
+            )
         )
         sender.start()
-        wait_until(lambda: one.call("GET", "/v1/patches/waits").status == 200, 5, "it was not accepted")
+        wait_until(
+            lambda: one.call("GET", "/v1/patches/waits").status == 200, 5, "it was not accepted"
+        )
         process = one.processes.pop("gateway")
         began = time.monotonic()
         process.terminate()
@@ -286,13 +338,26 @@ def test_a_second_gateway_on_the_port_is_refused_and_told_by_whom(tmp_path):
     with installed(tmp_path, "gateway") as one:
         second = gateway(one)
         assert second.returncode == 1
-        assert f"port {one.port} is taken by pid " in second.stderr and "next: gcr doctor" in second.stderr
+        assert (
+            f"port {one.port} is taken by pid " in second.stderr
+            and "next: gcr doctor" in second.stderr
+        )
         assert one.call("GET", "/livez", key=None).status == 200
 
 
 def gateway(one: Installation, *options: str, **values: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "gpt_cursor_runner", "gateway", "--config", str(one.config), *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, env={**os.environ, **values}, cwd=ROOT)
+    command = [
+        sys.executable,
+        "-m",
+        "gpt_cursor_runner",
+        "gateway",
+        "--config",
+        str(one.config),
+        *options,
+    ]
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=30, env={**os.environ, **values}, cwd=ROOT
+    )
 
 
 @pytest.fixture
@@ -312,7 +377,14 @@ def test_without_a_key_it_refuses_to_start(keyless):
 
 
 def test_said_aloud_it_opens_on_loopback(keyless):
-    command = [sys.executable, "-m", "gpt_cursor_runner", "gateway", "--insecure-no-auth", "--config"]
+    command = [
+        sys.executable,
+        "-m",
+        "gpt_cursor_runner",
+        "gateway",
+        "--insecure-no-auth",
+        "--config",
+    ]
     process = subprocess.Popen([*command, str(keyless.config)], cwd=ROOT)
     try:
         wait_until(lambda: answers(keyless), 20, "it did not open")
@@ -323,6 +395,11 @@ def test_said_aloud_it_opens_on_loopback(keyless):
 
 
 def test_it_never_opens_elsewhere(keyless):
-    done = gateway(keyless, "--insecure-no-auth", GCR_SERVER__HOST="192.0.2.1", GCR_SERVER__PORT=str(free_port()))
+    done = gateway(
+        keyless,
+        "--insecure-no-auth",
+        GCR_SERVER__HOST="192.0.2.1",
+        GCR_SERVER__PORT=str(free_port()),
+    )
     assert done.returncode == 2
     assert "loopback" in done.stderr

@@ -1,4 +1,6 @@
-"""The one thread that writes: together where it can, one by one where it must, never for who has gone."""
+"""The one thread that writes: together where it can, one by one where it must,
+never for who has gone.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from tests.building import make_admission, make_ledger
 
 
 class Gate:
-    """Stands before a ledger's intake: holds every batch until it is opened, and counts."""
+    """Stands before a ledger's intake: holds every batch until it is opened,
+    and counts.
+    """
 
     def __init__(self, intake: Intake) -> None:
         self.intake = intake
@@ -47,7 +51,9 @@ def writer(gate):
     gate.open.set()
 
 
-def together(writer: Writer, gate: Gate, admissions: Sequence[Admission], patience: float = 10.0) -> list[Any]:
+def together(
+    writer: Writer, gate: Gate, admissions: Sequence[Admission], patience: float = 10.0
+) -> list[Any]:
     """Send all of them while the gate is shut, then open it; what each was told."""
 
     def send(one: Admission) -> object:
@@ -76,7 +82,9 @@ def test_those_who_come_while_one_is_written_share_a_transaction(ledger, gate, w
 
 def test_one_bad_row_does_not_cost_the_others_their_place(ledger, gate, writer):
     gate.trouble = IntegrityError("INSERT", {}, Exception("constraint"))
-    told = together(writer, gate, [make_admission(id=name) for name in ("good-1", "bad-1", "good-2")])
+    told = together(
+        writer, gate, [make_admission(id=name) for name in ("good-1", "bad-1", "good-2")]
+    )
     assert sum(isinstance(one, IntegrityError) for one in told) == 1
     assert sorted(one.id for one in ledger.reading.page()) == ["good-1", "good-2"]
     assert writer.is_alive()
@@ -125,7 +133,10 @@ def test_too_many_waiting_is_refused_at_once(gate, monkeypatch):
 
 
 def test_a_locked_ledger_is_told_in_time(tmp_path):
-    ledger, other = make_ledger(tmp_path / "state", busy_seconds=0.3), make_ledger(tmp_path / "state")
+    ledger, other = (
+        make_ledger(tmp_path / "state", busy_seconds=0.3),
+        make_ledger(tmp_path / "state"),
+    )
     writer = Writer(ledger.intake)
     writer.start()
     with other.engine.begin() as holder:

@@ -39,7 +39,12 @@ class Clock:
 class FixedProbe:
     """Says what it is told to, and counts."""
 
-    def __init__(self, said: Callable[[], Any] = lambda: Reading(Status.OK, "well"), name: str = "part", **others: Any):
+    def __init__(
+        self,
+        said: Callable[[], Any] = lambda: Reading(Status.OK, "well"),
+        name: str = "part",
+        **others: Any,
+    ):
         self.terms = terms(name, **({"interval_seconds": 0.02, "deadline_seconds": 2.0} | others))
         self.said = said
         self.runs = self.under_way = self.most_at_once = 0
@@ -63,8 +68,12 @@ def reading(status: Status = Status.OK, code: str = "well", **others: Any) -> Re
     return Reading(status, code, **others)
 
 
-def terms(name: str = "part", criticality: Criticality = Criticality.CRITICAL, **others: Any) -> Terms:
-    return Terms(name, name, criticality, **({"interval_seconds": 1.0, "deadline_seconds": 1.0} | others))
+def terms(
+    name: str = "part", criticality: Criticality = Criticality.CRITICAL, **others: Any
+) -> Terms:
+    return Terms(
+        name, name, criticality, **({"interval_seconds": 1.0, "deadline_seconds": 1.0} | others)
+    )
 
 
 def check(
@@ -76,8 +85,12 @@ def check(
     age: float = 0.1,
     **others: Any,
 ) -> CheckState:
-    """A check whose last run ended `age` seconds before NOW; `status=None` for one that has not run yet."""
-    found = None if status is None else reading(status, code or status.value, **others.pop("said", {}))
+    """A check whose last run ended `age` seconds before NOW; `status=None` for
+    one that has not run yet.
+    """
+    found = (
+        None if status is None else reading(status, code or status.value, **others.pop("said", {}))
+    )
     defaults: dict[str, Any] = {
         "terms": terms(name, criticality),
         "watched_since": NOW - 60 if found else NOW,
@@ -106,7 +119,12 @@ def snapshot(
     return Snapshot(checks, ticked_at, WALL, overall, NOW - 50, metrics(), **others)
 
 
-SPACE = {"directory": "/srv/secret/patches", "total_bytes": 1000, "used_bytes": 100, "free_bytes": 900}
+SPACE = {
+    "directory": "/srv/secret/patches",
+    "total_bytes": 1000,
+    "used_bytes": 100,
+    "free_bytes": 900,
+}
 
 
 def gateway_checks(**instead: CheckState) -> tuple[CheckState, ...]:
@@ -117,13 +135,17 @@ def gateway_checks(**instead: CheckState) -> tuple[CheckState, ...]:
         "filesystem": check("filesystem", said={"data": SPACE}),
         "queue": check("queue"),
         "webhook": check("webhook"),
-        "runner": check("runner", criticality=Criticality.IMPAIRING, said={"data": {"state": "up", "pid": 4711}}),
+        "runner": check(
+            "runner", criticality=Criticality.IMPAIRING, said={"data": {"state": "up", "pid": 4711}}
+        ),
     }
     return tuple((well | instead).values())
 
 
 def until(true: Callable[[], object], seconds: float = 5.0) -> bool:
-    """Wait for something that happens elsewhere; False when it did not happen in time."""
+    """Wait for something that happens elsewhere; False when it did not happen
+    in time.
+    """
     give_up_at = time.monotonic() + seconds
     while time.monotonic() < give_up_at:
         if true():
@@ -133,7 +155,9 @@ def until(true: Callable[[], object], seconds: float = 5.0) -> bool:
 
 
 def probes_of(directory: Path, ledger: LedgerProbe, **others: Any) -> tuple[Probe, ...]:
-    """The checks of a gateway that has this directory and watches nothing beside itself, but for what is given."""
+    """The checks of a gateway that has this directory and watches nothing
+    beside itself, but for what is given.
+    """
     defaults: dict[str, Any] = {
         "state_directory": directory,
         "patches_directory": directory,

@@ -1,4 +1,6 @@
-"""A real HTTP server on loopback that takes letters, refuses them, hangs or is away, as a test wants it."""
+"""A real HTTP server on loopback that takes letters, refuses them, hangs or is
+away, as a test wants it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Received:
 
 @dataclass
 class Receiver:
-    """`answer` says which status and headers a request gets, and may take its time; `arrived` is what came in."""
+    """`answer` says which status and headers a request gets, and may take its
+    time; `arrived` is what came in.
+    """
 
     answer: Callable[[Received], tuple[int, dict[str, str]]] = lambda _: (204, {})
     port: int = field(default_factory=free_port)
@@ -37,7 +41,9 @@ class Receiver:
     def up(self) -> Iterator[None]:
         """It listens for as long as this lasts."""
         server = _Server(("127.0.0.1", self.port), _handler(self))
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
         try:
             yield
         finally:
@@ -56,7 +62,9 @@ def _handler(receiver: Receiver) -> type[socketserver.BaseRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            received = Received(self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body)
+            received = Received(
+                self.command, self.path, {k.lower(): v for k, v in self.headers.items()}, body
+            )
             receiver.arrived.append(received)
             status, headers = receiver.answer(received)
             self.send_response(status)

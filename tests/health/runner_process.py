@@ -1,7 +1,9 @@
-"""A real runner as far as its presence goes: `python runner_process.py DIRECTORY WAY`.
+"""A real runner as far as its presence goes: `python runner_process.py
+DIRECTORY WAY`.
 
-beats: holds the lock and beats; SIGUSR1 wedges its loop. stopping: beats that it stops. leaves: starts a child that
-inherits the lock, and beats. silent: takes the lock over another's record without a word.
+beats: holds the lock and beats; SIGUSR1 wedges its loop. stopping: beats that
+it stops. leaves: starts a child that inherits the lock, and beats. silent:
+takes the lock over another's record without a word.
 """
 
 from __future__ import annotations

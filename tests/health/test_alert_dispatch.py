@@ -13,7 +13,13 @@ from typing import Any
 
 import pytest
 
-from gpt_cursor_runner.health.alerting.dispatch import GIVE_UP_ATTEMPTS, GIVE_UP_SECONDS, Courier, Delivery, Dispatch
+from gpt_cursor_runner.health.alerting.dispatch import (
+    GIVE_UP_ATTEMPTS,
+    GIVE_UP_SECONDS,
+    Courier,
+    Delivery,
+    Dispatch,
+)
 from gpt_cursor_runner.health.alerting.sink import NotDelivered, Sink
 from gpt_cursor_runner.health.alerting.sinks.webhook import WebhookSink
 from gpt_cursor_runner.health.model import Status
@@ -33,7 +39,9 @@ _numbers = itertools.count(1)
 class Remembering:
     """A sink that keeps the keys it took, and does first what it is told to."""
 
-    def __init__(self, name: str = "webhook", first: Callable[[Letter], None] = lambda _: None) -> None:
+    def __init__(
+        self, name: str = "webhook", first: Callable[[Letter], None] = lambda _: None
+    ) -> None:
         self.name, self._first = name, first
         self.taken: list[str] = []
 
@@ -49,14 +57,21 @@ def refusing(reason: str = "answered 500", wait_seconds: float = 0.0) -> Callabl
     return refuse
 
 
-def owe(ledger: Ledger, *kinds: str, subject: str = "queue", sink: str = "webhook", at: float = 1000.0) -> list[str]:
+def owe(
+    ledger: Ledger, *kinds: str, subject: str = "queue", sink: str = "webhook", at: float = 1000.0
+) -> list[str]:
     """An incident with these letters, owed since `at`; their keys."""
     name = f"incident-{next(_numbers)}"
     keys = [f"{name}-{kind}-{place}-{sink}" for place, kind in enumerate(kinds)]
     letters = [
-        Letter(key, sink, name, subject, kind, {"key": key}, at, at) for key, kind in zip(keys, kinds, strict=True)
+        Letter(key, sink, name, subject, kind, {"key": key}, at, at)
+        for key, kind in zip(keys, kinds, strict=True)
     ]
-    ledger.history.record(Page(opened=(Incident(name, subject, "critical", "broken", at, at),), letters=tuple(letters)))
+    ledger.history.record(
+        Page(
+            opened=(Incident(name, subject, "critical", "broken", at, at),), letters=tuple(letters)
+        )
+    )
     return keys
 
 
@@ -92,7 +107,9 @@ def test_a_letter_that_is_held_is_not_sent_before_its_time(ledger):
     assert len(sink.taken) == 1
 
 
-def test_a_refused_letter_is_tried_again_ever_more_slowly_and_none_of_its_subject_overtakes_it(ledger):
+def test_a_refused_letter_is_tried_again_ever_more_slowly_and_none_of_its_subject_overtakes_it(
+    ledger,
+):
     keys = owe(ledger, "trigger", "resolve")
     (other,) = owe(ledger, "trigger", subject="disk")
     clock, tried = Clock(1000.0), []
@@ -109,7 +126,17 @@ def test_a_refused_letter_is_tried_again_ever_more_slowly_and_none_of_its_subjec
             pass
     assert [key for key, _ in tried if key != keys[0]] == [other]
     times = [at for key, at in tried if key == keys[0]]
-    assert [after - before for before, after in itertools.pairwise(times)] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    assert [after - before for before, after in itertools.pairwise(times)] == [
+        1,
+        2,
+        4,
+        8,
+        16,
+        32,
+        64,
+        128,
+        256,
+    ]
 
 
 def test_chance_spreads_the_tries(ledger):
@@ -184,7 +211,9 @@ def test_a_letter_held_back_at_the_last_moment_is_not_sent(ledger, monkeypatch):
     assert sink.taken == []
 
 
-def test_a_note_that_the_ledger_could_not_take_is_made_later_without_sending_again(ledger, monkeypatch):
+def test_a_note_that_the_ledger_could_not_take_is_made_later_without_sending_again(
+    ledger, monkeypatch
+):
     owe(ledger, "trigger")
     sink, note = Remembering(), ledger.outbox.delivered
     one = courier(ledger, sink)
@@ -208,7 +237,12 @@ def test_a_hanging_sink_delays_no_other_and_no_end(ledger):
     with carrying(ledger, [hanging, quick]) as dispatch:
         assert until(lambda: quick.taken == keys)
         # Its own thread may begin after the quick one has ended.
-        assert until(lambda: {one.sink: one.waiting_since for one in dispatch.deliveries()}["apprise-1"] == 1000.0)
+        assert until(
+            lambda: (
+                {one.sink: one.waiting_since for one in dispatch.deliveries()}["apprise-1"]
+                == 1000.0
+            )
+        )
         began = time.monotonic()
         dispatch.stop()
         assert time.monotonic() - began < 2.0
@@ -284,6 +318,8 @@ def test_a_process_killed_before_it_could_note_a_delivery_repeats_it_under_the_s
         (Delivery("webhook", gave_up_at=1000.0 - 86_400), Status.OK, "delivering"),
     ],
 )
-def test_alerts_that_do_not_arrive_for_ten_minutes_or_are_lost_are_a_warning(delivery, status, code):
+def test_alerts_that_do_not_arrive_for_ten_minutes_or_are_lost_are_a_warning(
+    delivery, status, code
+):
     found = AlertsProbe(lambda: (Delivery("apprise-1"), delivery), Clock(1000.0)).read()
     assert (found.status, found.code, set(found.data)) == (status, code, {"apprise-1", "webhook"})

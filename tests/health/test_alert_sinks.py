@@ -19,11 +19,21 @@ from gpt_cursor_runner.ledger.outbox import Letter
 from tests.health.receiver import Receiver
 
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-BODY = {"kind": "trigger", "title": "critical: queue fails (locked)", "severity": "critical", "next_step": "Look. é"}
+BODY = {
+    "kind": "trigger",
+    "title": "critical: queue fails (locked)",
+    "severity": "critical",
+    "next_step": "Look. é",
+}
 
 
 def letter(**others: Any) -> Letter:
-    defaults: dict[str, Any] = {"kind": "trigger", "body": BODY, "created_at": 0.0, "not_before": 0.0}
+    defaults: dict[str, Any] = {
+        "kind": "trigger",
+        "body": BODY,
+        "created_at": 0.0,
+        "not_before": 0.0,
+    }
     return Letter("one-trigger-0-webhook", "webhook", "one", "queue", **(defaults | others))
 
 
@@ -94,7 +104,9 @@ def test_apprise_carries_the_title_and_the_next_step():
 
 def test_apprise_that_cannot_deliver_says_so_without_the_url():
     receiver = Receiver(lambda _: (500, {}))
-    (sink,) = build_sinks("", "", [f"json://user:hunter2@127.0.0.1:{receiver.port}/hook"], time.time)
+    (sink,) = build_sinks(
+        "", "", [f"json://user:hunter2@127.0.0.1:{receiver.port}/hook"], time.time
+    )
     with receiver.up(), pytest.raises(NotDelivered) as refused:
         sink.send(letter())
     assert "hunter2" not in refused.value.reason + sink.name

@@ -46,12 +46,19 @@ def test_a_command_that_kills_itself_is_unknown():
 
 def test_a_command_that_is_not_there_is_told():
     found = CommandProbe(OwnCheck("disk", ("no-such-program",)), ENVIRONMENT).read()
-    assert (found.status, found.code) == (Status.UNKNOWN, "not_found") and "no-such-program" in found.message
+    assert (found.status, found.code) == (
+        Status.UNKNOWN,
+        "not_found",
+    ) and "no-such-program" in found.message
 
 
 def test_the_terms_are_the_owners():
     terms = probe("", interval_seconds=7, timeout_seconds=3, critical=True).terms
-    assert (terms.name, terms.component, terms.criticality) == ("own_disk", "own_disk", Criticality.CRITICAL)
+    assert (terms.name, terms.component, terms.criticality) == (
+        "own_disk",
+        "own_disk",
+        Criticality.CRITICAL,
+    )
     assert (terms.interval_seconds, terms.deadline_seconds) == (7, 4)
     assert probe("").terms.criticality is Criticality.IMPAIRING
 
@@ -108,7 +115,10 @@ def test_a_command_that_floods_takes_none_of_the_gateways_time():
 
 
 def test_closing_ends_a_run_that_is_under_way():
-    one, found = probe("print('here', flush=True); import time; time.sleep(60)", timeout_seconds=50), []
+    one, found = (
+        probe("print('here', flush=True); import time; time.sleep(60)", timeout_seconds=50),
+        [],
+    )
     thread = threading.Thread(target=lambda: found.append(one.read()))
     thread.start()
     assert until(lambda: len(psutil.Process().children()) > 0)

@@ -100,12 +100,25 @@ def test_a_good_reading_passes_whole_and_is_nobody_elses():
 
 
 def test_a_secret_is_shown_neither_in_words_nor_in_data_nor_in_what_was_raised():
-    data = {"url": "redis://:hunter2@cache:6379", "password": "hunter2", "tries": ["token=hunter2", 3]}
-    found = contained(said(data, message="password=hunter2", remedy="log in with api_key: hunter2"), "part")
-    assert found.data == {"url": "redis://***@cache:6379", "password": "***", "tries": ["token=***", 3]}
+    data = {
+        "url": "redis://:hunter2@cache:6379",
+        "password": "hunter2",
+        "tries": ["token=hunter2", 3],
+    }
+    found = contained(
+        said(data, message="password=hunter2", remedy="log in with api_key: hunter2"), "part"
+    )
+    assert found.data == {
+        "url": "redis://***@cache:6379",
+        "password": "***",
+        "tries": ["token=***", 3],
+    }
     assert (found.message, found.remedy) == ("password=***", "log in with api_key: ***")
     raised = contained(raising(ValueError("postgresql://app:hunter2@db/app " * 100)), "part")
-    assert raised.message.startswith("ValueError: postgresql://***@db/app") and len(raised.message) == 500
+    assert (
+        raised.message.startswith("ValueError: postgresql://***@db/app")
+        and len(raised.message) == 500
+    )
     cut = contained(said({}, message="x" * 490 + " password=" + "hunter2" * 100_000), "part")
     assert "hunter" not in cut.message
 

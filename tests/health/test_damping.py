@@ -72,7 +72,9 @@ def test_since_moves_only_with_the_status_that_counts():
     fallen = after(FAIL, FAIL)
     assert fallen.since_at == NOW + 2.1
     assert after(reading(Status.FAIL, "not_bound"), state=fallen).since_at == NOW + 2.1
-    assert after(OK, OK, state=fallen).since_at == NOW + 2.1  # the second run of this call, which is what counted
+    assert (
+        after(OK, OK, state=fallen).since_at == NOW + 2.1
+    )  # the second run of this call, which is what counted
 
 
 def test_another_code_of_the_same_status_is_shown_at_once():
@@ -92,9 +94,15 @@ def test_within_its_grace_a_part_that_was_never_well_is_starting():
     unseen = check(status=None, terms=terms(grace_seconds=5.0))
     gone = reading(Status.FAIL, "down", fact=True, data={"pid": 1})
     starting = after(gone, gone, state=unseen)
-    assert starting.reading and (starting.reading.status, starting.reading.code) == (Status.UNKNOWN, "starting")
+    assert starting.reading and (starting.reading.status, starting.reading.code) == (
+        Status.UNKNOWN,
+        "starting",
+    )
     overdue = after(*[gone] * 5, state=unseen)
-    assert overdue.reading and (overdue.reading.status, overdue.reading.code) == (Status.FAIL, "down")
+    assert overdue.reading and (overdue.reading.status, overdue.reading.code) == (
+        Status.FAIL,
+        "down",
+    )
 
 
 def test_the_first_good_word_ends_the_grace():

@@ -19,7 +19,9 @@ Samples = dict[tuple[str, ...], float]
 def samples(seen: Snapshot, now: float = NOW) -> Samples:
     """By name and labels' values."""
     found: Samples = {}
-    for family in text_string_to_metric_families(exposition(seen, judge(seen, now), ME, now).decode()):
+    for family in text_string_to_metric_families(
+        exposition(seen, judge(seen, now), ME, now).decode()
+    ):
         assert family.documentation, family.name
         for one in family.samples:
             key = (one.name, *(one.labels[label] for label in sorted(one.labels)))
@@ -41,14 +43,20 @@ def test_the_word_is_one_of_four_and_each_state_one_of_four():
         ("unknown",): 0,
         ("error",): 0,
     }
-    of_runner = {key[1]: value for key, value in having(found, "gcr_check_status").items() if key[0] == "runner"}
+    of_runner = {
+        key[1]: value
+        for key, value in having(found, "gcr_check_status").items()
+        if key[0] == "runner"
+    }
     assert of_runner == {"ok": 0, "warn": 0, "fail": 1, "unknown": 0}
     assert found["gcr_health_ready",] == 1
     assert found["gcr_build_info", "instance-1", "3.1.1"] == 1
 
 
 def test_every_check_has_its_figures_in_seconds():
-    stuck = check("queue", running_since=NOW - 9, duration_seconds=0.25, consecutive_failures=3, flapping=True)
+    stuck = check(
+        "queue", running_since=NOW - 9, duration_seconds=0.25, consecutive_failures=3, flapping=True
+    )
     found = samples(snapshot(*gateway_checks(queue=stuck)), NOW + 1)
     assert found["gcr_check_stuck_seconds", "queue"] == 9
     assert found["gcr_check_duration_seconds", "queue"] == 0.25
@@ -61,8 +69,16 @@ def test_every_check_has_its_figures_in_seconds():
 def test_the_machine_is_told_in_base_units():
     found = samples(snapshot(*gateway_checks()))
     assert found["gcr_system_cpu_utilization_ratio",] == 0.168
-    assert having(found, "gcr_system_memory_bytes") == {("total",): 10, ("available",): 6, ("used",): 4}
-    assert having(found, "gcr_system_disk_bytes") == {("total",): 1000, ("used",): 100, ("free",): 900}
+    assert having(found, "gcr_system_memory_bytes") == {
+        ("total",): 10,
+        ("available",): 6,
+        ("used",): 4,
+    }
+    assert having(found, "gcr_system_disk_bytes") == {
+        ("total",): 1000,
+        ("used",): 100,
+        ("free",): 900,
+    }
     assert having(found, "gcr_network_bytes_total") == {("receive",): 6792438784, ("transmit",): 1}
     assert having(found, "gcr_system_load_average") == {("1",): 1, ("5",): 1, ("15",): 1}
 
@@ -80,5 +96,7 @@ def test_a_containers_limits_stand_beside_the_machines_figures():
 def test_what_is_not_known_has_no_sample():
     seen = replace(snapshot(check("web", None)), metrics=Metrics.unread(NOW))
     found = samples(seen)
-    assert not [key for key in found if key[0].startswith(("gcr_system", "gcr_network", "gcr_check_age"))]
+    assert not [
+        key for key in found if key[0].startswith(("gcr_system", "gcr_network", "gcr_check_age"))
+    ]
     assert found["gcr_check_status", "web", "unknown"] == 1

@@ -44,7 +44,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def helpers() -> list[psutil.Process]:
-    return [child for child in psutil.Process().children() if "gpt_cursor_runner.health.filesystem" in child.cmdline()]
+    return [
+        child
+        for child in psutil.Process().children()
+        if "gpt_cursor_runner.health.filesystem" in child.cmdline()
+    ]
 
 
 def test_a_writable_directory_is_proven_with_the_room_it_has(probe, tmp_path):
@@ -83,7 +87,10 @@ def test_a_read_only_disk_is_read_only_even_for_root(small_disk):
 
 
 def test_a_full_disk_has_no_space(small_disk):
-    with pytest.raises(OSError, match="No space"), (small_disk / "big").open("wb", buffering=0) as file:
+    with (
+        pytest.raises(OSError, match="No space"),
+        (small_disk / "big").open("wb", buffering=0) as file,
+    ):
         while True:
             file.write(bytes(4096))
     assert examine(str(small_disk))["code"] == "no_space"
@@ -106,7 +113,9 @@ def test_a_forbidden_directory_is_denied(tmp_path):
         "os.getuid() or os.setuid(65534)\n"  # root may write anywhere
         "print(examine(sys.argv[1])['code'])\n"
     )
-    answer = subprocess.run([sys.executable, "-c", asking, tmp_path], capture_output=True, text=True, check=True)
+    answer = subprocess.run(
+        [sys.executable, "-c", asking, tmp_path], capture_output=True, text=True, check=True
+    )
     assert answer.stdout == "denied\n"
 
 
@@ -114,7 +123,9 @@ def test_looking_leaves_nothing_and_touches_nothing(tmp_path):
     (tmp_path / ".health_check").write_text("the owner's")
     for _ in range(300):
         assert examine(str(tmp_path))["code"] == "writable"
-    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [(".health_check", "the owner's")]
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [
+        (".health_check", "the owner's")
+    ]
 
 
 def test_a_system_without_unnamed_files_is_served_and_left_clean(tmp_path, monkeypatch):
@@ -125,7 +136,10 @@ def test_a_system_without_unnamed_files_is_served_and_left_clean(tmp_path, monke
 
 
 def test_a_helper_killed_at_any_moment_leaves_nothing(tmp_path):
-    looping = f"from gpt_cursor_runner.health.filesystem import examine\nwhile True: examine({str(tmp_path)!r})"
+    looping = (
+        "from gpt_cursor_runner.health.filesystem import examine\nwhile True:"
+        f" examine({str(tmp_path)!r})"
+    )
     for number in range(10):
         helper = subprocess.Popen([sys.executable, "-c", looping])
         time.sleep(0.08 + number * 0.003)
@@ -160,7 +174,9 @@ def test_a_stuck_helper_is_waited_for_and_no_second_one_is_started(probe):
 
 
 def test_a_stuck_helper_is_shown_as_late_and_comes_back_alone(probe, monkeypatch):
-    monkeypatch.setattr(probe, "terms", replace(probe.terms, interval_seconds=0.05, deadline_seconds=0.4))
+    monkeypatch.setattr(
+        probe, "terms", replace(probe.terms, interval_seconds=0.05, deadline_seconds=0.4)
+    )
     monitor = Monitor([probe], Sampler())
     monitor.start()
     try:

@@ -1,4 +1,6 @@
-"""What the filesystem check says of the room on the disk, and of a disk that is not the one it was."""
+"""What the filesystem check says of the room on the disk, and of a disk that is
+not the one it was.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_limit_has_two_ends():
     full, scarce = Threshold(on=90, off=87), Threshold(on=5, off=8)
-    assert [full.passed(figure, before) for figure, before in ((89.9, False), (90, False), (87.1, True))] == [0, 1, 1]
+    assert [
+        full.passed(figure, before) for figure, before in ((89.9, False), (90, False), (87.1, True))
+    ] == [0, 1, 1]
     assert not full.passed(87, True)
-    assert [scarce.passed(figure, before) for figure, before in ((5, False), (4.9, False), (7.9, True))] == [0, 1, 1]
+    assert [
+        scarce.passed(figure, before) for figure, before in ((5, False), (4.9, False), (7.9, True))
+    ] == [0, 1, 1]
     assert not scarce.passed(8, True)
     assert not full.passed(None, True)
 
@@ -126,7 +132,9 @@ def test_a_hundred_killed_processes_leave_no_file(tmp_path):
         "    os.waitpid(child, 0)\n"
     )
     pauses = random.Random(7)
-    with subprocess.Popen([sys.executable, "-c", loop, tmp_path], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", loop, tmp_path], stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout
         for line in parent.stdout:
             time.sleep(pauses.uniform(0.0, 0.01))

@@ -1,4 +1,6 @@
-"""The shape of draft-inadarei-api-health-check-06, held against a schema of the draft's own words."""
+"""The shape of draft-inadarei-api-health-check-06, held against a schema of the
+draft's own words.
+"""
 
 from __future__ import annotations
 
@@ -53,9 +55,13 @@ def faults(body: dict[str, Any]) -> list[str]:
         found += [] if isinstance(entries, list) and entries else [f"/checks/{key}"]
         for one in entries:
             found += [
-                f"/checks/{key}/{name}" for name, value in one.items() if name not in CHECK or not CHECK[name](value)
+                f"/checks/{key}/{name}"
+                for name, value in one.items()
+                if name not in CHECK or not CHECK[name](value)
             ]
-            found += [f"/checks/{key}/output"] if one.get("status") == "pass" and "output" in one else []
+            found += (
+                [f"/checks/{key}/output"] if one.get("status") == "pass" and "output" in one else []
+            )
     return found
 
 
@@ -69,7 +75,9 @@ def draft(seen: Snapshot, now: float = NOW) -> dict[str, Any]:
     [
         snapshot(*gateway_checks()),
         snapshot(*gateway_checks(runner=DOWN)),
-        snapshot(*gateway_checks(queue=check("queue", None), filesystem=check("filesystem", Status.FAIL))),
+        snapshot(
+            *gateway_checks(queue=check("queue", None), filesystem=check("filesystem", Status.FAIL))
+        ),
         snapshot(*gateway_checks(), draining=True),
         snapshot(),
     ],
@@ -99,20 +107,33 @@ def test_what_the_draft_does_not_allow_is_found(wrong, where):
 
 
 def test_each_check_has_its_own_time_and_says_what_is_wrong_only_when_something_is():
-    seen = snapshot(*gateway_checks(runner=DOWN, queue=check("queue", Status.WARN, code="backlog", age=2.0)))
+    seen = snapshot(
+        *gateway_checks(runner=DOWN, queue=check("queue", Status.WARN, code="backlog", age=2.0))
+    )
     body = draft(seen)
     assert (body["status"], body["output"]) == ("warn", "runner.down, queue.backlog")
     assert body["notes"] == ["overall_status: degraded", "ready: true"]
     (queue,), (web,) = body["checks"]["queue:status"], body["checks"]["web:status"]
-    assert (queue["status"], queue["output"], queue["componentType"]) == ("warn", "backlog", "datastore")
-    assert (queue["time"], web["time"]) == ("2027-01-15T07:59:58.000000+00:00", "2027-01-15T07:59:59.900000+00:00")
+    assert (queue["status"], queue["output"], queue["componentType"]) == (
+        "warn",
+        "backlog",
+        "datastore",
+    )
+    assert (queue["time"], web["time"]) == (
+        "2027-01-15T07:59:58.000000+00:00",
+        "2027-01-15T07:59:59.900000+00:00",
+    )
     assert "output" not in web
 
 
 def test_the_machines_figures_have_units():
-    checks = draft(snapshot(*gateway_checks(filesystem=check("filesystem", said={"data": SPACE}))))["checks"]
+    checks = draft(snapshot(*gateway_checks(filesystem=check("filesystem", said={"data": SPACE}))))[
+        "checks"
+    ]
     shown = {
-        name: (one["observedValue"], one["observedUnit"]) for name, (one,) in checks.items() if "utilization" in name
+        name: (one["observedValue"], one["observedUnit"])
+        for name, (one,) in checks.items()
+        if "utilization" in name
     }
     assert shown == {
         "cpu:utilization": (16.8, "percent"),

@@ -26,12 +26,16 @@ class Story:
 
     policy: Policy = POLICY
     known: Known = NOTHING
-    ids: Iterator[str] = field(default_factory=lambda: map("incident-{}".format, itertools.count(1)))
+    ids: Iterator[str] = field(
+        default_factory=lambda: map("incident-{}".format, itertools.count(1))
+    )
     pages: list[Page] = field(default_factory=list)
 
     def at(self, seconds: float, *checks: CheckState, dead: bool = False, **how: Any) -> Page:
         verdict = judge(snapshot(*checks), NOW + 60 if dead else NOW)
-        self.known, page = step(self.known, verdict, T + seconds, lambda: next(self.ids), self.policy, **how)
+        self.known, page = step(
+            self.known, verdict, T + seconds, lambda: next(self.ids), self.policy, **how
+        )
         self.pages.append(page)
         return page
 
@@ -44,7 +48,11 @@ class Story:
         told: list[Letter] = []
         for page in self.pages:
             told += page.letters
-            told = [one for one in told if page.muted.get(one.incident_id) is None or one.kind != "trigger"]
+            told = [
+                one
+                for one in told
+                if page.muted.get(one.incident_id) is None or one.kind != "trigger"
+            ]
         return [(one.kind, one.subject) for one in told]
 
 
@@ -61,8 +69,15 @@ def bad(name: str = "part", status: Status = FAIL, **others: Any) -> CheckState:
 
 
 def caused(name: str, status: Status, *causes: str, **others: Any) -> CheckState:
-    """Broken or well, with its causes; a second between two runs, as its causes have."""
-    return check(name, status, code="well" if status is OK else "broken", terms=terms(name, caused_by=causes, **others))
+    """Broken or well, with its causes; a second between two runs, as its causes
+    have.
+    """
+    return check(
+        name,
+        status,
+        code="well" if status is OK else "broken",
+        terms=terms(name, caused_by=causes, **others),
+    )
 
 
 def test_a_change_is_a_flip_once_and_names_what_was_before():
@@ -71,7 +86,12 @@ def test_a_change_is_a_flip_once_and_names_what_was_before():
     assert story.at(1, well()).flips == ()
     page = story.at(2, bad())
     flip = next(one for one in page.flips if one.subject == "part")
-    assert (flip.status, flip.code, flip.before_status, flip.before_code) == ("fail", "broken", "ok", "well")
+    assert (flip.status, flip.code, flip.before_status, flip.before_code) == (
+        "fail",
+        "broken",
+        "ok",
+        "well",
+    )
     assert (flip.at, flip.instance_id, flip.incident_id) == (T + 2, "me", "incident-1")
     assert story.at(3, bad()).flips == ()
 
@@ -87,9 +107,9 @@ def test_another_code_is_a_flip_in_trouble_and_none_while_well():
 def test_the_whole_has_flips_of_its_own():
     story = Story()
     story.at(0, well())
-    assert [(one.status, one.code) for one in story.at(1, bad()).flips if one.subject == "overall"] == [
-        ("unknown", "part.broken")
-    ]
+    assert [
+        (one.status, one.code) for one in story.at(1, bad()).flips if one.subject == "overall"
+    ] == [("unknown", "part.broken")]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +125,9 @@ def test_the_whole_has_flips_of_its_own():
 )
 def test_an_incident_is_critical_when_a_critical_part_is_not_proven(criticality, status, severity):
     page = Story().at(0, bad(status=status, criticality=criticality))
-    assert [(one.subject, one.severity, one.code) for one in page.opened] == [("part", severity, "broken")]
+    assert [(one.subject, one.severity, one.code) for one in page.opened] == [
+        ("part", severity, "broken")
+    ]
 
 
 def test_an_incident_opens_with_a_held_letter_and_closes_with_another():
@@ -119,7 +141,11 @@ def test_an_incident_opens_with_a_held_letter_and_closes_with_another():
         T + 7,
     )
     page = story.at(60, well())
-    assert (page.closed, page.closed_at, [one.kind for one in page.letters]) == (("incident-1",), T + 60, ["resolve"])
+    assert (page.closed, page.closed_at, [one.kind for one in page.letters]) == (
+        ("incident-1",),
+        T + 60,
+        ["resolve"],
+    )
     assert story.known.open == {}
 
 
@@ -134,7 +160,11 @@ def test_what_is_over_before_anybody_was_told_is_told_to_nobody():
     story = Story()
     story.at(0, bad())
     page = story.at(2, well())
-    assert (page.closed, dict(page.muted), page.letters) == (("incident-1",), {"incident-1": "passed"}, ())
+    assert (page.closed, dict(page.muted), page.letters) == (
+        ("incident-1",),
+        {"incident-1": "passed"},
+        (),
+    )
 
 
 def test_what_is_written_late_is_not_held_back():
@@ -198,29 +228,45 @@ def test_the_hold_lasts_as_long_as_a_cause_may_take_to_be_looked_at():
 def test_what_stays_in_trouble_without_its_cause_is_told_after_its_time():
     story = Story()
     story.at(0, bad("disk"), caused("queue", FAIL, "disk"))
-    assert [one.kind for one in story.at(60, well("disk"), caused("queue", FAIL, "disk")).letters] == ["resolve"]
+    assert [
+        one.kind for one in story.at(60, well("disk"), caused("queue", FAIL, "disk")).letters
+    ] == ["resolve"]
     assert story.at(62, well("disk"), caused("queue", FAIL, "disk")).letters == ()
     page = story.at(63, well("disk"), caused("queue", FAIL, "disk"))
     assert [(one.kind, one.subject) for one in page.letters] == [("trigger", "queue")]
     assert dict(page.muted) == {"incident-2": None}
-    assert [one.kind for one in story.at(90, well("disk"), caused("queue", OK, "disk")).letters] == ["resolve"]
+    assert [
+        one.kind for one in story.at(90, well("disk"), caused("queue", OK, "disk")).letters
+    ] == ["resolve"]
 
 
 @pytest.mark.parametrize(
     "cause",
-    [bad("disk", status=WARN), bad("disk", criticality=IMPAIRING), bad("disk", status=UNKNOWN, code="starting")],
+    [
+        bad("disk", status=WARN),
+        bad("disk", criticality=IMPAIRING),
+        bad("disk", status=UNKNOWN, code="starting"),
+    ],
     ids=["works", "less severe", "starting"],
 )
 def test_a_cause_that_works_or_weighs_less_does_not_silence_a_critical_part(cause):
-    assert "queue" in [one.subject for one in Story().at(0, cause, caused("queue", FAIL, "disk")).letters]
+    assert "queue" in [
+        one.subject for one in Story().at(0, cause, caused("queue", FAIL, "disk")).letters
+    ]
 
 
 def test_dead_machinery_is_one_letter_and_not_one_for_every_check():
     story = Story()
     story.at(0, well("a"), well("b"))
     page = story.at(1, well("a"), well("b"), dead=True)
-    assert {one.subject: one.muted_by for one in page.opened} == {"overall": None, "a": "overall", "b": "overall"}
-    assert [(one.subject, one.body["code"]) for one in page.letters] == [("overall", "health_engine.stale")]
+    assert {one.subject: one.muted_by for one in page.opened} == {
+        "overall": None,
+        "a": "overall",
+        "b": "overall",
+    }
+    assert [(one.subject, one.body["code"]) for one in page.letters] == [
+        ("overall", "health_engine.stale")
+    ]
     assert story.at(60, well("a"), well("b")).closed != ()
     assert story.letters() == [("trigger", "overall"), ("resolve", "overall")]
 
@@ -284,7 +330,11 @@ def test_after_a_restart_a_trouble_that_is_over_is_resolved_and_one_that_goes_on
 
 
 def test_letters_hold_codes_and_no_message_path_or_data():
-    secret = {"message": "password=hunter2 at /srv/app", "data": {"pid": 4711}, "remedy": "look at /srv/app"}
+    secret = {
+        "message": "password=hunter2 at /srv/app",
+        "data": {"pid": 4711},
+        "remedy": "look at /srv/app",
+    }
     story = Story()
     story.at(0, bad(said=secret))
     story.at(60, well(said=secret))
@@ -292,13 +342,25 @@ def test_letters_hold_codes_and_no_message_path_or_data():
     assert "broken" in text
     assert not [word for word in ("hunter2", "/srv", "4711") if word in text]
     assert set(story.pages[0].letters[0].body) == {
-        *("schema", "kind", "key", "incident_id", "subject", "component", "severity", "status", "code"),
+        *(
+            "schema",
+            "kind",
+            "key",
+            "incident_id",
+            "subject",
+            "component",
+            "severity",
+            "status",
+            "code",
+        ),
         *("overall_status", "at", "since", "title", "next_step", "instance_id"),
     }
 
 
 def test_two_steps_from_the_same_known_state_write_the_same_keys():
-    known = Known({"part": ("fail", "broken")}, {"part": Incident("one", "part", "critical", "broken", T, T)})
+    known = Known(
+        {"part": ("fail", "broken")}, {"part": Incident("one", "part", "critical", "broken", T, T)}
+    )
     pages = [Story(known=known).at(60, well()) for _ in range(2)]
     assert pages[0].letters == pages[1].letters
 

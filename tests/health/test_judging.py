@@ -11,7 +11,8 @@ from tests.health.builders import NOW, check, snapshot
 
 CRITICAL, IMPAIRING = Criticality.CRITICAL, Criticality.IMPAIRING
 
-# What one check alone comes to: written out, so that the fold is not tested against itself.
+# What one check alone comes to: written out, so that the fold is not tested
+# against itself.
 ALONE = {
     (CRITICAL, "ok"): Overall.HEALTHY,
     (CRITICAL, "warn"): Overall.DEGRADED,
@@ -44,7 +45,9 @@ def standing(name: str, criticality: Criticality, how: str) -> CheckState:
 @pytest.mark.parametrize("engine_is_dead", [False, True])
 @pytest.mark.parametrize(("first", "second"), list(product(ALONE, ALONE)))
 def test_every_pair_of_checks_comes_to_the_worse_of_the_two(first, second, engine_is_dead):
-    seen = snapshot(standing("a", *first), standing("b", *second), ticked_at=NOW - 6 if engine_is_dead else NOW)
+    seen = snapshot(
+        standing("a", *first), standing("b", *second), ticked_at=NOW - 6 if engine_is_dead else NOW
+    )
     expected = max(ALONE[first], ALONE[second], key=WORST_LAST.index)
     assert judge(seen, NOW).overall is (Overall.ERROR if engine_is_dead else expected)
 
@@ -60,11 +63,18 @@ def test_every_trouble_is_listed_the_worst_first():
         ),
         NOW,
     )
-    assert verdict.reasons == ("filesystem.read_only", "port.starting", "runner.down", "queue.backlog")
+    assert verdict.reasons == (
+        "filesystem.read_only",
+        "port.starting",
+        "runner.down",
+        "queue.backlog",
+    )
 
 
 def test_a_dead_runner_does_not_hide_a_dead_disk():
-    both = snapshot(check("filesystem", Status.FAIL), check("runner", Status.FAIL, IMPAIRING, code="down"))
+    both = snapshot(
+        check("filesystem", Status.FAIL), check("runner", Status.FAIL, IMPAIRING, code="down")
+    )
     assert judge(both, NOW).overall is Overall.UNKNOWN
     assert judge(both, NOW).reasons == ("filesystem.fail", "runner.down")
 
@@ -73,14 +83,22 @@ def test_a_reading_turns_stale_while_nobody_publishes():
     seen = snapshot(check("disk", age=0.0))  # 3 intervals of 1 s and a deadline of 1 s
     assert judge(seen, NOW + 4.0).overall is Overall.HEALTHY
     late = judge(seen, NOW + 4.01)
-    assert (late.overall, late.reasons, late.checks[0].stale) == (Overall.UNKNOWN, ("disk.stale",), True)
+    assert (late.overall, late.reasons, late.checks[0].stale) == (
+        Overall.UNKNOWN,
+        ("disk.stale",),
+        True,
+    )
 
 
 def test_a_silent_engine_is_an_error_and_said_first():
     seen = snapshot(check("disk"))
     assert judge(seen, NOW + ENGINE_STALE_SECONDS).engine_alive
     dead = judge(seen, NOW + ENGINE_STALE_SECONDS + 0.01)
-    assert (dead.overall, dead.reasons, dead.ready) == (Overall.ERROR, ("health_engine.stale", "disk.stale"), False)
+    assert (dead.overall, dead.reasons, dead.ready) == (
+        Overall.ERROR,
+        ("health_engine.stale", "disk.stale"),
+        False,
+    )
 
 
 def test_a_check_that_never_ran_is_starting_and_then_stale():
@@ -142,7 +160,9 @@ def test_a_draining_gateway_is_not_ready_and_at_best_degraded(standing_alone):
 
 
 def test_what_is_left_out_is_not_judged():
-    both = snapshot(check("filesystem", Status.FAIL), check("runner", Status.FAIL, IMPAIRING, code="down"))
+    both = snapshot(
+        check("filesystem", Status.FAIL), check("runner", Status.FAIL, IMPAIRING, code="down")
+    )
     assert judge(both, NOW, without={"filesystem"}).reasons == ("runner.down",)
     assert judge(both, NOW, without={"filesystem", "runner", "nobody"}).overall is Overall.HEALTHY
 

@@ -54,7 +54,11 @@ def raise_exit() -> None:
 def test_before_the_first_round_everything_is_starting():
     monitor = Monitor([FixedProbe()], Sampler())
     verdict = verdict_of(monitor)
-    assert (verdict.overall, verdict.reasons, verdict.ready) == (Overall.UNKNOWN, ("part.starting",), False)
+    assert (verdict.overall, verdict.reasons, verdict.ready) == (
+        Overall.UNKNOWN,
+        ("part.starting",),
+        False,
+    )
 
 
 def test_well_parts_are_healthy_within_a_moment():
@@ -120,7 +124,9 @@ def test_checks_that_exit_or_return_nonsense_spoil_only_themselves():
         assert until(lambda: all(probe.runs > 3 for probe in probes))
         spoilt = {"exits.raised", "nothing.unfit", "bytes.unfit", "huge.unfit"}
         assert until(lambda: set(verdict_of(monitor).reasons) == spoilt)
-        body = detailed_body(monitor.snapshot(), verdict_of(monitor), Identity("me", 5555), time.monotonic())
+        body = detailed_body(
+            monitor.snapshot(), verdict_of(monitor), Identity("me", 5555), time.monotonic()
+        )
         assert len(json.dumps(body, allow_nan=False)) < 16_000
 
 
@@ -241,12 +247,18 @@ def test_a_draining_gateway_says_so_at_once():
         assert until(lambda: verdict_of(monitor).ready)
         monitor.drain()
         verdict = verdict_of(monitor)
-        assert (verdict.overall, verdict.ready, verdict.reasons) == (Overall.DEGRADED, False, ("gateway.draining",))
+        assert (verdict.overall, verdict.ready, verdict.reasons) == (
+            Overall.DEGRADED,
+            False,
+            ("gateway.draining",),
+        )
 
 
 def test_the_machinery_knows_its_stuck_checks_and_its_dead_threads():
     gate = threading.Event()
-    with watching(FixedProbe(gate.wait, name="stuck", deadline_seconds=0.1), FixedProbe(name="other")) as monitor:
+    with watching(
+        FixedProbe(gate.wait, name="stuck", deadline_seconds=0.1), FixedProbe(name="other")
+    ) as monitor:
         assert until(lambda: monitor.vitals().stuck == ("stuck",))
         assert (monitor.vitals().dead, monitor.vitals().lag_seconds < 5) == ((), True)
         gate.set()
@@ -267,7 +279,11 @@ def test_the_lag_is_the_worst_of_the_last_minute_or_two():
 
 def test_a_part_that_changes_its_mind_at_every_run_flaps_and_shows_the_worse():
     turns = iter(range(10_000))
-    probe = FixedProbe(lambda: reading(*((Status.OK, "up") if next(turns) % 2 else (Status.FAIL, "down")), fact=True))
+    probe = FixedProbe(
+        lambda: reading(
+            *((Status.OK, "up") if next(turns) % 2 else (Status.FAIL, "down")), fact=True
+        )
+    )
     with watching(probe) as monitor:
         assert until(lambda: monitor.snapshot().checks[0].flapping)
         assert [verdict_of(monitor).reasons for _ in range(20)] == [("part.down",)] * 20

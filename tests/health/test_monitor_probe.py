@@ -1,4 +1,6 @@
-"""The checks that read only what the gateway's own memory holds: the machinery itself, and the machine's figures."""
+"""The checks that read only what the gateway's own memory holds: the machinery
+itself, and the machine's figures.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,11 @@ def test_a_history_that_is_behind_for_two_looks_is_told():
     probe = MonitorProbe(lambda: WELL, lambda: behind[0])
     assert probe.read().code == "alive"
     found = probe.read()
-    assert (found.status, found.code, found.data["history_behind"]) == (Status.WARN, "history_behind", 3)
+    assert (found.status, found.code, found.data["history_behind"]) == (
+        Status.WARN,
+        "history_behind",
+        3,
+    )
     behind[0] = 0
     assert probe.read().code == "alive"
     behind[0] = 1
@@ -72,7 +78,13 @@ def test_memory_is_short_from_ninety_five_percent_until_ninety():
     for percent in (94.9, 95.0, 90.1, 90.0, 94.0):
         latest[0] = metrics(percent)
         codes.append(probe.read().code)
-    assert codes == ["within_limits", "memory_short", "memory_short", "within_limits", "within_limits"]
+    assert codes == [
+        "within_limits",
+        "memory_short",
+        "memory_short",
+        "within_limits",
+        "within_limits",
+    ]
 
 
 def test_the_containers_own_limit_counts_beside_the_machines():

@@ -123,7 +123,9 @@ def test_a_monitor_that_freezes_ends_the_signs_of_life(manager):
     ahead = [0.0]
     monitor.start()
     notify = ServiceNotify(
-        manager.address, 0.03, lambda: judge(monitor.snapshot(), monitor.snapshot().ticked_at + ahead[0])
+        manager.address,
+        0.03,
+        lambda: judge(monitor.snapshot(), monitor.snapshot().ticked_at + ahead[0]),
     )
     notify.start()
     assert until(lambda: "WATCHDOG=1" in manager.lines())

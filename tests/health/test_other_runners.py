@@ -1,4 +1,6 @@
-"""Runners that only the ledger knows of, beside the one whose lock is in this state directory."""
+"""Runners that only the ledger knows of, beside the one whose lock is in this
+state directory.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,13 @@ def test_a_runner_of_another_machine_is_up_once_it_was_seen_to_move(watching):
     found = watching.after(2)
     assert told(found) == (Status.OK, "up", "up")
     assert found.data["runners"] == [
-        {"id": "far-1", "host": "far", "state": "up", "activity": "idle", "sequence_age_seconds": 0.0}
+        {
+            "id": "far-1",
+            "host": "far",
+            "state": "up",
+            "activity": "idle",
+            "sequence_age_seconds": 0.0,
+        }
     ]
 
 
@@ -101,13 +109,18 @@ def test_a_row_from_before_this_machine_was_started_anew_promises_nothing(tmp_pa
     assert told(watching.after(2))[1] == "up"
 
 
-def test_two_runners_are_both_shown_and_the_other_steps_in_for_the_one_that_is_down(watching, tmp_path):
+def test_two_runners_are_both_shown_and_the_other_steps_in_for_the_one_that_is_down(
+    watching, tmp_path
+):
     with Presence(tmp_path, "here") as presence:
         watching.after(0)
         presence.beat("idle")
         watching.ledger.beats()
         found = watching.after(2)
-        assert [(one["id"], one["state"]) for one in found.data["runners"]] == [("here", "up"), ("far-1", "up")]
+        assert [(one["id"], one["state"]) for one in found.data["runners"]] == [
+            ("here", "up"),
+            ("far-1", "up"),
+        ]
         assert found.data["runner_id"] == "here"
         watching.ledger.beats()
         stalled = watching.after(11)

@@ -18,9 +18,12 @@ from tests.running import free_port
 
 @contextmanager
 def answering(
-    answer: Callable[[socket.socket, bytes], None], wrap: Callable[[socket.socket], socket.socket] = lambda raw: raw
+    answer: Callable[[socket.socket, bytes], None],
+    wrap: Callable[[socket.socket], socket.socket] = lambda raw: raw,
 ) -> Iterator[int]:
-    """A server that hands every connection and its request to `answer`; its port."""
+    """A server that hands every connection and its request to `answer`; its
+    port.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -80,7 +83,9 @@ def test_an_answer_has_its_status_headers_and_body():
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed():
-    with answering(saying(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")) as port:
+    with answering(
+        saying(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+    ) as port:
         assert fetch("GET", f"http://127.0.0.1:{port}/").status == 302
 
 
@@ -97,7 +102,13 @@ def test_a_name_and_a_secret_in_the_address_are_sent_as_such():
 
 
 @pytest.mark.parametrize(
-    "head", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"]
+    "head",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n\r\n",
+    ],
 )
 def test_an_answer_in_drips_has_one_deadline_for_all_of_it(head):
     drips = [b"x" for _ in range(100)]
@@ -133,9 +144,23 @@ def test_a_header_that_would_split_the_request_is_refused_here():
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     key, signed = tmp_path / "key.pem", tmp_path / "signed.pem"
     names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", *names]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        *names,
+    ]
     try:
-        subprocess.run([*command, "-keyout", key, "-out", signed, "-days", "2"], capture_output=True, check=True)
+        subprocess.run(
+            [*command, "-keyout", key, "-out", signed, "-days", "2"],
+            capture_output=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no openssl here to make a certificate with")
     return signed, key

@@ -13,7 +13,9 @@ from tests.health.receiver import Receiver
 
 VERDICTS = {
     Overall.HEALTHY: judge(snapshot(check()), NOW),
-    Overall.DEGRADED: judge(snapshot(check(status=Status.FAIL, criticality=Criticality.IMPAIRING)), NOW),
+    Overall.DEGRADED: judge(
+        snapshot(check(status=Status.FAIL, criticality=Criticality.IMPAIRING)), NOW
+    ),
     Overall.UNKNOWN: judge(snapshot(check(status=Status.FAIL)), NOW),
     Overall.ERROR: judge(snapshot(check()), NOW + 60),
 }

@@ -89,7 +89,9 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a real interpreter on a script that sleeps; the file name says which."""
+    """Starts a real interpreter on a script that sleeps; the file name says
+    which.
+    """
     started: list[subprocess.Popen[bytes]] = []
 
     def start_one(name: str, *command: str) -> subprocess.Popen[bytes]:

@@ -20,7 +20,9 @@ from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.wiring.ledger import BUSY_SECONDS
 from tests.health.builders import WALL, Clock
 
-EMPTY = QueueFacts(queued=0, running=0, held=0, failed=0, oldest_queued_at=None, last_landed_at=None)
+EMPTY = QueueFacts(
+    queued=0, running=0, held=0, failed=0, oldest_queued_at=None, last_landed_at=None
+)
 
 
 def never() -> float:
@@ -37,7 +39,9 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 class SmallLedger:
-    """Writes through one plain connection, so that every trouble of SQLite can be made for real."""
+    """Writes through one plain connection, so that every trouble of SQLite can
+    be made for real.
+    """
 
     def __init__(self, connection: sqlite3.Connection, facts: QueueFacts = EMPTY) -> None:
         self.connection = connection
@@ -100,7 +104,9 @@ def test_a_file_that_is_no_database_is_corrupt(tmp_path):
 
 
 def test_a_database_opened_for_reading_is_read_only(small, tmp_path):
-    reader = sqlite3.connect(f"file:{tmp_path / 'small.db'}?mode=ro", uri=True, isolation_level=None)
+    reader = sqlite3.connect(
+        f"file:{tmp_path / 'small.db'}?mode=ro", uri=True, isolation_level=None
+    )
     assert QueueProbe(SmallLedger(reader), never).read().code == "read_only"
 
 
@@ -110,7 +116,9 @@ def test_a_database_that_may_not_grow_has_no_space(small):
 
 
 def test_a_full_disk_has_no_space(tmp_path):
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tmp_path], capture_output=True
+    )
     if mounted.returncode:
         pytest.skip("this user may not mount a tmpfs")
     try:
@@ -126,16 +134,24 @@ def test_a_full_disk_has_no_space(tmp_path):
 def test_any_other_trouble_is_a_failure_too(small):
     small.connection.execute("DROP TABLE kept")
     found = QueueProbe(small, never).read()
-    assert (found.status, found.code, found.message) == (Status.FAIL, "other", "no such table: kept")
+    assert (found.status, found.code, found.message) == (
+        Status.FAIL,
+        "other",
+        "no such table: kept",
+    )
 
 
 class Waiting:
-    """A ledger in which patch 1 waits, seen by a probe whose two clocks move when told."""
+    """A ledger in which patch 1 waits, seen by a probe whose two clocks move
+    when told.
+    """
 
     def __init__(self, small: SmallLedger, waited: float = 0.0) -> None:
         self.small, self.wall, self.own = small, Clock(WALL), Clock()
         self.probe = QueueProbe(small, never, wall=self.wall, monotonic=self.own)
-        small.facts = replace(EMPTY, queued=1, oldest_queued_seq=1, oldest_queued_at=WALL - waited, last_seq=1)
+        small.facts = replace(
+            EMPTY, queued=1, oldest_queued_seq=1, oldest_queued_at=WALL - waited, last_seq=1
+        )
 
     def after(self, seconds: float, wall_set_by: float = 0.0) -> Reading:
         self.own.now += seconds
@@ -152,7 +168,9 @@ class Waiting:
         (-50, Status.OK, "writable"),
     ],
 )
-def test_a_patch_that_waits_longer_than_a_quarter_of_an_hour_is_a_backlog(small, waited, status, code):
+def test_a_patch_that_waits_longer_than_a_quarter_of_an_hour_is_a_backlog(
+    small, waited, status, code
+):
     found = Waiting(small, waited).after(0)
     assert (found.status, found.code) == (status, code)
     assert found.data["oldest_queued_seconds"] == max(0, waited)
@@ -163,7 +181,9 @@ def test_a_wall_clock_that_is_set_makes_no_patch_older_or_younger(small, wall_se
     here = Waiting(small, waited=100)
     here.after(0)
     assert here.after(5, wall_set_by).data["oldest_queued_seconds"] == 105
-    here.small.facts = replace(here.small.facts, oldest_queued_seq=2, last_seq=2, oldest_queued_at=here.wall.now - 1)
+    here.small.facts = replace(
+        here.small.facts, oldest_queued_seq=2, last_seq=2, oldest_queued_at=here.wall.now - 1
+    )
     assert here.after(5).data["oldest_queued_seconds"] == 0
     assert here.after(10, -wall_set_by).data["oldest_queued_seconds"] == 10
 
@@ -173,7 +193,9 @@ def test_a_patch_that_arrives_while_we_look_is_as_old_as_the_look_that_found_it(
     here.after(0)
     here.small.facts = replace(here.small.facts, queued=3, last_seq=3)
     here.after(800)
-    here.small.facts = replace(here.small.facts, queued=1, oldest_queued_seq=3, oldest_queued_at=WALL - 86_400)
+    here.small.facts = replace(
+        here.small.facts, queued=1, oldest_queued_seq=3, oldest_queued_at=WALL - 86_400
+    )
     assert here.after(100).data["oldest_queued_seconds"] == 100
     assert here.after(801).code == "backlog"
 
@@ -182,7 +204,9 @@ def test_a_ledger_that_was_replaced_is_looked_at_anew(small):
     here = Waiting(small, waited=2000)
     here.small.facts = replace(here.small.facts, oldest_queued_seq=70, last_seq=70)
     assert here.after(0).code == "backlog"
-    here.small.facts = replace(EMPTY, queued=1, oldest_queued_seq=1, oldest_queued_at=WALL + 2000, last_seq=1)
+    here.small.facts = replace(
+        EMPTY, queued=1, oldest_queued_seq=1, oldest_queued_at=WALL + 2000, last_seq=1
+    )
     assert here.after(2000).data["oldest_queued_seconds"] == 0
 
 
@@ -200,7 +224,11 @@ def test_patches_that_failed_within_a_day_are_told_beside_a_backlog(small):
     here = Waiting(small)
     here.small.facts = replace(here.small.facts, failed=5, failed_lately=2)
     found = here.after(0)
-    assert (found.status, found.code, found.message) == (Status.WARN, "dead_letters", "2 failed within a day")
+    assert (found.status, found.code, found.message) == (
+        Status.WARN,
+        "dead_letters",
+        "2 failed within a day",
+    )
     both = here.after(901)
     assert (both.code, both.data["warnings"]) == ("backlog", ["backlog", "dead_letters"])
 
@@ -213,7 +241,9 @@ def test_how_long_the_oldest_attempt_runs_follows_our_own_clock(small):
     assert here.after(7, wall_set_by=3600).data["oldest_running_seconds"] == 37
 
 
-def test_a_ledger_as_patient_as_the_gateways_says_that_it_is_locked_before_the_check_is_late(tmp_path):
+def test_a_ledger_as_patient_as_the_gateways_says_that_it_is_locked_before_the_check_is_late(
+    tmp_path,
+):
     engine = open_database(tmp_path, BUSY_SECONDS)
     migrate(engine)
     with sqlite3.connect(tmp_path / LEDGER_NAME, isolation_level=None) as other:
@@ -224,7 +254,9 @@ def test_a_ledger_as_patient_as_the_gateways_says_that_it_is_locked_before_the_c
     other.close()
     engine.dispose()
     assert found.code == "locked"
-    assert BUSY_SECONDS <= waited < BUSY_SECONDS + 1.0  # a busy machine may be late, the terms leave it less
+    assert (
+        BUSY_SECONDS <= waited < BUSY_SECONDS + 1.0
+    )  # a busy machine may be late, the terms leave it less
     assert QueueProbe.terms.deadline_seconds > BUSY_SECONDS + 0.4
 
 

@@ -34,13 +34,17 @@ POLICY = Policy(("webhook",), "me")
 
 @dataclass
 class World:
-    """A recorder over a real ledger, whose clocks and checks a test moves by hand."""
+    """A recorder over a real ledger, whose clocks and checks a test moves by
+    hand.
+    """
 
     ledger: Ledger
     seconds: float = 0.0
     wall_ahead: float = 0.0
     checks: tuple[CheckState, ...] = (check(),)
-    ids: Iterator[str] = field(default_factory=lambda: map("incident-{}".format, itertools.count(1)))
+    ids: Iterator[str] = field(
+        default_factory=lambda: map("incident-{}".format, itertools.count(1))
+    )
     flips_kept: int = 1000
 
     def __post_init__(self) -> None:
@@ -61,7 +65,11 @@ class World:
 
     def snapshot(self) -> Snapshot:
         fresh = tuple(
-            replace(one, watched_since=self.seconds, finished_at=None if one.finished_at is None else self.seconds)
+            replace(
+                one,
+                watched_since=self.seconds,
+                finished_at=None if one.finished_at is None else self.seconds,
+            )
             for one in self.checks
         )
         return replace(snapshot(*fresh, ticked_at=self.seconds), observed_wall=WALL + self.seconds)
@@ -110,11 +118,18 @@ def test_a_flip_its_incident_and_its_letters_are_written_within_a_second(world):
     world.live(1, bad())
     assert world.flips() == [("ok", "well", 1), ("fail", "broken", 6)]
     (incident,) = world.ledger.history.open_incidents()
-    assert (incident.subject, incident.severity, incident.opened_at) == ("part", "critical", WALL + 6)
+    assert (incident.subject, incident.severity, incident.opened_at) == (
+        "part",
+        "critical",
+        WALL + 6,
+    )
     assert world.letters() == ["trigger part"]
     world.live(20, bad())
     world.live(1, well())
-    assert (world.ledger.history.open_incidents(), world.letters()) == ([], ["trigger part", "resolve part"])
+    assert (world.ledger.history.open_incidents(), world.letters()) == (
+        [],
+        ["trigger part", "resolve part"],
+    )
 
 
 def test_what_is_over_before_it_was_told_leaves_flips_and_no_letter(world):
@@ -168,7 +183,10 @@ def test_a_wall_clock_that_jumps_moves_neither_flips_nor_uptime(world, jump):
     world.recorder.finish()
     assert world.flips() == [("ok", "well", 1), ("fail", "broken", 61), ("ok", "well", 121)]
     hour = world.ledger.history.uptime(WALL + 3600)["part"]["1h"]
-    assert (hour.ok_seconds, hour.fail_seconds) == (pytest.approx(119, abs=2), pytest.approx(60, abs=2))
+    assert (hour.ok_seconds, hour.fail_seconds) == (
+        pytest.approx(119, abs=2),
+        pytest.approx(60, abs=2),
+    )
 
 
 def test_what_a_locked_ledger_cannot_take_is_written_later_with_its_own_times(world):
@@ -213,7 +231,9 @@ def test_of_a_very_long_refusal_the_latest_flips_are_kept_and_the_rest_is_owned_
 
 
 def _alternating(first: int, last: int) -> list[tuple[str, str, int]]:
-    return [("ok", "well", at) if at % 2 else ("fail", "broken", at) for at in range(first, last + 1)]
+    return [
+        ("ok", "well", at) if at % 2 else ("fail", "broken", at) for at in range(first, last + 1)
+    ]
 
 
 def test_while_the_ledger_is_locked_the_looks_go_on(tmp_path):
@@ -221,7 +241,9 @@ def test_while_the_ledger_is_locked_the_looks_go_on(tmp_path):
     slow.live(59, well())
     with locked(slow.ledger):
         began = time.monotonic()
-        slow.live(3, bad())  # a page and a minute are due: the ledger's patience is asked for once in each look
+        slow.live(
+            3, bad()
+        )  # a page and a minute are due: the ledger's patience is asked for once in each look
         assert time.monotonic() - began < 2.5
     slow.ledger.close()
 
@@ -266,7 +288,9 @@ def test_reminders_come_every_four_hours_also_over_a_restart(world):
 
 
 def test_old_history_is_pruned_by_the_hour(world):
-    world.ledger.history.record(Page(flips=(Flip("old", "ok", "well", None, None, WALL - 100 * 86_400, "me"),)))
+    world.ledger.history.record(
+        Page(flips=(Flip("old", "ok", "well", None, None, WALL - 100 * 86_400, "me"),))
+    )
     world.live(1, well())
     assert [one.code for one in world.ledger.history.flips("old")] == ["removed"]
 
@@ -330,8 +354,8 @@ def test_kill_9_leaves_every_incident_with_its_flip_and_its_letters(tmp_path):
             process.send_signal(signal.SIGKILL)
     with ledger.engine.begin() as connection:
         orphans = connection.exec_driver_sql(
-            "SELECT COUNT(*) FROM incidents i WHERE NOT EXISTS (SELECT 1 FROM flips f WHERE f.incident_id = i.id)"
-            " OR (SELECT COUNT(*) FROM outbox o WHERE o.incident_id = i.id)"
+            "SELECT COUNT(*) FROM incidents i WHERE NOT EXISTS (SELECT 1 FROM flips f WHERE"
+            " f.incident_id = i.id) OR (SELECT COUNT(*) FROM outbox o WHERE o.incident_id = i.id)"
             " <> (CASE WHEN closed_at IS NULL THEN 1 ELSE 2 END)"
         ).scalar_one()
     assert orphans == 0
@@ -342,7 +366,9 @@ def test_kill_9_leaves_every_incident_with_its_flip_and_its_letters(tmp_path):
 
 def test_the_thread_looks_by_itself_and_writes_the_end_when_stopped(ledger):
     ticked = [boottime()]
-    recorder = Recorder(lambda: snapshot(check(age=0), ticked_at=ticked[0]), ledger.history, POLICY, SteadyClock())
+    recorder = Recorder(
+        lambda: snapshot(check(age=0), ticked_at=ticked[0]), ledger.history, POLICY, SteadyClock()
+    )
     recorder.start()
     assert until(lambda: ledger.history.flips("gateway"))
     recorder.stop()

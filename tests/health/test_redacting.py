@@ -67,7 +67,9 @@ def test_a_secret_that_shows_itself_is_hidden_without_a_mark(secret):
 
 def test_what_a_generator_of_tokens_makes_is_hidden():
     dice = random.Random(20261123)
-    tokens = [base64.urlsafe_b64encode(dice.randbytes(32)).rstrip(b"=").decode() for _ in range(200)]
+    tokens = [
+        base64.urlsafe_b64encode(dice.randbytes(32)).rstrip(b"=").decode() for _ in range(200)
+    ]
     shown = [redact(f"it said {token} again") for token in tokens]
     assert sum("***" in one for one in shown) >= 190
 
@@ -76,7 +78,10 @@ def test_what_a_generator_of_tokens_makes_is_hidden():
     "text",
     [
         "[Errno 28] No space left on device: '/srv/gpt-cursor-runner/state/patches'",
-        "git -C /home/me/code/app exited with 128: fatal: bad object 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12",
+        (
+            "git -C /home/me/code/app exited with 128: fatal: bad object"
+            " 2fd4e1c67a2d28fced849ee1bb76e7391b93eb12"
+        ),
         "sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 differs",
         "patch-v3.3.31(P8.13.23)_flask-health-endpoint-hardening was not landed",
         "runner gcr-runner-7d9f8b6c5d-x2x9z-1a2b3c4d stopped",
@@ -94,18 +99,50 @@ def test_the_rest_stays_readable(text):
 
 
 def test_what_stands_around_a_secret_stays():
-    shown = redact("cannot reach postgresql://app:secret@db.example:5432/app?sslmode=require, password=abc, code 7")
-    assert shown == "cannot reach postgresql://***@db.example:5432/app?sslmode=require, password=***, code 7"
-    assert json.loads(redact(json.dumps({"password": 'a"b', "port": 1}))) == {"password": "***", "port": 1}
+    shown = redact(
+        "cannot reach postgresql://app:secret@db.example:5432/app?sslmode=require, password=abc,"
+        " code 7"
+    )
+    assert (
+        shown
+        == "cannot reach postgresql://***@db.example:5432/app?sslmode=require, password=***, code 7"
+    )
+    assert json.loads(redact(json.dumps({"password": 'a"b', "port": 1}))) == {
+        "password": "***",
+        "port": 1,
+    }
 
 
 def test_a_key_can_name_a_secret():
-    assert all(names_a_secret(key) for key in ("password", "DB_PASSWORD", "api_key", "apiKey", "webhook_secret"))
-    assert not any(names_a_secret(key) for key in ("pid", "queued", "sequence", "patch_id", "key", "passed"))
+    assert all(
+        names_a_secret(key)
+        for key in ("password", "DB_PASSWORD", "api_key", "apiKey", "webhook_secret")
+    )
+    assert not any(
+        names_a_secret(key) for key in ("pid", "queued", "sequence", "patch_id", "key", "passed")
+    )
 
 
 PARTS = st.sampled_from(
-    ["password", "token", "=", ":", " ", '"', "'", "\\", "://", "@", "a", "Bearer ", "***", "\n", "-", "_", "aB3" * 9]
+    [
+        "password",
+        "token",
+        "=",
+        ":",
+        " ",
+        '"',
+        "'",
+        "\\",
+        "://",
+        "@",
+        "a",
+        "Bearer ",
+        "***",
+        "\n",
+        "-",
+        "_",
+        "aB3" * 9,
+    ]
 )
 
 
@@ -117,7 +154,20 @@ def test_a_second_time_changes_nothing(text):
 
 @pytest.mark.parametrize(
     "piece",
-    ["a", "password=", 'token="', "://", "a.", "a:", "-", "-----BEGIN PRIVATE KEY-----", "aB3", "\\", "Bearer ", "'\\"],
+    [
+        "a",
+        "password=",
+        'token="',
+        "://",
+        "a.",
+        "a:",
+        "-",
+        "-----BEGIN PRIVATE KEY-----",
+        "aB3",
+        "\\",
+        "Bearer ",
+        "'\\",
+    ],
 )
 def test_a_megabyte_takes_a_bounded_time(piece):
     text = piece * (1_000_000 // len(piece))

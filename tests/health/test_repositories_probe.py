@@ -42,9 +42,14 @@ def watch() -> Iterator[Callable[..., Watching]]:
 def test_a_repository_with_its_branch_is_well_bare_or_checked_out(watch, repo, tmp_path):
     bare = tmp_path / "bare.git"
     subprocess.run(["git", "clone", "--quiet", "--bare", repo.path, bare], check=True)
-    found = watch(WatchedRepository("app", repo.path, "main"), WatchedRepository("bare", bare, "main")).after(0)
+    found = watch(
+        WatchedRepository("app", repo.path, "main"), WatchedRepository("bare", bare, "main")
+    ).after(0)
     assert (found.status, found.code, found.message) == (Status.OK, "ok", "")
-    assert found.data == {"app": {"status": "ok", "code": "ok"}, "bare": {"status": "ok", "code": "ok"}}
+    assert found.data == {
+        "app": {"status": "ok", "code": "ok"},
+        "bare": {"status": "ok", "code": "ok"},
+    }
 
 
 def test_each_trouble_has_its_code_and_the_worst_is_the_checks(watch, repo, make_repo, tmp_path):
@@ -69,12 +74,19 @@ def test_each_trouble_has_its_code_and_the_worst_is_the_checks(watch, repo, make
         "well": "ok",
     }
     assert (found.status, found.code) == (Status.FAIL, "missing") and found.remedy
-    assert all(name in found.message for name in ("gone", "plain", "release")) and "well:" not in found.message
+    assert (
+        all(name in found.message for name in ("gone", "plain", "release"))
+        and "well:" not in found.message
+    )
 
 
 def test_a_branch_without_a_commit_is_no_branch(watch, tmp_path):
-    subprocess.run(["git", "init", "--quiet", "--initial-branch=main", tmp_path / "empty"], check=True)
-    assert watch(WatchedRepository("empty", tmp_path / "empty", "main")).after(0).code == "no_branch"
+    subprocess.run(
+        ["git", "init", "--quiet", "--initial-branch=main", tmp_path / "empty"], check=True
+    )
+    assert (
+        watch(WatchedRepository("empty", tmp_path / "empty", "main")).after(0).code == "no_branch"
+    )
 
 
 @pytest.mark.parametrize(
@@ -86,14 +98,21 @@ def test_a_lock_that_stays_for_a_minute_is_foreign(watch, repo, lock):
     assert watching.after(0).code == "ok"
     assert watching.after(60).code == "ok"
     found = watching.after(1)
-    assert (found.status, found.code, Path(lock).name in found.message) == (Status.WARN, "foreign_lock", True)
+    assert (found.status, found.code, Path(lock).name in found.message) == (
+        Status.WARN,
+        "foreign_lock",
+        True,
+    )
     assert file.exists()  # it is the owner's to remove
     file.unlink()
     assert watching.after(1).code == "ok"
 
 
 def test_a_lock_that_changes_is_one_of_many_and_no_wall_clock_makes_it_old(watch, repo):
-    watching, file = watch(WatchedRepository("app", repo.path, "main")), repo.path / ".git" / "index.lock"
+    watching, file = (
+        watch(WatchedRepository("app", repo.path, "main")),
+        repo.path / ".git" / "index.lock",
+    )
     for number in range(4):
         file.touch()
         os.utime(file, (number, number))

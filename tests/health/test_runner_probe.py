@@ -25,7 +25,9 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a runner in its own session and waits until it holds the lock; ends all of it afterwards."""
+    """Starts a runner in its own session and waits until it holds the lock;
+    ends all of it afterwards.
+    """
     started: list[subprocess.Popen[bytes]] = []
 
     def start_one(way: str = "beats", before: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
@@ -51,7 +53,12 @@ def comes_up(probe: RunnerProbe) -> bool:
 
 def test_without_a_runner_it_is_down(tmp_path):
     found = RunnerProbe(tmp_path).read()
-    assert (found.status, found.code, state(found), found.fact) == (Status.FAIL, "down", "down", True)
+    assert (found.status, found.code, state(found), found.fact) == (
+        Status.FAIL,
+        "down",
+        "down",
+        True,
+    )
 
 
 def test_without_a_state_directory_it_is_down(tmp_path):
@@ -174,7 +181,9 @@ def test_the_limit_of_a_new_runner_starts_when_it_takes_the_lock(tmp_path, start
 
 
 def seen_moving(directory: Path, beat: Beat) -> Reading:
-    """What a probe says of a held lock and a record that moves, whoever it names."""
+    """What a probe says of a held lock and a record that moves, whoever it
+    names.
+    """
     probe = RunnerProbe(directory)
     with Presence(directory, "runner-1"):
         for sequence in range(3):
@@ -184,7 +193,9 @@ def seen_moving(directory: Path, beat: Beat) -> Reading:
 
 
 @pytest.mark.parametrize(("other_boot", "created_apart"), [(True, 0.0), (False, 3600.0)])
-def test_a_moving_runner_is_not_judged_by_a_stranger_with_its_pid(tmp_path, other_boot, created_apart):
+def test_a_moving_runner_is_not_judged_by_a_stranger_with_its_pid(
+    tmp_path, other_boot, created_apart
+):
     with subprocess.Popen(["sleep", "60"]) as stranger:
         stranger.send_signal(signal.SIGSTOP)
         created = psutil.Process(stranger.pid).create_time() + created_apart
@@ -197,7 +208,9 @@ def test_a_moving_runner_is_not_judged_by_a_stranger_with_its_pid(tmp_path, othe
 def test_a_moving_runner_whose_pid_cannot_be_seen_is_up(tmp_path):
     with subprocess.Popen(["true"]) as gone:
         pass
-    assert state(seen_moving(tmp_path, Beat("runner-1", gone.pid, 1.0, boot_id(), 0, "idle"))) == "up"
+    assert (
+        state(seen_moving(tmp_path, Beat("runner-1", gone.pid, 1.0, boot_id(), 0, "idle"))) == "up"
+    )
 
 
 def test_a_program_with_the_right_name_on_its_command_line_is_no_runner(tmp_path):
@@ -213,7 +226,10 @@ def test_a_program_with_the_right_name_on_its_command_line_is_no_runner(tmp_path
 
 def test_a_runner_in_another_pid_namespace_is_up_by_its_moves(tmp_path, start):
     apart = ("unshare", "--pid", "--fork", "--kill-child")
-    if not shutil.which("unshare") or subprocess.run([*apart, "true"], capture_output=True).returncode:
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*apart, "true"], capture_output=True).returncode
+    ):
         pytest.skip("this user may not make a pid namespace")
     start(before=apart)
     probe = RunnerProbe(tmp_path)
@@ -237,6 +253,10 @@ def test_every_change_is_logged_once_with_the_pid(tmp_path):
                 probe.read()
         probe.read()
         probe.read()
-    changes = [(entry["from"], entry["to"], entry["pid"]) for entry in logs if entry["event"] == "runner_state_changed"]
+    changes = [
+        (entry["from"], entry["to"], entry["pid"])
+        for entry in logs
+        if entry["event"] == "runner_state_changed"
+    ]
     me = os.getpid()
     assert changes == [(None, "starting", me), ("starting", "up", me), ("up", "down", me)]

@@ -65,7 +65,9 @@ def test_processor_percent_is_the_share_of_time_that_was_not_idle():
     sampler = Sampler(machine)
     sampler.sample()
     sampler.sample()
-    assert sampler.latest.cpu["percent"] == 25.0  # 75 of 100 seconds idle: the guest is in user time already
+    assert (
+        sampler.latest.cpu["percent"] == 25.0
+    )  # 75 of 100 seconds idle: the guest is in user time already
 
 
 def test_what_cannot_be_read_is_none_and_its_key_is_there(tmp_path):
@@ -101,7 +103,10 @@ def test_a_rate_is_known_from_the_second_sample_and_not_of_a_counter_that_went_b
     for _ in range(4):
         sampler.sample()
         rates.append(
-            (sampler.latest.network["bytes_sent_per_second"], sampler.latest.network["packets_recv_per_second"])
+            (
+                sampler.latest.network["bytes_sent_per_second"],
+                sampler.latest.network["packets_recv_per_second"],
+            )
         )
         clock.now += 2
     assert rates == [(None, None), (1000.0, 0.0), (None, 0.0), (50.0, 0.0)]
@@ -128,7 +133,9 @@ def version_2(place: Path) -> Cgroup:
 
 
 def version_1(place: Path) -> Cgroup:
-    """A container's view: the host's path is not there, the mount itself is our group."""
+    """A container's view: the host's path is not there, the mount itself is our
+    group.
+    """
     files = {
         "membership": "4:memory:/docker/1234\n3:cpu,cpuacct:/docker/1234\n",
         "memory/memory.limit_in_bytes": "500000000\n",
@@ -150,7 +157,11 @@ def test_the_limits_of_a_container_stand_beside_the_machines_figures(make, tmp_p
     sampler = Sampler(monotonic=clock, cgroup=make(tmp_path))
     sampler.sample()
     memory, cpu = sampler.latest.memory, sampler.latest.cpu
-    assert (memory["cgroup_limit"], memory["cgroup_used"], memory["cgroup_percent"]) == (500_000_000, 250_000_000, 50.0)
+    assert (memory["cgroup_limit"], memory["cgroup_used"], memory["cgroup_percent"]) == (
+        500_000_000,
+        250_000_000,
+        50.0,
+    )
     assert (cpu["cgroup_limit"], cpu["cgroup_percent"]) == (2.0, None)
     assert sampler.latest.unreadable["cpu.cgroup_percent"] == "two_samples_needed"
     clock.now += 2
@@ -179,4 +190,6 @@ def test_a_real_machine_has_every_figure():
     assert latest.memory["total"] == psutil.virtual_memory().total
     assert all(isinstance(latest.network[name], int) for name in COUNTERS)
     missing = {f"network.{name}_per_second" for name in COUNTERS} | {"cpu.percent"}
-    assert {name for name, why in latest.unreadable.items() if why == "two_samples_needed"} >= missing
+    assert {
+        name for name, why in latest.unreadable.items() if why == "two_samples_needed"
+    } >= missing

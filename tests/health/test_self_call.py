@@ -29,7 +29,9 @@ class ServerOnIPv6(ThreadingHTTPServer):
 def serving(
     say: Callable[[str], object], status: int = 200, host: str = "127.0.0.1"
 ) -> Iterator[tuple[int, list[str]]]:
-    """A real web server; `say` makes the answer from the nonce. Yields its port and the paths it was asked for."""
+    """A real web server; `say` makes the answer from the nonce. Yields its port
+    and the paths it was asked for.
+    """
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -138,7 +140,11 @@ def test_a_gateway_bound_to_every_address_is_asked_on_loopback(host):
 def test_another_programs_answer_is_foreign(say):
     with serving(say) as (port, _):
         port_reading, web_reading = looks(port)
-    assert (port_reading.status, port_reading.code, port_reading.fact) == (Status.FAIL, "port_foreign", True)
+    assert (port_reading.status, port_reading.code, port_reading.fact) == (
+        Status.FAIL,
+        "port_foreign",
+        True,
+    )
     assert (web_reading.status, web_reading.code) == (Status.FAIL, "not_reached")
 
 
@@ -166,7 +172,11 @@ def test_an_endless_answer_is_cut_and_foreign():
 
 def test_nobody_there_is_not_bound():
     port_reading, web_reading = looks(free_port())
-    assert (port_reading.code, port_reading.fact, web_reading.code) == ("not_bound", True, "not_reached")
+    assert (port_reading.code, port_reading.fact, web_reading.code) == (
+        "not_bound",
+        True,
+        "not_reached",
+    )
 
 
 def test_an_outbound_connection_from_the_port_does_not_bind_it():
@@ -208,7 +218,9 @@ def test_our_own_error_answer_is_our_port_but_no_responsive_web():
     assert (web_reading.status, web_reading.code) == (Status.FAIL, "bad_status")
 
 
-@pytest.mark.parametrize(("busy", "code"), [(63, "not_reached"), (64, "web_saturated"), (70, "web_saturated")])
+@pytest.mark.parametrize(
+    ("busy", "code"), [(63, "not_reached"), (64, "web_saturated"), (70, "web_saturated")]
+)
 def test_silence_while_every_thread_is_busy_is_saturation_and_a_fact(busy, code):
     with listening() as port:
         found = WebProbe(SelfCall("127.0.0.1", port, ME, 0.1), lambda: busy, 64).read()

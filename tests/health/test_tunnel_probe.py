@@ -1,4 +1,6 @@
-"""A small server plays cloudflared's metrics listener; a real forwarding proxy plays the public address."""
+"""A small server plays cloudflared's metrics listener; a real forwarding proxy
+plays the public address.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from gpt_cursor_runner.health.model import Status
-from gpt_cursor_runner.health.probes.tunnel import TunnelEdgeProbe, TunnelProcessProbe, TunnelPublicProbe
+from gpt_cursor_runner.health.probes.tunnel import (
+    TunnelEdgeProbe,
+    TunnelProcessProbe,
+    TunnelPublicProbe,
+)
 from tests.running import free_port
 
 Answer = Callable[[str], tuple[int, dict[str, str], bytes]]
@@ -39,7 +45,9 @@ def serving(answer: Answer) -> Iterator[str]:
             """Nobody reads it."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Asked)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    threading.Thread(
+        target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+    ).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
@@ -59,7 +67,11 @@ def gateway(instance_id: str) -> Answer:
         seen = urlsplit(path)
         nonce = parse_qs(seen.query).get("nonce", [""])[0]
         found = seen.path == "/pulse"
-        return (200 if found else 404), {}, json.dumps({"instance_id": instance_id, "nonce": nonce}).encode()
+        return (
+            (200 if found else 404),
+            {},
+            json.dumps({"instance_id": instance_id, "nonce": nonce}).encode(),
+        )
 
     return pulse
 
@@ -115,7 +127,11 @@ def test_an_origin_that_is_lost_behind_a_living_tunnel_is_seen():
     with serving(edge) as metrics, serving(proxy(f"http://127.0.0.1:{free_port()}")) as public:
         assert TunnelEdgeProbe(metrics).read().status is Status.OK  # it never asks the origin
         found = TunnelPublicProbe(public, "mine").read()
-    assert (found.status, found.code, found.data["http_status"]) == (Status.FAIL, "origin_unreachable", 502)
+    assert (found.status, found.code, found.data["http_status"]) == (
+        Status.FAIL,
+        "origin_unreachable",
+        502,
+    )
 
 
 def test_another_gateway_behind_the_address_is_foreign():
@@ -130,7 +146,10 @@ def test_another_gateway_behind_the_address_is_foreign():
         ((302, {"Location": "https://login.example/"}, b""), "redirected"),
         ((530, {}, b"error code: 1033"), "origin_unreachable"),
         ((403, {}, b"no"), "bad_status"),
-        ((200, {}, json.dumps({"instance_id": "mine", "nonce": "of an earlier call"}).encode()), "tunnel_foreign"),
+        (
+            (200, {}, json.dumps({"instance_id": "mine", "nonce": "of an earlier call"}).encode()),
+            "tunnel_foreign",
+        ),
         ((200, {}, b"<html>parked</html>"), "tunnel_foreign"),
     ],
 )

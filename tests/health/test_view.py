@@ -10,7 +10,14 @@ from gpt_cursor_runner.health import view
 from gpt_cursor_runner.health.exposition import exposition
 from gpt_cursor_runner.health.ietf import ietf_body
 from gpt_cursor_runner.health.judging import judge
-from gpt_cursor_runner.health.model import CheckState, Criticality, Identity, Overall, Snapshot, Status
+from gpt_cursor_runner.health.model import (
+    CheckState,
+    Criticality,
+    Identity,
+    Overall,
+    Snapshot,
+    Status,
+)
 from tests.health.builders import NOW, SPACE, check, gateway_checks, metrics, snapshot
 
 ME = Identity("instance-1", 5555, "3.1.1")
@@ -64,10 +71,22 @@ def test_the_users_keys_are_there_when_nothing_is_known():
     body = view.error_body(ME, wall=1_800_000_000.0)
     unread = {"count", "percent", "bytes_recv"}
     assert {where.rsplit("/")[-1] for where in missing(USERS_SAMPLE, body)} == unread
-    assert body["system_metrics"]["disk"] == {"total": None, "used": None, "free": None, "percent": None}
-    assert (body["overall_status"], body["reasons"], body["ready"]) == ("error", ["health_engine.failed"], False)
+    assert body["system_metrics"]["disk"] == {
+        "total": None,
+        "used": None,
+        "free": None,
+        "percent": None,
+    }
+    assert (body["overall_status"], body["reasons"], body["ready"]) == (
+        "error",
+        ["health_engine.failed"],
+        False,
+    )
     assert not any(value is True for value in body["components"].values())
-    assert (body["components"]["ghost_runner"], body["components"]["webhook_endpoint"]) == ("unknown", "unknown")
+    assert (body["components"]["ghost_runner"], body["components"]["webhook_endpoint"]) == (
+        "unknown",
+        "unknown",
+    )
 
 
 def test_all_well_reads_so():
@@ -81,7 +100,12 @@ def test_all_well_reads_so():
         "queue": "ok",
         "health_engine": "ok",
     }
-    assert (body["overall_status"], body["status"], body["ready"], body["reasons"]) == ("healthy", "pass", True, [])
+    assert (body["overall_status"], body["status"], body["ready"], body["reasons"]) == (
+        "healthy",
+        "pass",
+        True,
+        [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,7 +114,10 @@ def test_all_well_reads_so():
 )
 @pytest.mark.parametrize("status", [Status.FAIL, Status.UNKNOWN, None])
 def test_a_boolean_is_false_when_it_is_not_proven(name, component, status):
-    assert public(snapshot(*gateway_checks(**{name: check(name, status)})))["components"][component] is False
+    assert (
+        public(snapshot(*gateway_checks(**{name: check(name, status)})))["components"][component]
+        is False
+    )
     stale = gateway_checks(**{name: check(name, age=60)})
     assert public(snapshot(*stale))["components"][component] is False
 
@@ -107,13 +134,19 @@ def runner(state: str, status: Status = Status.FAIL, **others: Any) -> CheckStat
 
 @pytest.mark.parametrize("state", ["up", "down", "stalled", "starting"])
 def test_the_runners_state_is_the_one_its_probe_named(state):
-    assert public(snapshot(*gateway_checks(runner=runner(state))))["components"]["ghost_runner"] == state
+    assert (
+        public(snapshot(*gateway_checks(runner=runner(state))))["components"]["ghost_runner"]
+        == state
+    )
 
 
 def test_an_old_or_late_word_on_the_runner_is_no_word():
     for old in (runner("up", Status.OK, age=60), runner("up", Status.OK, running_since=NOW - 9)):
         body = public(snapshot(*gateway_checks(runner=old)))
-        assert (body["components"]["ghost_runner"], body["overall_status"]) == ("unknown", "degraded")
+        assert (body["components"]["ghost_runner"], body["overall_status"]) == (
+            "unknown",
+            "degraded",
+        )
 
 
 @pytest.mark.parametrize("name", ["web", "port", "filesystem", "queue", "webhook"])
@@ -136,7 +169,9 @@ def test_the_disk_is_what_the_filesystem_check_last_saw_while_that_is_fresh():
         "free": 900,
         "percent": 10.0,
     }
-    stuck = gateway_checks(filesystem=check("filesystem", said={"data": SPACE}, running_since=NOW - 30))
+    stuck = gateway_checks(
+        filesystem=check("filesystem", said={"data": SPACE}, running_since=NOW - 30)
+    )
     assert set(public(snapshot(*stuck))["system_metrics"]["disk"].values()) == {None}
 
 
@@ -181,7 +216,12 @@ def test_other_parts_stand_beside_the_users_when_they_are_watched():
 def test_old_figures_of_the_machine_are_not_shown():
     old = replace(snapshot(*gateway_checks()), metrics=metrics(sampled_at=NOW - 16))
     shown = public(old)["system_metrics"]
-    assert set(shown["cpu"].values()) == set(shown["memory"].values()) == set(shown["network"].values()) == {None}
+    assert (
+        set(shown["cpu"].values())
+        == set(shown["memory"].values())
+        == set(shown["network"].values())
+        == {None}
+    )
     assert list(shown["cpu"]) == ["count", "percent", "load_average"]
 
 
@@ -196,17 +236,30 @@ def test_the_age_is_that_of_the_oldest_reading_that_counts():
 def test_since_is_the_last_moment_known_when_only_time_changed_the_answer():
     seen = snapshot(*gateway_checks())
     assert public(seen)["since"] == "2027-01-15T07:59:10.000000+00:00"
-    assert public(seen, NOW + 60)["since"] == public(seen)["observed_at"] == "2027-01-15T08:00:00.000000+00:00"
+    assert (
+        public(seen, NOW + 60)["since"]
+        == public(seen)["observed_at"]
+        == "2027-01-15T08:00:00.000000+00:00"
+    )
     assert public(seen)["timestamp"] == "2027-01-15T08:00:00.000000"
 
 
 def test_strangers_see_no_path_pid_host_or_text_and_the_owner_does():
-    secret = {"message": "password=hunter2 on db.internal", "data": {"directory": "/srv/secret", "pid": 4711}}
-    checks = gateway_checks(filesystem=check("filesystem", Status.FAIL, code="read_only", said=secret))
+    secret = {
+        "message": "password=hunter2 on db.internal",
+        "data": {"directory": "/srv/secret", "pid": 4711},
+    }
+    checks = gateway_checks(
+        filesystem=check("filesystem", Status.FAIL, code="read_only", said=secret)
+    )
     seen = snapshot(*checks)
     metrics_text = exposition(seen, judge(seen, NOW), ME, NOW).decode()
     assert "filesystem" in metrics_text
-    for text in (json.dumps(public(seen)), json.dumps(ietf_body(seen, judge(seen, NOW), ME, NOW)), metrics_text):
+    for text in (
+        json.dumps(public(seen)),
+        json.dumps(ietf_body(seen, judge(seen, NOW), ME, NOW)),
+        metrics_text,
+    ):
         assert not [word for word in ("hunter2", "internal", "/srv", "4711") if word in text]
     assert detailed(seen)["checks"]["filesystem"]["message"] == secret["message"]
 
@@ -214,7 +267,11 @@ def test_strangers_see_no_path_pid_host_or_text_and_the_owner_does():
 def test_a_verdict_that_leaves_checks_out_says_so_and_claims_no_past():
     seen = snapshot(*gateway_checks(queue=check("queue", Status.FAIL)), overall=Overall.UNKNOWN)
     partial = view.leaving_out(detailed(seen), judge(seen, NOW, ["queue"]), ["queue"])
-    assert (partial["overall_status"], partial["since"], partial["excluded"]) == ("healthy", None, ["queue"])
+    assert (partial["overall_status"], partial["since"], partial["excluded"]) == (
+        "healthy",
+        None,
+        ["queue"],
+    )
     same = view.leaving_out(detailed(seen), judge(seen, NOW, ["web"]), ["web"])
     assert (same["overall_status"], same["since"]) == ("unknown", detailed(seen)["since"])
 
@@ -222,7 +279,9 @@ def test_a_verdict_that_leaves_checks_out_says_so_and_claims_no_past():
 def test_too_many_reasons_are_counted_and_the_worst_are_shown():
     checks = [impairing(f"own-check-{number}", Status.FAIL, code="c" * 40) for number in range(60)]
     body = public(snapshot(*gateway_checks(queue=check("queue", Status.FAIL)), *checks))
-    assert body["reasons"][0] == "queue.fail" and len(body["reasons"]) + body["reasons_omitted"] == 61
+    assert (
+        body["reasons"][0] == "queue.fail" and len(body["reasons"]) + body["reasons_omitted"] == 61
+    )
     assert len(detailed(snapshot(*checks))["reasons"]) == 60
 
 
@@ -234,15 +293,23 @@ def test_the_word_comes_first_and_the_answer_is_small():
 def test_every_field_of_a_check_is_there_also_before_it_ran():
     checks = detailed(snapshot(*gateway_checks(port=check("port", None))))["checks"]
     contract = (
-        "status, raw, criticality, code, message, duration_ms, deadline_ms, age_ms, stale, stuck_for_seconds, "
-        "consecutive_failures, last_ok_at, since, flapping, data, remedy"
+        "status, raw, criticality, code, message, duration_ms, deadline_ms, age_ms, stale,"
+        " stuck_for_seconds, consecutive_failures, last_ok_at, since, flapping, data, remedy"
     )
     assert {", ".join(body) for body in checks.values()} == {contract}
-    assert (checks["port"]["status"], checks["port"]["code"], checks["port"]["raw"]) == ("unknown", "starting", None)
+    assert (checks["port"]["status"], checks["port"]["code"], checks["port"]["raw"]) == (
+        "unknown",
+        "starting",
+        None,
+    )
 
 
 def test_the_owner_sees_the_raw_word_beside_the_damped_one():
-    noisy = replace(check("web"), raw=replace(check("web", Status.FAIL).raw or pytest.fail()), consecutive_failures=1)
+    noisy = replace(
+        check("web"),
+        raw=replace(check("web", Status.FAIL).raw or pytest.fail()),
+        consecutive_failures=1,
+    )
     body = detailed(snapshot(*gateway_checks(web=noisy)))
     assert (body["checks"]["web"]["status"], body["checks"]["web"]["raw"]) == ("ok", "fail")
     assert body["overall_status"] == "healthy"
@@ -250,7 +317,12 @@ def test_the_owner_sees_the_raw_word_beside_the_damped_one():
 
 @pytest.mark.parametrize(
     ("overall", "status"),
-    [(Overall.HEALTHY, "pass"), (Overall.DEGRADED, "warn"), (Overall.UNKNOWN, "fail"), (Overall.ERROR, "fail")],
+    [
+        (Overall.HEALTHY, "pass"),
+        (Overall.DEGRADED, "warn"),
+        (Overall.UNKNOWN, "fail"),
+        (Overall.ERROR, "fail"),
+    ],
 )
 def test_the_short_status_follows_the_word(overall, status):
     seen = snapshot()

@@ -33,8 +33,12 @@ def _as_file(given: str | bytes | File | None) -> File | None:
     return File(given if isinstance(given, bytes) else given.encode())
 
 
-def seal_files(repo: Repo, files: Files, patch_id: str = "patch-1", base: str | None = None) -> Sealed:
-    return seal(repo.git, plan_of(files), patch_id, base or repo.tip("refs/heads/main"), ACCEPTED_AT)
+def seal_files(
+    repo: Repo, files: Files, patch_id: str = "patch-1", base: str | None = None
+) -> Sealed:
+    return seal(
+        repo.git, plan_of(files), patch_id, base or repo.tip("refs/heads/main"), ACCEPTED_AT
+    )
 
 
 def commit_of(repo: Repo, files: Files, patch_id: str = "patch-1") -> str:
@@ -50,32 +54,47 @@ def look(repo: Repo, see: Callable[[CommitTree], object], revision: str = "main"
 
 
 def git_that_first(
-    repo: Repo, directory: Path, word: str, script: str, patience: float = 120.0, after: bool = False
+    repo: Repo,
+    directory: Path,
+    word: str,
+    script: str,
+    patience: float = 120.0,
+    after: bool = False,
 ) -> Git:
-    """A git that runs a shell script of the owner's, once, before (or after) its first `word` command.
+    """A git that runs a shell script of the owner's, once, before (or after)
+    its first `word` command.
 
-    The script runs in the checkout, with an environment of the owner's; `$git` is the real git.
+    The script runs in the checkout, with an environment of the owner's; `$git`
+    is the real git.
     """
     environment = f"unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE; git={_GIT}; cd {repo.path}"
-    owner = f"mkdir {directory}/done 2>/dev/null && ({environment} && {{ {script}\n}} >/dev/null 2>&1)"
+    owner = (
+        f"mkdir {directory}/done 2>/dev/null && ({environment} && {{ {script}\n}} >/dev/null 2>&1)"
+    )
     then = f'{_GIT} "$@"; code=$?; {owner}; exit $code' if after else owner
     return replace(_wrapped(repo, directory, word, then), deadline_seconds=patience)
 
 
 def git_that_says(repo: Repo, directory: Path, word: str, said: str, code: int) -> Git:
-    """A git that answers its `word` command with these words, as printf prints them, and an exit code."""
+    """A git that answers its `word` command with these words, as printf prints
+    them, and an exit code.
+    """
     return _wrapped(repo, directory, word, f"printf '{said}'; exit {code}")
 
 
 def _wrapped(repo: Repo, directory: Path, word: str, script: str) -> Git:
     directory.mkdir()
-    (directory / "git").write_text(f'#!/bin/sh\ncase " $* " in *" {word} "*)\n{script} ;;\nesac\nexec {_GIT} "$@"\n')
+    (directory / "git").write_text(
+        f'#!/bin/sh\ncase " $* " in *" {word} "*)\n{script} ;;\nesac\nexec {_GIT} "$@"\n'
+    )
     (directory / "git").chmod(0o755)
     return Git.at(repo.path, f"{directory}:{SEARCH_PATH}")
 
 
 def as_nobody(act: Callable[[], None]) -> None:
-    """Run something without root's power to ignore permissions; in a child of ours when we are root."""
+    """Run something without root's power to ignore permissions; in a child of
+    ours when we are root.
+    """
     if os.geteuid() != 0:
         act()
         return

@@ -1,4 +1,6 @@
-"""Carrying a sealed change onto a branch that has moved: merged whole, or refused with the conflict's own text."""
+"""Carrying a sealed change onto a branch that has moved: merged whole, or
+refused with the conflict's own text.
+"""
 
 from pathlib import Path
 
@@ -86,7 +88,9 @@ def test_two_changes_to_one_line_are_refused_with_both_of_them(long: Repo) -> No
 
 
 def test_each_path_in_conflict_is_named(long: Repo) -> None:
-    sealed = seal_files(long, {"long.txt": changed(n5="ours"), "other.txt": "ours\n", "free.txt": "free\n"})
+    sealed = seal_files(
+        long, {"long.txt": changed(n5="ours"), "other.txt": "ours\n", "free.txt": "free\n"}
+    )
     long.commit({"long.txt": changed(n5="theirs"), "other.txt": "theirs\n"})
     assert [fault.path for fault in refusal(long, sealed)] == ["long.txt", "other.txt"]
 
@@ -137,7 +141,9 @@ def test_a_file_where_the_branch_has_a_directory_is_refused(long: Repo) -> None:
         {"long.txt": File(LINES.encode(), "100755")},
     ],
 )
-def test_a_change_that_the_branch_already_holds_is_refused_as_done(long: Repo, files: Files) -> None:
+def test_a_change_that_the_branch_already_holds_is_refused_as_done(
+    long: Repo, files: Files
+) -> None:
     sealed = seal_files(long, files)
     long.run("merge", "--ff-only", "--quiet", sealed.commit)
     long.commit({"other.txt": "newer\n"})
@@ -162,7 +168,9 @@ def test_a_file_renamed_and_changed_is_a_conflict(long: Repo) -> None:
 
 
 def test_a_renamed_directory_does_not_take_a_file_to_a_protected_path(long: Repo) -> None:
-    """A sender may choose an old base on purpose, from before `scripts` became `.github`."""
+    """A sender may choose an old base on purpose, from before `scripts` became
+    `.github`.
+    """
     sealed = seal_files(long, {"scripts/deploy.yml": "on: push\n"})
     long.run("config", "merge.directoryRenames", "true")
     long.run("mv", "scripts", ".github")
@@ -197,7 +205,9 @@ def test_a_merge_driver_of_the_repository_decides_nothing(long: Repo) -> None:
 
 
 def test_a_conflict_without_a_path_is_still_a_conflict(long: Repo, tmp_path: Path) -> None:
-    """git-merge-tree(1): an empty list of paths is no clean merge; only the exit code tells."""
+    """git-merge-tree(1): an empty list of paths is no clean merge; only the
+    exit code tells.
+    """
     sealed = seal_files(long, {"long.txt": changed(n2="ours")})
     long.commit({"other.txt": "newer\n"})
     said = r"\0\0001\0dir\0CONFLICT (directory rename split)\0CONFLICT: Unclear.\n\0"

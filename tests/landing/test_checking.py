@@ -1,4 +1,6 @@
-"""Checks: run to an end that is always one of four, with nothing alive and nothing unbounded after it."""
+"""Checks: run to an end that is always one of four, with nothing alive and
+nothing unbounded after it.
+"""
 
 import hashlib
 import resource
@@ -10,14 +12,21 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gpt_cursor_runner.landing.checking import KEPT_BYTES, CheckOrder, CheckResult, checks_digest, run_check
+from gpt_cursor_runner.landing.checking import (
+    KEPT_BYTES,
+    CheckOrder,
+    CheckResult,
+    checks_digest,
+    run_check,
+)
 from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from tests.building import SEARCH_PATH
 
 Check = Callable[..., CheckResult]
-# Of `[["tests",["pytest","-q"],"passed",0,"none"]]`: it stands in commits, so it may never change.
+# Of `[["tests",["pytest","-q"],"passed",0,"none"]]`: it stands in commits, so
+# it may never change.
 DIGEST = "67f238434be54cd59fb999de3b401e6ba61a1e5397209fc91e3e74aa1cacec77"
 
 
@@ -39,14 +48,18 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def check(sandbox: Sandbox, workspace: Workspace, log: Path) -> Check:
-    def run(*command: str, seconds: float = 20.0, tick: Callable[[], None] = lambda: None) -> CheckResult:
+    def run(
+        *command: str, seconds: float = 20.0, tick: Callable[[], None] = lambda: None
+    ) -> CheckResult:
         return run_check(CheckOrder("tests", command, seconds), workspace, sandbox, log, tick)
 
     return run
 
 
 def alive(word: str) -> bool:
-    """Whether a process that carries this word still runs, after the moment that init may need."""
+    """Whether a process that carries this word still runs, after the moment
+    that init may need.
+    """
     give_up_at = time.monotonic() + 1
     while time.monotonic() < give_up_at:
         found = [
@@ -67,7 +80,8 @@ def word(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("script", "verdict", "code"), [("exit 0", "passed", 0), ("exit 1", "failed", 1), ("exit 77", "failed", 77)]
+    ("script", "verdict", "code"),
+    [("exit 0", "passed", 0), ("exit 1", "failed", 1), ("exit 77", "failed", 77)],
 )
 def test_the_exit_code_decides(check: Check, script: str, verdict: str, code: int) -> None:
     result = check("sh", "-c", script)
@@ -78,10 +92,17 @@ def test_a_check_that_a_signal_ends_has_failed(check: Check) -> None:
     assert check("sh", "-c", "kill -9 $$").verdict == "failed"
 
 
-def test_what_a_check_says_on_either_stream_is_kept(check: Check, log: Path, sandbox: Sandbox) -> None:
+def test_what_a_check_says_on_either_stream_is_kept(
+    check: Check, log: Path, sandbox: Sandbox
+) -> None:
     result = check("sh", "-c", "echo out; echo err >&2")
     assert (result.tail, log.read_text()) == ("out\nerr\n", "out\nerr\n")
-    assert (result.name, result.command[0], result.tier, result.output_bytes) == ("tests", "sh", sandbox.tier, 8)
+    assert (result.name, result.command[0], result.tier, result.output_bytes) == (
+        "tests",
+        "sh",
+        sandbox.tier,
+        8,
+    )
     assert result.output_sha256 == hashlib.sha256(b"out\nerr\n").hexdigest()
     assert 0 < result.seconds < 10
 
@@ -119,8 +140,12 @@ def test_a_daemon_of_a_check_in_the_sandbox_is_ended_at_the_deadline(
     workspace: Workspace, log: Path, word: str
 ) -> None:
     sandbox = choose_sandbox("required", SEARCH_PATH)
-    script = f"setsid sh -c 'trap \"\" TERM HUP; sleep {word}' </dev/null >/dev/null 2>&1 & sleep {word}"
-    result = run_check(CheckOrder("tests", ("sh", "-c", script), 0.3), workspace, sandbox, log, lambda: None)
+    script = (
+        f"setsid sh -c 'trap \"\" TERM HUP; sleep {word}' </dev/null >/dev/null 2>&1 & sleep {word}"
+    )
+    result = run_check(
+        CheckOrder("tests", ("sh", "-c", script), 0.3), workspace, sandbox, log, lambda: None
+    )
     assert result.verdict == "timed_out"
     assert not alive(word)
 
@@ -132,7 +157,9 @@ def test_a_program_that_is_not_there_was_not_started(check: Check, program: str)
     assert program in result.tail
 
 
-def test_a_script_whose_interpreter_is_missing_was_not_started(check: Check, workspace: Workspace) -> None:
+def test_a_script_whose_interpreter_is_missing_was_not_started(
+    check: Check, workspace: Workspace
+) -> None:
     (workspace.tree / "check.sh").write_text("#!/no/such/interpreter\n")
     (workspace.tree / "check.sh").chmod(0o755)
     assert check("./check.sh").verdict == "not_started"
@@ -222,7 +249,9 @@ def test_a_sandbox_that_does_not_start_is_not_the_senders_fault(
     assert "sandbox_read_only" in failed.value.next_step
 
 
-def test_a_sandbox_that_was_removed_is_not_the_senders_fault(workspace: Workspace, log: Path, tmp_path: Path) -> None:
+def test_a_sandbox_that_was_removed_is_not_the_senders_fault(
+    workspace: Workspace, log: Path, tmp_path: Path
+) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "true").symlink_to("/usr/bin/true")
     sandbox = replace(choose_sandbox("required", SEARCH_PATH), search_path=str(tmp_path / "bin"))
@@ -232,8 +261,12 @@ def test_a_sandbox_that_was_removed_is_not_the_senders_fault(workspace: Workspac
 
 
 def test_the_digest_follows_what_was_found_and_not_how_long_it_took() -> None:
-    result = CheckResult("tests", ("pytest", "-q"), "passed", 0, 1.5, "none", 10, "ab" * 32, "fine\n")
-    slower = replace(result, seconds=9.9, output_bytes=11, output_sha256="cd" * 32, tail="fine, later\n")
+    result = CheckResult(
+        "tests", ("pytest", "-q"), "passed", 0, 1.5, "none", 10, "ab" * 32, "fine\n"
+    )
+    slower = replace(
+        result, seconds=9.9, output_bytes=11, output_sha256="cd" * 32, tail="fine, later\n"
+    )
     assert checks_digest([result]) == checks_digest([slower]) == DIGEST
     others = [
         replace(result, name="lint"),

@@ -1,4 +1,6 @@
-"""The owner's checkout follows the branch, and not a byte of the owner's work is lost, whatever they are doing."""
+"""The owner's checkout follows the branch, and not a byte of the owner's work
+is lost, whatever they are doing.
+"""
 
 import threading
 import time
@@ -45,11 +47,18 @@ def test_a_clean_checkout_follows(repo: Repo) -> None:
 
 
 def test_work_elsewhere_in_the_checkout_stays_byte_for_byte(repo: Repo) -> None:
-    repo.commit({"staged.txt": "old\n", "dirty.txt": "old\n", "gone.txt": "old\n", ".gitignore": "*.log\n"})
+    repo.commit(
+        {"staged.txt": "old\n", "dirty.txt": "old\n", "gone.txt": "old\n", ".gitignore": "*.log\n"}
+    )
     repo.write({"staged.txt": "staged\n", "fresh.txt": "staged\n"})
     repo.run("add", "staged.txt", "fresh.txt")
     repo.write(
-        {"staged.txt": "staged, then dirty\n", "dirty.txt": "dirty\r\n\0", "untracked": "mine\n", "a.log": "log"}
+        {
+            "staged.txt": "staged, then dirty\n",
+            "dirty.txt": "dirty\r\n\0",
+            "untracked": "mine\n",
+            "a.log": "log",
+        }
     )
     (repo.path / "gone.txt").unlink()
     before, status = owners_work(repo), repo.run("status", "--porcelain", "--ignored")
@@ -124,7 +133,8 @@ def test_where_the_owners_orig_head_was_it_is_after_a_refusal(repo: Repo) -> Non
 
 
 @pytest.mark.parametrize(
-    "options", ["--squash", "--autostash --no-ff", "--no-commit --no-ff --stat", "--overwrite-ignore"]
+    "options",
+    ["--squash", "--autostash --no-ff", "--no-commit --no-ff --stat", "--overwrite-ignore"],
 )
 def test_the_owners_merge_options_change_nothing(repo: Repo, options: str) -> None:
     repo.run("config", "branch.main.mergeOptions", options)
@@ -132,7 +142,9 @@ def test_the_owners_merge_options_change_nothing(repo: Repo, options: str) -> No
     written_at = (repo.path / "README.md").stat().st_mtime_ns
     assert land(repo) == str(repo.path)
     assert repo.run("status", "--porcelain") == " M README.md"
-    assert (repo.path / "README.md").stat().st_mtime_ns == written_at  # not stashed and put back either
+    assert (
+        repo.path / "README.md"
+    ).stat().st_mtime_ns == written_at  # not stashed and put back either
     assert repo.run("stash", "list") == ""
     assert repo.run("rev-list", "--count", "main") == "2"
 
@@ -182,7 +194,9 @@ def test_a_branch_checked_out_twice_waits_for_its_owner(repo: Repo, tmp_path: Pa
     assert refusal(repo).code == "branch_in_use"
 
 
-def test_a_checkout_with_its_git_directory_apart_follows(make_repo: Callable[[str], Repo], tmp_path: Path) -> None:
+def test_a_checkout_with_its_git_directory_apart_follows(
+    make_repo: Callable[[str], Repo], tmp_path: Path
+) -> None:
     repo = make_repo("apart")
     repo.run("init", "--quiet", "--separate-git-dir", str(tmp_path / "apart.git"))
     assert land(repo) == str(repo.path)
@@ -202,9 +216,13 @@ def test_a_git_directory_that_does_not_tell_its_checkout_is_not_landed_on(
     assert repo.tip() == old
 
 
-def test_a_submodule_is_landed_on_in_its_own_checkout(repo: Repo, make_repo: Callable[[str], Repo]) -> None:
+def test_a_submodule_is_landed_on_in_its_own_checkout(
+    repo: Repo, make_repo: Callable[[str], Repo]
+) -> None:
     outer = make_repo("outer")
-    outer.run("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repo.path), "inner")
+    outer.run(
+        "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repo.path), "inner"
+    )
     inner = Repo(outer.path / "inner")
     assert land(inner) == str(inner.path)
     assert inner.run("status", "--porcelain") == ""
@@ -239,7 +257,11 @@ def start_cherry_pick(repo: Repo) -> None:
 
 def start_am(repo: Repo) -> None:
     with pytest.raises(Exception, match="am"):
-        repo.run("am", "--quiet", data=b"From: a <a@b>\nSubject: x\n\n--- a/no\n+++ b/no\n@@ -1 +1 @@\n-a\n+b\n")
+        repo.run(
+            "am",
+            "--quiet",
+            data=b"From: a <a@b>\nSubject: x\n\n--- a/no\n+++ b/no\n@@ -1 +1 @@\n-a\n+b\n",
+        )
 
 
 @pytest.mark.parametrize(
@@ -293,7 +315,9 @@ def test_a_git_of_the_owners_that_never_ends_is_named(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("lock", ["HEAD.lock", "refs/heads/main.lock"])
-def test_a_stale_lock_on_the_branch_is_seen_before_the_checkout_is_touched(repo: Repo, lock: str) -> None:
+def test_a_stale_lock_on_the_branch_is_seen_before_the_checkout_is_touched(
+    repo: Repo, lock: str
+) -> None:
     old, new = repo.tip(), commit_of(repo, PATCH)
     (repo.path / ".git" / lock).touch()
     before = repo.state()
@@ -314,7 +338,9 @@ def race(repo: Repo, tmp_path: Path, script: str, files: Files = PATCH) -> None:
     assert (tmp_path / "bin" / "done").is_dir()
 
 
-def test_an_owner_who_rewinds_meanwhile_keeps_the_branch_where_they_put_it(repo: Repo, tmp_path: Path) -> None:
+def test_an_owner_who_rewinds_meanwhile_keeps_the_branch_where_they_put_it(
+    repo: Repo, tmp_path: Path
+) -> None:
     first = repo.tip()
     repo.commit({"b.txt": "taken back\n"})
     race(repo, tmp_path, f"$git reset --quiet --hard {first}")
@@ -323,7 +349,9 @@ def test_an_owner_who_rewinds_meanwhile_keeps_the_branch_where_they_put_it(repo:
     assert not (repo.path / "b.txt").exists()
 
 
-def test_an_owner_who_switches_meanwhile_does_not_get_the_patch_on_that_branch(repo: Repo, tmp_path: Path) -> None:
+def test_an_owner_who_switches_meanwhile_does_not_get_the_patch_on_that_branch(
+    repo: Repo, tmp_path: Path
+) -> None:
     old = repo.tip()
     race(repo, tmp_path, "$git checkout --quiet -b idea")
     assert (repo.tip("idea"), repo.tip("main")) == (old, old)
@@ -342,7 +370,9 @@ def test_an_owner_who_commits_meanwhile_keeps_the_commit(repo: Repo, tmp_path: P
     assert repo.run("status", "--porcelain") == ""
 
 
-def test_an_owner_who_commits_right_after_us_does_not_make_it_unlanded(repo: Repo, tmp_path: Path) -> None:
+def test_an_owner_who_commits_right_after_us_does_not_make_it_unlanded(
+    repo: Repo, tmp_path: Path
+) -> None:
     old, new = repo.tip(), commit_of(repo, PATCH)
     mine = "$git -c user.name=o -c user.email=o commit --quiet --allow-empty -m Mine"
     git = git_that_first(repo, tmp_path / "bin", "merge", mine, after=True)

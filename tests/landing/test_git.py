@@ -1,4 +1,6 @@
-"""The door to git: found, bounded in time, and deaf to everybody's settings but its own."""
+"""The door to git: found, bounded in time, and deaf to everybody's settings but
+its own.
+"""
 
 import os
 import stat
@@ -33,7 +35,9 @@ def a_git_that(directory: Path, script: str) -> str:
         ("who knows", (0,)),
     ],
 )
-def test_every_spelling_of_a_version_is_read(tmp_path: Path, said: str, meant: tuple[int, ...]) -> None:
+def test_every_spelling_of_a_version_is_read(
+    tmp_path: Path, said: str, meant: tuple[int, ...]
+) -> None:
     assert version(a_git_that(tmp_path / "bin", f"echo '{said}'")) == meant
 
 
@@ -107,7 +111,11 @@ def test_git_that_hangs_is_ended_with_all_it_started(repo: Repo, tmp_path: Path)
     assert failed.value.code == "git_timed_out"
     assert time.monotonic() - began < 4
     # A signal that was sent takes a moment to end whom it reached.
-    wait_until(lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()), 2, "something lives on")
+    wait_until(
+        lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()),
+        2,
+        "something lives on",
+    )
 
 
 def test_git_at_its_deadline_takes_its_locks_along(repo: Repo, tmp_path: Path) -> None:
@@ -118,21 +126,30 @@ def test_git_at_its_deadline_takes_its_locks_along(repo: Repo, tmp_path: Path) -
     slow.chmod(0o755)
     before = repo.state()
     with pytest.raises(WorldFailed):
-        replace(repo.git, hooks=hooks, deadline_seconds=0.5).run("update-ref", "refs/heads/side", repo.tip())
+        replace(repo.git, hooks=hooks, deadline_seconds=0.5).run(
+            "update-ref", "refs/heads/side", repo.tip()
+        )
     assert repo.state() == before
 
 
 def test_a_failure_carries_what_git_said(repo: Repo) -> None:
-    with pytest.raises(GitFailed, match="git cat-file exited with 128: fatal: Not a valid object name") as failed:
+    with pytest.raises(
+        GitFailed, match="git cat-file exited with 128: fatal: Not a valid object name"
+    ) as failed:
         repo.git.run("cat-file", "-p", "nothing")
     assert failed.value.code == 128
 
 
-def test_settings_of_the_user_are_not_read(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_user_are_not_read(
+    repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = tmp_path / "home"
     (home / "git").mkdir(parents=True)
     for place in (home / ".gitconfig", home / "git" / "config"):
-        place.write_text("[core]\n\tfsmonitor = /bin/false\n[user]\n\tname = Somebody\n[alias]\n\tmine = status\n")
+        place.write_text(
+            "[core]\n\tfsmonitor = /bin/false\n[user]\n\tname = Somebody\n[alias]\n\tmine ="
+            " status\n"
+        )
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
@@ -150,14 +167,22 @@ def test_settings_of_the_user_are_not_read(repo: Repo, tmp_path: Path, monkeypat
 
 def test_what_we_do_is_signed_with_our_name_in_the_reflog(repo: Repo) -> None:
     repo.git.run("update-ref", "-m", "gcr: test", "refs/heads/side", repo.tip())
-    assert "GPT-Cursor Runner" in (repo.path / ".git" / "logs" / "refs" / "heads" / "side").read_text()
+    assert (
+        "GPT-Cursor Runner" in (repo.path / ".git" / "logs" / "refs" / "heads" / "side").read_text()
+    )
 
 
-def test_the_environment_of_the_runner_does_not_reach_git(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_of_the_runner_does_not_reach_git(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GCR_SECRET", "swordfish")
     seen = repo.git.environment()
     assert "GCR_SECRET" not in seen
-    assert not [name for name in seen if not name.startswith("GIT_") and name not in ("PATH", "HOME", "LC_ALL", "TZ")]
+    assert not [
+        name
+        for name in seen
+        if not name.startswith("GIT_") and name not in ("PATH", "HOME", "LC_ALL", "TZ")
+    ]
 
 
 def test_where_the_runner_was_started_says_nothing_about_merging(

@@ -1,4 +1,6 @@
-"""The one commit point: the branch goes from the expected commit to the landed one, or stays."""
+"""The one commit point: the branch goes from the expected commit to the landed
+one, or stays.
+"""
 
 import threading
 from pathlib import Path
@@ -13,7 +15,9 @@ from tests.landing.builders import commit_of, git_that_first
 
 @pytest.fixture
 def apart(repo: Repo) -> Repo:
-    """A repository whose owner is on another branch, so that main is no checkout's."""
+    """A repository whose owner is on another branch, so that main is no
+    checkout's.
+    """
     repo.run("checkout", "--quiet", "-b", "side")
     return repo
 
@@ -30,7 +34,11 @@ def test_a_branch_nobody_is_on_moves_alone(apart: Repo) -> None:
     assert move_branch(apart.git, "main", old, new) is None
     assert apart.tip() == new
     changed = {name for name, data in apart.state().items() if before.get(name) != data}
-    assert changed == {".git/refs/heads/main", ".git/logs/refs/heads/main", ".git/refs/gcr/sealed/patch-1"}
+    assert changed == {
+        ".git/refs/heads/main",
+        ".git/logs/refs/heads/main",
+        ".git/refs/gcr/sealed/patch-1",
+    }
 
 
 def test_a_bare_repository_is_landed_on(bare: Repo) -> None:
@@ -53,16 +61,22 @@ def test_a_commit_between_our_look_and_our_swap_wins(apart: Repo, tmp_path: Path
     old, new = apart.tip(), commit_of(apart, {"a.txt": "a\n"})
     apart.commit({"b.txt": "b\n"})
     theirs = apart.tip("side")
-    git = git_that_first(apart, tmp_path / "bin", "update-ref", f"$git update-ref refs/heads/main {theirs}")
+    git = git_that_first(
+        apart, tmp_path / "bin", "update-ref", f"$git update-ref refs/heads/main {theirs}"
+    )
     with pytest.raises(BaseMoved):
         move_branch(git, "main", old, new)
     assert apart.tip() == theirs
 
 
 def race(repo: Repo, writers: int, refusals: tuple[type[Exception], ...]) -> list[str]:
-    """Let this many move the branch from its tip at once; the commits of those who were not refused."""
+    """Let this many move the branch from its tip at once; the commits of those
+    who were not refused.
+    """
     old = repo.tip()
-    commits = [commit_of(repo, {"a.txt": f"{number}\n"}, f"patch-{number}") for number in range(writers)]
+    commits = [
+        commit_of(repo, {"a.txt": f"{number}\n"}, f"patch-{number}") for number in range(writers)
+    ]
     start, won = threading.Barrier(writers), []
 
     def write(commit: str) -> None:

@@ -10,9 +10,32 @@ from tests.building import Repo
 from tests.landing.builders import ACCEPTED_AT, seal_files
 
 HOOKS = (
-    *("applypatch-msg", "pre-applypatch", "post-applypatch", "pre-commit", "pre-merge-commit", "prepare-commit-msg"),
-    *("commit-msg", "post-commit", "pre-rebase", "post-checkout", "post-merge", "pre-push", "pre-receive", "update"),
-    *("proc-receive", "post-receive", "post-update", "reference-transaction", "push-to-checkout", "pre-auto-gc"),
+    *(
+        "applypatch-msg",
+        "pre-applypatch",
+        "post-applypatch",
+        "pre-commit",
+        "pre-merge-commit",
+        "prepare-commit-msg",
+    ),
+    *(
+        "commit-msg",
+        "post-commit",
+        "pre-rebase",
+        "post-checkout",
+        "post-merge",
+        "pre-push",
+        "pre-receive",
+        "update",
+    ),
+    *(
+        "proc-receive",
+        "post-receive",
+        "post-update",
+        "reference-transaction",
+        "push-to-checkout",
+        "pre-auto-gc",
+    ),
     *("post-rewrite", "sendemail-validate", "fsmonitor-watchman", "post-index-change"),
 )
 
@@ -33,13 +56,30 @@ def sentinel(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mined(repo: Repo, tmp_path: Path, sentinel: Path) -> Repo:
-    """A repository whose every hook and driver leaves a file in `sentinel` when it runs."""
-    repo.commit({".gitattributes": "*.py filter=mine diff=mine merge=mine\n", "b.py": "1\n2\n3\n4\n5\n6\n7\n8\n"})
+    """A repository whose every hook and driver leaves a file in `sentinel` when
+    it runs.
+    """
+    repo.commit(
+        {
+            ".gitattributes": "*.py filter=mine diff=mine merge=mine\n",
+            "b.py": "1\n2\n3\n4\n5\n6\n7\n8\n",
+        }
+    )
     for name in HOOKS:
         plant(repo.path / ".git" / "hooks" / name, sentinel)
     programs = {
         name: plant(tmp_path / "programs" / name, sentinel)
-        for name in ("fsmonitor", "textconv", "command", "external", "driver", "gpg", "editor", "pager", "askpass")
+        for name in (
+            "fsmonitor",
+            "textconv",
+            "command",
+            "external",
+            "driver",
+            "gpg",
+            "editor",
+            "pager",
+            "askpass",
+        )
     }
     for key, name in {
         "core.fsmonitor": "fsmonitor",
@@ -62,7 +102,14 @@ def mined(repo: Repo, tmp_path: Path, sentinel: Path) -> Repo:
 def walk(repo: Repo) -> str:
     """Every step from seal to tag, with a merge on the way."""
     sealed = seal_files(repo, {"b.py": "ONE\n2\n3\n4\n5\n6\n7\n8\n", "c.py": "c\n"})
-    plain = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "commit.gpgSign=false")
+    plain = (
+        "-c",
+        "core.hooksPath=/dev/null",
+        "-c",
+        "core.fsmonitor=false",
+        "-c",
+        "commit.gpgSign=false",
+    )
     repo.write({"b.py": "1\n2\n3\n4\n5\n6\n7\nEIGHT\n"})
     repo.run(*plain, "-c", "filter.mine.clean=cat", "commit", "--quiet", "--all", "-m", "Theirs")
     tip = repo.tip()
@@ -83,8 +130,12 @@ def test_no_program_of_a_checked_out_repository_runs(mined: Repo, sentinel: Path
     assert (mined.path / "b.py").read_text() == "ONE\n2\n3\n4\n5\n6\n7\nEIGHT\n"
 
 
-def test_no_filter_runs_before_the_owners_own_checkout_follows(mined: Repo, tmp_path: Path, sentinel: Path) -> None:
-    """In a checkout the owner's filters must run, or its files would not be what git expects there."""
+def test_no_filter_runs_before_the_owners_own_checkout_follows(
+    mined: Repo, tmp_path: Path, sentinel: Path
+) -> None:
+    """In a checkout the owner's filters must run, or its files would not be
+    what git expects there.
+    """
     mined.run("-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "-b", "side")
     for kind in ("clean", "smudge", "process"):
         mined.run("config", f"filter.mine.{kind}", plant(tmp_path / "programs" / kind, sentinel))
@@ -103,6 +154,15 @@ def test_the_mines_are_live(mined: Repo, sentinel: Path) -> None:
     mined.write({"b.py": "changed\n"})
     mined.run("-c", "commit.gpgSign=false", "commit", "--quiet", "--all", "-m", "By hand")
     mined.run("diff", "HEAD~1", "HEAD")
-    mined.run("-c", "diff.mine.command=true", "diff", "--no-ext-diff", "--textconv", "HEAD~1", "HEAD")
+    mined.run(
+        "-c", "diff.mine.command=true", "diff", "--no-ext-diff", "--textconv", "HEAD~1", "HEAD"
+    )
     ran = {file.name for file in sentinel.iterdir()}
-    assert {"pre-commit", "reference-transaction", "post-commit", "fsmonitor", "command", "textconv"} <= ran
+    assert {
+        "pre-commit",
+        "reference-transaction",
+        "post-commit",
+        "fsmonitor",
+        "command",
+        "textconv",
+    } <= ran

@@ -22,7 +22,9 @@ def rich(request: pytest.FixtureRequest, tmp_path: Path) -> Repo:
     path.mkdir()
     made = Repo(path)
     made.run("init", "--quiet", "--initial-branch=main", f"--object-format={request.param}")
-    made.write({"plain.txt": "plain\n", "tool.sh": "#!/bin/sh\n", "deep/er/file": b"\0\xff", "empty": b""})
+    made.write(
+        {"plain.txt": "plain\n", "tool.sh": "#!/bin/sh\n", "deep/er/file": b"\0\xff", "empty": b""}
+    )
     (path / "tool.sh").chmod(0o755)
     (path / "link").symlink_to("deep")
     made.run("add", "--all")
@@ -95,7 +97,9 @@ def test_a_large_file_is_read_whole_and_the_next_one_after_it(repo: Repo) -> Non
     assert seen == (large, b"small\n")
 
 
-def test_a_file_beyond_the_bound_is_refused_and_not_read(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_beyond_the_bound_is_refused_and_not_read(
+    repo: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(reading, "MAX_FILE_BYTES", 10)
     repo.commit({"exact": "0123456789", "beyond": "0123456789a"})
     assert look(repo, lambda tree: tree.read("exact")) == b"0123456789"
@@ -152,13 +156,21 @@ def test_a_blob_is_found_by_its_id_in_full_or_cut_short(rich: Repo, tree: Commit
 
 
 def test_what_is_no_blob_has_no_bytes(rich: Repo, tree: CommitTree) -> None:
-    for oid in (rich.tip("main"), rich.tip("main:deep"), "0" * 40, "f" * 64, rich.tip("main:plain.txt")[:6], ""):
+    for oid in (
+        rich.tip("main"),
+        rich.tip("main:deep"),
+        "0" * 40,
+        "f" * 64,
+        rich.tip("main:plain.txt")[:6],
+        "",
+    ):
         assert tree.blob(oid) is None, oid
     assert tree.read("plain.txt") == b"plain\n"
 
 
 @pytest.mark.parametrize(
-    "name", ["HEAD:plain.txt", "main:plain.txt", ":plain.txt", "deadbeef", "x\nmain:plain.txt", "-h"]
+    "name",
+    ["HEAD:plain.txt", "main:plain.txt", ":plain.txt", "deadbeef", "x\nmain:plain.txt", "-h"],
 )
 def test_only_an_id_names_a_blob(rich: Repo, tree: CommitTree, name: str) -> None:
     rich.run("tag", "deadbeef", rich.tip("main:plain.txt"))
@@ -178,12 +190,19 @@ def test_an_id_cut_so_short_that_two_blobs_share_it_names_neither(repo: Repo) ->
 def test_a_blob_beyond_the_bound_is_not_read(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "MAX_FILE_BYTES", 10)
     repo.commit({"exact": "0123456789", "beyond": "0123456789a"})
-    found = look(repo, lambda tree: [tree.blob(repo.tip(f"main:{name}")) for name in ("exact", "beyond", "exact")])
+    found = look(
+        repo,
+        lambda tree: [tree.blob(repo.tip(f"main:{name}")) for name in ("exact", "beyond", "exact")],
+    )
     assert found == [b"0123456789", None, b"0123456789"]
 
 
 def test_two_texts_are_merged_by_git_with_words_for_the_two_sides(repo: Repo) -> None:
     base, ours = b"1\n2\n3\n4\n5\n", b"one\n2\n3\n4\n5\n"
-    assert look(repo, lambda tree: tree.merge(base, ours, b"1\n2\n3\n4\nfive\n")) == Merged(b"one\n2\n3\n4\nfive\n", 0)
+    assert look(repo, lambda tree: tree.merge(base, ours, b"1\n2\n3\n4\nfive\n")) == Merged(
+        b"one\n2\n3\n4\nfive\n", 0
+    )
     text = b"<<<<<<< the branch\none\n=======\nuno\n>>>>>>> the patch\n2\n3\n4\n5\n"
-    assert look(repo, lambda tree: tree.merge(base, ours, base.replace(b"1", b"uno"))) == Merged(text, 1)
+    assert look(repo, lambda tree: tree.merge(base, ours, base.replace(b"1", b"uno"))) == Merged(
+        text, 1
+    )

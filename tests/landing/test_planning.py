@@ -47,8 +47,12 @@ def test_strict_takes_the_tip_alone(repo: Repo) -> None:
     assert "moved on" in fault.message and tip in fault.next_step
 
 
-def test_another_plan_than_the_expected_one_is_refused_with_the_commit_it_was_made_on(repo: Repo) -> None:
-    assert plan_patch(repo.git, "main", Basis(expect_plan=PLAN.digest()), lambda tree: PLAN)[1] is PLAN
+def test_another_plan_than_the_expected_one_is_refused_with_the_commit_it_was_made_on(
+    repo: Repo,
+) -> None:
+    assert (
+        plan_patch(repo.git, "main", Basis(expect_plan=PLAN.digest()), lambda tree: PLAN)[1] is PLAN
+    )
     refused = refusal(repo, Basis(expect_plan="0" * 64))
     (fault,) = refused.faults
     assert (fault.pointer, refused.base) == ("/expect_plan", repo.tip())

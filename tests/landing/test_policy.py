@@ -30,7 +30,8 @@ def test_a_protected_path_is_found_in_any_case_at_any_depth(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["src/app.py", "github/ci.yml", "my.gitattributes", "conftest.pyi", "docs/runner.toml.md"]
+    "path",
+    ["src/app.py", "github/ci.yml", "my.gitattributes", "conftest.pyi", "docs/runner.toml.md"],
 )
 def test_a_path_that_only_looks_alike_is_free(path: str) -> None:
     assert protected_paths(plan_of({path: "x"}), DEFAULT_PROTECTED) == []
@@ -53,7 +54,14 @@ def test_patterns_read_like_a_gitignore() -> None:
         "grÖße/x",
     ]
     found = protected_paths(plan_of(dict.fromkeys(files, "x")), patterns)
-    assert found == ["deploy/x", "gro\u0308sse/x", "grÖße/x", "poetry.lock", "setup.py", "sub/deploy/y"]
+    assert found == [
+        "deploy/x",
+        "gro\u0308sse/x",
+        "grÖße/x",
+        "poetry.lock",
+        "setup.py",
+        "sub/deploy/y",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,13 @@ LINES = "".join(f"line {number}\n" for number in range(10))
 
 def test_a_move_is_one_file_with_the_lines_that_changed_on_the_way(repo: Repo) -> None:
     (one,) = shown(repo, moved(repo, LINES, LINES.replace("line 3", "third"))).files
-    assert (one.action, one.path, one.moved_from, one.insertions, one.deletions) == ("move", "b.txt", "a.txt", 1, 1)
+    assert (one.action, one.path, one.moved_from, one.insertions, one.deletions) == (
+        "move",
+        "b.txt",
+        "a.txt",
+        1,
+        1,
+    )
 
 
 def test_a_move_that_leaves_nothing_alike_counts_what_went_and_what_came(repo: Repo) -> None:
@@ -45,7 +51,10 @@ def test_odd_names_and_bytes_keep_their_counts(repo: Repo) -> None:
     actions = [FileAction(name, None, File(b"x\n")) for name in names]
     actions.append(FileAction("z.bin", None, File(b"\0\1\n")))
     files = shown(repo, Plan(tuple(actions))).files
-    assert [(one.path, one.insertions) for one in files] == [*((name, 1) for name in names), ("z.bin", 0)]
+    assert [(one.path, one.insertions) for one in files] == [
+        *((name, 1) for name in names),
+        ("z.bin", 0),
+    ]
 
 
 def test_a_file_that_the_branch_has_already_is_not_among_what_changes(repo: Repo) -> None:

@@ -30,14 +30,20 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 @pytest.fixture
 def sandbox() -> Sandbox:
-    """A missing sandbox fails these tests: skipped, they would say that all is well."""
+    """A missing sandbox fails these tests: skipped, they would say that all is
+    well.
+    """
     return choose_sandbox("required", PLAIN_PATH)
 
 
-def run_in(sandbox: Sandbox, workspace: Workspace, *command: str) -> subprocess.CompletedProcess[str]:
+def run_in(
+    sandbox: Sandbox, workspace: Workspace, *command: str
+) -> subprocess.CompletedProcess[str]:
     arguments, start_in = sandbox.command(command, workspace)
     environment = sandbox.environment(workspace)
-    return subprocess.run(arguments, cwd=start_in, env=environment, capture_output=True, text=True, timeout=20)
+    return subprocess.run(
+        arguments, cwd=start_in, env=environment, capture_output=True, text=True, timeout=20
+    )
 
 
 def without_bwrap(tmp_path: Path) -> str:
@@ -70,8 +76,13 @@ def test_an_owner_who_wants_none_gets_none() -> None:
 
 
 def test_a_sandbox_that_is_installed_and_does_not_work_is_found_out(tmp_path: Path) -> None:
-    search_path = a_broken_bwrap(tmp_path, "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1")
-    assert probe(search_path) == "bubblewrap does not work: bwrap: setting up uid map: Permission denied"
+    search_path = a_broken_bwrap(
+        tmp_path, "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1"
+    )
+    assert (
+        probe(search_path)
+        == "bubblewrap does not work: bwrap: setting up uid map: Permission denied"
+    )
     assert choose_sandbox("best", search_path).tier == "none"
 
 
@@ -87,7 +98,9 @@ def test_the_tier_says_whether_root_started_it(sandbox: Sandbox) -> None:
     assert sandbox.why == ""
 
 
-def test_a_check_starts_in_the_tree_and_may_write_there(sandbox: Sandbox, workspace: Workspace) -> None:
+def test_a_check_starts_in_the_tree_and_may_write_there(
+    sandbox: Sandbox, workspace: Workspace
+) -> None:
     (workspace.tree / "seen.txt").write_text("seen\n")
     done = run_in(
         sandbox,
@@ -100,16 +113,34 @@ def test_a_check_starts_in_the_tree_and_may_write_there(sandbox: Sandbox, worksp
     assert (workspace.tree / "made.txt").read_text() == "made\n"
 
 
-def test_nothing_of_the_machine_is_seen_but_its_system(sandbox: Sandbox, workspace: Workspace, tmp_path: Path) -> None:
+def test_nothing_of_the_machine_is_seen_but_its_system(
+    sandbox: Sandbox, workspace: Workspace, tmp_path: Path
+) -> None:
     (tmp_path / "secret").write_text("swordfish")
-    hidden = [Path.home(), Path("/root"), Path("/var"), Path("/srv"), Path("/sys"), Path("/run"), Path("/opt")]
-    hidden += [tmp_path, tmp_path / "secret", workspace.directory, Path("/etc/shadow"), Path("/etc/ssl/private")]
+    hidden = [
+        Path.home(),
+        Path("/root"),
+        Path("/var"),
+        Path("/srv"),
+        Path("/sys"),
+        Path("/run"),
+        Path("/opt"),
+    ]
+    hidden += [
+        tmp_path,
+        tmp_path / "secret",
+        workspace.directory,
+        Path("/etc/shadow"),
+        Path("/etc/ssl/private"),
+    ]
     hidden += [Path(__file__), Path(sys.prefix)]
     look = """if True:
         import json, os, sys
         seen = [path for path in sys.argv[1:] if os.path.exists(path)]
         print(json.dumps([seen, os.listdir("/home"), os.listdir("/")]))"""
-    seen, homes, top = json.loads(run_in(sandbox, workspace, "/usr/bin/python3", "-c", look, *map(str, hidden)).stdout)
+    seen, homes, top = json.loads(
+        run_in(sandbox, workspace, "/usr/bin/python3", "-c", look, *map(str, hidden)).stdout
+    )
     assert seen == []
     assert homes == ["check"]
     assert set(top) <= {
@@ -129,7 +160,9 @@ def test_nothing_of_the_machine_is_seen_but_its_system(sandbox: Sandbox, workspa
     }
 
 
-def test_nothing_outside_the_workspace_can_be_written(sandbox: Sandbox, workspace: Workspace, tmp_path: Path) -> None:
+def test_nothing_outside_the_workspace_can_be_written(
+    sandbox: Sandbox, workspace: Workspace, tmp_path: Path
+) -> None:
     places = ["/", "/usr", "/etc", "/bin", "/home", "/proc", str(tmp_path)]
     script = """
         for place; do (echo x > "$place/gcr-was-here") 2>/dev/null && echo "$place"; done
@@ -142,15 +175,20 @@ def test_nothing_outside_the_workspace_can_be_written(sandbox: Sandbox, workspac
 
 
 def test_no_setting_of_the_machine_can_be_written(sandbox: Sandbox, workspace: Workspace) -> None:
-    """To the kernel a check that root started is still root, and needs no capability for /proc/sys."""
-    script = "find /proc -path '/proc/[0-9]*' -prune -o -type f -writable -print 2>/dev/null | head -3"
+    """To the kernel a check that root started is still root, and needs no
+    capability for /proc/sys.
+    """
+    script = (
+        "find /proc -path '/proc/[0-9]*' -prune -o -type f -writable -print 2>/dev/null | head -3"
+    )
     assert run_in(sandbox, workspace, "sh", "-c", script).stdout == ""
 
 
 def test_no_device_of_the_machine_can_be_closed(sandbox: Sandbox, workspace: Workspace) -> None:
     devices = ["null", "zero", "full", "random", "urandom", "tty"]
     script = (
-        "for d; do chmod 666 /dev/$d 2>/dev/null && echo $d; done; echo x > /dev/null && head -c 3 /dev/zero | wc -c"
+        "for d; do chmod 666 /dev/$d 2>/dev/null && echo $d; done; echo x > /dev/null && head -c 3"
+        " /dev/zero | wc -c"
     )
     done = run_in(sandbox, workspace, "sh", "-c", script, "sh", *devices)
     assert (done.stdout, done.stderr) == ("3\n", "")
@@ -169,18 +207,27 @@ def test_no_port_of_the_machine_is_reached(sandbox: Sandbox, workspace: Workspac
 
 def test_no_address_beyond_the_loopback_exists(sandbox: Sandbox, workspace: Workspace) -> None:
     done = run_in(
-        sandbox, workspace, "/usr/bin/python3", "-c", "import socket; print([n for _, n in socket.if_nameindex()])"
+        sandbox,
+        workspace,
+        "/usr/bin/python3",
+        "-c",
+        "import socket; print([n for _, n in socket.if_nameindex()])",
     )
     assert done.stdout == "['lo']\n"
 
 
-def test_an_abstract_socket_of_the_machine_is_not_reached(sandbox: Sandbox, workspace: Workspace) -> None:
+def test_an_abstract_socket_of_the_machine_is_not_reached(
+    sandbox: Sandbox, workspace: Workspace
+) -> None:
     name = f"\0gcr-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(name)
         server.listen()
         call = f"import socket; socket.socket(socket.AF_UNIX).connect({name!r})"
-        assert "ConnectionRefusedError" in run_in(sandbox, workspace, "/usr/bin/python3", "-c", call).stderr
+        assert (
+            "ConnectionRefusedError"
+            in run_in(sandbox, workspace, "/usr/bin/python3", "-c", call).stderr
+        )
 
 
 @pytest.mark.parametrize("tier", ["sandbox", "none"])
@@ -190,11 +237,19 @@ def test_the_environment_holds_five_variables_and_no_secret(
     monkeypatch.setenv("GCR_KEY", "swordfish")
     chosen = sandbox if tier == "sandbox" else choose_sandbox("none", PLAIN_PATH)
     seen = dict(line.split("=", 1) for line in run_in(chosen, workspace, "env").stdout.splitlines())
-    assert set(seen) - {"PWD"} == {"PATH", "HOME", "TMPDIR", "LANG", "CI"}  # bubblewrap says where it went
+    assert set(seen) - {"PWD"} == {
+        "PATH",
+        "HOME",
+        "TMPDIR",
+        "LANG",
+        "CI",
+    }  # bubblewrap says where it went
     assert (seen["PATH"], seen["CI"]) == (PLAIN_PATH, "true")
 
 
-def test_without_a_sandbox_home_and_temporary_files_go_with_the_workspace(workspace: Workspace) -> None:
+def test_without_a_sandbox_home_and_temporary_files_go_with_the_workspace(
+    workspace: Workspace,
+) -> None:
     seen = choose_sandbox("none", PLAIN_PATH).environment(workspace)
     assert {seen["HOME"], seen["TMPDIR"]} == {str(workspace.home), str(workspace.tmp)}
 
@@ -205,7 +260,8 @@ def test_a_check_has_no_power_inside_either(sandbox: Sandbox, workspace: Workspa
         workspace,
         "sh",
         "-c",
-        "id -u; grep -E '^Cap(Eff|Prm|Bnd)' /proc/self/status | cut -f2 | sort -u; unshare -m true; echo $?",
+        "id -u; grep -E '^Cap(Eff|Prm|Bnd)' /proc/self/status | cut -f2 | sort -u; unshare -m true;"
+        " echo $?",
     )
     user, powers, unshared = done.stdout.split()
     assert (user, powers) == ("65534", "0" * 16)
@@ -228,7 +284,11 @@ def test_a_daemon_does_not_outlive_the_check(sandbox: Sandbox, workspace: Worksp
 def sleepers(name: str) -> list[int]:
     give_up_at = time.monotonic() + 2
     while True:
-        found = [one.pid for one in psutil.process_iter(["cmdline"]) if (one.info["cmdline"] or [])[-1:] == [name]]
+        found = [
+            one.pid
+            for one in psutil.process_iter(["cmdline"])
+            if (one.info["cmdline"] or [])[-1:] == [name]
+        ]
         if not found or time.monotonic() > give_up_at:
             return found
         time.sleep(0.02)
@@ -239,7 +299,9 @@ def test_no_process_of_the_machine_is_seen(sandbox: Sandbox, workspace: Workspac
     assert int(seen.stdout) < 8
 
 
-def test_a_path_the_owner_shows_is_seen_and_cannot_be_changed(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_path_the_owner_shows_is_seen_and_cannot_be_changed(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     shown = tmp_path / "shown"
     shown.mkdir()
     (shown / "data").write_text("data\n")
@@ -255,17 +317,23 @@ def test_a_path_the_owner_shows_is_seen_and_cannot_be_changed(workspace: Workspa
 
 @pytest.fixture(scope="session")
 def python_apart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment outside /usr, with a script of its own, beside something private."""
+    """A virtual environment outside /usr, with a script of its own, beside
+    something private.
+    """
     home = tmp_path_factory.mktemp("owner")
     (home / "private.txt").write_text("swordfish")
     venv.create(home / "venv", symlinks=True, with_pip=False)
     script = home / "venv" / "bin" / "say"
-    script.write_text(f"#!{home}/venv/bin/python\nimport json, sys\nprint(json.dumps(sys.prefix))\n")
+    script.write_text(
+        f"#!{home}/venv/bin/python\nimport json, sys\nprint(json.dumps(sys.prefix))\n"
+    )
     script.chmod(0o755)
     return home
 
 
-@pytest.mark.parametrize("command", [["python", "-c", "import json, sys; print(json.dumps(sys.prefix))"], ["say"]])
+@pytest.mark.parametrize(
+    "command", [["python", "-c", "import json, sys; print(json.dumps(sys.prefix))"], ["say"]]
+)
 def test_a_virtual_environment_works_with_its_scripts(
     python_apart: Path, workspace: Workspace, command: list[str]
 ) -> None:
@@ -288,8 +356,12 @@ def test_a_tool_in_a_plain_directory_is_shown_alone(workspace: Workspace, tmp_pa
     assert done.stdout == "tool\n"
 
 
-def test_a_python_in_a_bin_of_the_home_does_not_show_the_home(workspace: Workspace, tmp_path: Path) -> None:
-    """As with `~/.local/bin/python3`, beside which lie `lib/python3.11` and the runner's own state."""
+def test_a_python_in_a_bin_of_the_home_does_not_show_the_home(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """As with `~/.local/bin/python3`, beside which lie `lib/python3.11` and the
+    runner's own state.
+    """
     local = tmp_path / ".local"
     for name in ("bin", "lib/python3.11", "state"):
         (local / name).mkdir(parents=True)
@@ -300,10 +372,16 @@ def test_a_python_in_a_bin_of_the_home_does_not_show_the_home(workspace: Workspa
     assert run_in(sandbox, workspace, "python3", "-c", look).stdout == "['bin', 'lib']\n"
 
 
-def test_a_system_path_that_comes_first_does_not_show_the_whole_machine(workspace: Workspace) -> None:
+def test_a_system_path_that_comes_first_does_not_show_the_whole_machine(
+    workspace: Workspace,
+) -> None:
     sandbox = choose_sandbox("required", "/bin:/usr/bin")
     done = run_in(
-        sandbox, workspace, "python3", "-c", "import os; print(os.path.exists('/root'), os.path.exists('/var'))"
+        sandbox,
+        workspace,
+        "python3",
+        "-c",
+        "import os; print(os.path.exists('/root'), os.path.exists('/var'))",
     )
     assert done.stdout == "False False\n"
 

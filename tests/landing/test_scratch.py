@@ -1,4 +1,6 @@
-"""Sealing and merging where nobody's repository is: it sees every object, and what it writes goes with it."""
+"""Sealing and merging where nobody's repository is: it sees every object, and
+what it writes goes with it.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +18,28 @@ from tests.landing.builders import ACCEPTED_AT, plan_of
 
 
 def listing(place: Path) -> dict[str, tuple[int, int]]:
-    """Everything in a folder with its size and its moment of change: folders change when something comes or goes."""
-    return {str(one): (one.lstat().st_size, one.lstat().st_mtime_ns) for one in sorted(place.rglob("*"))}
+    """Everything in a folder with its size and its moment of change: folders
+    change when something comes or goes.
+    """
+    return {
+        str(one): (one.lstat().st_size, one.lstat().st_mtime_ns) for one in sorted(place.rglob("*"))
+    }
 
 
 def sealed_and_carried(git: Git, base: str, tip: str) -> bytes:
     with scratch(git, base) as bare:
-        sealed = carry(bare, seal(bare, plan_of({"new.txt": "new\n"}), "look", base, ACCEPTED_AT), tip, ACCEPTED_AT)
+        sealed = carry(
+            bare,
+            seal(bare, plan_of({"new.txt": "new\n"}), "look", base, ACCEPTED_AT),
+            tip,
+            ACCEPTED_AT,
+        )
         return diff(bare, sealed.base, sealed.commit)
 
 
-def test_sealing_and_carrying_leave_no_object_ref_or_file_in_the_owners_repository(repo: Repo) -> None:
+def test_sealing_and_carrying_leave_no_object_ref_or_file_in_the_owners_repository(
+    repo: Repo,
+) -> None:
     base = repo.tip()
     tip = repo.commit({"other.txt": "other\n"})
     before = listing(repo.path)

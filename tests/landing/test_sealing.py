@@ -1,4 +1,6 @@
-"""Sealing: the planned tree becomes a commit, exactly, repeatably, and without a trace elsewhere."""
+"""Sealing: the planned tree becomes a commit, exactly, repeatably, and without
+a trace elsewhere.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +17,9 @@ from tests.landing.builders import ACCEPTED_AT, Files, plan_of, seal_files
 
 def listed(repo: Repo, revision: str) -> dict[str, str]:
     """Path → mode of every file of a commit."""
-    rows = [row.split("\t", 1) for row in repo.run("ls-tree", "-r", "-z", revision).split("\0") if row]
+    rows = [
+        row.split("\t", 1) for row in repo.run("ls-tree", "-r", "-z", revision).split("\0") if row
+    ]
     return {path: facts.split()[0] for facts, path in rows}
 
 
@@ -40,7 +44,9 @@ def test_nothing_but_the_sealed_ref_is_new(repo: Repo) -> None:
     sealed = seal_files(repo, {"a.txt": "a\n"})
     after = repo.state()
     assert sealed.ref == "refs/gcr/sealed/patch-1" == sealed_ref("patch-1")
-    assert {name for name in after if before.get(name) != after[name]} == {".git/refs/gcr/sealed/patch-1"}
+    assert {name for name in after if before.get(name) != after[name]} == {
+        ".git/refs/gcr/sealed/patch-1"
+    }
     assert repo.run("for-each-ref") == "\n".join([f"{sealed.commit} commit\t{sealed.ref}", refs])
 
 
@@ -56,14 +62,26 @@ def test_a_sealed_commit_stands_on_its_base_under_our_name(repo: Repo) -> None:
 @pytest.mark.parametrize(
     ("files", "becomes"),
     [
-        ({"new.txt": "new\n"}, {"a/b": "100644", "run": "100755", "keep": "100644", "new.txt": "100644"}),
+        (
+            {"new.txt": "new\n"},
+            {"a/b": "100644", "run": "100755", "keep": "100644", "new.txt": "100644"},
+        ),
         ({"run": None}, {"a/b": "100644", "keep": "100644"}),
         ({"a/b": None}, {"run": "100755", "keep": "100644"}),
-        ({"run": File(b"#!/bin/sh\n", "100644")}, {"a/b": "100644", "run": "100644", "keep": "100644"}),
+        (
+            {"run": File(b"#!/bin/sh\n", "100644")},
+            {"a/b": "100644", "run": "100644", "keep": "100644"},
+        ),
         ({"keep": File(b"keep\n", "100755")}, {"a/b": "100644", "run": "100755", "keep": "100755"}),
-        ({"keep": None, "keep/inside": "in\n"}, {"a/b": "100644", "run": "100755", "keep/inside": "100644"}),
+        (
+            {"keep": None, "keep/inside": "in\n"},
+            {"a/b": "100644", "run": "100755", "keep/inside": "100644"},
+        ),
         ({"a/b": None, "a": "a file now\n"}, {"a": "100644", "run": "100755", "keep": "100644"}),
-        ({"a/b": None, "a/b/c": "deeper\n"}, {"a/b/c": "100644", "run": "100755", "keep": "100644"}),
+        (
+            {"a/b": None, "a/b/c": "deeper\n"},
+            {"a/b/c": "100644", "run": "100755", "keep": "100644"},
+        ),
     ],
 )
 def test_each_kind_of_action_changes_what_it_names_and_nothing_else(
@@ -96,12 +114,23 @@ def test_each_kind_of_action_changes_what_it_names_and_nothing_else(
 def test_a_name_arrives_as_it_was_planned(repo: Repo, name: str) -> None:
     sealed = seal_files(repo, {f"dir/{name}": "named\n"})
     assert f"dir/{name}" in listed(repo, sealed.commit)
-    assert f"dir/{name}" not in listed(repo, seal_files(repo, {f"dir/{name}": None}, base=sealed.commit).commit)
+    assert f"dir/{name}" not in listed(
+        repo, seal_files(repo, {f"dir/{name}": None}, base=sealed.commit).commit
+    )
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\0", bytes(range(256)), b"no newline", b"\r\n", b"done\n", b"data 3\nM 100644 inline x\n", b"x" * 70_000],
+    [
+        b"",
+        b"\0",
+        bytes(range(256)),
+        b"no newline",
+        b"\r\n",
+        b"done\n",
+        b"data 3\nM 100644 inline x\n",
+        b"x" * 70_000,
+    ],
 )
 def test_bytes_arrive_as_they_were_planned(repo: Repo, data: bytes) -> None:
     sealed = seal_files(repo, {"bytes": data, "next": b"next\n"})
@@ -138,17 +167,24 @@ def test_the_commit_that_lands_says_what_it_is_in_trailers(repo: Repo) -> None:
     body = "# Why\n\nBecause.\n\nPatch-Id: forged"
     trailers = {"Patch-Id": "patch-1", "Submitted-By": "key\none"}
     commit = compose(repo.git, sealed, "[PATCH] patch-1 — Größe", body, trailers, ACCEPTED_AT)
-    assert compose(repo.git, sealed, "[PATCH] patch-1 — Größe", body, trailers, ACCEPTED_AT) == commit
+    assert (
+        compose(repo.git, sealed, "[PATCH] patch-1 — Größe", body, trailers, ACCEPTED_AT) == commit
+    )
     assert repo.run("log", "-1", "--format=%B", commit).strip() == (
         "[PATCH] patch-1 — Größe\n\n" + body + "\n\nPatch-Id: patch-1\nSubmitted-By: key one"
     )
-    assert repo.run("log", "-1", "--format=%(trailers)", commit).strip() == "Patch-Id: patch-1\nSubmitted-By: key one"
+    assert (
+        repo.run("log", "-1", "--format=%(trailers)", commit).strip()
+        == "Patch-Id: patch-1\nSubmitted-By: key one"
+    )
     assert repo.tip(f"{commit}^{{tree}}") == sealed.tree
 
 
 def test_a_repositorys_own_encoding_does_not_mislabel_our_commit(repo: Repo) -> None:
     repo.run("config", "i18n.commitEncoding", "ISO-8859-1")
-    commit = compose(repo.git, seal_files(repo, {"a": "a\n"}), "Größe", "", {"Patch-Id": "x"}, ACCEPTED_AT)
+    commit = compose(
+        repo.git, seal_files(repo, {"a": "a\n"}), "Größe", "", {"Patch-Id": "x"}, ACCEPTED_AT
+    )
     assert "encoding" not in repo.run("cat-file", "commit", commit)
 
 
@@ -172,5 +208,6 @@ def test_a_commit_that_only_its_date_could_hold_is_dated_to_the_second(repo: Rep
     sealed = replace(seal_files(repo, {"a": "a\n"}))
     commit = compose(repo.git, sealed, "Subject", "", {"Patch-Id": "x"}, ACCEPTED_AT)
     assert (
-        repo.run("log", "-1", "--format=%at %ct %ad", "--date=raw", commit) == "1700000000 1700000000 1700000000 +0000"
+        repo.run("log", "-1", "--format=%at %ct %ad", "--date=raw", commit)
+        == "1700000000 1700000000 1700000000 +0000"
     )

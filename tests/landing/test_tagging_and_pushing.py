@@ -1,4 +1,6 @@
-"""What follows a landing: the tag and the push, each safe to repeat, neither ever forced."""
+"""What follows a landing: the tag and the push, each safe to repeat, neither
+ever forced.
+"""
 
 from pathlib import Path
 
@@ -28,7 +30,9 @@ def test_a_legal_id_becomes_an_annotated_tag(repo: Repo, name: str) -> None:
     assert tagged(repo, name, repo.tip(), "Größe — a title")
     assert repo.run("cat-file", "-t", f"refs/tags/{name}") == "tag"
     assert repo.tip(f"refs/tags/{name}^{{commit}}") == repo.tip()
-    said = repo.run("for-each-ref", "--format=%(taggername) %(taggerdate:unix) %(contents)", f"refs/tags/{name}")
+    said = repo.run(
+        "for-each-ref", "--format=%(taggername) %(taggerdate:unix) %(contents)", f"refs/tags/{name}"
+    )
     assert said.strip() == "GPT-Cursor Runner 1700000000 Größe — a title"
 
 
@@ -48,7 +52,10 @@ def test_a_name_that_marks_another_commit_stays_there(repo: Repo) -> None:
 
 def test_a_title_that_looks_like_a_comment_is_kept(repo: Repo) -> None:
     assert tagged(repo, "patch-1", repo.tip(), "#42 mended")
-    assert repo.run("for-each-ref", "--format=%(contents)", "refs/tags/patch-1").strip() == "#42 mended"
+    assert (
+        repo.run("for-each-ref", "--format=%(contents)", "refs/tags/patch-1").strip()
+        == "#42 mended"
+    )
 
 
 def test_a_tag_is_not_signed_whatever_the_repository_says(repo: Repo) -> None:
@@ -58,7 +65,9 @@ def test_a_tag_is_not_signed_whatever_the_repository_says(repo: Repo) -> None:
     assert tagged(repo, "patch-1", repo.tip())
 
 
-def test_a_landed_commit_and_its_tag_are_pushed_and_pushing_again_is_well(repo: Repo, remote: Repo) -> None:
+def test_a_landed_commit_and_its_tag_are_pushed_and_pushing_again_is_well(
+    repo: Repo, remote: Repo
+) -> None:
     commit = repo.commit({"b": "b\n"})
     tagged(repo, ODD, commit)
     for _ in range(2):
@@ -76,7 +85,9 @@ def test_a_push_without_a_tag_pushes_no_tag(repo: Repo, remote: Repo) -> None:
     assert remote.run("tag") == ""
 
 
-def test_a_push_that_is_no_fast_forward_is_refused_with_its_tag(repo: Repo, remote: Repo, tmp_path: Path) -> None:
+def test_a_push_that_is_no_fast_forward_is_refused_with_its_tag(
+    repo: Repo, remote: Repo, tmp_path: Path
+) -> None:
     repo.run("clone", "--quiet", str(remote.path), str(tmp_path / "colleague"))
     colleague = Repo(tmp_path / "colleague")
     theirs = colleague.commit({"theirs": "theirs\n"})
@@ -89,7 +100,9 @@ def test_a_push_that_is_no_fast_forward_is_refused_with_its_tag(repo: Repo, remo
     assert remote.run("tag") == ""
 
 
-def test_a_tag_the_remote_has_for_another_commit_keeps_the_branch_back_too(repo: Repo, remote: Repo) -> None:
+def test_a_tag_the_remote_has_for_another_commit_keeps_the_branch_back_too(
+    repo: Repo, remote: Repo
+) -> None:
     remote.run("tag", ODD, "main")
     first, commit = repo.tip(), repo.commit({"b": "b\n"})
     tagged(repo, ODD, commit)
@@ -98,7 +111,9 @@ def test_a_tag_the_remote_has_for_another_commit_keeps_the_branch_back_too(repo:
     assert remote.tip() == first
 
 
-def test_a_push_runs_no_hook_of_the_owners_and_forces_nothing(repo: Repo, remote: Repo, tmp_path: Path) -> None:
+def test_a_push_runs_no_hook_of_the_owners_and_forces_nothing(
+    repo: Repo, remote: Repo, tmp_path: Path
+) -> None:
     hook = repo.path / ".git" / "hooks" / "pre-push"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")

@@ -1,4 +1,6 @@
-"""Throw-away workspaces: the very bytes of the tree going in, nothing left coming out."""
+"""Throw-away workspaces: the very bytes of the tree going in, nothing left
+coming out.
+"""
 
 import os
 import shutil
@@ -41,7 +43,15 @@ def filled(repo: Repo, place: Path, revision: str = "main") -> Workspace:
 
 
 def test_a_tree_is_written_out_with_bytes_links_and_modes(repo: Repo, place: Path) -> None:
-    repo.write({"crlf.txt": b"a\r\nb\r\n", "bin": bytes(range(256)), "empty": b"", "de/ep/er": "deep\n", "tool": "x\n"})
+    repo.write(
+        {
+            "crlf.txt": b"a\r\nb\r\n",
+            "bin": bytes(range(256)),
+            "empty": b"",
+            "de/ep/er": "deep\n",
+            "tool": "x\n",
+        }
+    )
     (repo.path / "tool").chmod(0o755)
     (repo.path / "link").symlink_to("de/ep")
     (repo.path / "broken").symlink_to("/nowhere/at all")
@@ -55,7 +65,9 @@ def test_a_tree_is_written_out_with_bytes_links_and_modes(repo: Repo, place: Pat
     assert (tree / "link").readlink() == Path("de/ep")
     assert (tree / "broken").readlink() == Path("/nowhere/at all")
     assert (tree / os.fsdecode(b"caf\xe9")).read_bytes() == b"latin\n"
-    assert {file.name for file in tree.iterdir() if os.access(file, os.X_OK) and file.is_file()} == {"tool"}
+    assert {
+        file.name for file in tree.iterdir() if os.access(file, os.X_OK) and file.is_file()
+    } == {"tool"}
     assert not (tree / ".git").exists()
 
 
@@ -84,17 +96,24 @@ def test_a_submodule_is_an_empty_directory(repo: Repo, place: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["..", ".", "../../escaped", "/etc/escaped", "a/b"])
-def test_a_name_that_leads_out_of_the_workspace_is_refused(repo: Repo, place: Path, name: str) -> None:
+def test_a_name_that_leads_out_of_the_workspace_is_refused(
+    repo: Repo, place: Path, name: str
+) -> None:
     blob = repo.tip("main:README.md")
     raw = b"100644 " + name.encode() + b"\0" + bytes.fromhex(blob)
     tree = repo.run("hash-object", "-t", "tree", "-w", "--stdin", "--literally", data=raw)
-    with Workspace(place) as workspace, pytest.raises(WorldFailed, match="out of the workspace") as failed:
+    with (
+        Workspace(place) as workspace,
+        pytest.raises(WorldFailed, match="out of the workspace") as failed,
+    ):
         workspace.fill(repo.git, tree)
     assert failed.value.code == "tree_unsafe"
     assert not list(place.parent.rglob("escaped"))
 
 
-@pytest.mark.parametrize(("mode", "points_to"), [(b"40000", "outside"), (b"100644", "outside/file")])
+@pytest.mark.parametrize(
+    ("mode", "points_to"), [(b"40000", "outside"), (b"100644", "outside/file")]
+)
 def test_a_link_in_the_tree_is_not_written_through(
     repo: Repo, place: Path, tmp_path: Path, mode: bytes, points_to: str
 ) -> None:
@@ -185,11 +204,15 @@ def test_directories_nested_deeper_than_a_path_can_say_are_removed(place: Path) 
         remove(place)
         assert not place.exists()
     finally:
-        subprocess.run(["rm", "-rf", str(place)], check=True)  # pytest's own tidying would stumble over it
+        subprocess.run(
+            ["rm", "-rf", str(place)], check=True
+        )  # pytest's own tidying would stumble over it
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "nothing"])
-def test_whatever_lies_in_a_workspaces_place_is_removed(place: Path, tmp_path: Path, kind: str) -> None:
+def test_whatever_lies_in_a_workspaces_place_is_removed(
+    place: Path, tmp_path: Path, kind: str
+) -> None:
     place.parent.mkdir()
     if kind == "file":
         place.touch()
@@ -205,7 +228,10 @@ def leave_running(place: Path, script: str) -> subprocess.Popen[bytes]:
     """A process group in a workspace, as a killed runner leaves it."""
     workspace = Workspace(place).__enter__()
     process = subprocess.Popen(
-        ["/bin/sh", "-c", script], cwd=workspace.tree, start_new_session=True, stdout=subprocess.PIPE
+        ["/bin/sh", "-c", script],
+        cwd=workspace.tree,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
     )
     workspace.note_group(process.pid)
     return process
@@ -242,11 +268,15 @@ def test_children_that_outlived_their_leader_are_ended_too(place: Path) -> None:
     assert wait_until_gone(child)
 
 
-@pytest.mark.parametrize("note", ["{pid} {other}", "{pid}", "", "none at all", "0 {began}", "-1 {began}"])
+@pytest.mark.parametrize(
+    "note", ["{pid} {other}", "{pid}", "", "none at all", "0 {began}", "-1 {began}"]
+)
 def test_a_process_that_only_has_the_number_lives_on(place: Path, note: str) -> None:
     process = leave_running(place, "exec sleep 300")
     began = psutil.Process(process.pid).create_time()
-    (place / "process-group").write_text(note.format(pid=process.pid, began=began, other=began - 60))
+    (place / "process-group").write_text(
+        note.format(pid=process.pid, began=began, other=began - 60)
+    )
     assert sweep(place.parent) == ["patch-1"]
     assert process.poll() is None
     process.kill()

@@ -11,22 +11,41 @@ NOW = 1_800_000_000.0  # the beginning of an hour
 DAY = 86_400
 
 
-def make_flip(subject: str = "runner", status: str = "fail", at: float = NOW, **others: Any) -> Flip:
+def make_flip(
+    subject: str = "runner", status: str = "fail", at: float = NOW, **others: Any
+) -> Flip:
     return Flip(subject, status, others.pop("code", status), None, None, at, "instance", **others)
 
 
-def make_incident(id: str = "i1", subject: str = "runner", at: float = NOW, **others: Any) -> Incident:  # noqa: A002
+def make_incident(
+    id: str = "i1",  # noqa: A002
+    subject: str = "runner",
+    at: float = NOW,
+    **others: Any,
+) -> Incident:
     return Incident(id, subject, others.pop("severity", "critical"), "down", at, at, **others)
 
 
 def make_letter(key: str, subject: str = "runner", **others: Any) -> Letter:
     defaults = {"sink": "ops", "incident_id": "i1", "kind": "trigger", "body": {"key": key}}
-    return Letter(key=key, subject=subject, **({"created_at": NOW, "not_before": NOW} | defaults | others))
+    return Letter(
+        key=key, subject=subject, **({"created_at": NOW, "not_before": NOW} | defaults | others)
+    )
 
 
-def trouble(id: str = "i1", subject: str = "runner", sinks: tuple[str, ...] = ("ops",), at: float = NOW) -> Page:  # noqa: A002
+def trouble(
+    id: str = "i1",  # noqa: A002
+    subject: str = "runner",
+    sinks: tuple[str, ...] = ("ops",),
+    at: float = NOW,
+) -> Page:
     """A page that opens an incident and tells every sink of it."""
-    letters = tuple(make_letter(f"{id}-{sink}", subject, sink=sink, incident_id=id, created_at=at) for sink in sinks)
+    letters = tuple(
+        make_letter(f"{id}-{sink}", subject, sink=sink, incident_id=id, created_at=at)
+        for sink in sinks
+    )
     return Page(
-        flips=(make_flip(subject, at=at, incident_id=id),), opened=(make_incident(id, subject, at),), letters=letters
+        flips=(make_flip(subject, at=at, incident_id=id),),
+        opened=(make_incident(id, subject, at),),
+        letters=letters,
     )

@@ -1,4 +1,6 @@
-"""The database under the ledger: its schema, its settings, and what it does when it is locked or killed."""
+"""The database under the ledger: its schema, its settings, and what it does
+when it is locked or killed.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,17 @@ def test_every_index_and_check_of_the_code_is_in_the_database(ledger: Ledger) ->
             assert [*index.columns.keys()] == there[index.name]["column_names"], index.name
             assert bool(index.unique) == bool(there[index.name]["unique"])
             where = index.dialect_options["sqlite"]["where"]
-            assert str(where) == str(there[index.name].get("dialect_options", {}).get("sqlite_where")), index.name
-        checks = {str(one.name): str(one.sqltext) for one in table.constraints if isinstance(one, CheckConstraint)}
-        assert {one["name"]: one["sqltext"] for one in found.get_check_constraints(table.name)} == checks
+            assert str(where) == str(
+                there[index.name].get("dialect_options", {}).get("sqlite_where")
+            ), index.name
+        checks = {
+            str(one.name): str(one.sqltext)
+            for one in table.constraints
+            if isinstance(one, CheckConstraint)
+        }
+        assert {
+            one["name"]: one["sqltext"] for one in found.get_check_constraints(table.name)
+        } == checks
 
 
 def test_live_connections_are_durable_and_check_references(ledger: Ledger) -> None:
@@ -52,7 +62,12 @@ def test_live_connections_are_durable_and_check_references(ledger: Ledger) -> No
         }
         assert said == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
         connection.close()
-    assert ledger.settings() == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+    assert ledger.settings() == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 5000,
+    }
 
 
 def test_an_event_of_no_patch_is_refused_by_the_database(ledger: Ledger) -> None:
@@ -107,7 +122,11 @@ def test_a_ledger_of_the_first_schema_keeps_all_it_holds(tmp_path: Path) -> None
     first.close()
 
     migrated = make_ledger(tmp_path)
-    assert (migrated.reading.page(), migrated.reading.events("landed"), migrated.reading.request("landed")) == before
+    assert (
+        migrated.reading.page(),
+        migrated.reading.events("landed"),
+        migrated.reading.request("landed"),
+    ) == before
     assert migrated.keys.list() == [key]
     assert migrated.first_broken_link() is None
     assert migrated.queue_facts().oldest_queued_seq == 2
@@ -132,7 +151,9 @@ def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -
     engine.dispose()
 
 
-def test_processes_that_start_together_on_a_fresh_directory_all_get_a_ledger(tmp_path: Path) -> None:
+def test_processes_that_start_together_on_a_fresh_directory_all_get_a_ledger(
+    tmp_path: Path,
+) -> None:
     script = (
         "import sys; from pathlib import Path; from gpt_cursor_runner.ledger.database import *;"
         "sys.stdin.read(); e = open_database(Path(sys.argv[1]), 10); migrate(e); print('ready')"
@@ -146,7 +167,9 @@ def test_processes_that_start_together_on_a_fresh_directory_all_get_a_ledger(tmp
         process.stdin.close()
         process.stdin = None
     answers = [process.communicate(timeout=60) for process in started]
-    assert [out for out, _ in answers] == [b"ready\n"] * 4, [err.decode()[-500:] for _, err in answers]
+    assert [out for out, _ in answers] == [b"ready\n"] * 4, [
+        err.decode()[-500:] for _, err in answers
+    ]
 
 
 @pytest.mark.parametrize("name", ["a b", "50%", "q?x=1", "h#1"])
@@ -192,12 +215,23 @@ def test_the_patch_is_on_the_disk_before_accept_returns(tmp_path: Path) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed, so no system call can be watched")
     script = (
-        "import os, sys; from pathlib import Path; from tests.building import make_admission, make_ledger;"
-        "ledger = make_ledger(Path(sys.argv[1])); admission = make_admission();"
-        "os.write(2, b'=before=\\n'); ledger.intake.accept([admission]); os.write(2, b'=after=\\n')"
+        "import os, sys; from pathlib import Path; from tests.building import make_admission,"
+        " make_ledger;ledger = make_ledger(Path(sys.argv[1])); admission ="
+        " make_admission();os.write(2, b'=before=\\n'); ledger.intake.accept([admission]);"
+        " os.write(2, b'=after=\\n')"
     )
     trace = tmp_path / "trace"
-    command = ["strace", "-f", "-e", "trace=fsync,fdatasync,write", "-o", str(trace), sys.executable, "-c", script]
+    command = [
+        "strace",
+        "-f",
+        "-e",
+        "trace=fsync,fdatasync,write",
+        "-o",
+        str(trace),
+        sys.executable,
+        "-c",
+        script,
+    ]
     subprocess.run([*command, str(tmp_path / "state")], check=True, capture_output=True)
     lines = trace.read_text().splitlines()
     before = next(number for number, line in enumerate(lines) if "=before=" in line)
@@ -207,9 +241,9 @@ def test_the_patch_is_on_the_disk_before_accept_returns(tmp_path: Path) -> None:
 
 def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
     script = (
-        "import os, sys; from pathlib import Path; from tests.building import make_admission, make_ledger;"
-        "ledger = make_ledger(Path(sys.argv[1])); ledger.intake.accept([make_admission(id='kept')]);"
-        "os.kill(os.getpid(), 9)"
+        "import os, sys; from pathlib import Path; from tests.building import make_admission,"
+        " make_ledger;ledger = make_ledger(Path(sys.argv[1]));"
+        " ledger.intake.accept([make_admission(id='kept')]);os.kill(os.getpid(), 9)"
     )
     ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "state")], check=False)
     assert ended.returncode == -9

@@ -84,7 +84,11 @@ def test_an_approval_names_who_and_what(ledger: Ledger) -> None:
     stored = ledger.reading.get("a")
     assert stored.approved_by == "the owner"
     event = ledger.reading.events("a")[-1]
-    assert (event.kind, event.actor, event.data) == ("approved", "the owner", {"digest": stored.digest})
+    assert (event.kind, event.actor, event.data) == (
+        "approved",
+        "the owner",
+        {"digest": stored.digest},
+    )
 
 
 @pytest.mark.parametrize("decision", ["approve", "retry"])
@@ -110,7 +114,9 @@ def test_asking_twice_to_cancel_is_asking_once(ledger: Ledger) -> None:
     assert [one.kind for one in ledger.reading.events("a")].count("cancel_asked") == 1
 
 
-def test_a_queued_patch_that_was_about_to_land_is_left_for_the_runner_to_cancel(ledger: Ledger) -> None:
+def test_a_queued_patch_that_was_about_to_land_is_left_for_the_runner_to_cancel(
+    ledger: Ledger,
+) -> None:
     bring_to(ledger, Status.RUNNING)
     ledger.leases.record(ledger.reading.get("a"), "landing", 250.0, {"commit": "c"})
     ledger.leases.reclaim(260.0, everything=True)

@@ -1,4 +1,6 @@
-"""The chain of events: it verifies, it cannot fork, and whoever touches it is found out at the first link touched."""
+"""The chain of events: it verifies, it cannot fork, and whoever touches it is
+found out at the first link touched.
+"""
 
 from __future__ import annotations
 
@@ -108,8 +110,14 @@ def test_the_first_event_follows_from_nothing(chain: Ledger) -> None:
 
 
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=10,
 )
 

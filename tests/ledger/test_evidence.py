@@ -24,7 +24,11 @@ def test_a_report_is_kept_in_both_forms_with_the_request(evidence: Evidence) -> 
     evidence.keep_report(b"# Report\n", b"{}\n", b"request")
     assert evidence.report() == b"# Report\n"
     assert evidence.report_json() == b"{}\n"
-    assert sorted(one.name for one in evidence.folder.iterdir()) == ["report.json", "report.md", "request"]
+    assert sorted(one.name for one in evidence.folder.iterdir()) == [
+        "report.json",
+        "report.md",
+        "request",
+    ]
 
 
 def test_a_reader_sees_the_old_file_or_the_new_one_and_never_a_part(evidence: Evidence) -> None:
@@ -64,6 +68,10 @@ def test_logs_come_in_the_order_of_the_checks(evidence: Evidence) -> None:
         log = evidence.check_log(number, name)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(name.encode() + b"\xff\n")
-    assert evidence.check_logs() == {"01-lint": "lint\ufffd\n", "02-tests": "tests\ufffd\n", "10-last": "last\ufffd\n"}
+    assert evidence.check_logs() == {
+        "01-lint": "lint\ufffd\n",
+        "02-tests": "tests\ufffd\n",
+        "10-last": "last\ufffd\n",
+    }
     evidence.forget_check_logs()
     assert evidence.check_logs() == {}

@@ -77,7 +77,11 @@ def test_the_ledger_s_own_clock_says_what_is_due(ledger: Ledger) -> None:
 
 def test_the_facts_are_read_from_indexes_and_never_by_walking_all_patches(ledger: Ledger) -> None:
     asked: list[tuple[str, object]] = []
-    event.listen(ledger.engine, "before_cursor_execute", lambda _, __, said, values, *___: asked.append((said, values)))
+    event.listen(
+        ledger.engine,
+        "before_cursor_execute",
+        lambda _, __, said, values, *___: asked.append((said, values)),
+    )
     ledger.queue_facts()
     with ledger.engine.connect() as connection:
         plans = [

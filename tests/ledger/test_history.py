@@ -1,4 +1,6 @@
-"""Flips, incidents and letters: kept together or not at all, by whoever records them."""
+"""Flips, incidents and letters: kept together or not at all, by whoever records
+them.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,9 @@ def test_an_empty_page_writes_nothing_and_waits_for_nobody(tmp_path: Path) -> No
     ledger.close()
 
 
-def test_a_subject_has_one_open_incident_and_nothing_of_a_page_with_a_second_is_kept(ledger: Ledger) -> None:
+def test_a_subject_has_one_open_incident_and_nothing_of_a_page_with_a_second_is_kept(
+    ledger: Ledger,
+) -> None:
     ledger.history.record(trouble("i1"))
     with pytest.raises(IntegrityError, match=r"incidents\.subject"):
         ledger.history.record(trouble("i2"))
@@ -63,7 +67,9 @@ def test_one_page_may_close_an_incident_and_open_the_next_of_its_subject(ledger:
         Page(flips=(make_flip("web"),), escalated={"gone": "critical"}),
     ],
 )
-def test_what_is_not_open_cannot_be_changed_and_takes_its_page_with_it(ledger: Ledger, page: Page) -> None:
+def test_what_is_not_open_cannot_be_changed_and_takes_its_page_with_it(
+    ledger: Ledger, page: Page
+) -> None:
     ledger.history.record(trouble("gone"))
     ledger.history.record(Page(closed=("gone",), closed_at=NOW))
     with pytest.raises(NotOpen, match="gone"):
@@ -73,7 +79,9 @@ def test_what_is_not_open_cannot_be_changed_and_takes_its_page_with_it(ledger: L
 
 def test_an_open_incident_is_muted_reminded_of_and_made_more_severe(ledger: Ledger) -> None:
     ledger.history.record(Page(opened=(make_incident(severity="warning"),)))
-    ledger.history.record(Page(muted={"i1": "tunnel"}, reminded={"i1": NOW + 9}, escalated={"i1": "critical"}))
+    ledger.history.record(
+        Page(muted={"i1": "tunnel"}, reminded={"i1": NOW + 9}, escalated={"i1": "critical"})
+    )
     [found] = ledger.history.open_incidents()
     assert (found.muted_by, found.reminded_at, found.severity) == ("tunnel", NOW + 9, "critical")
     ledger.history.record(Page(muted={"i1": None}))
@@ -102,7 +110,13 @@ def test_muting_takes_back_the_triggers_that_nobody_can_have_and_no_others(ledge
 def test_the_last_state_of_each_subject_is_that_of_its_last_flip(ledger: Ledger) -> None:
     assert ledger.history.last_states() == {}
     ledger.history.record(
-        Page(flips=(make_flip("web", "fail"), make_flip("queue", "ok"), make_flip("web", "ok", code="well")))
+        Page(
+            flips=(
+                make_flip("web", "fail"),
+                make_flip("queue", "ok"),
+                make_flip("web", "ok", code="well"),
+            )
+        )
     )
     assert ledger.history.last_states() == {"web": ("ok", "well"), "queue": ("ok", "ok")}
 
@@ -126,7 +140,9 @@ def _run(script: str, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
 
 
-def test_two_processes_that_record_at_once_lose_nothing_and_keep_their_order(tmp_path: Path) -> None:
+def test_two_processes_that_record_at_once_lose_nothing_and_keep_their_order(
+    tmp_path: Path,
+) -> None:
     make_ledger(tmp_path).close()
     script = (
         "import sys; from pathlib import Path; from tests.building import make_ledger;"
@@ -148,8 +164,9 @@ def test_two_processes_that_record_at_once_lose_nothing_and_keep_their_order(tmp
     ledger.close()
 
 
-# Each child records pages until it is killed: the first ones before their nth statement, or at their commit, which
-# leaves no place in a page untried; the others when it pleases the clock.
+# Each child records pages until it is killed: the first ones before their nth
+# statement, or at their commit, which leaves no place in a page untried; the
+# others when it pleases the clock.
 _KILLED = """
 import os, signal, sys, time
 from pathlib import Path
@@ -181,13 +198,16 @@ for number in range(16):
 """
 
 
-def test_a_recorder_that_is_killed_leaves_a_flip_with_its_letters_or_neither(tmp_path: Path) -> None:
+def test_a_recorder_that_is_killed_leaves_a_flip_with_its_letters_or_neither(
+    tmp_path: Path,
+) -> None:
     make_ledger(tmp_path).close()
     assert _run(_KILLED, str(tmp_path)).communicate(timeout=60)[1][-800:] == b""
     ledger = make_ledger(tmp_path)
     with ledger.engine.begin() as connection:
         counts = [
-            connection.execute(select(func.count()).select_from(one)).scalar_one() for one in (flips, incidents, outbox)
+            connection.execute(select(func.count()).select_from(one)).scalar_one()
+            for one in (flips, incidents, outbox)
         ]
         assert connection.execute(text("PRAGMA integrity_check")).scalar() == "ok"
     assert counts[0] > 3

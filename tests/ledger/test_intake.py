@@ -37,7 +37,9 @@ def test_a_patch_is_kept_with_its_delivery_and_its_first_event(ledger: Ledger) -
     assert receipt == Receipt(Status.QUEUED, stored.digest, False)
     assert (stored.title, stored.accepted_at, stored.submitted_by) == ("First", 1000.5, "ci")
     assert ledger.reading.request("a") == b"{}"
-    assert [(one.kind, one.actor, one.at) for one in ledger.reading.events("a")] == [("accepted", "ci", 1000.5)]
+    assert [(one.kind, one.actor, one.at) for one in ledger.reading.events("a")] == [
+        ("accepted", "ci", 1000.5)
+    ]
     assert rows(ledger) == {"patches": 1, "deliveries": 1, "events": 1}
 
 
@@ -112,7 +114,9 @@ def test_a_patch_whose_event_cannot_be_written_is_not_kept(ledger: Ledger) -> No
     assert rows(ledger) == {"patches": 0, "deliveries": 0, "events": 0}
 
 
-def test_a_version_or_phase_that_is_carried_already_is_accepted_with_a_warning(ledger: Ledger) -> None:
+def test_a_version_or_phase_that_is_carried_already_is_accepted_with_a_warning(
+    ledger: Ledger,
+) -> None:
     accept(ledger, id="patch-v1.0(P1)_one")
     receipt = accept(ledger, id="patch-v1.0(P1)_two")
     warnings = (
@@ -139,7 +143,11 @@ def parsed(body: str) -> Patch:
 
 def test_the_digest_is_that_of_the_wishes_not_of_their_spelling() -> None:
     one = {"id": "a", "title": "T", "changes": [{"type": "upsert", "path": "x", "contents": "y"}]}
-    turned = {"changes": [{"contents": "y", "path": "x", "type": "upsert"}], "title": " T ", "id": "a"}
+    turned = {
+        "changes": [{"contents": "y", "path": "x", "type": "upsert"}],
+        "title": " T ",
+        "id": "a",
+    }
     digests = {
         parsed(json.dumps(one)).digest(),
         parsed(json.dumps(one, indent=4)).digest(),
@@ -151,7 +159,9 @@ def test_the_digest_is_that_of_the_wishes_not_of_their_spelling() -> None:
 
 
 def test_the_patch_that_is_read_back_is_the_one_that_was_sent(ledger: Ledger) -> None:
-    wish: Admission = make_admission(id="a", description="ünï\u202ecode", priority=-3, tolerance="merge")
+    wish: Admission = make_admission(
+        id="a", description="ünï\u202ecode", priority=-3, tolerance="merge"
+    )
     ledger.intake.accept([wish])
     stored = ledger.reading.get("a")
     assert stored.patch == wish.patch

@@ -36,7 +36,16 @@ def test_a_wrong_secret_opens_nothing(ledger: Ledger) -> None:
     _, shown = ledger.keys.create("ci", ["submit"], NOW)
     _, other = ledger.keys.create("other", ["submit"], NOW)
     key_id, secret = shown.split("_", 2)[1], other.split("_", 2)[2]
-    for text in (f"gcr_{key_id}_{secret}", shown[:-1], f"{shown} ", shown.upper(), "", "gcr__", "x" * 5000, "gcr_ü_ü"):
+    for text in (
+        f"gcr_{key_id}_{secret}",
+        shown[:-1],
+        f"{shown} ",
+        shown.upper(),
+        "",
+        "gcr__",
+        "x" * 5000,
+        "gcr_ü_ü",
+    ):
         assert ledger.keys.find(text, NOW) is None, text
 
 

@@ -78,7 +78,9 @@ def test_the_database_itself_allows_one_running_patch_on_a_branch(ledger: Ledger
     "change",
     ["status = 'running'", "leased_by = 'nobody'", "status = 'done'"],
 )
-def test_the_database_itself_refuses_a_state_that_makes_no_sense(ledger: Ledger, change: str) -> None:
+def test_the_database_itself_refuses_a_state_that_makes_no_sense(
+    ledger: Ledger, change: str
+) -> None:
     accept(ledger, "a")
     with pytest.raises(IntegrityError, match="CHECK"), ledger.engine.begin() as connection:
         connection.execute(text(f"UPDATE patches SET {change}"))  # noqa: S608  the cases stand above
@@ -161,9 +163,15 @@ def test_a_wish_to_cancel_stops_the_next_renewal_and_the_next_record(ledger: Led
 def test_a_patch_that_would_be_held_though_it_was_cancelled_is_cancelled(ledger: Ledger) -> None:
     got = claimed(ledger)
     ledger.decisions.cancel("a", "the sender", 205.0)
-    assert ledger.leases.finish(got, Status.HELD, 206.0, {"code": "needs_approval"}) is Status.CANCELLED
+    assert (
+        ledger.leases.finish(got, Status.HELD, 206.0, {"code": "needs_approval"})
+        is Status.CANCELLED
+    )
     stored = ledger.reading.get("a")
-    assert stored.outcome == {"code": "cancelled", "message": "cancelled by the sender while it ran"}
+    assert stored.outcome == {
+        "code": "cancelled",
+        "message": "cancelled by the sender while it ran",
+    }
     assert ledger.reading.events("a")[-1].kind == "cancelled"
 
 
@@ -224,7 +232,9 @@ def test_a_report_of_an_earlier_state_does_not_settle_the_present_one(ledger: Le
     ledger.decisions.approve("a", "the owner", 210.0)
     again = claim(ledger, 210.0)
     assert again is not None
-    ledger.leases.finish(again, Status.HELD, 210.0, {"code": "needs_approval"})  # all at the same moment
+    ledger.leases.finish(
+        again, Status.HELD, 210.0, {"code": "needs_approval"}
+    )  # all at the same moment
     ledger.leases.mark_reported(held, 211.0, {"status": "held"})
     assert [one.token for one in ledger.reading.unreported(10)] == [2]
 
@@ -246,11 +256,16 @@ def test_owed_reports_come_in_bounded_portions_and_can_be_passed_over(ledger: Le
 
 
 def test_finding_owed_reports_and_the_last_landing_reads_no_history(ledger: Ledger) -> None:
-    """However many patches ended long ago, the idle runner and the health probe look into an index alone."""
+    """However many patches ended long ago, the idle runner and the health probe
+    look into an index alone.
+    """
     asked: list[str] = []
     with ledger.engine.begin() as connection:
         for query in (
-            "SELECT * FROM patches WHERE status IN ('landed', 'held') AND reported_at IS NULL ORDER BY seq LIMIT 20",
+            (
+                "SELECT * FROM patches WHERE status IN ('landed', 'held') AND reported_at IS NULL"
+                " ORDER BY seq LIMIT 20"
+            ),
             "SELECT max(updated_at) FROM patches WHERE status = 'landed'",
             "SELECT status, count(*) FROM patches GROUP BY status",
         ):

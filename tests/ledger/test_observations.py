@@ -36,11 +36,15 @@ def test_a_minute_is_never_longer_than_a_minute(ledger: Ledger) -> None:
     ledger.history.observe(HOUR, {"web": (50.0, 0.0, 0.0, 0.0)})
     ledger.history.observe(HOUR, {"web": (15.0, 0.0, 5.0, 0.0)})
     for length in (60, 3600):
-        assert ledger.history.observations(length, HOUR)[0].seconds == {"web": (57.5, 0.0, 2.5, 0.0)}
+        assert ledger.history.observations(length, HOUR)[0].seconds == {
+            "web": (57.5, 0.0, 2.5, 0.0)
+        }
 
 
 @given(parts)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_an_hour_is_the_sum_of_its_minutes_however_they_are_filled(
     ledger: Ledger, seconds: list[tuple[float, float, float, float]]
 ) -> None:
@@ -56,8 +60,12 @@ def test_an_hour_is_the_sum_of_its_minutes_however_they_are_filled(
     ]
 
 
-@pytest.mark.parametrize("seconds", [(1.0, 2.0), (-1.0, 0.0, 0.0, 0.0), (math.nan, 0.0, 0.0, 0.0), (math.inf,) * 4])
-def test_what_cannot_have_been_observed_is_refused(ledger: Ledger, seconds: tuple[float, ...]) -> None:
+@pytest.mark.parametrize(
+    "seconds", [(1.0, 2.0), (-1.0, 0.0, 0.0, 0.0), (math.nan, 0.0, 0.0, 0.0), (math.inf,) * 4]
+)
+def test_what_cannot_have_been_observed_is_refused(
+    ledger: Ledger, seconds: tuple[float, ...]
+) -> None:
     with pytest.raises(ValueError, match="four states"):
         ledger.history.observe(HOUR, {"web": seconds})  # type: ignore[dict-item]
     with pytest.raises(ValueError, match="no minute begins"):
@@ -85,22 +93,36 @@ def test_a_subject_that_was_not_looked_at_lately_has_no_ratio(ledger: Ledger) ->
 
 
 @pytest.mark.parametrize("minute", [0, 1, 37, 59])
-def test_every_minute_of_a_window_counts_once_and_none_beside_it(ledger: Ledger, minute: int) -> None:
+def test_every_minute_of_a_window_counts_once_and_none_beside_it(
+    ledger: Ledger, minute: int
+) -> None:
     end = HOUR + 60 * minute
     first = HOUR - 8 * DAY
-    minutes = [{"length": 60, "start": start, "seconds": {"web": OK}} for start in range(first, end + 120, 60)]
+    minutes = [
+        {"length": 60, "start": start, "seconds": {"web": OK}}
+        for start in range(first, end + 120, 60)
+    ]
     hours = [
         {"length": 3600, "start": start, "seconds": {"web": (3600.0, 0.0, 0.0, 0.0)}}
         for start in range(HOUR - 31 * DAY, HOUR, 3600)
     ]
-    # The hour under way, which holds what its minutes hold, those after the window too.
-    hours.append({"length": 3600, "start": HOUR, "seconds": {"web": (60.0 * min(60, minute + 2), 0.0, 0.0, 0.0)}})
+    # The hour under way, which holds what its minutes hold, those after the
+    # window too.
+    hours.append(
+        {
+            "length": 3600,
+            "start": HOUR,
+            "seconds": {"web": (60.0 * min(60, minute + 2), 0.0, 0.0, 0.0)},
+        }
+    )
     with ledger.engine.begin() as connection:
         connection.execute(insert(observations), minutes)
         connection.execute(insert(observations), hours)
     found = ledger.history.uptime(end + 59.9)["web"]
     days = {"1h": 1 / 24, "24h": 1, "7d": 7}
-    assert {label: found[label].ok_seconds for label in days} == {label: DAY * of for label, of in days.items()}
+    assert {label: found[label].ok_seconds for label in days} == {
+        label: DAY * of for label, of in days.items()
+    }
     assert found["30d"].ok_seconds == 30 * DAY + 60 * minute
     assert {up.unobserved_seconds for up in found.values()} == {0.0}
 

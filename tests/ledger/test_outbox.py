@@ -1,4 +1,6 @@
-"""Letters: in order for each subject, none of them lost, none of them twice under one key."""
+"""Letters: in order for each subject, none of them lost, none of them twice
+under one key.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,12 @@ def test_nothing_is_owed_at_first(ledger: Ledger) -> None:
 
 
 def test_letters_go_out_in_the_order_in_which_they_were_written(ledger: Ledger) -> None:
-    post(ledger, make_letter("a", "web"), make_letter("b", "queue"), make_letter("c", "web", kind="resolve"))
+    post(
+        ledger,
+        make_letter("a", "web"),
+        make_letter("b", "queue"),
+        make_letter("c", "web", kind="resolve"),
+    )
     order = []
     while letter := ledger.outbox.next("ops", NOW):
         order.append(letter.key)
@@ -38,7 +45,12 @@ def test_letters_go_out_in_the_order_in_which_they_were_written(ledger: Ledger) 
 
 
 def test_a_letter_that_waits_holds_up_its_subject_and_no_other(ledger: Ledger) -> None:
-    post(ledger, make_letter("a", "web"), make_letter("c", "web", kind="resolve"), make_letter("b", "queue"))
+    post(
+        ledger,
+        make_letter("a", "web"),
+        make_letter("c", "web", kind="resolve"),
+        make_letter("b", "queue"),
+    )
     assert ledger.outbox.failed(due(ledger), NOW, NOW + 60, "refused")
     assert ledger.outbox.delivered(due(ledger), NOW)
     assert ledger.outbox.next("ops", NOW + 59) is None
@@ -56,7 +68,11 @@ def test_a_letter_is_not_due_before_its_time(ledger: Ledger) -> None:
 
 def test_each_sink_is_owed_its_own(ledger: Ledger) -> None:
     post(ledger, make_letter("a"), make_letter("b", sink="boss", created_at=NOW - 5))
-    assert (ledger.outbox.owed(), ledger.outbox.owed("ops"), ledger.outbox.owed("nobody")) == (2, 1, 0)
+    assert (ledger.outbox.owed(), ledger.outbox.owed("ops"), ledger.outbox.owed("nobody")) == (
+        2,
+        1,
+        0,
+    )
     assert (ledger.outbox.oldest_owed_at(), ledger.outbox.oldest_owed_at("ops")) == (NOW - 5, NOW)
     ledger.outbox.delivered(due(ledger, sink="boss"), NOW)
     assert due(ledger).key == "a"
@@ -81,7 +97,9 @@ def test_what_ended_meanwhile_is_left_alone(ledger: Ledger) -> None:
     assert not ledger.outbox.give_up(letter, late, "late")
 
 
-def test_a_letter_held_back_while_it_was_in_hand_is_told_apart_from_the_next(ledger: Ledger) -> None:
+def test_a_letter_held_back_while_it_was_in_hand_is_told_apart_from_the_next(
+    ledger: Ledger,
+) -> None:
     post(ledger, make_letter("a"))
     letter = due(ledger)
     ledger.history.record(Page(muted={"i1": "tunnel"}))
@@ -100,25 +118,38 @@ def test_letters_to_sinks_that_are_not_set_any_more_are_given_up(ledger: Ledger)
 
 
 def test_those_who_were_told_are_known_after_they_were(ledger: Ledger) -> None:
-    post(ledger, make_letter("a"), make_letter("b", sink="boss"), make_letter("c", sink="other", kind="flapping"))
+    post(
+        ledger,
+        make_letter("a"),
+        make_letter("b", sink="boss"),
+        make_letter("c", sink="other", kind="flapping"),
+    )
     ledger.outbox.delivered(due(ledger), NOW)
     assert ledger.outbox.told("i1") == {"ops", "boss"}
     assert ledger.outbox.told("i2") == frozenset()
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "gossip"}, {"incident_id": "nobody's"}])
-def test_a_letter_of_no_kind_or_incident_is_refused_by_the_database(ledger: Ledger, wrong: dict[str, str]) -> None:
+def test_a_letter_of_no_kind_or_incident_is_refused_by_the_database(
+    ledger: Ledger, wrong: dict[str, str]
+) -> None:
     with pytest.raises(IntegrityError):
         post(ledger, make_letter("a", **wrong))
 
 
 def test_asking_what_is_due_reads_only_what_is_owed(ledger: Ledger) -> None:
     asked: list[tuple[str, object]] = []
-    event.listen(ledger.engine, "before_cursor_execute", lambda _, __, said, values, *___: asked.append((said, values)))
+    event.listen(
+        ledger.engine,
+        "before_cursor_execute",
+        lambda _, __, said, values, *___: asked.append((said, values)),
+    )
     ledger.outbox.next("ops", NOW)
     statement, values = asked[-1]
     with ledger.engine.connect() as connection:
-        plan = [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]  # type: ignore[arg-type]
+        plan = [
+            row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]  # type: ignore[arg-type]
     searches = [step for step in plan if step.startswith(("SEARCH", "SCAN"))]
     assert searches
     assert all("ix_outbox_owed" in step for step in searches), plan

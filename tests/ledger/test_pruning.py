@@ -24,7 +24,9 @@ def keys(ledger: Ledger) -> set[str]:
 
 def test_old_flips_go_but_the_last_of_each_subject(ledger: Ledger) -> None:
     ages = (("web", 95), ("web", 91), ("queue", 92), ("web", 89), ("web", 1))
-    ledger.history.record(Page(flips=tuple(make_flip(name, at=NOW - age * DAY) for name, age in ages)))
+    ledger.history.record(
+        Page(flips=tuple(make_flip(name, at=NOW - age * DAY) for name, age in ages))
+    )
     before = ledger.history.last_states()
     assert ledger.history.prune(NOW) == 2
     assert [flip.seq for flip in ledger.history.flips()] == [5, 4, 3]
@@ -41,14 +43,22 @@ def test_no_more_flips_are_kept_than_may_be_however_fresh(ledger: Ledger) -> Non
 
 def test_minutes_go_after_a_week_and_hours_after_ninety_days(ledger: Ledger) -> None:
     def row(length: int, age: float) -> dict[str, object]:
-        return {"length": length, "start": int(NOW - age * DAY), "seconds": {"web": [60.0, 0.0, 0.0, 0.0]}}
+        return {
+            "length": length,
+            "start": int(NOW - age * DAY),
+            "seconds": {"web": [60.0, 0.0, 0.0, 0.0]},
+        }
 
     kept = [row(60, 6.9), row(60, 7), row(3600, 8), row(3600, 89)]
     with ledger.engine.begin() as connection:
         connection.execute(insert(observations), [*kept, row(60, 7.1), row(3600, 90.1)])
     before = ledger.history.uptime(NOW)
     assert ledger.history.prune(NOW) == 2
-    left = {(one.length, one.start) for length in (60, 3600) for one in ledger.history.observations(length, 0)}
+    left = {
+        (one.length, one.start)
+        for length in (60, 3600)
+        for one in ledger.history.observations(length, 0)
+    }
     assert left == {(one["length"], one["start"]) for one in kept}
     assert ledger.history.uptime(NOW) == before
 
@@ -56,24 +66,41 @@ def test_minutes_go_after_a_week_and_hours_after_ninety_days(ledger: Ledger) -> 
 def test_letters_that_ended_go_after_a_month_and_owed_ones_never(ledger: Ledger) -> None:
     sinks = ("sent", "given-up", "fresh", "owed")
     ledger.history.record(trouble("i1", sinks=sinks, at=LONG_AGO))
-    for sink, at in (("sent", NOW - 31 * DAY), ("given-up", NOW - 31 * DAY), ("fresh", NOW - 29 * DAY)):
+    for sink, at in (
+        ("sent", NOW - 31 * DAY),
+        ("given-up", NOW - 31 * DAY),
+        ("fresh", NOW - 29 * DAY),
+    ):
         letter = ledger.outbox.next(sink, NOW)
         assert letter is not None
-        assert ledger.outbox.give_up(letter, at, "no") if sink == "given-up" else ledger.outbox.delivered(letter, at)
+        assert (
+            ledger.outbox.give_up(letter, at, "no")
+            if sink == "given-up"
+            else ledger.outbox.delivered(letter, at)
+        )
     ledger.history.record(Page(closed=("i1",), closed_at=LONG_AGO + 1))
     ledger.history.prune(NOW)
     assert keys(ledger) == {"i1-fresh", "i1-owed"}
 
 
 def test_an_incident_goes_when_it_is_long_over_and_nothing_is_owed_of_it(ledger: Ledger) -> None:
-    for name, closed_at in (("over", LONG_AGO), ("lately", NOW - 89 * DAY), ("owed", LONG_AGO), ("open", None)):
+    for name, closed_at in (
+        ("over", LONG_AGO),
+        ("lately", NOW - 89 * DAY),
+        ("owed", LONG_AGO),
+        ("open", None),
+    ):
         ledger.history.record(Page(opened=(make_incident(name, name, LONG_AGO - DAY),)))
         if closed_at is not None:
             ledger.history.record(Page(closed=(name,), closed_at=closed_at))
     ledger.history.record(Page(letters=(make_letter("letter", incident_id="owed"),)))
     ledger.history.prune(NOW)
     with ledger.engine.begin() as connection:
-        assert set(connection.execute(select(incidents.c.id)).scalars()) == {"lately", "owed", "open"}
+        assert set(connection.execute(select(incidents.c.id)).scalars()) == {
+            "lately",
+            "owed",
+            "open",
+        }
     [letter] = [ledger.outbox.next("ops", NOW)]
     assert letter is not None
     ledger.outbox.delivered(letter, NOW - 31 * DAY)
@@ -96,7 +123,11 @@ def test_patches_are_accepted_while_much_is_pruned(tmp_path: Path) -> None:
     with ledger.engine.begin() as connection:
         connection.execute(insert(flips), [old] * 8000)
     deleted: list[int] = []
-    event.listen(ledger.engine, "after_cursor_execute", lambda _, cursor, *__: deleted.append(cursor.rowcount))
+    event.listen(
+        ledger.engine,
+        "after_cursor_execute",
+        lambda _, cursor, *__: deleted.append(cursor.rowcount),
+    )
     pruning = threading.Thread(target=ledger.history.prune, args=(NOW,))
     pruning.start()
     accepted = 0

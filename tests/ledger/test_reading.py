@@ -61,7 +61,9 @@ def test_an_empty_queue_has_no_moments(ledger: Ledger) -> None:
 
 
 def test_the_facts_of_the_queue_are_those_of_its_patches(ledger: Ledger) -> None:
-    for number, end in enumerate((Status.LANDED, Status.LANDED, Status.HELD, Status.FAILED, Status.PREVIEWED)):
+    for number, end in enumerate(
+        (Status.LANDED, Status.LANDED, Status.HELD, Status.FAILED, Status.PREVIEWED)
+    ):
         accept(ledger, f"p{number}", at=100.0 + number)
         claim = ledger.leases.claim("one", 200.0, 30.0)
         assert claim is not None

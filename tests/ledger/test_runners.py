@@ -40,7 +40,9 @@ def test_runners_are_listed_freshest_first_and_only_so_far_back(ledger: Ledger) 
 
 def test_a_start_forgets_those_who_were_silent_or_stopped_for_a_week(ledger: Ledger) -> None:
     for name, age in (("silent", 7.1), ("quiet", 6.9), ("stopped", 8), ("stopped lately", 8)):
-        ledger.runners.started(replace(ONE, id=name, started_at=NOW - 8 * DAY, beat_at=NOW - age * DAY))
+        ledger.runners.started(
+            replace(ONE, id=name, started_at=NOW - 8 * DAY, beat_at=NOW - age * DAY)
+        )
     ledger.runners.stopped("stopped", NOW - 7.1 * DAY)
     ledger.runners.stopped("stopped lately", NOW - 6.9 * DAY)
     ledger.runners.started(ONE)

@@ -7,11 +7,20 @@ EXAMPLE = "patch-v3.3.31(P8.13.23)_flask-health-endpoint-hardening"
 
 def test_an_id_in_the_grammar_gives_its_parts_and_the_subject_of_the_commit():
     parsed = PatchId.parse(EXAMPLE)
-    assert (parsed.version, parsed.phase, parsed.slug) == ("3.3.31", "P8.13.23", "flask-health-endpoint-hardening")
-    assert parsed.subject("Harden /health") == "[PATCH P8.13.23] flask-health-endpoint-hardening — Harden /health"
+    assert (parsed.version, parsed.phase, parsed.slug) == (
+        "3.3.31",
+        "P8.13.23",
+        "flask-health-endpoint-hardening",
+    )
+    assert (
+        parsed.subject("Harden /health")
+        == "[PATCH P8.13.23] flask-health-endpoint-hardening — Harden /health"
+    )
 
 
-@pytest.mark.parametrize("text", ["a", "7", "fix-login", "patch-3", "v1.2+build_(x)", "x" * 128, "patch-v(P1)_x"])
+@pytest.mark.parametrize(
+    "text", ["a", "7", "fix-login", "patch-3", "v1.2+build_(x)", "x" * 128, "patch-v(P1)_x"]
+)
 def test_any_other_legal_id_stands_whole_in_the_subject(text):
     assert PatchId.parse(text).subject("Title") == f"[PATCH] {text} — Title"
 

@@ -19,8 +19,14 @@ def test_a_body_in_todays_shape_is_left_alone():
 def test_a_pattern_and_its_target_become_a_regex():
     patch = parse_patch(PATTERN).patch
     assert patch
-    assert patch.changes == (Regex(type="regex", path="src/app.py", pattern="old", replacement="new"),)
-    assert (patch.title, patch.role, patch.identity.phase) == ("command_patch", "command_patch", "P8.13.23")
+    assert patch.changes == (
+        Regex(type="regex", path="src/app.py", pattern="old", replacement="new"),
+    )
+    assert (patch.title, patch.role, patch.identity.phase) == (
+        "command_patch",
+        "command_patch",
+        "P8.13.23",
+    )
 
 
 def test_mutations_inside_a_patch_become_changes():
@@ -52,7 +58,10 @@ def test_a_block_of_mutations_takes_its_id_from_the_block():
 
 def test_faults_of_a_lifted_pattern_point_into_what_was_sent():
     sent = {"id": "p", "target_file": "../a.py", "patch": {"pattern": 1, "replacement": "y"}}
-    assert found(parse_patch(sent).faults) == [("path_escape", "/target_file"), ("wrong_type", "/patch/pattern")]
+    assert found(parse_patch(sent).faults) == [
+        ("path_escape", "/target_file"),
+        ("wrong_type", "/patch/pattern"),
+    ]
 
 
 def test_faults_of_lifted_mutations_point_into_what_was_sent():
@@ -64,11 +73,17 @@ def test_faults_of_lifted_mutations_point_into_what_was_sent():
         ("wrong_type", "/patch/mutations/2"),
     ]
     outside = parse_patch({"blockId": "b 1", "mutations": mutations})
-    assert found(outside.faults)[:2] == [("patch_id", "/blockId"), ("unknown_type", "/mutations/0/op")]
+    assert found(outside.faults)[:2] == [
+        ("patch_id", "/blockId"),
+        ("unknown_type", "/mutations/0/op"),
+    ]
 
 
 def test_commands_of_a_historical_patch_are_recorded_with_a_warning():
-    sent = PATTERN | {"validate": {"shell": ["pytest"]}, "postMutationBuild": {"shell": ["rm -rf /", "x"]}}
+    sent = PATTERN | {
+        "validate": {"shell": ["pytest"]},
+        "postMutationBuild": {"shell": ["rm -rf /", "x"]},
+    }
     parsed = parse_patch(sent)
     assert parsed.patch
     assert parsed.patch.claimed_commands == ("pytest", "rm -rf /", "x")
@@ -83,9 +98,13 @@ def test_commands_that_are_no_list_are_ignored_and_long_lists_are_bounded():
 
 
 def test_members_without_a_meaning_are_named_in_a_warning():
-    assert any("'target_branch'" in warning for warning in lift(PATTERN | {"target_branch": "x"}).warnings)
+    assert any(
+        "'target_branch'" in warning for warning in lift(PATTERN | {"target_branch": "x"}).warnings
+    )
 
 
 def test_a_body_in_no_known_shape_is_judged_as_todays():
     assert ("missing", "/changes") in found(parse_patch({"id": "p1", "title": "t"}).faults)
-    assert ("missing", "/changes") in found(parse_patch({"id": "p1", "title": "t", "patch": "text"}).faults)
+    assert ("missing", "/changes") in found(
+        parse_patch({"id": "p1", "title": "t", "patch": "text"}).faults
+    )

@@ -41,7 +41,11 @@ def test_every_type_of_change_in_the_contract_is_known():
 def test_a_sound_body_becomes_a_patch_with_the_defaults():
     parsed = parse_patch(body())
     assert parsed.patch and not parsed.faults
-    assert (parsed.patch.mode, parsed.patch.tolerance, parsed.patch.priority) == ("apply", "standard", 0)
+    assert (parsed.patch.mode, parsed.patch.tolerance, parsed.patch.priority) == (
+        "apply",
+        "standard",
+        0,
+    )
 
 
 def test_all_faults_are_named_at_once_each_with_a_pointer_into_the_body():
@@ -84,7 +88,9 @@ def test_an_unknown_type_is_answered_with_the_known_ones():
 
 
 def test_what_was_sent_is_not_echoed():
-    faults = parse_patch(body({"type": "upsert", "path": "a", "contents": ["SECRET"]}, id="SECRET value")).faults
+    faults = parse_patch(
+        body({"type": "upsert", "path": "a", "contents": ["SECRET"]}, id="SECRET value")
+    ).faults
     assert "SECRET" not in json.dumps([fault.to_json() for fault in faults])
 
 
@@ -136,7 +142,10 @@ def test_another_wish_has_another_digest():
 
 def test_a_patch_survives_its_own_json():
     patch = parse_patch(
-        body({"type": "move", "from": "a", "to": "b"}, {"type": "upsert", "path": "c", "contents_b64": "AA=="})
+        body(
+            {"type": "move", "from": "a", "to": "b"},
+            {"type": "upsert", "path": "c", "contents_b64": "AA=="},
+        )
     ).patch
     assert patch
     assert parse_patch(patch.to_json()).patch == patch

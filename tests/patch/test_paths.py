@@ -6,7 +6,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gpt_cursor_runner.patch.paths import MAX_DEPTH, MAX_PATH_BYTES, UnsafePath, fold_path, parse_path
+from gpt_cursor_runner.patch.paths import (
+    MAX_DEPTH,
+    MAX_PATH_BYTES,
+    UnsafePath,
+    fold_path,
+    parse_path,
+)
 
 OUTSIDE = [
     "", "/", "//", ".", "..", "./a", "../a", "a/..", "a/../b", "a/./b", "a//b", "a/", "/etc/passwd", "//host/share",
@@ -94,7 +100,25 @@ def test_whatever_is_accepted_stays_inside_and_is_accepted_again(text):
 
 EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 TRICKY = st.lists(
-    st.sampled_from([".", "..", ".git", "git", "~1", "~", "/", ":", " ", "\u200c", "\ufeff", "G", "\u0131", "\\", "a"])
+    st.sampled_from(
+        [
+            ".",
+            "..",
+            ".git",
+            "git",
+            "~1",
+            "~",
+            "/",
+            ":",
+            " ",
+            "\u200c",
+            "\ufeff",
+            "G",
+            "\u0131",
+            "\\",
+            "a",
+        ]
+    )
     | st.characters(),
     max_size=6,
 ).map("".join)
@@ -108,7 +132,10 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("core.protectHFS", "core.protectNTFS"):
         subprocess.run(["git", "-C", place, "config", name, "true"], check=True)
     subprocess.run(
-        ["git", "-C", place, "hash-object", "-w", "--stdin"], input=b"", check=True, stdout=subprocess.DEVNULL
+        ["git", "-C", place, "hash-object", "-w", "--stdin"],
+        input=b"",
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     return place
 
@@ -120,7 +147,9 @@ def git_takes(index: Path, path: str) -> bool:
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(TRICKY)
 def test_git_itself_takes_every_path_that_is_accepted(index, text):
     try:

@@ -13,10 +13,16 @@ PATCHED = ApplyPatch(type="apply_patch", path="a.py", text="@@\n-x\n+y")
 CALLS = [
     ({"command": "str_replace", "path": "a.py", "old_str": "x", "new_str": "y"}, REPLACED),
     ({"path": "a.py", "old_str": "x", "new_str": "y"}, REPLACED),
-    ({"path": "a.py", "old_str": "x", "new_str": "y", "insert_line": None, "view_range": None}, REPLACED),
+    (
+        {"path": "a.py", "old_str": "x", "new_str": "y", "insert_line": None, "view_range": None},
+        REPLACED,
+    ),
     ({"type": "str_replace", "path": "a.py", "old_str": "x", "new_str": "y"}, REPLACED),
     ({"file_path": "a.py", "old_string": "x", "new_string": "y"}, REPLACED),
-    ({"command": "str_replace", "path": "a.py", "old_str": "x"}, REPLACED.model_copy(update={"new": ""})),
+    (
+        {"command": "str_replace", "path": "a.py", "old_str": "x"},
+        REPLACED.model_copy(update={"new": ""}),
+    ),
     ({"command": "insert", "path": "a.py", "insert_line": 3, "insert_text": "x"}, INSERTED),
     ({"path": "a.py", "insert_line": 3, "new_str": "x"}, INSERTED),
     ({"command": "create", "path": "a.py", "file_text": "x"}, CREATED),
@@ -27,21 +33,35 @@ CALLS = [
         {"type": "update_file", "path": "a.py", "diff": "@@\n-x\n+y", "move_to": "b.py"},
         PATCHED.model_copy(update={"to": "b.py"}),
     ),
-    ({"type": "update_file", "path": "a.py", "move_to": "b.py"}, Move(type="move", from_="a.py", to="b.py")),
+    (
+        {"type": "update_file", "path": "a.py", "move_to": "b.py"},
+        Move(type="move", from_="a.py", to="b.py"),
+    ),
     (
         {"type": "create_file", "path": "a.py", "diff": "+x"},
         ApplyPatch(type="apply_patch", path="a.py", text="+x", create=True),
     ),
-    ({"type": "create_file", "path": "a.py", "diff": ""}, CREATED.model_copy(update={"contents": ""})),
+    (
+        {"type": "create_file", "path": "a.py", "diff": ""},
+        CREATED.model_copy(update={"contents": ""}),
+    ),
     ({"type": "delete_file", "path": "a.py", "diff": None}, Delete(type="delete", path="a.py")),
     ({"type": "apply_patch", "input": "***"}, ApplyPatch(type="apply_patch", text="***")),
     ({"type": "apply_patch", "patch": "***"}, ApplyPatch(type="apply_patch", text="***")),
     (
-        {"type": "apply_patch_call", "call_id": "c", "operation": {"type": "delete_file", "path": "a.py"}},
+        {
+            "type": "apply_patch_call",
+            "call_id": "c",
+            "operation": {"type": "delete_file", "path": "a.py"},
+        },
         Delete(type="delete", path="a.py"),
     ),
     (
-        {"type": "tool_use", "name": "edit", "input": {"command": "create", "path": "a.py", "file_text": "x"}},
+        {
+            "type": "tool_use",
+            "name": "edit",
+            "input": {"command": "create", "path": "a.py", "file_text": "x"},
+        },
         CREATED,
     ),
 ]
@@ -65,7 +85,9 @@ def test_a_bare_change_of_todays_shape_keeps_its_own_mode():
     sent = {"id": "p1", "title": "t", "type": "chmod", "path": "a.py"}
     made = parse_patch(sent | {"mode": "755"}).patch
     assert made and (made.mode, made.changes[0].type) == ("apply", "chmod")
-    preview = parse_patch({"id": "p1", "title": "t", "type": "delete", "path": "a.py", "mode": "preview"}).patch
+    preview = parse_patch(
+        {"id": "p1", "title": "t", "type": "delete", "path": "a.py", "mode": "preview"}
+    ).patch
     assert preview and preview.mode == "preview"
 
 
@@ -81,7 +103,10 @@ def test_a_bare_change_of_todays_shape_keeps_its_own_mode():
             [("path_escape", "/path"), ("missing", "/insert_line")],
         ),
         ({"path": "a", "insert_line": "3", "new_str": "y"}, [("wrong_type", "/insert_line")]),
-        ({"path": "a", "insert_line": 3, "new_str": "y", "insert_text": "z"}, [("unknown_member", "/insert_text")]),
+        (
+            {"path": "a", "insert_line": 3, "new_str": "y", "insert_text": "z"},
+            [("unknown_member", "/insert_text")],
+        ),
         (
             {"type": "str_replace", "path": "a", "old_str": "x", "old": "z", "new": "y"},
             [("unknown_member", "/old_str")],
@@ -91,7 +116,10 @@ def test_a_bare_change_of_todays_shape_keeps_its_own_mode():
         ({"command": "create", "type": "delete", "path": "a"}, [("unknown_member", "/command")]),
         ({"type": "update_file", "path": "f"}, [("missing", "/diff")]),
         ({"type": "create_file", "path": ""}, [("path_escape", "/path"), ("missing", "/diff")]),
-        ({"type": "update_file", "path": "f", "diff": "@@", "move_to": "a\\b"}, [("path_escape", "/move_to")]),
+        (
+            {"type": "update_file", "path": "f", "diff": "@@", "move_to": "a\\b"},
+            [("path_escape", "/move_to")],
+        ),
         (
             {"type": "apply_patch_call", "operation": {"type": "update_file", "path": "f"}},
             [("missing", "/operation/diff")],
@@ -101,20 +129,30 @@ def test_a_bare_change_of_todays_shape_keeps_its_own_mode():
 )
 def test_faults_of_a_call_have_the_names_and_places_of_what_was_sent(sent, faults):
     listed = parse_patch(body({"type": "delete", "path": "b"}, sent))
-    assert sorted(found(listed.faults)) == sorted((code, "/changes/1" + pointer) for code, pointer in faults)
+    assert sorted(found(listed.faults)) == sorted(
+        (code, "/changes/1" + pointer) for code, pointer in faults
+    )
     bare = parse_patch({"id": "p1", "title": "t"} | sent)
     assert sorted(found(bare.faults)) == sorted(faults)
-    assert all(f"'{pointer.rpartition('/')[2]}'" in fault.message or fault.code in ("path_escape", "unknown_type")
-               for fault, (_, pointer) in zip(bare.faults, found(bare.faults), strict=True))  # fmt: skip
+    assert all(
+        f"'{pointer.rpartition('/')[2]}'" in fault.message
+        or fault.code in ("path_escape", "unknown_type")
+        for fault, (_, pointer) in zip(bare.faults, found(bare.faults), strict=True)
+    )
 
 
-@pytest.mark.parametrize("sent", [None, "text", [], {}, {"type": None}, {"type": 3}, {"path": "a"}, {"type": "nope"}])
+@pytest.mark.parametrize(
+    "sent", [None, "text", [], {}, {"type": None}, {"type": 3}, {"path": "a"}, {"type": "nope"}]
+)
 def test_what_is_no_call_is_left_to_validation(sent):
     assert lift_call(sent).change == sent
 
 
 def test_a_call_is_unwrapped_once_and_no_deeper():
-    nested = {"type": "tool_use", "input": {"type": "tool_use", "input": {"type": "delete", "path": "a"}}}
+    nested = {
+        "type": "tool_use",
+        "input": {"type": "tool_use", "input": {"type": "delete", "path": "a"}},
+    }
     assert found(parse_patch(body(nested)).faults) == [("unknown_type", "/changes/0/input/type")]
 
 

@@ -1,4 +1,6 @@
-"""A ghost in this process: the real runner on a real ledger and a real repository, stopped when a wish is fulfilled."""
+"""A ghost in this process: the real runner on a real ledger and a real
+repository, stopped when a wish is fulfilled.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ _runners = itertools.count(1)
 
 @dataclass
 class Clock:
-    """Time as the ledger is told it: it goes on as it does, and can be put forward."""
+    """Time as the ledger is told it: it goes on as it does, and can be put
+    forward.
+    """
 
     ahead: float = 0.0
 
@@ -38,7 +42,9 @@ class Clock:
 
 
 class Killed(BaseException):
-    """Stands for kill -9: nothing of ours catches it, so nothing of ours can tidy up after it."""
+    """Stands for kill -9: nothing of ours catches it, so nothing of ours can
+    tidy up after it.
+    """
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,9 @@ class MortalGit(Git):
 
 @dataclass(frozen=True)
 class LyingGit(Git):
-    """git that moves a branch and is then held to have failed: it met its deadline at the very end of its work."""
+    """git that moves a branch and is then held to have failed: it met its
+    deadline at the very end of its work.
+    """
 
     def run(self, *arguments: str, **named: Any) -> bytes:
         printed = super().run(*arguments, **named)
@@ -66,7 +74,9 @@ class LyingGit(Git):
 
 @dataclass
 class Ghost:
-    """`work_until` runs the loop in this thread; `send` puts a patch into the ledger."""
+    """`work_until` runs the loop in this thread; `send` puts a patch into the
+    ledger.
+    """
 
     place: Path
     repo: Repo
@@ -80,7 +90,9 @@ class Ghost:
         return admission.patch.id
 
     def work_until(self, wish: Callable[[], bool]) -> None:
-        """Let a runner work until the wish is fulfilled; fail when it is not in time."""
+        """Let a runner work until the wish is fulfilled; fail when it is not in
+        time.
+        """
         give_up_at = time.monotonic() + _PATIENCE_SECONDS
         runner_id = f"ghost-{next(_runners)}"
         Runner(
@@ -97,11 +109,15 @@ class Ghost:
         assert wish(), [(one.id, one.status, one.outcome) for one in self.ledger.reading.page()]
 
     def finish(self, *patch_ids: str) -> Stored:
-        """Work until these patches ended, or are held, and are reported; the last of them."""
+        """Work until these patches ended, or are held, and are reported; the
+        last of them.
+        """
 
         def settled() -> bool:
             found = [self.get(one) for one in patch_ids]
-            return all(one.status in FINAL | {Status.HELD} and one.reported_at is not None for one in found)
+            return all(
+                one.status in FINAL | {Status.HELD} and one.reported_at is not None for one in found
+            )
 
         self.work_until(settled)
         return self.get(patch_ids[-1])
@@ -121,8 +137,12 @@ class Ghost:
     def sealed_refs(self) -> list[str]:
         return self.repo.run("for-each-ref", "refs/gcr").splitlines()
 
-    def walk(self, git: Git | None = None, record: Callable[[str, dict[str, Any]], None] | None = None) -> Ending:
-        """Claim and walk one patch without the loop around it, so that its death leaves what a death leaves."""
+    def walk(
+        self, git: Git | None = None, record: Callable[[str, dict[str, Any]], None] | None = None
+    ) -> Ending:
+        """Claim and walk one patch without the loop around it, so that its
+        death leaves what a death leaves.
+        """
         claim = self.ledger.leases.claim("doomed", self.clock(), 30)
         assert claim is not None
 
@@ -146,7 +166,9 @@ class Ghost:
 
 @contextmanager
 def a_ghost(place: Path, files: dict[str, str] | None = None, **repository: Any) -> Iterator[Ghost]:
-    """A ghost for a fresh repository; the members are those of its [[repository]] section."""
+    """A ghost for a fresh repository; the members are those of its
+    [[repository]] section.
+    """
     repo = Repo.create(place / "app", files)
     clock = Clock()
     ledger = make_ledger(place / "state")

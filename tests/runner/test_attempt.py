@@ -1,4 +1,6 @@
-"""One patch, once, against a real repository: where each walk ends, and what it leaves behind."""
+"""One patch, once, against a real repository: where each walk ends, and what it
+leaves behind.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,16 @@ EDIT = [{"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"h
 
 
 def test_a_sound_patch_lands_with_trailers_tag_evidence_and_report(ghost: Ghost) -> None:
-    patch_id = ghost.send(id="patch-v1.2.3(P1)_greet", title="Greet", description="Said politely.", changes=EDIT)
+    patch_id = ghost.send(
+        id="patch-v1.2.3(P1)_greet", title="Greet", description="Said politely.", changes=EDIT
+    )
     landed = ghost.finish(patch_id)
     assert landed.status is Status.LANDED
     assert ghost.repo.show("greeting.py") == 'def greet():\n    return "hello"'
     assert ghost.repo.run("log", "-1", "--format=%s") == "[PATCH P1] greet — Greet"
     trailers = dict(
-        line.split(": ", 1) for line in ghost.repo.run("log", "-1", "--format=%(trailers:only,unfold)").splitlines()
+        line.split(": ", 1)
+        for line in ghost.repo.run("log", "-1", "--format=%(trailers:only,unfold)").splitlines()
     )
     assert trailers["Patch-Id"] == patch_id
     assert trailers["Patch-Digest"] == landed.digest
@@ -43,7 +48,9 @@ def test_the_owners_checkout_follows_the_branch(ghost: Ghost) -> None:
     assert landed.outcome["checkout"] == str(ghost.repo.path)
 
 
-def test_a_failing_check_leaves_every_byte_of_the_repository_as_it_was(make_ghost: MakeGhost) -> None:
+def test_a_failing_check_leaves_every_byte_of_the_repository_as_it_was(
+    make_ghost: MakeGhost,
+) -> None:
     ghost = make_ghost(checks=[shell_check("echo one is not two; exit 3")])
     before = ghost.repo.state()
     refused = ghost.finish(ghost.send(changes=EDIT))
@@ -73,7 +80,9 @@ def test_a_check_that_takes_too_long_refuses_the_patch(make_ghost: MakeGhost) ->
     assert refused.outcome["errors"][0]["code"] == "check_timed_out"
 
 
-def test_a_program_that_the_owners_machine_lacks_is_no_fault_of_the_senders(make_ghost: MakeGhost) -> None:
+def test_a_program_that_the_owners_machine_lacks_is_no_fault_of_the_senders(
+    make_ghost: MakeGhost,
+) -> None:
     ghost = make_ghost(checks=[Check(name="tests", command=("no-such-program",))])
     ghost.send()
     with pytest.raises(WorldFailed, match="could not be started") as lacking:
@@ -102,14 +111,18 @@ def test_a_refused_plan_is_stored_with_its_faults(ghost: Ghost) -> None:
     assert refused.status is Status.REJECTED
     assert refused.outcome is not None
     assert refused.outcome["code"] == "plan_refused"
-    assert [(one["code"], one["path"]) for one in refused.outcome["errors"]] == [("no_match", "greeting.py")]
+    assert [(one["code"], one["path"]) for one in refused.outcome["errors"]] == [
+        ("no_match", "greeting.py")
+    ]
     assert ghost.repo.state() == before
     assert "sealed" not in ghost.kinds(refused.id)
 
 
 def test_a_protected_path_is_held_and_lands_once_approved(ghost: Ghost) -> None:
     before = ghost.repo.tip()
-    held = ghost.finish(ghost.send(changes=[{"type": "upsert", "path": "Makefile", "contents": "all:\n"}]))
+    held = ghost.finish(
+        ghost.send(changes=[{"type": "upsert", "path": "Makefile", "contents": "all:\n"}])
+    )
     assert held.status is Status.HELD
     assert held.outcome is not None
     assert held.outcome["protected_paths"] == ["Makefile"]
@@ -122,7 +135,9 @@ def test_a_protected_path_is_held_and_lands_once_approved(ghost: Ghost) -> None:
 
 
 def test_a_held_patch_that_is_rejected_leaves_no_sealed_ref(ghost: Ghost) -> None:
-    held = ghost.finish(ghost.send(changes=[{"type": "upsert", "path": "Makefile", "contents": "all:\n"}]))
+    held = ghost.finish(
+        ghost.send(changes=[{"type": "upsert", "path": "Makefile", "contents": "all:\n"}])
+    )
     ghost.ledger.decisions.reject(held.id, "the owner", ghost.clock(), "Not this way")
     refused = ghost.finish(held.id)
     assert refused.outcome == {"code": "rejected_by_owner", "message": "Not this way"}
@@ -130,7 +145,9 @@ def test_a_held_patch_that_is_rejected_leaves_no_sealed_ref(ghost: Ghost) -> Non
     assert "Not this way" in ghost.report(held.id)
 
 
-def test_a_patch_approved_and_held_many_times_is_not_counted_as_poison(make_ghost: MakeGhost) -> None:
+def test_a_patch_approved_and_held_many_times_is_not_counted_as_poison(
+    make_ghost: MakeGhost,
+) -> None:
     ghost = make_ghost()
     ghost.repo.write({"greeting.py": "mine\n"})
     patch_id = ghost.send(changes=EDIT)
@@ -195,7 +212,10 @@ def test_a_commit_of_another_branch_is_no_base(ghost: Ghost) -> None:
     ghost.repo.run("checkout", "--quiet", "-b", "aside")
     ghost.repo.commit({"aside.txt": "x\n"})
     ghost.repo.run("checkout", "--quiet", "main")
-    assert ghost.finish(ghost.send(changes=EDIT, base=ghost.repo.tip("aside"))).status is Status.REJECTED
+    assert (
+        ghost.finish(ghost.send(changes=EDIT, base=ghost.repo.tip("aside"))).status
+        is Status.REJECTED
+    )
 
 
 def test_strict_refuses_a_stale_base(ghost: Ghost) -> None:
@@ -228,7 +248,9 @@ def _owner_commits_once(ghost_path: str) -> str:
     )
 
 
-def test_a_branch_that_moves_while_checks_run_is_checked_again_on_its_new_tip(make_ghost: MakeGhost) -> None:
+def test_a_branch_that_moves_while_checks_run_is_checked_again_on_its_new_tip(
+    make_ghost: MakeGhost,
+) -> None:
     ghost = make_ghost(checks=[])
     script = _owner_commits_once(str(ghost.repo.path))
     ghost.repository = ghost.repository.model_copy(update={"checks": (shell_check(script),)})
@@ -238,7 +260,9 @@ def test_a_branch_that_moves_while_checks_run_is_checked_again_on_its_new_tip(ma
     kinds = ghost.kinds(landed.id)
     assert kinds.count("checked") == 2
     assert kinds.index("base_moved") < kinds.index("carried") < kinds.index("landed")
-    checked = [one.data["tree"] for one in ghost.ledger.reading.events(landed.id) if one.kind == "checked"]
+    checked = [
+        one.data["tree"] for one in ghost.ledger.reading.events(landed.id) if one.kind == "checked"
+    ]
     assert checked[-1] == ghost.repo.tip("main^{tree}") != checked[0]
 
 
@@ -247,7 +271,11 @@ def test_a_preview_moves_nothing(ghost: Ghost) -> None:
     shown = ghost.finish(ghost.send(changes=EDIT, mode="preview"))
     assert shown.status is Status.PREVIEWED
     assert shown.outcome is not None
-    assert (shown.outcome["files"], shown.outcome["insertions"], shown.outcome["deletions"]) == (["greeting.py"], 1, 1)
+    assert (shown.outcome["files"], shown.outcome["insertions"], shown.outcome["deletions"]) == (
+        ["greeting.py"],
+        1,
+        1,
+    )
     assert ghost.repo.state() == before
     assert b"hello" in (ghost.evidence(shown.id).diff() or b"")
 
@@ -263,7 +291,9 @@ def test_a_tag_of_that_name_stays_where_it_was_and_is_reported(ghost: Ghost) -> 
 
 def test_a_landing_is_pushed_by_fast_forward(make_ghost: MakeGhost) -> None:
     ghost = make_ghost(push="origin")
-    ghost.repo.run("clone", "--quiet", "--bare", str(ghost.repo.path), str(ghost.place / "remote.git"))
+    ghost.repo.run(
+        "clone", "--quiet", "--bare", str(ghost.repo.path), str(ghost.place / "remote.git")
+    )
     ghost.repo.run("remote", "add", "origin", str(ghost.place / "remote.git"))
     landed = ghost.finish(ghost.send(id="patch-a"))
     assert landed.outcome is not None
@@ -282,7 +312,9 @@ def test_a_push_that_fails_is_reported_and_takes_nothing_back(make_ghost: MakeGh
 
 
 def test_control_characters_in_a_description_do_not_stop_the_commit(ghost: Ghost) -> None:
-    assert ghost.finish(ghost.send(description="one\x00two\x1b[31m\r\nthree")).status is Status.LANDED
+    assert (
+        ghost.finish(ghost.send(description="one\x00two\x1b[31m\r\nthree")).status is Status.LANDED
+    )
     assert "onetwo[31m\nthree" in ghost.repo.run("log", "-1", "--format=%B")
 
 
@@ -294,16 +326,22 @@ def test_a_description_cannot_forge_an_approval(ghost: Ghost) -> None:
 
 
 def test_logs_of_an_earlier_round_do_not_pass_for_this_one(make_ghost: MakeGhost) -> None:
-    ghost = make_ghost(checks=[shell_check("true", "lint"), shell_check("true", "tests")], approval="always")
+    ghost = make_ghost(
+        checks=[shell_check("true", "lint"), shell_check("true", "tests")], approval="always"
+    )
     held = ghost.finish(ghost.send())
-    ghost.repository = ghost.repository.model_copy(update={"checks": (shell_check("exit 1", "lint"),)})
+    ghost.repository = ghost.repository.model_copy(
+        update={"checks": (shell_check("exit 1", "lint"),)}
+    )
     ghost.ledger.decisions.approve(held.id, "the owner", ghost.clock())
     assert ghost.finish(held.id).status is Status.REJECTED
     assert list(ghost.evidence(held.id).check_logs()) == ["01-lint"]
 
 
 def test_checks_run_in_the_best_sandbox_there_is(make_ghost: MakeGhost) -> None:
-    ghost = make_ghost(checks=[shell_check("test -f greeting.py && test ! -e .git")], sandbox="best")
+    ghost = make_ghost(
+        checks=[shell_check("test -f greeting.py && test ! -e .git")], sandbox="best"
+    )
     landed = ghost.finish(ghost.send())
     assert landed.status is Status.LANDED
     checked = next(one for one in ghost.ledger.reading.events(landed.id) if one.kind == "checked")

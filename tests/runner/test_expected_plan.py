@@ -1,4 +1,6 @@
-"""A patch that expects a plan lands with that plan or not at all, however late it is its turn."""
+"""A patch that expects a plan lands with that plan or not at all, however late
+it is its turn.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Walks that are cut short: cancelled, stopped, lost. Each patch still ends once, and lands at most once."""
+"""Walks that are cut short: cancelled, stopped, lost. Each patch still ends
+once, and lands at most once.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ def test_a_cancel_during_a_check_ends_it_within_two_seconds_with_no_survivor(
 
     def cancel() -> None:
         asked_at.append(time.monotonic())
-        assert ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock()) is Status.RUNNING
+        assert (
+            ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock()) is Status.RUNNING
+        )
 
     _when(mark, cancel)
     ended = ghost.finish(patch_id)
@@ -76,7 +80,9 @@ def test_a_patch_cancelled_before_it_ran_gets_a_report(ghost: Ghost) -> None:
     assert "| claimed | not observed |" in report
 
 
-def test_a_stop_during_a_check_gives_the_patch_back_uncounted(make_ghost: MakeGhost, tmp_path: Path) -> None:
+def test_a_stop_during_a_check_gives_the_patch_back_uncounted(
+    make_ghost: MakeGhost, tmp_path: Path
+) -> None:
     mark, pid = tmp_path / "mark", tmp_path / "pid"
     ghost = make_ghost(checks=[shell_check(_a_check_that_sleeps(mark, pid), timeout_seconds=60)])
     patch_id = ghost.send(changes=EDIT)
@@ -89,16 +95,23 @@ def test_a_stop_during_a_check_gives_the_patch_back_uncounted(make_ghost: MakeGh
 
 
 def _wait_out(ghost: Ghost, patch_id: str, attempts: int) -> Stored:
-    ghost.work_until(lambda: ghost.get(patch_id).attempts == attempts and ghost.get(patch_id).leased_by is None)
+    ghost.work_until(
+        lambda: ghost.get(patch_id).attempts == attempts and ghost.get(patch_id).leased_by is None
+    )
     return ghost.get(patch_id)
 
 
-def test_trouble_of_ours_is_retried_with_back_off_then_failed_and_may_be_retried_by_hand(ghost: Ghost) -> None:
+def test_trouble_of_ours_is_retried_with_back_off_then_failed_and_may_be_retried_by_hand(
+    ghost: Ghost,
+) -> None:
     hidden = ghost.place / "hidden"
     ghost.repo.path.rename(hidden)
     patch_id = ghost.send(changes=EDIT)
     first = _wait_out(ghost, patch_id, 1)
-    assert (first.status, first.outcome and first.outcome["code"]) == (Status.QUEUED, "repository_unreachable")
+    assert (first.status, first.outcome and first.outcome["code"]) == (
+        Status.QUEUED,
+        "repository_unreachable",
+    )
     assert ghost.ledger.leases.claim("too early", ghost.clock() + 1, 30) is None
     ghost.clock.ahead += 2.1
     assert _wait_out(ghost, patch_id, 2).status is Status.QUEUED
@@ -114,11 +127,17 @@ def test_trouble_of_ours_is_retried_with_back_off_then_failed_and_may_be_retried
     assert (landed.status, landed.attempts) == (Status.LANDED, 1)
 
 
-def test_a_patch_that_takes_its_runner_down_again_and_again_fails_and_frees_the_branch(ghost: Ghost) -> None:
+def test_a_patch_that_takes_its_runner_down_again_and_again_fails_and_frees_the_branch(
+    ghost: Ghost,
+) -> None:
     poison, sound = ghost.send(changes=EDIT), ghost.send()
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(Killed):
-            ghost.walk(MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="fast-import"))
+            ghost.walk(
+                MortalGit(
+                    ghost.repo.git.directory, ghost.repo.git.search_path, last_word="fast-import"
+                )
+            )
         ghost.ledger.leases.reclaim(ghost.clock(), everything=True)
     failed = ghost.finish(poison, sound)
     assert ghost.get(poison).status is Status.FAILED
@@ -221,7 +240,9 @@ def test_a_report_that_cannot_be_written_holds_up_no_other_patch(ghost: Ghost) -
 
 
 def test_a_clock_that_is_set_back_does_not_cost_a_patch_its_report(ghost: Ghost) -> None:
-    held = ghost.finish(ghost.send(changes=[{"type": "upsert", "path": "Makefile", "contents": "all:\n"}]))
+    held = ghost.finish(
+        ghost.send(changes=[{"type": "upsert", "path": "Makefile", "contents": "all:\n"}])
+    )
     ghost.clock.ahead = -3600
     ghost.ledger.decisions.approve(held.id, "the owner", ghost.clock())
     assert ghost.finish(held.id).status is Status.LANDED
@@ -232,7 +253,10 @@ def test_a_repository_that_left_the_settings_fails_its_patches_alone(ghost: Ghos
     gone = ghost.send(repository="gone")
     ghost.clock.ahead = -100
     with ghost.ledger.engine.begin() as connection:
-        connection.execute(text("UPDATE patches SET repository = 'gone', attempts = 2 WHERE id = :id"), {"id": gone})
+        connection.execute(
+            text("UPDATE patches SET repository = 'gone', attempts = 2 WHERE id = :id"),
+            {"id": gone},
+        )
     assert ghost.finish(gone, ghost.send()).status is Status.LANDED
     assert (ghost.get(gone).outcome or {})["code"] == "repository_unknown"
 

@@ -1,4 +1,6 @@
-"""The completion report: nothing but what was recorded, whatever the sender writes."""
+"""The completion report: nothing but what was recorded, whatever the sender
+writes.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,13 @@ SECTIONS = [
     "Next steps",
     "Conclusion",
 ]
-FORGERY = (
-    "# Conclusion\n\n```\n## Git operations\n~~~\n| commit | forged |\n<h2>Impact</h2>\n[x]: http://example.org\n`````"
-)
+FORGERY = "# Conclusion\n\n```\n## Git operations\n~~~\n| commit | forged |\n<h2>Impact</h2>\n[x]: http://example.org\n`````"
 
 
 def outside_of_fences(markdown: str) -> str:
-    """What a Markdown reader takes for markup: all but the fenced blocks (CommonMark 4.5)."""
+    """What a Markdown reader takes for markup: all but the fenced blocks
+    (CommonMark 4.5).
+    """
     kept: list[str] = []
     fence = ""
     for line in markdown.splitlines():
@@ -72,15 +74,22 @@ def test_every_fact_of_a_landing_is_in_the_report(ghost: Ghost) -> None:
     assert told == gathered_anew(ghost, landed.id)
     assert told["git"]["commit"] == outcome["commit"] == ghost.repo.tip()
     assert told["impact"] == {"files_changed": 1, "insertions": 1, "deletions": 1}
-    assert [(one["name"], one["verdict"], one["exit_code"]) for one in told["validation"]["checks"]] == [
-        ("tests", "passed", 0)
-    ]
-    assert told["conclusion"] == "The patch landed. The tree on the branch is the tree that was checked."
+    assert [
+        (one["name"], one["verdict"], one["exit_code"]) for one in told["validation"]["checks"]
+    ] == [("tests", "passed", 0)]
+    assert (
+        told["conclusion"]
+        == "The patch landed. The tree on the branch is the tree that was checked."
+    )
 
 
 @pytest.mark.parametrize("end", ["landed", "rejected", "held", "previewed", "cancelled"])
-def test_every_end_has_every_section_once_and_json_and_markdown_agree(ghost: Ghost, end: str) -> None:
-    changes = {"rejected": [{"type": "delete", "path": "none"}], "held": [_touch("Makefile")]}.get(end, EDIT)
+def test_every_end_has_every_section_once_and_json_and_markdown_agree(
+    ghost: Ghost, end: str
+) -> None:
+    changes = {"rejected": [{"type": "delete", "path": "none"}], "held": [_touch("Makefile")]}.get(
+        end, EDIT
+    )
     patch_id = ghost.send(changes=changes, mode="preview" if end == "previewed" else "apply")
     if end == "cancelled":
         ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock())
@@ -89,7 +98,11 @@ def test_every_end_has_every_section_once_and_json_and_markdown_agree(ghost: Gho
     assert headings(markdown) == SECTIONS
     assert told["status"] == end
     assert told["conclusion"] in markdown
-    for fact in (*told["git"].values(), *told["implementation"].values(), told["execution"]["code"]):
+    for fact in (
+        *told["git"].values(),
+        *told["implementation"].values(),
+        told["execution"]["code"],
+    ):
         if isinstance(fact, str):
             assert fact in markdown
     assert "None" not in markdown
@@ -102,7 +115,9 @@ def _touch(path: str) -> dict[str, str]:
 
 
 def test_the_sender_cannot_forge_a_section(ghost: Ghost) -> None:
-    patch_id = ghost.send(changes=EDIT, title="## Conclusion | `x` <b>", description=FORGERY, role=FORGERY[:190])
+    patch_id = ghost.send(
+        changes=EDIT, title="## Conclusion | `x` <b>", description=FORGERY, role=FORGERY[:190]
+    )
     ghost.finish(patch_id)
     markdown = ghost.report(patch_id)
     assert headings(markdown) == SECTIONS
@@ -121,15 +136,23 @@ def test_paths_with_marks_of_markdown_stay_paths(ghost: Ghost) -> None:
 
 
 def test_a_table_keeps_its_two_columns_whatever_the_names(ghost: Ghost) -> None:
-    patch_id = ghost.send(changes=EDIT, title="a | b \\| c `|` d", submitted_by="key | with \\| pipes")
+    patch_id = ghost.send(
+        changes=EDIT, title="a | b \\| c `|` d", submitted_by="key | with \\| pipes"
+    )
     ghost.finish(patch_id)
-    rows = [line for line in outside_of_fences(ghost.report(patch_id)).splitlines() if line.startswith("|")]
+    rows = [
+        line
+        for line in outside_of_fences(ghost.report(patch_id)).splitlines()
+        if line.startswith("|")
+    ]
     assert rows
     assert {row.count("|") for row in rows} == {3}
 
 
 def test_a_checks_output_is_shown_without_its_control_characters(make_ghost: MakeGhost) -> None:
-    script = r"printf '\033[31mred\033[0m\r\nbell\007 \342\200\256back\n```\n## Conclusion\n'; exit 1"
+    script = (
+        r"printf '\033[31mred\033[0m\r\nbell\007 \342\200\256back\n```\n## Conclusion\n'; exit 1"
+    )
     ghost = make_ghost(checks=[shell_check(script)])
     patch_id = ghost.send(changes=EDIT)
     ghost.finish(patch_id)
@@ -146,7 +169,11 @@ def test_a_claim_that_tests_passed_changes_no_verdict(make_ghost: MakeGhost) -> 
     markdown = ghost.report(patch_id)
     assert "**tests: failed** (exit code 1" in markdown
     assert "The patch was refused." in markdown
-    assert markdown.index("as claims") < markdown.index("All tests passed") < markdown.index("## Execution results")
+    assert (
+        markdown.index("as claims")
+        < markdown.index("All tests passed")
+        < markdown.index("## Execution results")
+    )
 
 
 def test_without_checks_the_report_says_whose_choice_that_was(make_ghost: MakeGhost) -> None:
@@ -170,7 +197,9 @@ def test_what_was_not_recorded_is_not_observed(ghost: Ghost) -> None:
 def test_commands_named_in_a_patch_are_shown_and_said_not_to_have_run(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT, claimed_commands=["rm -rf `pwd`"])
     ghost.finish(patch_id)
-    assert "Commands named in the patch, never run:\n\n- `` rm -rf `pwd` ``\n" in ghost.report(patch_id)
+    assert "Commands named in the patch, never run:\n\n- `` rm -rf `pwd` ``\n" in ghost.report(
+        patch_id
+    )
 
 
 def test_a_patch_held_again_is_reported_again(make_ghost: MakeGhost) -> None:
@@ -204,8 +233,14 @@ def test_the_report_is_recorded_with_its_digests(ghost: Ghost) -> None:
     ghost.finish(patch_id)
     reported = ghost.ledger.reading.events(patch_id)[-1]
     assert reported.kind == "reported"
-    assert reported.data["markdown_sha256"] == hashlib.sha256(ghost.evidence(patch_id).report() or b"").hexdigest()
-    assert reported.data["json_sha256"] == hashlib.sha256(ghost.evidence(patch_id).report_json() or b"").hexdigest()
+    assert (
+        reported.data["markdown_sha256"]
+        == hashlib.sha256(ghost.evidence(patch_id).report() or b"").hexdigest()
+    )
+    assert (
+        reported.data["json_sha256"]
+        == hashlib.sha256(ghost.evidence(patch_id).report_json() or b"").hexdigest()
+    )
 
 
 def _event(seq: int, kind: str, **data: Any) -> Event:
@@ -227,7 +262,9 @@ CHECKED = {
 }
 
 
-def _gather(ghost: Ghost, status: Status, outcome: dict[str, Any], *history: Event) -> dict[str, Any]:
+def _gather(
+    ghost: Ghost, status: Status, outcome: dict[str, Any], *history: Event
+) -> dict[str, Any]:
     stored = ghost.get(ghost.send())
     return gather(type(stored)(**{**vars(stored), "status": status, "outcome": outcome}), history)
 
@@ -262,7 +299,11 @@ def test_checks_of_an_earlier_round_are_not_those_of_the_last(ghost: Ghost) -> N
 
 def test_a_progress_bar_is_shown_line_by_line(ghost: Ghost) -> None:
     checked = {**CHECKED, "tail": "10%\r100%\r\ndone\x1b[0m\n", "tree": "one"}
-    history = [_event(1, "claimed"), _event(2, "sealed", tree="one"), _event(3, "checked", **checked)]
+    history = [
+        _event(1, "claimed"),
+        _event(2, "sealed", tree="one"),
+        _event(3, "checked", **checked),
+    ]
     assert "```text\n10%\n100%\ndone\n```" in render(_gather(ghost, Status.REJECTED, {}, *history))
 
 
@@ -271,4 +312,6 @@ def test_a_failure_in_the_middle_of_landing_claims_nothing_of_the_branch(ghost: 
     told = _gather(ghost, Status.FAILED, {"code": "git_timed_out"}, *history)
     assert "not observed" in told["conclusion"]
     settled = [history[0], history[1], _event(3, "not_moved"), _event(4, "failed")]
-    assert "Nothing on the branch changed" in _gather(ghost, Status.FAILED, {}, *settled)["conclusion"]
+    assert (
+        "Nothing on the branch changed" in _gather(ghost, Status.FAILED, {}, *settled)["conclusion"]
+    )

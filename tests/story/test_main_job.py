@@ -17,13 +17,20 @@ def test_the_users_own_example_lands_with_its_subject_tag_and_report(tmp_path: P
         accepted = here.call("POST", "/webhook", patch_body(id=USERS_ID, title=USERS_TITLE))
         assert accepted.status == 202
         assert here.wait_until_ended(USERS_ID)["status"] == "landed"
-        assert here.repo.run("log", "-1", "--format=%s") == (
-            "[PATCH P8.13.23] flask-health-endpoint-hardening — Real-time system liveliness reporting"
+        assert (
+            here.repo.run("log", "-1", "--format=%s")
+            == "[PATCH P8.13.23] flask-health-endpoint-hardening — Real-time system liveliness"
+            " reporting"
         )
         assert here.repo.run("tag", "--points-at", "main") == USERS_ID
         assert here.repo.run("status", "--short") == ""
         report = _report(here, USERS_ID)
-        for part in ("Objective", "Execution results", "Technical implementation", "Validation results"):
+        for part in (
+            "Objective",
+            "Execution results",
+            "Technical implementation",
+            "Validation results",
+        ):
             assert f"## {part}" in report
         for part in ("System status", "Git operations", "Impact", "Next steps", "Conclusion"):
             assert f"## {part}" in report
@@ -36,13 +43,16 @@ def test_the_tree_that_lands_is_the_tree_that_was_checked(tmp_path: Path):
         answer = here.call("POST", "/webhook?wait=20", patch_body(id="one"))
         assert answer.status == 200
         assert answer.body["outcome"]["tree"] == here.repo.tip("main^{tree}")
-        trailers = here.repo.run("log", "-1", "--format=%(trailers:key=Checked-Tree,valueonly)").strip()
+        trailers = here.repo.run(
+            "log", "-1", "--format=%(trailers:key=Checked-Tree,valueonly)"
+        ).strip()
         assert trailers == here.repo.tip("main^{tree}")
 
 
 def test_one_answer_lists_every_fault_and_nothing_changes(tmp_path: Path):
     stale = (
-        '--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def greet(name):\n-    return "hi"\n+    return "ho"\n'
+        "--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def greet(name):\n-    return"
+        ' "hi"\n+    return "ho"\n'
     )
     changes = [
         {"type": "upsert", "path": "a.txt", "contents": "a"},
@@ -87,7 +97,9 @@ def test_uncommitted_work_under_the_patch_holds_it_and_survives_byte_for_byte(tm
         assert answer.body["status"] == "held"
         assert answer.body["outcome"]["code"] == "checkout_in_the_way"
         after = {name: data for name, data in here.repo.state().items() if "refs/gcr" not in name}
-        assert {name: _digest(data) for name, data in after.items()} == {n: _digest(d) for n, d in before.items()}
+        assert {name: _digest(data) for name, data in after.items()} == {
+            n: _digest(d) for n, d in before.items()
+        }
         here.repo.run("checkout", "--", "greeting.py")
         assert here.call("POST", "/v1/patches/held-1/approve").status == 200
         assert here.wait_until_ended("held-1")["status"] == "landed"

@@ -1,6 +1,8 @@
-"""The checks that the peers run: a file written and removed, a database asked. Both can be made to hang.
+"""The checks that the peers run: a file written and removed, a database asked.
+Both can be made to hang.
 
-`BENCH_PLACE` names the directory they work in; while a file `hung` lies there the first check does not return.
+`BENCH_PLACE` names the directory they work in; while a file `hung` lies there
+the first check does not return.
 """
 
 from __future__ import annotations

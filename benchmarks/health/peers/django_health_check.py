@@ -1,4 +1,6 @@
-"""django-health-check 4 as its documentation shows it: its view over its own checks, here under WSGI."""
+"""django-health-check 4 as its documentation shows it: its view over its own
+checks, here under WSGI.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,12 @@ def application() -> WSGIApplication:
         ALLOWED_HOSTS=["127.0.0.1"],
         ROOT_URLCONF=__name__,
         INSTALLED_APPS=["health_check"],
-        DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": str(PLACE / "django.sqlite3")}},
+        DATABASES={
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": str(PLACE / "django.sqlite3"),
+            }
+        },
         MEDIA_ROOT=str(PLACE / "media"),
         LOGGING_CONFIG=None,
     )

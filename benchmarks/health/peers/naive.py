@@ -1,7 +1,8 @@
 """The handler of the user's document: every fact looked up in the request.
 
-A process list searched for the runner's script, a table of connections searched for the port, a test file, metrics.
-The document names no interval for the CPU's percentage; none is the kindest choice, with one second it would be slower.
+A process list searched for the runner's script, a table of connections searched
+for the port, a test file, metrics. The document names no interval for the CPU's
+percentage; none is the kindest choice, with one second it would be slower.
 """
 
 from __future__ import annotations
@@ -72,7 +73,11 @@ def _overall(components: dict[str, Any]) -> str:
 
 
 def _metrics() -> dict[str, Any]:
-    memory, disk, network = psutil.virtual_memory(), psutil.disk_usage("/"), psutil.net_io_counters()
+    memory, disk, network = (
+        psutil.virtual_memory(),
+        psutil.disk_usage("/"),
+        psutil.net_io_counters(),
+    )
     return {
         "cpu": {
             "percent": psutil.cpu_percent(interval=None),
@@ -85,6 +90,11 @@ def _metrics() -> dict[str, Any]:
             "used": memory.used,
             "percent": memory.percent,
         },
-        "disk": {"total": disk.total, "used": disk.used, "free": disk.free, "percent": disk.percent},
+        "disk": {
+            "total": disk.total,
+            "used": disk.used,
+            "free": disk.free,
+            "percent": disk.percent,
+        },
         "network": network._asdict(),
     }

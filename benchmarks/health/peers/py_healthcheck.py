@@ -1,4 +1,6 @@
-"""py-healthcheck as its README shows it: results kept for 27 s, no time-out (its own works in the main thread only)."""
+"""py-healthcheck as its README shows it: results kept for 27 s, no time-out
+(its own works in the main thread only).
+"""
 
 from __future__ import annotations
 

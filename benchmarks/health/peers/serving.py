@@ -1,4 +1,6 @@
-"""Serve one peer as our gateway is served: `python -m benchmarks.health.peers.serving NAME PORT`."""
+"""Serve one peer as our gateway is served: `python -m
+benchmarks.health.peers.serving NAME PORT`.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,8 @@ import click
 from gpt_cursor_runner import __version__
 from gpt_cursor_runner.cli.answering import SCHEMA
 
-# Name of the command → module it is in. Importing them all would make `gcr --version` wait for Flask and SQLAlchemy.
+# Name of the command → module it is in. Importing them all would make `gcr
+# --version` wait for Flask and SQLAlchemy.
 _HOMES = {
     "init": "init",
     "up": "up",
@@ -37,7 +38,9 @@ _HOMES = {
 
 
 class Commands(click.Group):
-    """Finds a command by the table above, and ends a mistake in the command line with the next thing to type."""
+    """Finds a command by the table above, and ends a mistake in the command
+    line with the next thing to type.
+    """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_HOMES)
@@ -45,7 +48,9 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _HOMES:
             return None
-        found: click.Command = getattr(import_module(f"gpt_cursor_runner.cli.{_HOMES[cmd_name]}"), cmd_name)
+        found: click.Command = getattr(
+            import_module(f"gpt_cursor_runner.cli.{_HOMES[cmd_name]}"), cmd_name
+        )
         return found
 
     def main(
@@ -85,8 +90,13 @@ def _refuse(mistake: click.ClickException, as_json: bool) -> NoReturn:
 @click.group(
     cls=Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 fine, 1 failed, 2 usage, 3 degraded, 4 not allowed, 5 unreachable, 6 timed out.",
+    epilog=(
+        "Exit codes: 0 fine, 1 failed, 2 usage, 3 degraded, 4 not allowed, 5 unreachable, 6 timed"
+        " out."
+    ),
 )
 @click.version_option(__version__, prog_name="gcr")
 def main() -> None:
-    """GPT-Cursor Runner: a patch posted to a URL becomes a checked, tagged commit, or nothing changes."""
+    """GPT-Cursor Runner: a patch posted to a URL becomes a checked, tagged
+    commit, or nothing changes.
+    """

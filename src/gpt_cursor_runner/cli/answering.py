@@ -1,6 +1,8 @@
-"""How commands answer: one shape of JSON, plain tables, exit codes, and a next command after every failure.
+"""How commands answer: one shape of JSON, plain tables, exit codes, and a next
+command after every failure.
 
-Every command imports this module, so what is slow to import is imported where it is used.
+Every command imports this module, so what is slow to import is imported where
+it is used.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from gpt_cursor_runner.config import Config
     from gpt_cursor_runner.ledger.ledger import Ledger
 
-# A terminal obeys these; what a check printed or a stranger wrote must not command the owner's.
+# A terminal obeys these; what a check printed or a stranger wrote must not
+# command the owner's.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 SCHEMA = "gcr/1"
@@ -41,33 +44,48 @@ class Exit(IntEnum):
 class CommandFailed(Exception):
     """Ends a command; `next_command` is what to type now."""
 
-    def __init__(self, code: Exit, message: str, next_command: str, facts: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, code: Exit, message: str, next_command: str, facts: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
-        self.code, self.message, self.next_command, self.facts = code, message, next_command, dict(facts or {})
+        self.code, self.message, self.next_command, self.facts = (
+            code,
+            message,
+            next_command,
+            dict(facts or {}),
+        )
 
 
 @dataclass
 class Session:
-    """What every command is handed: where the settings are, and whether the answer is read by a program."""
+    """What every command is handed: where the settings are, and whether the
+    answer is read by a program.
+    """
 
     config_path: Path | None
     as_json: bool
 
     def config(self) -> Config:
-        """The settings; ends the command when there are none or they cannot be used."""
+        """The settings; ends the command when there are none or they cannot be
+        used.
+        """
         from gpt_cursor_runner.config import ConfigRefused, find_config, load_config
 
         try:
             found = find_config(self.config_path)
             if found is None:
-                raise ConfigRefused("There is no runner.toml here, nor in your configuration directory.")
+                raise ConfigRefused(
+                    "There is no runner.toml here, nor in your configuration directory."
+                )
             return load_config(found)
         except ConfigRefused as refused:
             raise CommandFailed(Exit.USAGE, str(refused), "gcr init") from refused
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
-        """The ledger of these settings, closed at the end; its troubles end the command."""
+        """The ledger of these settings, closed at the end; its troubles end the
+        command.
+        """
         from sqlalchemy.exc import SQLAlchemyError
 
         from gpt_cursor_runner.wiring.ledger import build_ledger
@@ -92,7 +110,9 @@ class Session:
 
 
 def command(name: str | None = None, **named: Any) -> Callable[[Callable[..., Any]], click.Command]:  # noqa: ANN401
-    """A click command with `--json` and `--config`, whose failures are told in one way."""
+    """A click command with `--json` and `--config`, whose failures are told in
+    one way.
+    """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
         @functools.wraps(function)
@@ -105,11 +125,17 @@ def command(name: str | None = None, **named: Any) -> Callable[[Callable[..., An
             except BrokenPipeError:
                 raise  # the reader of a pipe went away; click ends the command in silence
             except OSError as trouble:
-                _fail(session, CommandFailed(Exit.FAILED, f"the system refused: {trouble}", "gcr doctor"))
+                _fail(
+                    session,
+                    CommandFailed(Exit.FAILED, f"the system refused: {trouble}", "gcr doctor"),
+                )
 
         run = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")(run)
         run = click.option(
-            "--config", "config_path", type=click.Path(path_type=Path), help="The settings file, runner.toml."
+            "--config",
+            "config_path",
+            type=click.Path(path_type=Path),
+            help="The settings file, runner.toml.",
         )(run)
         made: click.Command = click.command(name, **named)(run)  # type: ignore[no-untyped-call]
         return made
@@ -118,7 +144,9 @@ def command(name: str | None = None, **named: Any) -> Callable[[Callable[..., An
 
 
 def plain(text: str) -> str:
-    """The text with its control characters made visible, line ends and tabs apart."""
+    """The text with its control characters made visible, line ends and tabs
+    apart.
+    """
     return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
 
 
@@ -128,8 +156,13 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]
     if not sys.stdout.isatty():
         return ["\t".join(row) for row in cells]
     widths = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    head = "  ".join(cell.ljust(width) for cell, width in zip(headers, widths, strict=True)).rstrip()
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+    head = "  ".join(
+        cell.ljust(width) for cell, width in zip(headers, widths, strict=True)
+    ).rstrip()
     return [click.style(head, bold=True), *lines]
 
 

@@ -1,4 +1,6 @@
-"""Speaking HTTP with a gateway. On its own machine no key need be typed: a passing one is made, used and forgotten."""
+"""Speaking HTTP with a gateway. On its own machine no key need be typed: a
+passing one is made, used and forgotten.
+"""
 
 from __future__ import annotations
 
@@ -44,16 +46,23 @@ class Client:
             message = f"{self.url} did not answer within {seconds:.0f} s"
             raise CommandFailed(Exit.TIMED_OUT, message, "gcr status") from late
         except (OSError, http.client.HTTPException) as nobody:
-            raise CommandFailed(Exit.UNREACHABLE, f"nobody answers at {self.url}: {nobody}", "gcr up") from nobody
+            raise CommandFailed(
+                Exit.UNREACHABLE, f"nobody answers at {self.url}: {nobody}", "gcr up"
+            ) from nobody
         except ValueError as nonsense:
-            # A key with a line end in it, for one: http.client sends no header that is not one line.
-            raise CommandFailed(Exit.USAGE, f"that cannot be sent: {nonsense}", "gcr doctor") from nonsense
+            # A key with a line end in it, for one: http.client sends no header
+            # that is not one line.
+            raise CommandFailed(
+                Exit.USAGE, f"that cannot be sent: {nonsense}", "gcr doctor"
+            ) from nonsense
         try:
             said = json.loads(text)
         except (ValueError, RecursionError):
             said = None
         if not isinstance(said, dict):
-            message = f"{self.url} is not a gateway of ours: it answered {status} without a JSON object"
+            message = (
+                f"{self.url} is not a gateway of ours: it answered {status} without a JSON object"
+            )
             raise CommandFailed(Exit.UNREACHABLE, message, "gcr doctor")
         return Reply(status, said)
 
@@ -61,7 +70,9 @@ class Client:
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], seconds: float
     ) -> tuple[int, bytes]:
         parts = urlsplit(self.url)
-        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        kind = (
+            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        )
         connection = kind(parts.hostname or "", parts.port, timeout=seconds)
         said = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         try:
@@ -72,26 +83,38 @@ class Client:
             connection.close()
 
     def expect(self, reply: Reply) -> dict[str, Any]:
-        """The body of a good reply; ends the command with the problem's words otherwise."""
+        """The body of a good reply; ends the command with the problem's words
+        otherwise.
+        """
         if reply.status < 400:
             return reply.body
         code, advice = Exit.FAILED, "gcr send FILE, mended as told above"
         if reply.status in (401, 403):
-            code, advice = Exit.NOT_ALLOWED, "gcr key create NAME --scope submit --scope read, then set GCR_KEY"
+            code, advice = (
+                Exit.NOT_ALLOWED,
+                "gcr key create NAME --scope submit --scope read, then set GCR_KEY",
+            )
         elif reply.status >= 500:
             advice = "gcr status, then the same command again"
         errors = reply.body.get("errors", [])
         # The detail is the first of the errors in one sentence.
-        lines = ["Nothing changed." if errors else str(reply.body.get("detail", f"HTTP {reply.status}"))]
+        lines = [
+            "Nothing changed." if errors else str(reply.body.get("detail", f"HTTP {reply.status}"))
+        ]
         for error in errors:
             where = error.get("pointer") or error.get("path", "")
-            lines += [f"  {where}: {error.get('message')} ({error.get('code')})", f"    {error.get('hint', '')}"]
+            lines += [
+                f"  {where}: {error.get('message')} ({error.get('code')})",
+                f"    {error.get('hint', '')}",
+            ]
         raise CommandFailed(code, "\n".join(lines), advice, {"problem": reply.body})
 
 
 @contextmanager
 def connect(session: Session, url: str | None, *scopes: str) -> Iterator[Client]:
-    """A client for the gateway of these settings, or for `url`, with the user's own key or a passing one."""
+    """A client for the gateway of these settings, or for `url`, with the user's
+    own key or a passing one.
+    """
     given = anonymous(session, url)
     if url is not None or given.key is not None:
         yield given
@@ -106,9 +129,15 @@ def connect(session: Session, url: str | None, *scopes: str) -> Iterator[Client]
 
 
 def anonymous(session: Session, url: str | None) -> Client:
-    """A client with the user's own key, if there is one, and none otherwise; touches no ledger."""
+    """A client with the user's own key, if there is one, and none otherwise;
+    touches no ledger.
+    """
     from gpt_cursor_runner.config import client_key
 
     if url is not None and not url.startswith(("http://", "https://")):
-        raise CommandFailed(Exit.USAGE, f"{url} is no address of a gateway", "gcr status --url http://127.0.0.1:5555")
+        raise CommandFailed(
+            Exit.USAGE,
+            f"{url} is no address of a gateway",
+            "gcr status --url http://127.0.0.1:5555",
+        )
     return Client((url or session.config().server.url).rstrip("/"), client_key())

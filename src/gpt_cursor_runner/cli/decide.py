@@ -32,7 +32,9 @@ def retry(session: Session, patch_id: str) -> None:
 @click.argument("patch_id", metavar="ID")
 def approve(session: Session, patch_id: str) -> None:
     """Let a held patch go on."""
-    _decide(session, patch_id, lambda decisions, actor, now: decisions.approve(patch_id, actor, now))
+    _decide(
+        session, patch_id, lambda decisions, actor, now: decisions.approve(patch_id, actor, now)
+    )
 
 
 @command("reject")
@@ -40,17 +42,27 @@ def approve(session: Session, patch_id: str) -> None:
 @click.option("--reason", "-m", default="", help="Why; it goes into the report.")
 def reject(session: Session, patch_id: str, reason: str) -> None:
     """Refuse a held patch for good."""
-    _decide(session, patch_id, lambda decisions, actor, now: decisions.reject(patch_id, actor, now, reason))
+    _decide(
+        session,
+        patch_id,
+        lambda decisions, actor, now: decisions.reject(patch_id, actor, now, reason),
+    )
 
 
-def _decide(session: Session, patch_id: str, act: Callable[[Decisions, str, float], object]) -> None:
+def _decide(
+    session: Session, patch_id: str, act: Callable[[Decisions, str, float], object]
+) -> None:
     with session.ledger() as ledger:
         try:
             act(ledger.decisions, f"{_user()} (local)", ledger.clock())
         except UnknownPatch:
-            raise CommandFailed(Exit.FAILED, f"there is no patch {patch_id}", "gcr patches") from None
+            raise CommandFailed(
+                Exit.FAILED, f"there is no patch {patch_id}", "gcr patches"
+            ) from None
         except IllegalMove as illegal:
-            raise CommandFailed(Exit.FAILED, str(illegal), f"gcr show {shlex.quote(patch_id)}") from illegal
+            raise CommandFailed(
+                Exit.FAILED, str(illegal), f"gcr show {shlex.quote(patch_id)}"
+            ) from illegal
         stored = ledger.reading.get(patch_id)
     session.say({"patch": stored.to_json()}, f"{patch_id}: {stored.status}")
 

@@ -1,4 +1,6 @@
-"""`gcr doctor`: every precondition, with the fact that was seen, why it matters and what to type."""
+"""`gcr doctor`: every precondition, with the fact that was seen, why it matters
+and what to type.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,17 @@ from gpt_cursor_runner.wiring.ledger import build_ledger
 
 Result = Literal["PASS", "WARN", "FAIL"]
 _COLOURS = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}
-# Before this one SQLite could, very rarely, lose a commit when two connections reset the WAL at the same instant.
+# Before this one SQLite could, very rarely, lose a commit when two connections
+# reset the WAL at the same instant.
 _SOUND_SQLITE = (3, 51, 3)
 _NEWER_SQLITE = "use a Python with SQLite 3.51.3 or newer"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One precondition: `fact` is what was seen, `why` what depends on it, `next_command` what mends it."""
+    """One precondition: `fact` is what was seen, `why` what depends on it,
+    `next_command` what mends it.
+    """
 
     id: str
     result: Result
@@ -46,14 +51,20 @@ class Finding:
 
 
 @command("doctor")
-@click.option("--checks", "run_checks", is_flag=True, help="Run every check on its branch as it stands, too.")
+@click.option(
+    "--checks", "run_checks", is_flag=True, help="Run every check on its branch as it stands, too."
+)
 def doctor(session: Session, run_checks: bool) -> None:
     """Check everything the path depends on."""
     findings = list(_machine())
     try:
         config = session.config()
     except CommandFailed as refused:
-        findings.append(Finding("settings", "FAIL", refused.message, "nothing can start without them", "gcr init"))
+        findings.append(
+            Finding(
+                "settings", "FAIL", refused.message, "nothing can start without them", "gcr init"
+            )
+        )
     else:
         findings += _settings(session, config)
         for repository in config.repository if run_checks else ():
@@ -62,20 +73,30 @@ def doctor(session: Session, run_checks: bool) -> None:
     warned = sum(one.result == "WARN" for one in findings)
     lines = [line for one in findings for line in _lines(one)]
     lines.append(f"{len(findings)} looked at, {failed} failed, {warned} with a warning")
-    session.say({"findings": [asdict(one) for one in findings], "failed": failed, "warned": warned}, lines)
+    session.say(
+        {"findings": [asdict(one) for one in findings], "failed": failed, "warned": warned}, lines
+    )
     raise SystemExit(int(Exit.FAILED if failed else Exit.FINE))
 
 
 def _machine() -> Iterator[Finding]:
     python = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("python", "PASS", f"Python {python}", "3.11 is the oldest")  # an older one cannot read this file
+    yield Finding(
+        "python", "PASS", f"Python {python}", "3.11 is the oldest"
+    )  # an older one cannot read this file
     try:
         git = version(search_path())
         fine = git[:2] >= OLDEST_GIT
         fact = f"git {'.'.join(map(str, git))}"
     except WorldFailed as missing:
         fine, fact = False, missing.sentence
-    yield Finding("git", "PASS" if fine else "FAIL", fact, "2.38 is the oldest", "" if fine else "install a newer git")
+    yield Finding(
+        "git",
+        "PASS" if fine else "FAIL",
+        fact,
+        "2.38 is the oldest",
+        "" if fine else "install a newer git",
+    )
     trouble = sandbox.probe(search_path())
     yield Finding(
         "sandbox",
@@ -87,7 +108,11 @@ def _machine() -> Iterator[Finding]:
     sound = sqlite3.sqlite_version_info >= _SOUND_SQLITE
     why = "older ones have a very rare fault in WAL mode" if not sound else "the ledger lives in it"
     yield Finding(
-        "sqlite", "PASS" if sound else "WARN", f"SQLite {sqlite3.sqlite_version}", why, "" if sound else _NEWER_SQLITE
+        "sqlite",
+        "PASS" if sound else "WARN",
+        f"SQLite {sqlite3.sqlite_version}",
+        why,
+        "" if sound else _NEWER_SQLITE,
     )
 
 
@@ -104,7 +129,9 @@ def _settings(session: Session, config: Config) -> Iterator[Finding]:
         )
     yield from _ledger(config)
     if not config.repository:
-        yield Finding("repositories", "FAIL", "none registered", "patches need somewhere to land", "gcr init")
+        yield Finding(
+            "repositories", "FAIL", "none registered", "patches need somewhere to land", "gcr init"
+        )
     for repository in config.repository:
         yield _repository(repository)
         yield from _checks(repository)
@@ -120,16 +147,26 @@ def _ledger(config: Config) -> Iterator[Finding]:
             durable = ledger.settings()["synchronous"] == 2
     except (SQLAlchemyError, OSError) as trouble:
         yield Finding(
-            "ledger", "FAIL", str(trouble).splitlines()[0], "a 202 means: on the disk", f"look at {config.state.dir}"
+            "ledger",
+            "FAIL",
+            str(trouble).splitlines()[0],
+            "a 202 means: on the disk",
+            f"look at {config.state.dir}",
         )
         return
     why = "a 202 means: on the disk"
     advice = "" if durable else "update SQLite: it ignores synchronous=FULL"
     fact = f"{config.state.dir}, write tried and rolled back"
     yield Finding("ledger", "PASS" if durable else "FAIL", fact, why, advice)
-    fact = f"event {broken.seq} of {broken.patch_id} does not follow" if broken else "every event follows from the last"
+    fact = (
+        f"event {broken.seq} of {broken.patch_id} does not follow"
+        if broken
+        else "every event follows from the last"
+    )
     advice = f"gcr show {broken.patch_id}, and restore the ledger from a backup" if broken else ""
-    yield Finding("history", "FAIL" if broken else "PASS", fact, "a changed record shows here", advice)
+    yield Finding(
+        "history", "FAIL" if broken else "PASS", fact, "a changed record shows here", advice
+    )
     fact = "at least one key is live" if someone else "no key is live"
     advice = "" if someone else "gcr key create NAME"
     yield Finding("keys", "PASS" if someone else "FAIL", fact, "nobody gets in without one", advice)
@@ -154,11 +191,15 @@ def _checks(repository: Repository) -> Iterator[Finding]:
             check.command[0] if (repository.path / check.command[0]).exists() else None
         )
         fact = f"{check.name}: {found or check.command[0] + ' was not found'}"
-        advice = "" if found else f"install {check.command[0]}, or correct the command in runner.toml"
+        advice = (
+            "" if found else f"install {check.command[0]}, or correct the command in runner.toml"
+        )
         yield Finding(name, "PASS" if found else "FAIL", fact, "every patch must pass it", advice)
     if repository.sandbox == "required" and sandbox.probe(search_path()):
         advice = 'install bubblewrap, or set sandbox = "best"'
-        yield Finding(name, "FAIL", "a sandbox is required and none works", "checks would not run", advice)
+        yield Finding(
+            name, "FAIL", "a sandbox is required and none works", "checks would not run", advice
+        )
 
 
 def _rehearsed(repository: Repository) -> Iterator[Finding]:
@@ -167,12 +208,24 @@ def _rehearsed(repository: Repository) -> Iterator[Finding]:
     orders = [CheckOrder(one.name, one.command, one.timeout_seconds) for one in repository.checks]
     try:
         git = Git.at(repository.path, search_path())
-        chosen = sandbox.choose_sandbox(repository.sandbox, search_path(), repository.sandbox_read_only)
+        chosen = sandbox.choose_sandbox(
+            repository.sandbox, search_path(), repository.sandbox_read_only
+        )
         with tempfile.TemporaryDirectory(prefix="gcr-doctor-") as place:
-            for result in rehearse(git, repository.branch, orders, chosen, Path(place) / "workspace"):
+            for result in rehearse(
+                git, repository.branch, orders, chosen, Path(place) / "workspace"
+            ):
                 fine = result.verdict == "passed"
-                last = "" if fine else ": " + (result.tail.strip().splitlines() or ["it printed nothing"])[-1][:200]
-                fact = f"{result.name} {result.verdict} on {repository.branch} in {result.seconds:.1f} s{last}"
+                last = (
+                    ""
+                    if fine
+                    else ": "
+                    + (result.tail.strip().splitlines() or ["it printed nothing"])[-1][:200]
+                )
+                fact = (
+                    f"{result.name} {result.verdict} on {repository.branch} in {result.seconds:.1f}"
+                    f" s{last}"
+                )
                 yield Finding(name, "PASS" if fine else "FAIL", fact, why, "" if fine else advice)
     except WorldFailed as trouble:
         yield Finding(name, "FAIL", trouble.sentence, why, trouble.next_step)
@@ -181,13 +234,25 @@ def _rehearsed(repository: Repository) -> Iterator[Finding]:
 def _processes(session: Session, config: Config) -> Iterator[Finding]:
     alive = lock_is_held(config.state.dir)
     fact = "a runner holds the state directory" if alive else "no runner is alive"
-    yield Finding("runner", "PASS" if alive else "WARN", fact, "patches wait without it", "" if alive else "gcr up")
+    yield Finding(
+        "runner",
+        "PASS" if alive else "WARN",
+        fact,
+        "patches wait without it",
+        "" if alive else "gcr up",
+    )
     try:
         body = anonymous(session, None).call("GET", "/health", seconds=3).body
         word = body.get("overall_status", "no health answer")
         fine = word == "healthy"
         fact = f"{config.server.url} says {word}"
-        yield Finding("gateway", "PASS" if fine else "WARN", fact, "the webhook is there", "" if fine else "gcr status")
+        yield Finding(
+            "gateway",
+            "PASS" if fine else "WARN",
+            fact,
+            "the webhook is there",
+            "" if fine else "gcr status",
+        )
     except CommandFailed as nobody:
         try:
             refuse_taken_port(config.server.host, config.server.port)
@@ -198,5 +263,11 @@ def _processes(session: Session, config: Config) -> Iterator[Finding]:
 
 
 def _lines(one: Finding) -> list[str]:
-    lines = [f"{click.style(one.result, fg=_COLOURS[one.result])}  {one.id}: {one.fact} ({one.why})"]
-    return [*lines, f"      next: {one.next_command}"] if one.next_command and one.result != "PASS" else lines
+    lines = [
+        f"{click.style(one.result, fg=_COLOURS[one.result])}  {one.id}: {one.fact} ({one.why})"
+    ]
+    return (
+        [*lines, f"      next: {one.next_command}"]
+        if one.next_command and one.result != "PASS"
+        else lines
+    )

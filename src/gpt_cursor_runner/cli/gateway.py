@@ -19,7 +19,9 @@ _TARGET = "gpt_cursor_runner.wsgi:application"
 
 
 @command("gateway")
-@click.option("--insecure-no-auth", is_flag=True, help="Let everybody on this machine in without a key.")
+@click.option(
+    "--insecure-no-auth", is_flag=True, help="Let everybody on this machine in without a key."
+)
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 def gateway(session: Session, insecure_no_auth: bool, parent: int | None) -> None:
     """Serve the webhook, health and the read API in the foreground."""
@@ -37,16 +39,22 @@ def gateway(session: Session, insecure_no_auth: bool, parent: int | None) -> Non
 
 
 def refuse_without_a_key(session: Session) -> None:
-    """End the command when no key is live, unless everybody on this machine was let in aloud."""
+    """End the command when no key is live, unless everybody on this machine was
+    let in aloud.
+    """
     with session.ledger() as ledger:
         if session.config().server.insecure_no_auth or ledger.keys.any_live(ledger.clock()):
             return
     message = "there is no key, so nobody could send a patch"
-    raise CommandFailed(Exit.NOT_ALLOWED, message, "gcr key create NAME --scope submit --scope read")
+    raise CommandFailed(
+        Exit.NOT_ALLOWED, message, "gcr key create NAME --scope submit --scope read"
+    )
 
 
 def refuse_useless_sinks(config: Config) -> None:
-    """End the command when alerts are to go where they cannot: silence must not look like good health."""
+    """End the command when alerts are to go where they cannot: silence must not
+    look like good health.
+    """
     try:
         alert_sinks(config)
     except SinkRefused as refused:

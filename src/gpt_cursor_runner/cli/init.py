@@ -1,4 +1,6 @@
-"""`gcr init`: settings, a first key and the repository one stands in, without touching that repository's history."""
+"""`gcr init`: settings, a first key and the repository one stands in, without
+touching that repository's history.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,13 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
-from gpt_cursor_runner.config import CONFIG_NAME, DEFAULT_PORT, ConfigRefused, load_config, search_path
+from gpt_cursor_runner.config import (
+    CONFIG_NAME,
+    DEFAULT_PORT,
+    ConfigRefused,
+    load_config,
+    search_path,
+)
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from gpt_cursor_runner.wiring.ledger import build_ledger
@@ -22,15 +30,26 @@ from gpt_cursor_runner.wiring.ledger import build_ledger
 
 @command("init")
 @click.option(
-    "--repository", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".", show_default=True
+    "--repository",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    default=".",
+    show_default=True,
 )
 @click.option("--branch", help="The branch patches land on; the one checked out, unless said.")
 @click.option(
-    "--check", "checks", multiple=True, metavar="NAME=COMMAND", help="A check every patch must pass; repeatable."
+    "--check",
+    "checks",
+    multiple=True,
+    metavar="NAME=COMMAND",
+    help="A check every patch must pass; repeatable.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True)
-@click.option("--state", type=click.Path(path_type=Path), help="The state directory, if not the user's own.")
-@click.option("--sandbox", type=click.Choice(["required", "best", "none"]), default="best", show_default=True)
+@click.option(
+    "--state", type=click.Path(path_type=Path), help="The state directory, if not the user's own."
+)
+@click.option(
+    "--sandbox", type=click.Choice(["required", "best", "none"]), default="best", show_default=True
+)
 def init(
     session: Session,
     repository: Path,
@@ -43,11 +62,16 @@ def init(
     """Write runner.toml, make a key and register a repository."""
     path = (session.config_path or Path.cwd() / CONFIG_NAME).expanduser().resolve()
     if path.exists():
-        session.say({"created": False, "config": str(path)}, f"{path} is there already; nothing was changed.")
+        session.say(
+            {"created": False, "config": str(path)},
+            f"{path} is there already; nothing was changed.",
+        )
         return
     git, top = _repository(repository)
     state = state.expanduser().resolve() if state else None
-    text = _toml(port, state, top, _branch(git, repository, branch), [_check(one) for one in checks], sandbox)
+    text = _toml(
+        port, state, top, _branch(git, repository, branch), [_check(one) for one in checks], sandbox
+    )
     key, url = _set_up(path, text)
     _exclude(git, top, [path, *([state] if state else [])])
     facts = {"created": True, "config": str(path), "key": key, "url": url, "repository": str(top)}
@@ -55,12 +79,16 @@ def init(
 
 
 def _set_up(path: Path, text: str) -> tuple[str, str]:
-    """Write the settings and make the first key: its text and the gateway's URL. On failure no settings are left."""
+    """Write the settings and make the first key: its text and the gateway's
+    URL. On failure no settings are left.
+    """
     try:
         data = text.encode()
     except UnicodeEncodeError:
         message = "the repository's path is not UTF-8, so no settings file can name it"
-        raise CommandFailed(Exit.FAILED, message, "gcr init, after renaming the directory") from None
+        raise CommandFailed(
+            Exit.FAILED, message, "gcr init, after renaming the directory"
+        ) from None
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)
     path.write_bytes(data)
@@ -77,7 +105,14 @@ def _set_up(path: Path, text: str) -> tuple[str, str]:
 def _repository(place: Path) -> tuple[Git, Path]:
     try:
         git = Git.at(place.resolve(), search_path())
-        inside = git.run("-C", str(place.resolve()), "rev-parse", "--show-toplevel", explicit=False, also_fine=(128,))
+        inside = git.run(
+            "-C",
+            str(place.resolve()),
+            "rev-parse",
+            "--show-toplevel",
+            explicit=False,
+            also_fine=(128,),
+        )
     except (WorldFailed, GitFailed) as none:
         message = f"{place.resolve()} is not a git repository"
         raise CommandFailed(
@@ -88,19 +123,30 @@ def _repository(place: Path) -> tuple[Git, Path]:
 
 
 def _branch(git: Git, place: Path, named: str | None) -> str:
-    """The branch patches land on; ends the command when there is no commit on it."""
+    """The branch patches land on; ends the command when there is no commit on
+    it.
+    """
     try:
         branch = named or _checked_out(git, place)
         git.tip(branch)
     except (GitFailed, WorldFailed) as nothing:
-        message = f"there is no branch {named}" if named else "the repository has no commit on a branch yet"
-        advice = "git branch, to see what there is" if named else "git commit --allow-empty -m 'Begin', then gcr init"
+        message = (
+            f"there is no branch {named}"
+            if named
+            else "the repository has no commit on a branch yet"
+        )
+        advice = (
+            "git branch, to see what there is"
+            if named
+            else "git commit --allow-empty -m 'Begin', then gcr init"
+        )
         raise CommandFailed(Exit.FAILED, message, advice) from nothing
     return branch
 
 
 def _checked_out(git: Git, place: Path) -> str:
-    # Asked from the place itself: each worktree of a repository has a HEAD of its own.
+    # Asked from the place itself: each worktree of a repository has a HEAD of
+    # its own.
     head = git.run("-C", str(place.resolve()), "symbolic-ref", "--short", "HEAD", explicit=False)
     return head.decode(errors="surrogateescape").rstrip("\n")
 
@@ -113,20 +159,35 @@ def _check(text: str) -> tuple[str, list[str]]:
         split = []
     if not equals or not split:
         raise CommandFailed(
-            Exit.USAGE, f"--check {text!r} is not NAME=COMMAND", "gcr init --check 'tests=python3 -m pytest -q'"
+            Exit.USAGE,
+            f"--check {text!r} is not NAME=COMMAND",
+            "gcr init --check 'tests=python3 -m pytest -q'",
         )
     return name, split
 
 
 def _toml(
-    port: int, state: Path | None, top: Path, branch: str, checks: list[tuple[str, list[str]]], sandbox: str
+    port: int,
+    state: Path | None,
+    top: Path,
+    branch: str,
+    checks: list[tuple[str, list[str]]],
+    sandbox: str,
 ) -> str:
     listed = ",\n".join(
-        f"  {{ name = {_string(name)}, command = [{', '.join(map(_string, words))}] }}" for name, words in checks
+        f"  {{ name = {_string(name)}, command = [{', '.join(map(_string, words))}] }}"
+        for name, words in checks
     )
-    place = f"dir = {_string(str(state))}" if state else '# dir = "…"  # the user\'s state directory'
-    example = '# checks = [{ name = "tests", command = ["python3", "-m", "pytest", "-q"], timeout_seconds = 600 }]'
-    return f"""# Settings of GPT-Cursor Runner. Every key: docs/operating.md. Environment: GCR_SERVER__PORT=…
+    place = (
+        f"dir = {_string(str(state))}" if state else '# dir = "…"  # the user\'s state directory'
+    )
+    example = (
+        '# checks = [{ name = "tests", command = ["python3", "-m", "pytest", "-q"], timeout_seconds'
+        " = 600 }]"
+    )
+    return f"""\
+# Settings of GPT-Cursor Runner. Every key: docs/operating.md.
+# Each can be overridden from the environment, as in GCR_SERVER__PORT=…
 
 [server]
 host = "127.0.0.1"
@@ -148,18 +209,30 @@ tag = true
 
 
 def _string(text: str) -> str:
-    """A TOML basic string: JSON's escapes are all legal in one; DEL, which JSON leaves as it is, is not."""
+    """A TOML basic string: JSON's escapes are all legal in one; DEL, which JSON
+    leaves as it is, is not.
+    """
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _name(top: Path) -> str:
-    """A name for the repository after its directory, with what a name may not hold left out."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", top.name.removesuffix(".git")).strip("-._")[:100] or "app"
+    """A name for the repository after its directory, with what a name may not
+    hold left out.
+    """
+    return (
+        re.sub(r"[^A-Za-z0-9._-]+", "-", top.name.removesuffix(".git")).strip("-._")[:100] or "app"
+    )
 
 
 def _exclude(git: Git, top: Path, ours: Sequence[Path]) -> None:
-    """Keep our files out of the repository's history by its own, uncommitted exclude file."""
-    lines = [os.fsencode(_pattern(path.relative_to(top))) for path in ours if path.is_relative_to(top) and path != top]
+    """Keep our files out of the repository's history by its own, uncommitted
+    exclude file.
+    """
+    lines = [
+        os.fsencode(_pattern(path.relative_to(top)))
+        for path in ours
+        if path.is_relative_to(top) and path != top
+    ]
     exclude = git.directory / "info" / "exclude"
     present = exclude.read_bytes() if exclude.exists() else b""
     new = [line for line in lines if line not in present.splitlines()]
@@ -187,5 +260,8 @@ def _words(path: Path, key: str, url: str, has_checks: bool) -> list[str]:
         "",
     ]
     if not has_checks:
-        lines.append(f"note      no checks yet: add your test command to {path.name}, or patches land unchecked")
+        lines.append(
+            f"note      no checks yet: add your test command to {path.name}, or patches land"
+            " unchecked"
+        )
     return [*lines, "next      gcr up"]

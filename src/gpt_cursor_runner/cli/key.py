@@ -18,10 +18,16 @@ def key() -> None:
 @command("create")
 @click.argument("name")
 @click.option(
-    "--scope", "scopes", multiple=True, type=click.Choice(SCOPES), help="Repeatable; submit and read unless said."
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(SCOPES),
+    help="Repeatable; submit and read unless said.",
 )
 @click.option(
-    "--days", type=click.FloatRange(0, 36_500, min_open=True), help="After how many days it ends; never unless said."
+    "--days",
+    type=click.FloatRange(0, 36_500, min_open=True),
+    help="After how many days it ends; never unless said.",
 )
 def create(session: Session, name: str, scopes: tuple[str, ...], days: float | None) -> None:
     """Make a key and show its text, once."""
@@ -32,7 +38,10 @@ def create(session: Session, name: str, scopes: tuple[str, ...], days: float | N
         now = ledger.clock()
         ends_at = now + days * _DAY_SECONDS if days is not None else None
         made, text = ledger.keys.create(label, scopes or ("submit", "read"), now, ends_at)
-    session.say({"key": text, **made.to_json()}, [text, f"shown once; name {plain(label)}, scopes {_scopes(made)}"])
+    session.say(
+        {"key": text, **made.to_json()},
+        [text, f"shown once; name {plain(label)}, scopes {_scopes(made)}"],
+    )
 
 
 @command("list")
@@ -40,8 +49,12 @@ def list_keys(session: Session) -> None:
     """List the keys, without their texts."""
     with session.ledger() as ledger:
         found, now = ledger.keys.list(), ledger.clock()
-    rows = [(one.id, one.name, _scopes(one), "live" if one.is_live(now) else "ended") for one in found]
-    session.say({"keys": [one.to_json() for one in found]}, table(("ID", "NAME", "SCOPES", "STATE"), rows))
+    rows = [
+        (one.id, one.name, _scopes(one), "live" if one.is_live(now) else "ended") for one in found
+    ]
+    session.say(
+        {"keys": [one.to_json() for one in found]}, table(("ID", "NAME", "SCOPES", "STATE"), rows)
+    )
 
 
 @command("revoke")
@@ -57,13 +70,19 @@ def revoke(session: Session, key_id: str) -> None:
 @command("rotate")
 @click.argument("key_id", metavar="ID")
 @click.option(
-    "--grace-hours", type=click.FloatRange(0, 8760), default=24, show_default=True, help="How long the old key opens."
+    "--grace-hours",
+    type=click.FloatRange(0, 8760),
+    default=24,
+    show_default=True,
+    help="How long the old key opens.",
 )
 def rotate(session: Session, key_id: str, grace_hours: float) -> None:
     """Make a key like ID, and let ID end after a grace."""
     with session.ledger() as ledger:
         now = ledger.clock()
-        old = next((one for one in ledger.keys.list() if one.id == key_id and one.is_live(now)), None)
+        old = next(
+            (one for one in ledger.keys.list() if one.id == key_id and one.is_live(now)), None
+        )
         if old is None:
             raise CommandFailed(Exit.FAILED, f"there is no live key {key_id}", "gcr key list")
         made, text = ledger.keys.create(old.name, sorted(old.scopes), now, old.expires_at)

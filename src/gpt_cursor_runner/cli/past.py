@@ -1,4 +1,6 @@
-"""The history of health for people: a strip per check, how much of the time it was well, and what changed last."""
+"""The history of health for people: a strip per check, how much of the time it
+was well, and what changed last.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,12 @@ import click
 from gpt_cursor_runner.cli.answering import plain
 
 # Taller is worse, so that a strip can be read without its colours.
-_SHOWN = {"ok": ("▁", "green"), "warn": ("▃", "yellow"), "unknown": ("▆", "magenta"), "fail": ("█", "red")}
+_SHOWN = {
+    "ok": ("▁", "green"),
+    "warn": ("▃", "yellow"),
+    "unknown": ("▆", "magenta"),
+    "fail": ("█", "red"),
+}
 _NOBODY_LOOKED = ("·", None)
 _WINDOWS = ("1h", "24h", "7d", "30d")
 
@@ -29,15 +36,26 @@ def past(body: Mapping[str, Any]) -> list[str]:
     head = f"last {length} {unit}".ljust(length)
     lines = [f"{'':{width}}  {head}  {'  '.join(f'{window:>7}' for window in _WINDOWS)}"]
     for name in names:
-        shares = "  ".join(f"{_share(body['uptime'].get(name, {}).get(window)):>7}" for window in _WINDOWS)
+        shares = "  ".join(
+            f"{_share(body['uptime'].get(name, {}).get(window)):>7}" for window in _WINDOWS
+        )
         lines.append(f"{name:{width}}  {_strip(strip['checks'][name])}  {shares}")
-    lines += ["", "▁ ok   ▃ warn   ▆ unknown   █ fail   · nobody looked;  shares are of the time that somebody looked"]
+    lines += [
+        "",
+        (
+            "▁ ok   ▃ warn   ▆ unknown   █ fail   · nobody looked;  shares are of the time that"
+            " somebody looked"
+        ),
+    ]
     return [*lines, *(["", *_flips(body["flips"])] if body["flips"] else [])]
 
 
 def _strip(states: Sequence[str | None]) -> str:
     cells = (_SHOWN.get(state or "", _NOBODY_LOOKED) for state in states)
-    runs = ((colour, "".join(sign for sign, _ in run)) for colour, run in groupby(cells, key=itemgetter(1)))
+    runs = (
+        (colour, "".join(sign for sign, _ in run))
+        for colour, run in groupby(cells, key=itemgetter(1))
+    )
     return "".join(click.style(signs, fg=colour) for colour, signs in runs)
 
 
@@ -51,7 +69,10 @@ def _share(uptime: Mapping[str, Any] | None) -> str:
 
 def _flips(flips: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
-        plain(f"{_local(one['at'])}  {one['check']}: {_said(one['before'])} -> {one['status']} ({one['code']})")
+        plain(
+            f"{_local(one['at'])}  {one['check']}: {_said(one['before'])} -> {one['status']}"
+            f" ({one['code']})"
+        )
         for one in flips
     ]
 

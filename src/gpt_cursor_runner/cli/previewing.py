@@ -1,4 +1,6 @@
-"""A preview as it is shown at a terminal: files, where each hunk went and how, the diff."""
+"""A preview as it is shown at a terminal: files, where each hunk went and how,
+the diff.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,20 @@ def preview_lines(told: dict[str, Any], next_command: str) -> Iterator[str]:
     yield plain(f"{told['patch_id']}: a preview on {where}, {counts}; nothing was sent")
     yield from (plain(f"warning: {one}") for one in told["warnings"])
     yield ""
-    rows = [(one["action"], _name(one), f"+{one['insertions']} -{one['deletions']}") for one in told["files"]]
+    rows = [
+        (one["action"], _name(one), f"+{one['insertions']} -{one['deletions']}")
+        for one in told["files"]
+    ]
     yield from table(("ACTION", "FILE", "LINES"), rows)
     if told["hunks"]:
         yield ""
         hunks = [
-            (f"{one['change']}/{one['hunk']}", f"{one['path']}:{one['line']}", one["rung"], f"{one['similarity']:.2f}")
+            (
+                f"{one['change']}/{one['hunk']}",
+                f"{one['path']}:{one['line']}",
+                one["rung"],
+                f"{one['similarity']:.2f}",
+            )
             for one in told["hunks"]
         ]
         yield from table(("HUNK", "PLACE", "RUNG", "SIMILARITY"), hunks)

@@ -1,4 +1,6 @@
-"""`gcr show`, `diff`, `log`, `report`: one patch, read from the ledger and its evidence; no gateway need run."""
+"""`gcr show`, `diff`, `log`, `report`: one patch, read from the ledger and its
+evidence; no gateway need run.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
 from gpt_cursor_runner.patch.status import FINAL
 
-# A patch ends first and is reported after: whoever was told of the end may ask before the report is on the disk.
+# A patch ends first and is reported after: whoever was told of the end may ask
+# before the report is on the disk.
 _REPORT_PATIENCE_SECONDS = 10.0
 
 
@@ -31,14 +34,30 @@ def show(session: Session, patch_id: str) -> None:
     facts = [("patch", stored.id), ("title", stored.title), ("status", stored.status)]
     facts += [("target", f"{stored.repository} {stored.branch}"), ("from", stored.submitted_by)]
     facts += [
-        (name, outcome[name]) for name in ("commit", "tag", "checkout", "message", "next_step") if outcome.get(name)
+        (name, outcome[name])
+        for name in ("commit", "tag", "checkout", "message", "next_step")
+        if outcome.get(name)
     ]
-    facts += [(error.get("path") or "error", error["message"]) for error in outcome.get("errors", [])]
+    facts += [
+        (error.get("path") or "error", error["message"]) for error in outcome.get("errors", [])
+    ]
     start = stored.accepted_at
     steps = [(f"+{event.at - start:.2f} s", event.kind, event.actor) for event in history]
-    lines = [*(f"{name:9} {plain(str(value))}" for name, value in facts), "", *table(("AT", "EVENT", "BY"), steps)]
-    lines += ["", f"accepted  {datetime.fromtimestamp(start).astimezone().isoformat(sep=' ', timespec='seconds')}"]
-    session.say({"patch": stored.to_json(), "events": [event.to_json() for event in history]}, lines)
+    lines = [
+        *(f"{name:9} {plain(str(value))}" for name, value in facts),
+        "",
+        *table(("AT", "EVENT", "BY"), steps),
+    ]
+    lines += [
+        "",
+        (
+            "accepted "
+            f" {datetime.fromtimestamp(start).astimezone().isoformat(sep=' ', timespec='seconds')}"
+        ),
+    ]
+    session.say(
+        {"patch": stored.to_json(), "events": [event.to_json() for event in history]}, lines
+    )
 
 
 @command("diff")
@@ -62,7 +81,9 @@ def diff(session: Session, patch_id: str) -> None:
 def log(session: Session, patch_id: str) -> None:
     """Print what the checks of a patch printed."""
     logs = _evidence(session, patch_id).check_logs()
-    lines = [line for name, text in logs.items() for line in (f"== {name}", plain(text).rstrip("\n"), "")]
+    lines = [
+        line for name, text in logs.items() for line in (f"== {name}", plain(text).rstrip("\n"), "")
+    ]
     session.say({"patch_id": patch_id, "checks": logs}, lines or "No check of this patch has run.")
 
 
@@ -76,11 +97,18 @@ def report(session: Session, patch_id: str) -> None:
         with session.ledger() as ledger:
             ended = _find(ledger, patch_id).status in FINAL
         if not ended or time.monotonic() > give_up_at:
-            why = "has ended, but its report is not written yet" if ended else "has not ended, so it has no report"
-            raise CommandFailed(Exit.FAILED, f"{patch_id} {why}", f"gcr show {shlex.quote(patch_id)}")
+            why = (
+                "has ended, but its report is not written yet"
+                if ended
+                else "has not ended, so it has no report"
+            )
+            raise CommandFailed(
+                Exit.FAILED, f"{patch_id} {why}", f"gcr show {shlex.quote(patch_id)}"
+            )
         time.sleep(0.05)
     session.say(
-        {"patch_id": patch_id, "report": json.loads(facts)}, plain(markdown.decode(errors="replace")).rstrip("\n")
+        {"patch_id": patch_id, "report": json.loads(facts)},
+        plain(markdown.decode(errors="replace")).rstrip("\n"),
     )
 
 

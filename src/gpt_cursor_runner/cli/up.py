@@ -1,4 +1,6 @@
-"""`gcr up`: gateway and runner together, restarted when they die, ended together."""
+"""`gcr up`: gateway and runner together, restarted when they die, ended
+together.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ _STEADY_SECONDS = 30.0
 
 @dataclass
 class Child:
-    """One supervised process: restarted with a pause that doubles while it keeps dying."""
+    """One supervised process: restarted with a pause that doubles while it
+    keeps dying.
+    """
 
     name: str
     command: list[str]
@@ -52,7 +56,8 @@ class Child:
             return None
         self.process, self._start_at = None, now + self._pause
         said = (
-            f"{self.name} ended ({_ending(code)}); starting it again in {self._pause:.1f} s. See {self.output.parent}"
+            f"{self.name} ended ({_ending(code)}); starting it again in {self._pause:.1f} s. See"
+            f" {self.output.parent}"
         )
         self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
         return said
@@ -71,15 +76,23 @@ class Child:
         with self.output.open("ab") as output:
             # Their own session: Ctrl-C reaches us alone, and we end them in order.
             self.process = subprocess.Popen(
-                self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
             )
         self._start_at = now
 
 
 @command("up")
-@click.option("--insecure-no-auth", is_flag=True, help="Let everybody on this machine in without a key.")
+@click.option(
+    "--insecure-no-auth", is_flag=True, help="Let everybody on this machine in without a key."
+)
 def up(session: Session, insecure_no_auth: bool) -> None:
-    """Serve and work in the foreground: gateway and runner, restarted when they die."""
+    """Serve and work in the foreground: gateway and runner, restarted when they
+    die.
+    """
     export(find_config(session.config_path), insecure_no_auth, log_to_file=True)
     config = session.config()
     refuse_without_a_key(session)
@@ -112,7 +125,9 @@ def _supervise(session: Session, config: Config) -> None:
                 greeted = _greet(session, config, or_else=now - started_at > _SETTLE_SECONDS)
                 if not greeted and now - started_at > _READY_SECONDS:
                     greeted = True
-                    click.echo(f"not ready after {_READY_SECONDS:.0f} s\nnext: gcr doctor", err=True)
+                    click.echo(
+                        f"not ready after {_READY_SECONDS:.0f} s\nnext: gcr doctor", err=True
+                    )
             stop.wait(_GLANCE_SECONDS)
     finally:
         click.echo("stopping …", err=True)
@@ -132,7 +147,9 @@ def _children(config: Config) -> list[Child]:
 
 
 def _greet(session: Session, config: Config, or_else: bool) -> bool:
-    """Say where we are once all is healthy, `or_else` once health knows every part; whether it was said."""
+    """Say where we are once all is healthy, `or_else` once health knows every
+    part; whether it was said.
+    """
     try:
         reply = Client(config.server.url, None).call("GET", "/startupz", seconds=2)
         health = Client(config.server.url, None).call("GET", "/health", seconds=2).body
@@ -142,7 +159,10 @@ def _greet(session: Session, config: Config, or_else: bool) -> bool:
         return False
     if health["overall_status"] != "healthy" and not or_else:
         return False
-    names = ", ".join(one.name for one in config.repository) or "none (add [[repository]] to runner.toml)"
+    names = (
+        ", ".join(one.name for one in config.repository)
+        or "none (add [[repository]] to runner.toml)"
+    )
     facts = {"url": config.server.url, "health": health["overall_status"], "pid": os.getpid()}
     lines = [
         f"gateway   {config.server.url}  ({health['overall_status']})",

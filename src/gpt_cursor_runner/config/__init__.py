@@ -1,4 +1,6 @@
-"""The only reader of settings: `runner.toml` and the `GCR_…` environment become one frozen Config, or a refusal."""
+"""The only reader of settings: `runner.toml` and the `GCR_…` environment become
+one frozen Config, or a refusal.
+"""
 
 from gpt_cursor_runner.config.model import (
     DEFAULT_PORT,

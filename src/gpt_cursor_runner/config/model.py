@@ -1,4 +1,6 @@
-"""The settings as frozen values: each section of `runner.toml` with its defaults and what it refuses."""
+"""The settings as frozen values: each section of `runner.toml` with its
+defaults and what it refuses.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 APP_NAME = "gpt-cursor-runner"
 DEFAULT_PORT = 5555
 
-# Files that run code, steer tools or change what git does: a patch that touches one waits for a person.
+# Files that run code, steer tools or change what git does: a patch that touches
+# one waits for a person.
 DEFAULT_PROTECTED = (
     ".github/**",
     ".gitlab-ci.yml",
@@ -83,20 +86,30 @@ class Server(_Section):
     port: Annotated[int, Field(ge=1, le=65535)] = DEFAULT_PORT
     public_url: WebAddress = ""
     max_body_bytes: Annotated[int, Field(ge=1024, le=64 * 1024 * 1024)] = 1024 * 1024
-    # Lets everybody on this machine in without a key. Set by `--insecure-no-auth`, on loopback only.
+    # Lets everybody on this machine in without a key. Set by
+    # `--insecure-no-auth`, on loopback only.
     insecure_no_auth: bool = False
 
     @model_validator(mode="after")
     def _open_on_loopback_only(self) -> Server:
         if self.insecure_no_auth and not self.is_loopback:
-            raise ValueError("insecure_no_auth is for loopback only; set host to 127.0.0.1, or make a key")
+            raise ValueError(
+                "insecure_no_auth is for loopback only; set host to 127.0.0.1, or make a key"
+            )
         return self
 
     @property
     def url(self) -> str:
         """Where a program on this machine reaches the gateway."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104  compared, not bound
-        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+        if self.host == "0.0.0.0":  # noqa: S104  compared, not bound
+            host = "127.0.0.1"
+        elif self.host == "::":
+            host = "[::1]"
+        elif ":" in self.host and not self.host.startswith("["):
+            host = f"[{self.host}]"
+        else:
+            host = self.host
+        return f"http://{host}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
@@ -112,7 +125,9 @@ class State(_Section):
     @classmethod
     def _a_directory_or_nothing_yet(cls, path: Path) -> Path:
         if path.exists() and not path.is_dir():
-            raise ValueError(f"{path} is not a directory; name another, which is made when it is not there")
+            raise ValueError(
+                f"{path} is not a directory; name another, which is made when it is not there"
+            )
         return path
 
     @field_validator("database")
@@ -162,7 +177,10 @@ class Repository(_Section):
     @classmethod
     def _a_git_repository(cls, path: Path) -> Path:
         if not path.is_dir():
-            raise ValueError(f"{path} is not a directory; correct the path, or create the repository with `git init`")
+            raise ValueError(
+                f"{path} is not a directory; correct the path, or create the repository with `git"
+                " init`"
+            )
         return path.resolve()
 
     @field_validator("branch")
@@ -231,18 +249,25 @@ class Alerts(_Section):
         except binascii.Error:
             key = b""
         if secret and (not secret.startswith("whsec_") or not 24 <= len(key) <= 64):
-            raise ValueError("must be whsec_ and 24 to 64 bytes in base64, as `openssl rand -base64 32` prints them")
+            raise ValueError(
+                "must be whsec_ and 24 to 64 bytes in base64, as `openssl rand -base64 32` prints"
+                " them"
+            )
         return secret
 
     @model_validator(mode="after")
     def _a_signed_webhook(self) -> Alerts:
         if self.webhook_url and not self.webhook_secret:
-            raise ValueError("webhook_url needs a webhook_secret, or who receives it could not trust it")
+            raise ValueError(
+                "webhook_url needs a webhook_secret, or who receives it could not trust it"
+            )
         return self
 
 
 class Config(BaseSettings):
-    """Every setting, read once at the start of a process and never changed after."""
+    """Every setting, read once at the start of a process and never changed
+    after.
+    """
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -260,13 +285,17 @@ class Config(BaseSettings):
 
     @field_validator("repository")
     @classmethod
-    def _repository_names_differ(cls, repositories: tuple[Repository, ...]) -> tuple[Repository, ...]:
+    def _repository_names_differ(
+        cls, repositories: tuple[Repository, ...]
+    ) -> tuple[Repository, ...]:
         return _differing(repositories)
 
     @property
     def ops_port(self) -> int:
         """Where the small listener for operators is; 0 when there is none."""
-        return self.server.port % 65535 + 1 if self.health.ops_port is None else self.health.ops_port
+        return (
+            self.server.port % 65535 + 1 if self.health.ops_port is None else self.health.ops_port
+        )
 
     def repository_named(self, name: str | None) -> Repository | None:
         """The repository of that name; without a name the only one there is."""

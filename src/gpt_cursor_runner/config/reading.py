@@ -1,4 +1,6 @@
-"""Finding the settings file, and reading it with the `GCR_…` environment over it."""
+"""Finding the settings file, and reading it with the `GCR_…` environment over
+it.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,11 @@ class ConfigRefused(Exception):
     """The configuration cannot be used; the message names each key and its fix."""
 
 
-def find_config(given: str | Path | None = None, environment: Mapping[str, str] = os.environ) -> Path | None:
-    """The settings file: the one given, `GCR_CONFIG`, the working directory's, the user's; None when there is none.
+def find_config(
+    given: str | Path | None = None, environment: Mapping[str, str] = os.environ
+) -> Path | None:
+    """The settings file: the one given, `GCR_CONFIG`, the working directory's,
+    the user's; None when there is none.
 
     Raises ConfigRefused when a file was named and is not there.
     """
@@ -32,14 +37,19 @@ def find_config(given: str | Path | None = None, environment: Mapping[str, str] 
     if named:
         path = Path(named).expanduser().resolve()
         if not path.is_file():
-            raise ConfigRefused(f"{path}: there is no such settings file. Create it with `gcr init --config {path}`.")
+            raise ConfigRefused(
+                f"{path}: there is no such settings file. Create it with `gcr init --config"
+                f" {path}`."
+            )
         return path
     homes = (Path.cwd(), Path(platformdirs.user_config_dir(APP_NAME)))
     return next((home / CONFIG_NAME for home in homes if (home / CONFIG_NAME).is_file()), None)
 
 
 def load_config(path: Path | None) -> Config:
-    """Read the file, then the environment over it; raise ConfigRefused naming every key that is wrong."""
+    """Read the file, then the environment over it; raise ConfigRefused naming
+    every key that is wrong.
+    """
     where = str(path) if path else "the environment"
     _refuse_stray_variables(where)
     written = _read(path) if path else {}
@@ -72,7 +82,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _refuse_stray_variables(where: str) -> None:
-    """pydantic-settings passes over a variable that fits no section; a misspelt setting would go unnoticed."""
+    """pydantic-settings passes over a variable that fits no section; a misspelt
+    setting would go unnoticed.
+    """
     sections = tuple(f"GCR_{name.upper()}" for name in Config.model_fields)
     known = (*_OTHER_VARIABLES, *sections)
     for name in sorted(os.environ):
@@ -82,9 +94,13 @@ def _refuse_stray_variables(where: str) -> None:
 
 
 def _lines(invalid: ValidationError | SettingsError) -> str:
-    if isinstance(invalid, SettingsError):  # a variable that should hold JSON and does not; the message names it
+    if isinstance(
+        invalid, SettingsError
+    ):  # a variable that should hold JSON and does not; the message names it
         return f"  {invalid}"
-    return "\n".join(f"  {_key(error['loc'])}: {_sentence(error)}" for error in invalid.errors(include_url=False))
+    return "\n".join(
+        f"  {_key(error['loc'])}: {_sentence(error)}" for error in invalid.errors(include_url=False)
+    )
 
 
 def _key(location: tuple[int | str, ...]) -> str:
@@ -102,7 +118,9 @@ def _sentence(error: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
     return str(error["msg"]).removeprefix("Value error, ")
 
 
-def export(config_path: Path | None, insecure_no_auth: bool = False, log_to_file: bool = False) -> None:
+def export(
+    config_path: Path | None, insecure_no_auth: bool = False, log_to_file: bool = False
+) -> None:
     """Let the processes that this one starts find the same settings, and these."""
     if config_path is not None:
         os.environ["GCR_CONFIG"] = str(config_path)

@@ -1,1 +1,3 @@
-"""Floor 4: who works when. The ledger is the truth and the guard; an engine only decides whose turn it is."""
+"""Floor 4: who works when. The ledger is the truth and the guard; an engine
+only decides whose turn it is.
+"""

@@ -1,4 +1,6 @@
-"""The embedded engine: one runner per state directory, claiming straight from the SQLite ledger."""
+"""The embedded engine: one runner per state directory, claiming straight from
+the SQLite ledger.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored
 
 LEASE_SECONDS = 30.0
-# SQLite bumps data_version when another connection commits; asking costs microseconds, so a new patch is seen
-# well within 50 ms while an idle runner uses some thousandths of a core.
+# SQLite bumps data_version when another connection commits; asking costs
+# microseconds, so a new patch is seen well within 50 ms while an idle runner
+# uses some thousandths of a core.
 _GLANCE_SECONDS = 0.02
 
 
@@ -26,18 +29,26 @@ class Engine(Protocol):
         """Take back what lost runners held; the ids of those patches."""
 
     def claim(self) -> Stored | None:
-        """The next patch, leased to this runner, or None when there is nothing to do."""
+        """The next patch, leased to this runner, or None when there is nothing
+        to do.
+        """
 
     def renew(self, claim: Stored) -> None:
-        """Keep the lease; raise LeaseLost or CancelAsked when the work must stop."""
+        """Keep the lease; raise LeaseLost or CancelAsked when the work must
+        stop.
+        """
 
     def wait(self, seconds: float) -> None:
-        """Return when there may be something to claim, after `seconds` at the latest."""
+        """Return when there may be something to claim, after `seconds` at the
+        latest.
+        """
 
 
 @dataclass
 class EmbeddedEngine:
-    """Needs the runner's exclusive lock on the state directory (`presence.py`): its holder is the only claimant."""
+    """Needs the runner's exclusive lock on the state directory (`presence.py`):
+    its holder is the only claimant.
+    """
 
     ledger: Ledger
     runner_id: str
@@ -46,7 +57,8 @@ class EmbeddedEngine:
     _seen_version: int = -1
 
     def recover(self) -> list[str]:
-        # Whoever held a lease in this directory held the lock too, and we hold that now: nobody else is at work.
+        # Whoever held a lease in this directory held the lock too, and we hold
+        # that now: nobody else is at work.
         return self.ledger.leases.reclaim(self.ledger.clock(), everything=True)
 
     def claim(self) -> Stored | None:
@@ -66,14 +78,16 @@ class EmbeddedEngine:
 
     def _changed(self) -> bool:
         if self._watch is None:
-            # The driver's own connection: the pragma must be asked outside of any transaction.
+            # The driver's own connection: the pragma must be asked outside of
+            # any transaction.
             self._watch = self.ledger.engine.raw_connection()
         try:
             cursor = self._watch.cursor()
             version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
             cursor.close()
         except sqlite3.Error:
-            # What is wrong will show, under its own name, to whoever looks into the ledger next.
+            # What is wrong will show, under its own name, to whoever looks into
+            # the ledger next.
             self._watch.invalidate()
             self._watch = None
             self.sleep(_GLANCE_SECONDS)

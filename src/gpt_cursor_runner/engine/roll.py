@@ -1,4 +1,6 @@
-"""The runner's line in the ledger, for those who look from another machine. Its own work loop writes it."""
+"""The runner's line in the ledger, for those who look from another machine. Its
+own work loop writes it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def host_name() -> str:
 
 
 class Roll:
-    """Told of every beat, it writes one every five seconds. What the ledger refuses is logged and ends nothing."""
+    """Told of every beat, it writes one every five seconds. What the ledger
+    refuses is logged and ends nothing.
+    """
 
     def __init__(
         self,
@@ -59,6 +63,14 @@ class Roll:
             self._runners.stopped(self._runner_id, now)
         elif not self._runners.beat(self._runner_id, sequence, activity, patch_id, now):
             row = RunnerRow(
-                self._runner_id, host_name(), os.getpid(), boot_id(), now, now, sequence, activity, patch_id
+                self._runner_id,
+                host_name(),
+                os.getpid(),
+                boot_id(),
+                now,
+                now,
+                sequence,
+                activity,
+                patch_id,
             )
             self._runners.started(row)

@@ -1,9 +1,16 @@
-"""apply_patch: the envelope `*** Begin Patch` with parts for several files, or bare V4A hunks for one."""
+"""apply_patch: the envelope `*** Begin Patch` with parts for several files, or
+bare V4A hunks for one.
+"""
 
 from __future__ import annotations
 
 from gpt_cursor_runner.formats.draft import Draft
-from gpt_cursor_runner.formats.envelope.reading import is_enveloped, read_bare, read_envelope, read_new_file
+from gpt_cursor_runner.formats.envelope.reading import (
+    is_enveloped,
+    read_bare,
+    read_envelope,
+    read_new_file,
+)
 from gpt_cursor_runner.formats.making import make_sections
 from gpt_cursor_runner.formats.sections import Section
 from gpt_cursor_runner.patch.model import ApplyPatch
@@ -16,13 +23,24 @@ def apply_patch(change: ApplyPatch, draft: Draft) -> None:
         make_sections(read_envelope(data), draft)
     elif not is_enveloped(data):
         target = change.to or change.path
-        make_sections(read_new_file(data, target) if change.create else read_bare(data, change.path, target), draft)
+        make_sections(
+            read_new_file(data, target) if change.create else read_bare(data, change.path, target),
+            draft,
+        )
     else:
         reading = read_envelope(data)
-        if not reading.problems and [_wanted(change, section) for section in reading.sections] != [True]:
-            message = f"'path' and what stands beside it speak of {change.path} alone, but the envelope says otherwise"
+        if not reading.problems and [_wanted(change, section) for section in reading.sections] != [
+            True
+        ]:
+            message = (
+                f"'path' and what stands beside it speak of {change.path} alone, but the envelope"
+                " says otherwise"
+            )
             draft.fault(
-                "malformed", message, "Leave 'path', 'create' and 'to' out: the envelope says it all.", member="path"
+                "malformed",
+                message,
+                "Leave 'path', 'create' and 'to' out: the envelope says it all.",
+                member="path",
             )
         else:
             make_sections(reading, draft)

@@ -1,4 +1,6 @@
-"""The one form that every text format with context lowers to: a hunk of lines to find, to drop and to add."""
+"""The one form that every text format with context lowers to: a hunk of lines
+to find, to drop and to add.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ Sign = Literal[" ", "-", "+"]
 
 @dataclass(frozen=True, slots=True)
 class HunkLine:
-    """One line of a hunk with its line end, and where it stands in the text that was sent (from 1)."""
+    """One line of a hunk with its line end, and where it stands in the text
+    that was sent (from 1).
+    """
 
     sign: Sign
     data: bytes
@@ -20,12 +24,16 @@ class HunkLine:
 
 @dataclass(frozen=True, slots=True)
 class Hunk:
-    """Lines in the order they were sent. `line_hint` is where the old lines are said to start, from 1.
+    """Lines in the order they were sent. `line_hint` is where the old lines are
+    said to start, from 1.
 
-    For a hunk that only inserts and has no context, `line_hint` is the line it goes after. `anchors` are lines said to
-    stand somewhere above the hunk, outermost first; `stacked` ones must all be found, a lone one only advises. With
-    `at_eof` its last old line is said to be the file's last; a hunk without old lines is then an append. `fuzz` is how
-    many context lines the sender lets differ; with `ignore_whitespace` it does not matter how many blanks there are.
+    For a hunk that only inserts and has no context, `line_hint` is the line it
+    goes after. `anchors` are lines said to stand somewhere above the hunk,
+    outermost first; `stacked` ones must all be found, a lone one only advises.
+    With `at_eof` its last old line is said to be the file's last; a hunk
+    without old lines is then an append. `fuzz` is how many context lines the
+    sender lets differ; with `ignore_whitespace` it does not matter how many
+    blanks there are.
     """
 
     number: int

@@ -21,7 +21,9 @@ def insert(change: Insert, draft: Draft) -> None:
         if not (_within(change, text, draft) and _expected(change, text, file, draft)):
             return
         lines = text.insertion(change.after_line, change.text.encode())
-        if change.text.strip() and lines == tuple(text.lines[change.after_line : change.after_line + len(lines)]):
+        if change.text.strip() and lines == tuple(
+            text.lines[change.after_line : change.after_line + len(lines)]
+        ):
             draft.fault(
                 "already_applied",
                 f"the text stands already after line {change.after_line} of {change.path}",
@@ -61,9 +63,14 @@ def _expected(change: Insert, text: Text, file: File, draft: Draft) -> bool:
     draft.fault(
         "no_match",
         f"line {change.after_line} of {change.path} is '{show(actual)}', not '{wanted[:80]}'",
-        f"Send after_line {elsewhere[0]}, where that line stands now."
-        if len(elsewhere) == 1
-        else "Read the file as it is now; send the number of the line meant, and that line as expect_line.",
+        (
+            f"Send after_line {elsewhere[0]}, where that line stands now."
+            if len(elsewhere) == 1
+            else (
+                "Read the file as it is now; send the number of the line meant, and that line as"
+                " expect_line."
+            )
+        ),
         member="expect_line",
         path=change.path,
         expected=(wanted[:160],),

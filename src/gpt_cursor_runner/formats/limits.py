@@ -1,4 +1,6 @@
-"""How much one patch may ask for: a plan is made in memory, while a sender waits at the door."""
+"""How much one patch may ask for: a plan is made in memory, while a sender
+waits at the door.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,11 @@ MAX_TOTAL_BYTES = 256 * 1024 * 1024  # of all files touched, before and after
 class Patience:
     """What all changes of one patch may cost together.
 
-    Seconds are for the search of patterns, bytes for what binary patches unfold to, hunks for the ladder, places for
-    where they may stand, aligned lines for context that differs, sections for the parts of files they come in,
-    explanations for refusals that look for the closest place, merges for processes of git's.
+    Seconds are for the search of patterns, bytes for what binary patches unfold
+    to, hunks for the ladder, places for where they may stand, aligned lines for
+    context that differs, sections for the parts of files they come in,
+    explanations for refusals that look for the closest place, merges for
+    processes of git's.
     """
 
     left_seconds: float = 2.0

@@ -1,4 +1,6 @@
-"""Two texts, what is sought and what shall stand there, become the lines of one hunk: what they share is context."""
+"""Two texts, what is sought and what shall stand there, become the lines of one
+hunk: what they share is context.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +12,31 @@ from gpt_cursor_runner.formats.hunks import HunkLine, Sign
 
 Numbered = Sequence[tuple[bytes, int]]  # lines with the number each has in the text that was sent
 
-# The comparison costs a bit of memory for each pair of lines; beyond this the texts share their two ends at most.
+# The comparison costs a bit of memory for each pair of lines; beyond this the
+# texts share their two ends at most.
 _MOST_PAIRS = 100_000_000
 
 
 def lower(old: Numbered, new: Numbered) -> tuple[HunkLine, ...]:
-    """The shortest way from `old` to `new`, deleted lines before those inserted in their place."""
+    """The shortest way from `old` to `new`, deleted lines before those inserted
+    in their place.
+    """
     lines: list[HunkLine] = []
     gone = come = 0  # how far both are written
     for start, there, size in shared_blocks([line for line, _ in old], [line for line, _ in new]):
-        lines += _signed("-", old[gone:start]) + _signed("+", new[come:there]) + _signed(" ", old[start : start + size])
+        lines += (
+            _signed("-", old[gone:start])
+            + _signed("+", new[come:there])
+            + _signed(" ", old[start : start + size])
+        )
         gone, come = start + size, there + size
     return tuple(lines)
 
 
 def shared_blocks(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
-    """What two texts share, in order: where it starts in either (from 0), and how many lines. The last ends both."""
+    """What two texts share, in order: where it starts in either (from 0), and
+    how many lines. The last ends both.
+    """
     head = _shared(old, new)
     tail = _shared(old[head:][::-1], new[head:][::-1])
     ends = len(old) - tail, len(new) - tail

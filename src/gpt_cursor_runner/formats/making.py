@@ -1,4 +1,6 @@
-"""The sections of a textual patch are made on the draft's tree, whichever format they came in."""
+"""The sections of a textual patch are made on the draft's tree, whichever
+format they came in.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,16 @@ def _parsed(sections: Iterable[Section], draft: Draft) -> list[Part]:
             parts.append((section, parse_path(section.path), parse_path(section.target)))
         except UnsafePath as unsafe:
             step = "Name files inside the repository, like src/app.py."
-            draft.fault("path_escape", str(unsafe), step, member="text", patch_line=section.patch_line)
+            draft.fault(
+                "path_escape", str(unsafe), step, member="text", patch_line=section.patch_line
+            )
     return parts
 
 
 def _in_gits_order(parts: list[Part]) -> list[Part]:
-    """Deletions first, so that a file may come to stand where a folder was. One of a file made here waits for it."""
+    """Deletions first, so that a file may come to stand where a folder was. One
+    of a file made here waits for it.
+    """
     made = set[str]()
     first, later = list[Part](), list[Part]()
     for part in parts:
@@ -59,12 +65,18 @@ def _in_gits_order(parts: list[Part]) -> list[Part]:
 
 
 def _sources(parts: Iterable[Part], tree: VirtualTree) -> dict[str, Taken]:
-    """What is copied or moved; the moved leave their places at once. A missing one is told when its turn comes."""
+    """What is copied or moved; the moved leave their places at once. A missing
+    one is told when its turn comes.
+    """
     taken = dict[str, Taken]()
     for verb in ("copy", "move"):
-        for source in (source for section, source, target in parts if section.verb == verb and source != target):
+        for source in (
+            source for section, source, target in parts if section.verb == verb and source != target
+        ):
             with suppress(Refusal, Spoiled):
-                taken[source] = Taken(tree.file(source), source) if verb == "copy" else tree.take(source)
+                taken[source] = (
+                    Taken(tree.file(source), source) if verb == "copy" else tree.take(source)
+                )
     return taken
 
 
@@ -104,7 +116,8 @@ def _create(section: Section, path: str, draft: Draft) -> None:
             "malformed",
             path,
             f"{path} is said to be new, but its hunk has context or deleted lines",
-            "Put + before every line of a new file; to change an existing one, say so in its header.",
+            "Put + before every line of a new file; to change an existing one, say so in its"
+            " header.",
         )
     data = b"".join(line for hunk in section.hunks for line in hunk.inserted)
     if section.binary:
@@ -161,5 +174,8 @@ def _applied(section: Section, before: bytes, path: str) -> bytes:
     try:
         return section.binary.apply(before)
     except ValueError as wrong:
-        step = "Make the diff against the file as it is now, or send the file as an upsert with contents_b64."
+        step = (
+            "Make the diff against the file as it is now, or send the file as an upsert with"
+            " contents_b64."
+        )
         raise Refusal("binary", path, f"{path}: {wrong}", step) from wrong

@@ -1,4 +1,6 @@
-"""The planner: a patch's changes and a tree become one plan, or every fault in them at once."""
+"""The planner: a patch's changes and a tree become one plan, or every fault in
+them at once.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,12 @@ from gpt_cursor_runner.patch.outcome import Fault, PatchRefused
 
 
 def make_plan(changes: Sequence[tuple[int, Change]], tree: Tree, tolerance: Tolerance) -> Plan:
-    """Plan changes, each with its index in the patch, in order; several changes to one file build on one another.
+    """Plan changes, each with its index in the patch, in order; several changes
+    to one file build on one another.
 
-    Raises PatchRefused with the faults of every change and the hunks that were good. A change to a file on which an
-    earlier one failed is not judged, and the earlier fault says so. Nothing is written.
+    Raises PatchRefused with the faults of every change and the hunks that were
+    good. A change to a file on which an earlier one failed is not judged, and
+    the earlier fault says so. Nothing is written.
     """
     virtual = VirtualTree(tree)
     rungs, patience = ladder(tolerance), Patience()
@@ -46,7 +50,9 @@ _NOTHING = Fault(
 
 
 def _faults(drafts: Sequence[Draft]) -> list[Fault]:
-    """Every fault; the last one of a change also names the later changes that could not be judged because of it."""
+    """Every fault; the last one of a change also names the later changes that
+    could not be judged because of it.
+    """
     skipped: dict[int, list[int]] = {}
     for draft in drafts:
         if draft.skipped_after is not None:
@@ -64,4 +70,6 @@ def _with_waiting(fault: Fault, waiting: Sequence[int]) -> Fault:
         return fault
     which = "changes " if len(waiting) > 1 else "change "
     listed = ", ".join(f"/changes/{index}" for index in waiting)
-    return replace(fault, next_step=f"{fault.next_step} Not judged, since it builds on this: {which}{listed}.")
+    return replace(
+        fault, next_step=f"{fault.next_step} Not judged, since it builds on this: {which}{listed}."
+    )

@@ -1,4 +1,6 @@
-"""regex: the historical pattern and replacement, in Python's syntax, with a limit on its time and on its outcome."""
+"""regex: the historical pattern and replacement, in Python's syntax, with a
+limit on its time and on its outcome.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +30,23 @@ def regex(change: Regex, draft: Draft) -> None:
         if pattern is None:
             return
         bom = BOM if file.data.startswith(BOM) else b""
-        # Undecodable bytes travel as lone surrogates, so that what is not matched comes back as it was.
+        # Undecodable bytes travel as lone surrogates, so that what is not
+        # matched comes back as it was.
         subject = file.data.removeprefix(bom).decode("utf-8", "surrogateescape")
         matches = _found(pattern, subject, change, draft)
         if matches is None:
             return
         text = Text(file.data)
-        lines = [text.line_of(len(bom) + len(_bytes(subject[: match.start()]))) for match in matches[:5]]
+        lines = [
+            text.line_of(len(bom) + len(_bytes(subject[: match.start()]))) for match in matches[:5]
+        ]
         if len(matches) != change.expect_matches:
-            _miscounted(change, len(matches), tuple(text.candidate(line) for line in lines if text.lines), draft)
+            _miscounted(
+                change,
+                len(matches),
+                tuple(text.candidate(line) for line in lines if text.lines),
+                draft,
+            )
             return
         replaced = _replaced(change, subject, matches, draft)
         if replaced is not None:
@@ -44,8 +54,12 @@ def regex(change: Regex, draft: Draft) -> None:
             draft.place(change.path, lines[0], "regex")
 
 
-def _found(pattern: engine.Pattern[str], subject: str, change: Regex, draft: Draft) -> list[engine.Match[str]] | None:
-    """The matches, some more than are expected at most; None, with a fault, when searching takes too long."""
+def _found(
+    pattern: engine.Pattern[str], subject: str, change: Regex, draft: Draft
+) -> list[engine.Match[str]] | None:
+    """The matches, some more than are expected at most; None, with a fault,
+    when searching takes too long.
+    """
     began = time.monotonic()
     limit = min(TIMEOUT_SECONDS, max(draft.patience.left_seconds, 0.001))
     try:
@@ -53,7 +67,8 @@ def _found(pattern: engine.Pattern[str], subject: str, change: Regex, draft: Dra
     except TimeoutError:
         draft.fault(
             "limit",
-            f"the pattern needed more than {limit:.1f} seconds on {change.path}, which was all it had",
+            f"the pattern needed more than {limit:.1f} seconds on {change.path}, which was all"
+            " it had",
             "Avoid nested repetition such as (a+)+, or send a str_replace instead.",
             member="pattern",
             path=change.path,
@@ -88,21 +103,31 @@ def _miscounted(change: Regex, count: int, candidates: tuple[str, ...], draft: D
     found = f"{count}" if few or count < change.expect_matches + 5 else f"at least {count}"
     draft.fault(
         "no_match" if few else "ambiguous",
-        f"the pattern matches {change.path} at {found} places, expected were {change.expect_matches}",
-        "Compare the pattern with the file as it is now, or send the true number as expect_matches."
-        if few
-        else "Make the pattern narrower, with text around the place meant, or send the true number as expect_matches.",
+        f"the pattern matches {change.path} at {found} places, expected were"
+        f" {change.expect_matches}",
+        (
+            "Compare the pattern with the file as it is now, or send the true number as"
+            " expect_matches."
+            if few
+            else (
+                "Make the pattern narrower, with text around the place meant, or send the true"
+                " number as expect_matches."
+            )
+        ),
         member="pattern",
         path=change.path,
         candidates=candidates,
     )
 
 
-def _replaced(change: Regex, subject: str, matches: list[engine.Match[str]], draft: Draft) -> str | None:
+def _replaced(
+    change: Regex, subject: str, matches: list[engine.Match[str]], draft: Draft
+) -> str | None:
     pieces: list[str] = []
     done = size = 0
     for match in matches:
-        # Each reference can bring in a whole group, so the size is bounded before anything is built.
+        # Each reference can bring in a whole group, so the size is bounded
+        # before anything is built.
         longest = max(len(group or "") for group in (match[0], *match.groups()))
         size += len(change.replacement) + change.replacement.count("\\") * longest
         if size + len(subject) > MAX_FILE_BYTES:

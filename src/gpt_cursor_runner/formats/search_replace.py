@@ -1,4 +1,6 @@
-"""search_replace: blocks of lines to find and lines to put there, in the dialects of aider, Cline and Roo."""
+"""search_replace: blocks of lines to find and lines to put there, in the
+dialects of aider, Cline and Roo.
+"""
 
 from __future__ import annotations
 
@@ -20,26 +22,37 @@ from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
 
 
 def search_replace(change: SearchReplace, draft: Draft) -> None:
-    """Make every block, or note the faults of all of them. Blocks in a row for one file are judged together."""
-    blocks, problems = read_blocks(change.text.encode(), change.path, lambda name: _is_file(name, draft.tree))
+    """Make every block, or note the faults of all of them. Blocks in a row for
+    one file are judged together.
+    """
+    blocks, problems = read_blocks(
+        change.text.encode(), change.path, lambda name: _is_file(name, draft.tree)
+    )
     homeless = [problem for block in blocks if block.path is None for problem in block.problems]
     make_sections(Reading((), [*problems, *homeless]), draft)
     for path, row in _rows(blocks):
         # One by one, since whether a file is there depends on the blocks before.
         text = _text_of(path, draft.tree)
         section = (
-            _new_file(row[0], path, text) if _is_blank(row[0].old) and _is_sound(row[0]) else _edits(row, path, text)
+            _new_file(row[0], path, text)
+            if _is_blank(row[0].old) and _is_sound(row[0])
+            else _edits(row, path, text)
         )
         make_sections(Reading((section,)), draft)
 
 
 def _rows(blocks: Iterable[Block]) -> list[tuple[str, list[Block]]]:
-    """Blocks in a row for one file; one that stands for a whole new file is a row of its own."""
+    """Blocks in a row for one file; one that stands for a whole new file is a
+    row of its own.
+    """
 
     def key(block: Block) -> tuple[str, int]:
         return block.path or "", block.number if _is_blank(block.old) and _is_sound(block) else -1
 
-    return [(path, list(row)) for (path, _), row in groupby((block for block in blocks if block.path), key)]
+    return [
+        (path, list(row))
+        for (path, _), row in groupby((block for block in blocks if block.path), key)
+    ]
 
 
 def _is_sound(block: Block) -> bool:
@@ -58,7 +71,9 @@ def _is_file(name: str, tree: VirtualTree) -> bool:
 
 
 def _text_of(name: str, tree: VirtualTree) -> Text | None:
-    """The file as the changes so far leave it; None when there is none that could be edited."""
+    """The file as the changes so far leave it; None when there is none that
+    could be edited.
+    """
     try:
         return Text(tree.file(parse_path(name)).data)
     except (UnsafePath, Refusal, Spoiled):
@@ -66,10 +81,15 @@ def _text_of(name: str, tree: VirtualTree) -> Text | None:
 
 
 def _new_file(block: Block, path: str, text: Text | None) -> Section:
-    """A block with nothing to search for: the contents of a file that is not there, or is empty."""
+    """A block with nothing to search for: the contents of a file that is not
+    there, or is empty.
+    """
     problems: tuple[Problem, ...] = ()
     if _is_blank(block.new):
-        step = "Put the lines of the new file below '======='; for an empty file send an upsert with empty contents."
+        step = (
+            "Put the lines of the new file below '======='; for an empty file send an upsert with"
+            " empty contents."
+        )
         message = f"block {block.number + 1} has neither old nor new lines"
         problems = (Problem("no_op", message, step, block.patch_line, block.number),)
     lines = tuple(HunkLine("+", line, row) for line, row in block.new)
@@ -95,22 +115,40 @@ def _with_effect(block: Block) -> Block:
         return block
     message = f"block {block.number + 1} replaces its lines by the same lines"
     step = "Put the lines you want below '=======', or leave the block out."
-    return replace(block, problems=(Problem("no_op", message, step, block.patch_line, block.number),))
+    return replace(
+        block, problems=(Problem("no_op", message, step, block.patch_line, block.number),)
+    )
 
 
 def _unnumbered(block: Block, path: str, text: Text) -> Block:
-    """The block without the line numbers that a numbered view put before its lines, unless the file has them too."""
+    """The block without the line numbers that a numbered view put before its
+    lines, unless the file has them too.
+    """
     first = first_number(block.old)
-    if first is None or {line.strip() for line, _ in block.old} & {line.strip() for line in text.lines}:
+    if first is None or {line.strip() for line, _ in block.old} & {
+        line.strip() for line in text.lines
+    }:
         return block
     numbered, last = count_numbered(block.new), first + len(block.old) - 1
     message = None
     if 0 < numbered < len(block.new):
-        message = f"block {block.number + 1} has line numbers before some of its new lines, but not before all"
+        message = (
+            f"block {block.number + 1} has line numbers before some of its new lines, but not"
+            " before all"
+        )
     elif last > len(text.lines):
-        message = f"block {block.number + 1} shows lines {first} to {last}, but {path} has {len(text.lines)} lines"
+        message = (
+            f"block {block.number + 1} shows lines {first} to {last}, but {path} has"
+            f" {len(text.lines)} lines"
+        )
     if message:
         step = "Read the file again, and send its lines without numbers."
-        return replace(block, problems=(Problem("malformed", message, step, block.patch_line, block.number),))
-    old, new, hint = without_numbers(block.old), without_numbers(block.new), block.line_hint or first
+        return replace(
+            block, problems=(Problem("malformed", message, step, block.patch_line, block.number),)
+        )
+    old, new, hint = (
+        without_numbers(block.old),
+        without_numbers(block.new),
+        block.line_hint or first,
+    )
     return replace(block, old=old, new=new, line_hint=hint)

@@ -1,4 +1,6 @@
-"""What a textual patch says, file by file: every text format lowers to this before anything looks for its place."""
+"""What a textual patch says, file by file: every text format lowers to this
+before anything looks for its place.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ Verb = Literal["change", "create", "delete", "move", "copy"]
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in the text of a patch that cannot be read; `patch_line` counts from 1, `hunk` from 0."""
+    """Something in the text of a patch that cannot be read; `patch_line` counts
+    from 1, `hunk` from 0.
+    """
 
     code: str
     message: str
@@ -26,15 +30,19 @@ class Binary(Protocol):
     """New contents that are no lines of text."""
 
     def apply(self, before: bytes) -> bytes:
-        """What `before` becomes; ValueError, with a sentence for the sender, when it was not made for `before`."""
+        """What `before` becomes; ValueError, with a sentence for the sender,
+        when it was not made for `before`.
+        """
 
 
 @dataclass(frozen=True)
 class Section:
-    """One file's part. `path` and `target` are names in the repository, not parsed yet; they differ for a move or copy.
+    """One file's part. `path` and `target` are names in the repository, not
+    parsed yet; they differ for a move or copy.
 
-    A file to `create` has hunks that only insert. `old_blob` is git's name, maybe cut short, of the version it was made
-    from. With `problems` the section is told to be unreadable, and its hunks are judged all the same.
+    A file to `create` has hunks that only insert. `old_blob` is git's name,
+    maybe cut short, of the version it was made from. With `problems` the
+    section is told to be unreadable, and its hunks are judged all the same.
     """
 
     patch_line: int
@@ -52,7 +60,8 @@ class Section:
 class Reading:
     """What a text was read as. `problems` are those that belong to no file.
 
-    Sections made `at_once`, as git reads those of one diff, move and copy files as these were before any of them.
+    Sections made `at_once`, as git reads those of one diff, move and copy files
+    as these were before any of them.
     """
 
     sections: Sequence[Section]

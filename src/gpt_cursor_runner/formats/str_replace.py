@@ -20,7 +20,9 @@ from gpt_cursor_runner.patch.model import StrReplace
 
 
 def str_replace(change: StrReplace, draft: Draft) -> None:
-    """Replace the one place of `old`, or those that `occurrence`, `replace_all` or a line hint choose."""
+    """Replace the one place of `old`, or those that `occurrence`, `replace_all`
+    or a line hint choose.
+    """
     with draft.step(change.path):
         file = draft.tree.text_file(change.path)
         if change.old == change.new:
@@ -39,7 +41,9 @@ def str_replace(change: StrReplace, draft: Draft) -> None:
         if offset is None:
             return
         if offset < 0:
-            by_line = None if change.replace_all or change.occurrence else _by_line(change, text, draft)
+            by_line = (
+                None if change.replace_all or change.occurrence else _by_line(change, text, draft)
+            )
             if by_line is not None:
                 draft.tree.write(change.path, File(by_line, file.mode))
             elif not draft.faults:
@@ -58,14 +62,23 @@ def str_replace(change: StrReplace, draft: Draft) -> None:
 
 
 def _by_line(change: StrReplace, text: Text, draft: Draft) -> bytes | None:
-    """The outcome when `old` stands nowhere byte for byte, but by a more lenient rung as whole lines in one place."""
+    """The outcome when `old` stands nowhere byte for byte, but by a more
+    lenient rung as whole lines in one place.
+    """
     lines = lower(_whole_lines(change.old), _whole_lines(change.new))
     hunk = Hunk(0, lines, 1, change.line_hint)
     found = search(text, hunk, draft.rungs, draft.patience)
-    place = choose(text, hunk, found.places, () if change.line_hint is None else (change.line_hint - 1,))
+    place = choose(
+        text, hunk, found.places, () if change.line_hint is None else (change.line_hint - 1,)
+    )
     if place is None or is_made_at(hunk, place, found):
         if place is None and found.places:
-            _ambiguous(change, draft, tuple(text.candidate(one.start + 1) for one in found.places[:5]), found)
+            _ambiguous(
+                change,
+                draft,
+                tuple(text.candidate(one.start + 1) for one in found.places[:5]),
+                found,
+            )
         return None
     try:
         edits = edits_at(hunk, place, text, as_sent=False)
@@ -79,11 +92,16 @@ def _by_line(change: StrReplace, text: Text, draft: Draft) -> bytes | None:
 
 def _whole_lines(text: str) -> list[tuple[bytes, int]]:
     lines = split_lines(text.encode())
-    return [(line if line.endswith(b"\n") else line + b"\n", number) for number, line in enumerate(lines, 1)]
+    return [
+        (line if line.endswith(b"\n") else line + b"\n", number)
+        for number, line in enumerate(lines, 1)
+    ]
 
 
 def _chosen(change: StrReplace, text: Text, draft: Draft) -> int | None:
-    """The offset of the place meant, -1 when `old` is nowhere; None when a fault was noted."""
+    """The offset of the place meant, -1 when `old` is nowhere; None when a
+    fault was noted.
+    """
     found = _offsets(text.data, change)
     if not found:
         return -1
@@ -91,12 +109,26 @@ def _chosen(change: StrReplace, text: Text, draft: Draft) -> int | None:
         if change.occurrence <= len(found):
             return found[change.occurrence - 1]
         times = "once" if len(found) == 1 else f"{len(found)} times"
-        message = f"occurrence {change.occurrence} was asked for, but the text stands in {change.path} {times}"
+        message = (
+            f"occurrence {change.occurrence} was asked for, but the text stands in {change.path}"
+            f" {times}"
+        )
         step = f"Send an occurrence from 1 to {len(found)}."
-        draft.fault("no_match", message, step, member="occurrence", path=change.path, candidates=_listed(text, found))
+        draft.fault(
+            "no_match",
+            message,
+            step,
+            member="occurrence",
+            path=change.path,
+            candidates=_listed(text, found),
+        )
         return None
     lines = [text.line_of(offset) for offset in found]
-    chosen = lines[0] if len(lines) == 1 else prefer(lines, () if change.line_hint is None else (change.line_hint,))
+    chosen = (
+        lines[0]
+        if len(lines) == 1
+        else prefer(lines, () if change.line_hint is None else (change.line_hint,))
+    )
     if chosen is not None:
         return found[lines.index(chosen)]
     _ambiguous(change, draft, _listed(text, found), Found((), ("exact",)))
@@ -108,7 +140,8 @@ def _ambiguous(change: StrReplace, draft: Draft, candidates: tuple[str, ...], fo
     draft.fault(
         "ambiguous",
         f"old stands in {change.path} at {several} places, and nothing says which is meant",
-        "Add lines around it to old and new until it stands there once, or send occurrence (from 1) or replace_all.",
+        "Add lines around it to old and new until it stands there once, or send occurrence (from 1)"
+        " or replace_all.",
         member="old",
         path=change.path,
         candidates=candidates,
@@ -117,9 +150,15 @@ def _ambiguous(change: StrReplace, draft: Draft, candidates: tuple[str, ...], fo
 
 
 def _offsets(data: bytes, change: StrReplace) -> list[int]:
-    """Where `old` stands. Places that overlap count as two doubts, but not as two occurrences."""
+    """Where `old` stands. Places that overlap count as two doubts, but not as
+    two occurrences.
+    """
     old = change.old.encode()
-    stride, most = (1, MOST_PLACES) if change.occurrence is None else (len(old), max(MOST_PLACES, change.occurrence))
+    stride, most = (
+        (1, MOST_PLACES)
+        if change.occurrence is None
+        else (len(old), max(MOST_PLACES, change.occurrence))
+    )
     found: list[int] = []
     at = data.find(old)
     while at != -1 and len(found) < most:
@@ -138,8 +177,10 @@ def _not_found(change: StrReplace, text: Text, file: File, draft: Draft) -> None
         line = text.line_of(at)
         draft.fault(
             "already_applied",
-            f"old is not in {change.path}, but new is, at line {line}: this change seems to be made already",
-            f"Leave this change out if line {line} is what you want; else read the file and send old as it stands.",
+            f"old is not in {change.path}, but new is, at line {line}: this change seems to be made"
+            " already",
+            f"Leave this change out if line {line} is what you want; else read the file and send"
+            " old as it stands.",
             member="old",
             path=change.path,
             candidates=(text.candidate(line),),
@@ -156,7 +197,9 @@ def _not_found(change: StrReplace, text: Text, file: File, draft: Draft) -> None
         mending(closest, "old"),
         member="old",
         path=change.path,
-        patch_line=closest.first_difference.patch_line if closest and closest.first_difference else None,
+        patch_line=(
+            closest.first_difference.patch_line if closest and closest.first_difference else None
+        ),
         expected=expected_lines(sought),
         closest=closest,
         file_sha256=file.sha256,

@@ -1,4 +1,5 @@
-"""The last rung: a diff that names the version it was made from is made there, and git merges that into the file.
+"""The last rung: a diff that names the version it was made from is made there,
+and git merges that into the file.
 
 1. The version is the blob that the diff's `index` line names, if the repository has it.
 2. The hunks must all be sure of their place there: no rung beyond `indent`.
@@ -24,13 +25,17 @@ from gpt_cursor_runner.patch.outcome import Fault
 
 RUNG = "three_way"
 
-_SIDE_LINES = 4  # of each side of a conflict, so that with its marks it fits into the 12 lines of a refusal
+_SIDE_LINES = (
+    4  # of each side of a conflict, so that with its marks it fits into the 12 lines of a refusal
+)
 
 
 def merge_in(section: Section, now: File, path: str, draft: Draft, direct: Draft) -> bytes | None:
-    """The file after the section was made in its own version and merged; None when it was refused.
+    """The file after the section was made in its own version and merged; None
+    when it was refused.
 
-    `direct` is what placing the hunks in `now` brought to light. It counts when there is no version to merge from.
+    `direct` is what placing the hunks in `now` brought to light. It counts when
+    there is no version to merge from.
     """
     base = draft.tree.version(section.old_blob) if section.old_blob else None
     if base is None or base == now.data:
@@ -78,15 +83,20 @@ def _nothing_left(path: str) -> Refusal:
 
 
 def _place(there: Draft, base: bytes, now: bytes, draft: Draft) -> None:
-    """Note each hunk where its place in the version it was made from is in the file as it is now."""
+    """Note each hunk where its place in the version it was made from is in the
+    file as it is now.
+    """
     rows = array("L", _rows_now(split_lines(base), split_lines(now)))
     for hunk in there.placed:
-        # A hunk that builds on the one before it may stand beyond the end of the version itself.
+        # A hunk that builds on the one before it may stand beyond the end of
+        # the version itself.
         draft.place(hunk.path, rows[min(hunk.line, len(rows)) - 1] + 1, RUNG, hunk.hunk)
 
 
 def _rows_now(base: Sequence[bytes], now: Sequence[bytes]) -> Iterator[int]:
-    """For each line of the base, and for its end, the line of the file that it is now or that follows (from 0)."""
+    """For each line of the base, and for its end, the line of the file that it
+    is now or that follows (from 0).
+    """
     done = row = 0
     for start, there, size in shared_blocks(base, now):
         yield from repeat(row, start - done)
@@ -99,8 +109,8 @@ def _refuse_conflict(merged: Merged, section: Section, now: File, path: str, dra
     more = f", nor do {merged.conflicts - 1} more places" if merged.conflicts > 1 else ""
     draft.fault(
         "conflict",
-        f"{path}: what the patch changes since the version it was made from does not merge with what the branch "
-        f"changed there since{more}",
+        f"{path}: what the patch changes since the version it was made from does not merge with"
+        f" what the branch changed there since{more}",
         "Read the file as it is now, and make the diff against that.",
         member="text",
         path=path,
@@ -114,8 +124,8 @@ def _refuse_conflict(merged: Merged, section: Section, now: File, path: str, dra
 def _excerpt(text: bytes, section: Section) -> tuple[str, ...]:
     """The first conflict, both its sides cut short.
 
-    Of the patch's side only lines that were sent are shown: the rest is the named version's, which may be one that
-    the sender could not read otherwise.
+    Of the patch's side only lines that were sent are shown: the rest is the
+    named version's, which may be one that the sender could not read otherwise.
     """
     sent = {line.data.strip() for hunk in section.hunks for line in hunk.lines}
     lines = split_lines(text)
@@ -137,7 +147,13 @@ def _length(lines: Sequence[bytes], mark: bytes) -> int:
 
 
 def _cut(lines: Sequence[bytes | None]) -> list[str]:
-    """The first lines of one side; None, and what is too much, become an ellipsis."""
+    """The first lines of one side; None, and what is too much, become an
+    ellipsis.
+    """
     shown = ["…" if line is None else show(line, 160) for line in lines]
-    once = [line for line, above in zip(shown, [None, *shown], strict=False) if line != "…" or above != "…"]
+    once = [
+        line
+        for line, above in zip(shown, [None, *shown], strict=False)
+        if line != "…" or above != "…"
+    ]
     return once if len(once) <= _SIDE_LINES else [*once[: _SIDE_LINES - 1], "…"]

@@ -1,4 +1,6 @@
-"""unified_diff: plain or git's, of one file or several. Hunks are found by their text; line numbers are hints."""
+"""unified_diff: plain or git's, of one file or several. Hunks are found by
+their text; line numbers are hints.
+"""
 
 from __future__ import annotations
 
@@ -23,16 +25,26 @@ def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
     """Make every file's part of the diff, or note the faults of all of them."""
     if change.text.count("\n@@") > MAX_HUNKS:
         message = f"the diff has more than {MAX_HUNKS} hunks"
-        draft.fault("limit", message, "Send it as several patches, one after the other.", member="text")
+        draft.fault(
+            "limit", message, "Send it as several patches, one after the other.", member="text"
+        )
         return
     files, problems = parse_diff(change.text.encode())
     if change.path is not None and len(files) > 1:
-        message, step = f"'path' names one file, but the diff speaks of {len(files)}", "Leave 'path' out, or send one"
+        message, step = (
+            f"'path' names one file, but the diff speaks of {len(files)}",
+            "Leave 'path' out, or send one",
+        )
         draft.fault("malformed", message, f"{step} change for each file.", member="path")
         return
     if change.fuzz and "fuzzy" not in {rung.name for rung in draft.rungs}:
         message = "'fuzz' lets context lines differ, which only tolerance 'merge' allows"
-        draft.fault("malformed", message, "Send the patch with tolerance 'merge', or without 'fuzz'.", member="fuzz")
+        draft.fault(
+            "malformed",
+            message,
+            "Send the patch with tolerance 'merge', or without 'fuzz'.",
+            member="fuzz",
+        )
         return
     if len(files) > MAX_FILES:
         message = f"the diff speaks of {len(files)} files; at most {MAX_FILES} are taken at once"
@@ -42,12 +54,15 @@ def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
     if change.reverse:
         files = [reverse(file) for file in reversed(files)]
     for _, letter in groupby(files, key=lambda file: file.letter):
-        # Each mail of a series was made from what the one before left; the files of one were all made from one tree.
+        # Each mail of a series was made from what the one before left; the
+        # files of one were all made from one tree.
         make_sections(Reading(_Sections(list(letter), change, draft).read(), at_once=True), draft)
 
 
 class _Sections:
-    """The sections of one diff; which files stand where is followed while they are read."""
+    """The sections of one diff; which files stand where is followed while they
+    are read.
+    """
 
     def __init__(self, files: Sequence[FileDiff], change: UnifiedDiff, draft: Draft) -> None:
         self.files, self.change, self.draft = files, change, draft
@@ -64,12 +79,17 @@ class _Sections:
                 if file.problems:
                     continue  # they say why its names are no names
                 code = "path_escape" if isinstance(bad, UnsafePath) else "malformed"
-                step = "Name files inside the repository, as in '--- a/src/app.py', or send 'path' beside the diff."
+                step = (
+                    "Name files inside the repository, as in '--- a/src/app.py', or send 'path'"
+                    " beside the diff."
+                )
                 self.draft.fault(code, str(bad), step, member="text", patch_line=file.patch_line)
         return sections
 
     def _section(self, file: FileDiff) -> Section:
-        """UnsafePath for a name that leaves the repository, ValueError when the names do not tell the file."""
+        """UnsafePath for a name that leaves the repository, ValueError when the
+        names do not tell the file.
+        """
         source, target = self._paths(file)
         verb = self._verb(file, target)
         problems = tuple(file.problems)
@@ -79,18 +99,24 @@ class _Sections:
             problems = (*problems, Problem("conflict", message, step, file.patch_line))
         binary = None
         if file.forward:
-            binary = BinaryPatch(file.forward, file.old_blob or "", file.new_blob or "", self.draft.patience)
+            binary = BinaryPatch(
+                file.forward, file.old_blob or "", file.new_blob or "", self.draft.patience
+            )
         self.made |= {source: verb not in ("delete", "move")} | {target: verb != "delete"}
         mode = None if verb == "delete" else file.new_mode
         fuzz, blanks = self.change.fuzz, self.change.ignore_whitespace
         hunks = tuple(replace(hunk, fuzz=fuzz, ignore_whitespace=blanks) for hunk in file.hunks)
-        return Section(file.patch_line, verb, source, target, hunks, mode, binary, file.old_blob, problems)
+        return Section(
+            file.patch_line, verb, source, target, hunks, mode, binary, file.old_blob, problems
+        )
 
     def _paths(self, file: FileDiff) -> tuple[str, str]:
         if self.change.path is None:
             return self.stripping.paths(file)
         if file.said in ("rename", "copy"):
-            raise ValueError(f"a {file.said} names its own files, so 'path' has no meaning beside it")
+            raise ValueError(
+                f"a {file.said} names its own files, so 'path' has no meaning beside it"
+            )
         return self.change.path, self.change.path
 
     def _verb(self, file: FileDiff, path: str) -> Verb:
@@ -98,9 +124,12 @@ class _Sections:
             return "move"
         if file.said == "copy":
             return "copy"
-        # A diff from nothing (`@@ -0,0`) for a file that is not there means a new file, whatever its header says.
+        # A diff from nothing (`@@ -0,0`) for a file that is not there means a
+        # new file, whatever its header says.
         from_nothing = [(hunk.line_hint, hunk.old) for hunk in file.hunks] == [(0, ())]
-        if file.creates or (from_nothing and not self._standing(path) and self.draft.tree.kind(path) is None):
+        if file.creates or (
+            from_nothing and not self._standing(path) and self.draft.tree.kind(path) is None
+        ):
             return "create"
         return "delete" if file.deletes else "change"
 

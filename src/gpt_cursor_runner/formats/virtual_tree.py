@@ -1,4 +1,6 @@
-"""A tree with the patch's changes laid over it, in order. Every path rule that needs a tree is enforced here."""
+"""A tree with the patch's changes laid over it, in order. Every path rule that
+needs a tree is enforced here.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _BLOB_ID = re.compile(r"[0-9a-f]{7,64}")
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """A step that the tree does not allow, said as a fault without its place in the patch."""
+    """A step that the tree does not allow, said as a fault without its place in
+    the patch.
+    """
 
     code: str
     path: str
@@ -32,7 +36,9 @@ class Refusal(Exception):
 
 @dataclass(eq=False)
 class Spoiled(Exception):
-    """An earlier change (`change`) failed on this file, so nothing true can be said about a later one."""
+    """An earlier change (`change`) failed on this file, so nothing true can be
+    said about a later one.
+    """
 
     path: str
     change: int
@@ -40,7 +46,9 @@ class Spoiled(Exception):
 
 @dataclass(frozen=True)
 class Taken:
-    """A file on its way from one path to another; `origin` is its path in the base tree."""
+    """A file on its way from one path to another; `origin` is its path in the
+    base tree.
+    """
 
     file: File
     origin: str
@@ -56,11 +64,17 @@ class VirtualTree:
         self._folded: dict[str, defaultdict[str, set[str]]] = {}
         self._origins: dict[str, str] = {}
         self._spoiled: dict[str, int] = {}
-        self._bytes: dict[tuple[str, str], int] = {}  # of each file before and after, as far as they are known
+        self._bytes: dict[
+            tuple[str, str], int
+        ] = {}  # of each file before and after, as far as they are known
         self._total_bytes = 0
         self._left_suggestions = _MOST_SUGGESTIONS
-        self._made: Counter[str] = Counter()  # how many files were put below each directory and still stand
-        self._gone: Counter[str] = Counter()  # how many paths below each directory were emptied and still are
+        self._made: Counter[str] = (
+            Counter()
+        )  # how many files were put below each directory and still stand
+        self._gone: Counter[str] = (
+            Counter()
+        )  # how many paths below each directory were emptied and still are
         self._base_left: dict[str, list[str]] = {}
 
     def kind(self, path: str) -> EntryKind | None:
@@ -75,7 +89,9 @@ class VirtualTree:
         return below if not self._gone[path] or self._keeps_anything(path) else None
 
     def file(self, path: str) -> File:
-        """The file at this path; Refusal when there is none or when it may not be touched."""
+        """The file at this path; Refusal when there is none or when it may not
+        be touched.
+        """
         self._check_parents(path)
         kind = self.kind(path)
         if kind is None:
@@ -87,7 +103,9 @@ class VirtualTree:
         return file
 
     def text_file(self, path: str) -> File:
-        """The file at this path, to be edited as text; Refusal when it is binary or too large."""
+        """The file at this path, to be edited as text; Refusal when it is
+        binary or too large.
+        """
         file = self.file(path)
         _check_size(path, len(file.data))
         if b"\0" in file.data:
@@ -107,7 +125,9 @@ class VirtualTree:
         return file
 
     def version(self, blob: str) -> bytes | None:
-        """The text that git has under this id, maybe cut short; None when it has none that could be edited as one."""
+        """The text that git has under this id, maybe cut short; None when it
+        has none that could be edited as one.
+        """
         data = self._base.blob(blob) if _BLOB_ID.fullmatch(blob) and blob.strip("0") else None
         return None if data is None or len(data) > MAX_FILE_BYTES or b"\0" in data else data
 
@@ -127,7 +147,9 @@ class VirtualTree:
         self._set(path, file)
 
     def create(self, path: str, file: File) -> None:
-        """Write a file where nothing stands; Refusal `already_applied` when it stands there with the same bytes."""
+        """Write a file where nothing stands; Refusal `already_applied` when it
+        stands there with the same bytes.
+        """
         self._check_parents(path)
         kind = self.kind(path)
         if kind in _FILES and self.file(path).data == file.data:
@@ -142,7 +164,8 @@ class VirtualTree:
                 "exists",
                 path,
                 f"{path} exists already ({_WORDS[kind]})",
-                "Read the existing file and change it, choose another path, or use an upsert to overwrite it.",
+                "Read the existing file and change it, choose another path, or use an upsert to"
+                " overwrite it.",
             )
         self.write(path, file)
 
@@ -156,7 +179,10 @@ class VirtualTree:
         self.file(source)
         if source == target:
             raise Refusal(
-                "no_op", source, f"{source} would be moved onto itself", "Leave the move out or name another target."
+                "no_op",
+                source,
+                f"{source} would be moved onto itself",
+                "Leave the move out or name another target.",
             )
         self.put(target, self.take(source))
 
@@ -173,7 +199,9 @@ class VirtualTree:
         self._origins[target] = taken.origin
 
     def spoil(self, path: str, change: int) -> None:
-        """From now on every use of this path raises Spoiled; the first change that failed on it is remembered."""
+        """From now on every use of this path raises Spoiled; the first change
+        that failed on it is remembered.
+        """
         self._spoiled.setdefault(path, change)
 
     def actions(self) -> tuple[FileAction, ...]:
@@ -185,7 +213,10 @@ class VirtualTree:
             if before != after:
                 found.append(FileAction(path, before, after, self._origins.get(path)))
         gone = {action.path for action in found if action.after is None}
-        return tuple(action if action.moved_from in gone else replace(action, moved_from=None) for action in found)
+        return tuple(
+            action if action.moved_from in gone else replace(action, moved_from=None)
+            for action in found
+        )
 
     def _touch(self, path: str, file: File | None) -> None:
         if path not in self._files and len(self._files) >= MAX_PATHS:
@@ -215,15 +246,20 @@ class VirtualTree:
             child = parent
 
     def _names(self, directory: str) -> Iterator[str]:
-        """Names that stand in a directory or once stood there: ask `kind` before believing one."""
+        """Names that stand in a directory or once stood there: ask `kind`
+        before believing one.
+        """
         return chain(self._base.names(directory), self._children.get(directory, ()))
 
     def _keeps_anything(self, directory: str) -> bool:
-        """Whether anything of the base still stands in a directory where nothing was made."""
+        """Whether anything of the base still stands in a directory where
+        nothing was made.
+        """
         if directory not in self._base_left:
             self._base_left[directory] = list(self._base.names(directory))
         left = self._base_left[directory]
-        # What is found gone needs no second look: if it comes back, it is among what was made.
+        # What is found gone needs no second look: if it comes back, it is among
+        # what was made.
         while left and not self.kind(f"{directory}/{left[-1]}"):
             left.pop()
         return bool(left)
@@ -256,7 +292,8 @@ class VirtualTree:
                     "not_a_file",
                     path,
                     f"{parent} is a file, so {path} cannot be inside it",
-                    f"Choose a path that does not pass through {parent}, or delete that file first.",
+                    f"Choose a path that does not pass through {parent}, or delete that file"
+                    " first.",
                 )
 
     def _check_free(self, path: str) -> None:
@@ -270,7 +307,9 @@ class VirtualTree:
             )
 
     def _check_collisions(self, path: str) -> None:
-        """Refuse a new name that a case-folding file system takes for another, at every level of the path."""
+        """Refuse a new name that a case-folding file system takes for another,
+        at every level of the path.
+        """
         for level in (*_parents(path), path):
             parent, _, name = level.rpartition("/")
             alike = self._folding_like(parent, name)
@@ -282,7 +321,8 @@ class VirtualTree:
                     raise Refusal(
                         "exists",
                         path,
-                        f"{level} and the existing {prefix + other} differ only in case or in Unicode composition",
+                        f"{level} and the existing {prefix + other} differ only in case or in"
+                        " Unicode composition",
                         f"Use the existing name {prefix + other}, or a clearly different one.",
                     )
 
@@ -290,14 +330,20 @@ class VirtualTree:
         parent, _, name = path.rpartition("/")
         prefix = parent + "/" if parent else ""
         similar = tuple(
-            prefix + other for other in self._names_like(name, parent) if self.kind(prefix + other) in _FILES
+            prefix + other
+            for other in self._names_like(name, parent)
+            if self.kind(prefix + other) in _FILES
         )
         where = "" if not parent or self.kind(parent) else f" (nor is there a folder {parent})"
         return Refusal(
             "missing_file",
             path,
             f"there is no file {path}{where}",
-            f"Did you mean {similar[0]}? Correct the path." if similar else "Correct the path, or create it first.",
+            (
+                f"Did you mean {similar[0]}? Correct the path."
+                if similar
+                else "Correct the path, or create it first."
+            ),
             similar,
         )
 
@@ -310,7 +356,10 @@ class VirtualTree:
 
     def _not_a_file(self, path: str, kind: EntryKind) -> Refusal:
         return Refusal(
-            "not_a_file", path, f"{path} is {_WORDS[kind]}", "Name a regular file; links and folders are left alone."
+            "not_a_file",
+            path,
+            f"{path} is {_WORDS[kind]}",
+            "Name a regular file; links and folders are left alone.",
         )
 
 
@@ -340,5 +389,8 @@ def _check_size(path: str, size: int) -> None:
 
 def _too_much(path: str, what: str) -> Refusal:
     return Refusal(
-        "limit", path, f"with {path} the patch touches {what}", "Send it as several patches, one after another."
+        "limit",
+        path,
+        f"with {path} the patch touches {what}",
+        "Send it as several patches, one after another.",
     )

@@ -10,12 +10,18 @@ _MODES: dict[Mode, FileMode] = {"644": "100644", "755": "100755"}
 
 
 def upsert(change: Upsert, draft: Draft) -> None:
-    """Write a whole file. A file that exists keeps its mode unless the change names one; it may be refused instead."""
+    """Write a whole file. A file that exists keeps its mode unless the change
+    names one; it may be refused instead.
+    """
     with draft.step(change.path):
         if change.on_exists == "refuse":
             draft.tree.create(change.path, File(change.data, _MODES[change.mode or "644"]))
             return
-        before = draft.tree.file(change.path) if draft.tree.kind(change.path) in ("file", "executable") else None
+        before = (
+            draft.tree.file(change.path)
+            if draft.tree.kind(change.path) in ("file", "executable")
+            else None
+        )
         if not _expected(change.path, before, change.expect_sha256, draft):
             return
         kept = before.mode if before else "100644"
@@ -56,9 +62,12 @@ def _expected(path: str, file: File | None, sha256: str | None, draft: Draft) ->
     draft.fault(
         "base_mismatch",
         f"{path} is not the version this change was made for" if file else f"{path} does not exist",
-        "Read the file again, make the change for what it holds now, and send its present SHA-256 (file_sha256)."
-        if file
-        else "Leave expect_sha256 out to create the file.",
+        (
+            "Read the file again, make the change for what it holds now, and send its present"
+            " SHA-256 (file_sha256)."
+            if file
+            else "Leave expect_sha256 out to create the file."
+        ),
         member="expect_sha256",
         path=path,
         file_sha256=file.sha256 if file else None,
@@ -69,6 +78,10 @@ def _expected(path: str, file: File | None, sha256: str | None, draft: Draft) ->
 def _note_idle(draft: Draft, path: str, message: str) -> None:
     draft.idle.append(
         draft.describe(
-            "already_applied", message, "Nothing is left to do: do not send this patch again.", member="path", path=path
+            "already_applied",
+            message,
+            "Nothing is left to do: do not send this patch again.",
+            member="path",
+            path=path,
         )
     )

@@ -1,4 +1,6 @@
-"""The Flask application: a plain WSGI factory over the parts it is handed. It starts nothing by itself."""
+"""The Flask application: a plain WSGI factory over the parts it is handed. It
+starts nothing by itself.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ class GatewayParts:
 def create_app(parts: GatewayParts) -> Flask:
     """The gateway's routes, guards and error pages around these parts."""
     app = Flask("gpt_cursor_runner.gateway", static_folder=None)
-    # Merging would answer `/v1//patches` with a redirect, and a redirected POST loses its body.
+    # Merging would answer `/v1//patches` with a redirect, and a redirected POST
+    # loses its body.
     app.url_map.merge_slashes = False
     app.add_url_rule(PULSE, "pulse", lambda: _pulse(parts.instance_id))
     app.register_blueprint(webhook_blueprint(parts.webhook))
@@ -58,9 +61,13 @@ def create_app(parts: GatewayParts) -> Flask:
 
 
 def _pulse(instance_id: str) -> Response:
-    """For the gateway's call to itself: only Flask, at this port, in this process can say these two together."""
+    """For the gateway's call to itself: only Flask, at this port, in this
+    process can say these two together.
+    """
     asked = request.args.get("nonce", "")
-    return jsonify({"instance_id": instance_id, "nonce": asked if _NONCE.fullmatch(asked) else None})
+    return jsonify(
+        {"instance_id": instance_id, "nonce": asked if _NONCE.fullmatch(asked) else None}
+    )
 
 
 def _name_request() -> None:
@@ -74,7 +81,9 @@ def _log_request(response: Response) -> Response:
     if request_id:
         response.headers["X-Request-Id"] = request_id
     if request.path != PULSE:
-        log.info("request", method=request.method, path=request.path[:200], status=response.status_code)
+        log.info(
+            "request", method=request.method, path=request.path[:200], status=response.status_code
+        )
     return response
 
 
@@ -98,4 +107,6 @@ def _ledger_problem(trouble: Exception) -> Response:
 
 def _internal_problem(trouble: Exception) -> Response:
     log.exception("request_failed", exc_info=trouble)
-    return Problem(500, "internal", "The gateway failed; its log has the reason under this request's id.").response()
+    return Problem(
+        500, "internal", "The gateway failed; its log has the reason under this request's id."
+    ).response()

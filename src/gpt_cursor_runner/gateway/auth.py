@@ -17,7 +17,8 @@ from gpt_cursor_runner.ledger.keys import Key, KeyStore, split_key
 
 log = structlog.get_logger()
 
-# A verified key is believed this long without another look, so a revoked one is refused within a second.
+# A verified key is believed this long without another look, so a revoked one is
+# refused within a second.
 _BELIEVED_SECONDS = 0.5
 _MAX_REMEMBERED = 256
 # A look costs the ledger one read of a small table.
@@ -40,7 +41,9 @@ def scope_missing(scope: str) -> Problem:
 
 
 class Authority:
-    """Tells the key behind a request. `open_door` lets everybody in, which only a loopback gateway may do."""
+    """Tells the key behind a request. `open_door` lets everybody in, which only
+    a loopback gateway may do.
+    """
 
     def __init__(self, keys: KeyStore, clock: Callable[[], float], open_door: bool = False) -> None:
         self._keys, self._clock, self._open = keys, clock, open_door
@@ -62,12 +65,17 @@ class Authority:
         return key or (_ANYBODY if self._open else None)
 
     def require(self, scope: str) -> Key:
-        """The key of this request; raise a 401 or 403 Problem unless it may do `scope`."""
+        """The key of this request; raise a 401 or 403 Problem unless it may do
+        `scope`.
+        """
         try:
             key = self.key()
         except SQLAlchemyError as trouble:
             raise Problem(
-                503, "ledger_unavailable", "The ledger cannot be read now. Try again.", headers={"Retry-After": "5"}
+                503,
+                "ledger_unavailable",
+                "The ledger cannot be read now. Try again.",
+                headers={"Retry-After": "5"},
             ) from trouble
         if key is None:
             raise no_key()
@@ -78,9 +86,11 @@ class Authority:
 
 
 class Ring:
-    """The keys in memory, for who must tell a key without asking the ledger: health answers also when that hangs.
+    """The keys in memory, for who must tell a key without asking the ledger:
+    health answers also when that hangs.
 
-    The ring is as old as its last look at the ledger; while that cannot be read, the last keys seen stay good.
+    The ring is as old as its last look at the ledger; while that cannot be
+    read, the last keys seen stay good.
     """
 
     def __init__(self, keys: KeyStore, clock: Callable[[], float], open_door: bool = False) -> None:
@@ -107,7 +117,9 @@ class Ring:
             self._unreadable = True
 
     def key(self, authorization: str) -> Key | None:
-        """The live key of an `Authorization` header, or None. The same work whether it is missing, wrong or right."""
+        """The live key of an `Authorization` header, or None. The same work
+        whether it is missing, wrong or right.
+        """
         scheme, _, text = authorization.partition(" ")
         key_id, secret_sha256 = split_key(text.strip())
         key, known_sha256 = self._held.get(key_id, _NOBODY)

@@ -1,7 +1,9 @@
-"""What is refused before Flask sees a request: a foreign Host, too much header, two lengths, too many at once.
+"""What is refused before Flask sees a request: a foreign Host, too much header,
+two lengths, too many at once.
 
-A webhook takes its permit before a byte of its body is read. There are fewer permits than server threads, so slow
-senders can never hold the threads that answer health.
+A webhook takes its permit before a byte of its body is read. There are fewer
+permits than server threads, so slow senders can never hold the threads that
+answer health.
 """
 
 from __future__ import annotations
@@ -66,7 +68,9 @@ class Inside:
 
 
 class Guard:
-    """WSGI middleware around everything that answers on a port; `hosts` are the names it may be asked under."""
+    """WSGI middleware around everything that answers on a port; `hosts` are the
+    names it may be asked under.
+    """
 
     def __init__(self, application: WSGIApplication, hosts: Sequence[str], inside: Inside) -> None:
         self._application, self._inside = application, inside
@@ -80,13 +84,19 @@ class Guard:
             return self._application(environ, start_response)
 
     def _foreign(self, environ: WSGIEnvironment) -> Problem | None:
-        """A request under any other name was led here by a page that rebound its own name to our address.
+        """A request under any other name was led here by a page that rebound
+        its own name to our address.
 
-        Flask's TRUSTED_HOSTS cannot say this for IPv6 addresses, and takes capitals for another name.
+        Flask's TRUSTED_HOSTS cannot say this for IPv6 addresses, and takes
+        capitals for another name.
         """
         if bare(environ.get("HTTP_HOST", "")) in self._hosts:
             return None
-        return Problem(400, "foreign_host", "This gateway is not known under that Host; use the address it was given.")
+        return Problem(
+            400,
+            "foreign_host",
+            "This gateway is not known under that Host; use the address it was given.",
+        )
 
 
 class Turnstile:
@@ -102,7 +112,8 @@ class Turnstile:
             detail = "The webhook is busy. Nothing was accepted; send it again."
             busy = Problem(503, "busy", detail, headers={"Retry-After": "1"})
             return send(environ, start_response, refusal(busy))
-        # A view has read its body and done its work when the call returns, so the permit need not outlive it.
+        # A view has read its body and done its work when the call returns, so
+        # the permit need not outlive it.
         try:
             return self._application(environ, start_response)
         finally:
@@ -110,14 +121,18 @@ class Turnstile:
 
 
 def bare(host: str) -> str:
-    """A host without its port and brackets, in small letters; empty for what is none."""
+    """A host without its port and brackets, in small letters; empty for what is
+    none.
+    """
     match = re.fullmatch(r"(?:\[([0-9a-f:.]+)\]|([a-z0-9.-]+))(?::[0-9]{1,5})?", host.lower())
     return (match[1] or match[2]) if match else host.lower()
 
 
 def _refusal(environ: WSGIEnvironment) -> Problem | None:
     size = 0
-    for name in environ:  # a plain loop: this runs for every request, and a generator takes twice its time
+    for (
+        name
+    ) in environ:  # a plain loop: this runs for every request, and a generator takes twice its time
         if name.startswith(_FROM_THE_REQUEST):
             size += len(name) + len(environ[name])
     if size > MAX_HEADER_BYTES:

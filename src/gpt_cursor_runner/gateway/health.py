@@ -1,7 +1,9 @@
-"""The health routes as one plain WSGI application, the same on the main port and on the ops listener.
+"""The health routes as one plain WSGI application, the same on the main port
+and on the ops listener.
 
-A request reads one immutable snapshot: no I/O, no lock, no check, and there is always an answer. Only the history
-reads the ledger, and only `?fresh` waits for checks; both need a key and are open to few at once.
+A request reads one immutable snapshot: no I/O, no lock, no check, and there is
+always an answer. Only the history reads the ledger, and only `?fresh` waits for
+checks; both need a key and are open to few at once.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ _RETRY_LATER = ("Retry-After", "5")
 _IETF = "application/health+json"
 _NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ONE_CHECK = "/health/checks/"
-# Who waits for fresh readings holds a thread: with the permits and the waiters there must be some left.
+# Who waits for fresh readings holds a thread: with the permits and the waiters
+# there must be some left.
 MAX_FRESH = 4
 
 
@@ -50,7 +53,9 @@ class Watching(Protocol):
 
 
 class HealthDoor:
-    """`/health`, its checks and its history, the gates of supervisors and balancers, and `/metrics`."""
+    """`/health`, its checks and its history, the gates of supervisors and
+    balancers, and `/metrics`.
+    """
 
     def __init__(
         self,
@@ -60,9 +65,17 @@ class HealthDoor:
         history: HistoryDesk,
         now: Callable[[], float] = boottime,
     ) -> None:
-        self._monitor, self._identity, self._ring, self._history, self._now = monitor, identity, ring, history, now
+        self._monitor, self._identity, self._ring, self._history, self._now = (
+            monitor,
+            identity,
+            ring,
+            history,
+            now,
+        )
         self._public, self._fallback = public_texts(identity), fallback(identity)
-        self._ietf = Rendered(lambda seen, verdict, at: json.dumps(ietf_body(seen, verdict, identity, at)).encode())
+        self._ietf = Rendered(
+            lambda seen, verdict, at: json.dumps(ietf_body(seen, verdict, identity, at)).encode()
+        )
         self._metrics = Rendered(lambda seen, verdict, at: exposition(seen, verdict, identity, at))
         self._fresh_places = threading.Semaphore(MAX_FRESH)
         self._routes: dict[str, Callable[[Asked], Reply]] = {
@@ -96,7 +109,9 @@ class HealthDoor:
             if route is None:
                 raise Problem(404, "no_such_route", "There is nothing under this path.")
             if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-                raise Problem(405, "method", "Use GET or HEAD here.", headers={"Allow": "GET, HEAD"})
+                raise Problem(
+                    405, "method", "Use GET or HEAD here.", headers={"Allow": "GET, HEAD"}
+                )
             return route(asked)
         except Problem as problem:
             return refusal(problem)
@@ -124,7 +139,9 @@ class HealthDoor:
         return Reply(http_status(verdict.overall, _soft(asked)), text.at(now))
 
     def _details(self, asked: Asked) -> Reply:
-        """Every check; `?exclude` leaves some out of the word, which then says so."""
+        """Every check; `?exclude` leaves some out of the word, which then says
+        so.
+        """
         snapshot, now = self._monitor.snapshot(), self._now()
         verdict = judge(snapshot, now)
         body = view.detailed_body(snapshot, verdict, self._identity, now)
@@ -135,7 +152,9 @@ class HealthDoor:
         return _json(body, http_status(verdict.overall, _soft(asked)))
 
     def _freshen(self) -> None:
-        """Let the checks run now; with too many waiting already, what is known has to do."""
+        """Let the checks run now; with too many waiting already, what is known
+        has to do.
+        """
         if self._fresh_places.acquire(blocking=False):
             try:
                 self._monitor.freshen()
@@ -144,7 +163,10 @@ class HealthDoor:
 
     def _live(self, asked: Asked) -> Reply:
         snapshot, now = self._monitor.snapshot(), self._now()
-        alive, nonce = now - snapshot.ticked_at <= _DEAD_ENGINE_SECONDS, asked.query.get("nonce", "")
+        alive, nonce = (
+            now - snapshot.ticked_at <= _DEAD_ENGINE_SECONDS,
+            asked.query.get("nonce", ""),
+        )
         said = {
             "status": "pass" if alive else "fail",
             "instance_id": self._identity.instance_id,
@@ -161,7 +183,11 @@ class HealthDoor:
     def _gate(self, asked: Asked, name: str, opens: Callable[[Verdict], bool]) -> Reply:
         snapshot, now = self._monitor.snapshot(), self._now()
         verdict = judge(snapshot, now)
-        said = {name: opens(verdict), "reasons": list(verdict.reasons), **self._verbose(asked, snapshot, now)}
+        said = {
+            name: opens(verdict),
+            "reasons": list(verdict.reasons),
+            **self._verbose(asked, snapshot, now),
+        }
         if said[name]:
             return _json(said)
         return _json(said, 503)._replace(headers=(_RETRY_LATER,))
@@ -171,7 +197,9 @@ class HealthDoor:
         if "verbose" not in asked.query or not self._ring.may_read(asked.authorization):
             return {}
         checks = judge(snapshot, now).checks
-        return {"checks": {one.state.name: {"status": one.status, "code": one.code} for one in checks}}
+        return {
+            "checks": {one.state.name: {"status": one.status, "code": one.code} for one in checks}
+        }
 
     def _check(self, asked: Asked) -> Reply:
         self._require_read(asked)
@@ -179,9 +207,13 @@ class HealthDoor:
         checks = {one.state.name: one for one in judge(snapshot, now).checks}
         name = asked.path.removeprefix(_ONE_CHECK)
         if name not in checks:
-            raise Problem(404, "no_such_check", f"The checks are {', '.join(checks)}.", checks=list(checks))
+            raise Problem(
+                404, "no_such_check", f"The checks are {', '.join(checks)}.", checks=list(checks)
+            )
         well = checks[name].proven or _soft(asked)
-        return _json({"name": name, **view.check_body(checks[name], snapshot, now)}, 200 if well else 503)
+        return _json(
+            {"name": name, **view.check_body(checks[name], snapshot, now)}, 200 if well else 503
+        )
 
     def _past(self, asked: Asked) -> Reply:
         self._require_read(asked)

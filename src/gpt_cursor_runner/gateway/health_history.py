@@ -1,4 +1,6 @@
-"""`GET /health/history`: what changed and when, how much of the time all was well, a strip of the last hour or day."""
+"""`GET /health/history`: what changed and when, how much of the time all was
+well, a strip of the last hour or day.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ class Past(Protocol):
     """What the ledger offers to whoever asks for the history."""
 
     def flips(
-        self, subject: str | None = None, since: float | None = None, before: int | None = None, limit: int = 100
+        self,
+        subject: str | None = None,
+        since: float | None = None,
+        before: int | None = None,
+        limit: int = 100,
     ) -> list[Flip]: ...
     def observations(self, length: int, since: float) -> list[Observation]: ...
     def uptime(self, now: float) -> dict[str, dict[str, Uptime]]: ...
@@ -69,7 +75,9 @@ class HistoryDesk:
             return json.dumps(self._body(wanted)).encode()
         except SQLAlchemyError as trouble:
             detail = "The ledger cannot be read now. Try again."
-            raise Problem(503, "ledger_unavailable", detail, headers={"Retry-After": "5"}) from trouble
+            raise Problem(
+                503, "ledger_unavailable", detail, headers={"Retry-After": "5"}
+            ) from trouble
         finally:
             self.places.release()
 
@@ -85,32 +93,49 @@ class HistoryDesk:
             "schema": SCHEMA,
             "flips": [_flip(flip) for flip in flips],
             "before": flips[-1].seq if len(flips) == wanted.limit else None,
-            "uptime": {name: {label: _uptime(up) for label, up in of.items()} for name, of in uptime.items()},
+            "uptime": {
+                name: {label: _uptime(up) for label, up in of.items()}
+                for name, of in uptime.items()
+            },
             "strip": {
                 "seconds": length,
                 "since": utc(first),
-                "checks": {name: of for name, of in strips(seen, first, length, count).items() if one in (None, name)},
+                "checks": {
+                    name: of
+                    for name, of in strips(seen, first, length, count).items()
+                    if one in (None, name)
+                },
             },
         }
 
 
 def read_query(query: Mapping[str, str]) -> Wanted:
-    """The query's values; raise a 422 Problem that names every one that cannot be used."""
+    """The query's values; raise a 422 Problem that names every one that cannot
+    be used.
+    """
     faults: list[Fault] = []
     read: dict[str, Any] = {}
     for name, (reads, should_be) in _READ.items():
         if name in query:
             read[name] = reads(query[name])
             if read[name] is None:
-                faults.append(Fault("bad_value", f"{name} is not {should_be}", f"Give {should_be}.", f"/{name}"))
+                faults.append(
+                    Fault(
+                        "bad_value", f"{name} is not {should_be}", f"Give {should_be}.", f"/{name}"
+                    )
+                )
     if faults:
         first = faults[0]
         raise Problem(422, "bad_query", f"{first.message}. {first.next_step}", faults)
     return Wanted(**read)
 
 
-def strips(seen: Sequence[Observation], first: float, length: int, count: int) -> dict[str, list[Status | None]]:
-    """For each subject the worst state of every minute or hour, the oldest first; None where nobody looked."""
+def strips(
+    seen: Sequence[Observation], first: float, length: int, count: int
+) -> dict[str, list[Status | None]]:
+    """For each subject the worst state of every minute or hour, the oldest
+    first; None where nobody looked.
+    """
     found: dict[str, list[Status | None]] = {}
     for observation in seen:
         place = int(observation.start - first) // length
@@ -127,7 +152,11 @@ def _worst(seconds: Sequence[float]) -> Status | None:
 
 
 def _flip(flip: Flip) -> dict[str, Any]:
-    before = None if flip.before_status is None else {"status": flip.before_status, "code": flip.before_code}
+    before = (
+        None
+        if flip.before_status is None
+        else {"status": flip.before_status, "code": flip.before_code}
+    )
     return {
         "seq": flip.seq,
         "at": utc(flip.at),

@@ -1,8 +1,10 @@
-"""The ops listener: the health door once more, on loopback and on threads of its own.
+"""The ops listener: the health door once more, on loopback and on threads of
+its own.
 
-When every thread of the main port is busy this one still answers, and says so. It is for diagnosis: that the main port
-does not answer is the truth which monitors should see. waitress reads whole requests before it gives them a thread, so
-slow clients hold none.
+When every thread of the main port is busy this one still answers, and says so.
+It is for diagnosis: that the main port does not answer is the truth which
+monitors should see. waitress reads whole requests before it gives them a
+thread, so slow clients hold none.
 """
 
 from __future__ import annotations
@@ -32,14 +34,18 @@ _GOODBYE_SECONDS = 1.0
 
 
 class OpsListener:
-    """Serves `application` on a loopback port; a port that is taken is tried again, and nothing else fails for it."""
+    """Serves `application` on a loopback port; a port that is taken is tried
+    again, and nothing else fails for it.
+    """
 
     def __init__(self, application: WSGIApplication, port: int) -> None:
         self._application, self._port = application, port
         self._stopped = threading.Event()
         self._server: Any = None
         self._sockets: dict[int, Any] = {}
-        self._thread = threading.Thread(target=self._serve_for_ever, name="ops-listener", daemon=True)
+        self._thread = threading.Thread(
+            target=self._serve_for_ever, name="ops-listener", daemon=True
+        )
         self.trouble: str | None = None
 
     def start(self) -> None:
@@ -47,16 +53,21 @@ class OpsListener:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening. An answer that is under way may be lost: the process is about to end."""
+        """Stop listening. An answer that is under way may be lost: the process
+        is about to end.
+        """
         self._stopped.set()
         if self._server is not None:
-            # The sockets belong to the serving thread: closed from another one they would be awaited all the same.
+            # The sockets belong to the serving thread: closed from another one
+            # they would be awaited all the same.
             with contextlib.suppress(OSError):
                 self._server.trigger.pull_trigger(lambda: wasyncore.close_all(self._sockets))
         self._thread.join(_GOODBYE_SECONDS)
 
     def state(self) -> str:
-        """listening · unavailable · starting: for who shows how the machinery does."""
+        """listening · unavailable · starting: for who shows how the machinery
+        does.
+        """
         if self.trouble is not None:
             return "unavailable"
         return "listening" if self._server is not None else "starting"
@@ -76,7 +87,9 @@ class OpsListener:
 
     def _serve(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # so that a restart gets it at once
+            listener.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # so that a restart gets it at once
             listener.bind((HOST, self._port))
             self._server = create_server(
                 self._application,
@@ -93,7 +106,9 @@ class OpsListener:
                 ident=None,
             )
             self.trouble = None
-            if self._stopped.is_set():  # since before there was a server that `close` could have woken
+            if (
+                self._stopped.is_set()
+            ):  # since before there was a server that `close` could have woken
                 wasyncore.close_all(self._sockets)
             try:
                 self._server.run()

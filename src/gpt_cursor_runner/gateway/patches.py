@@ -36,7 +36,9 @@ class PatchesParts:
 
 
 def patches_blueprint(parts: PatchesParts) -> Blueprint:
-    """Reading needs the scope `read`; deciding needs `approve`, or `submit` for taking one's own word back."""
+    """Reading needs the scope `read`; deciding needs `approve`, or `submit` for
+    taking one's own word back.
+    """
     patches = Blueprint("patches", __name__, url_prefix="/v1/patches")
     add = patches.add_url_rule
     add("", view_func=_page(parts))
@@ -53,7 +55,9 @@ def _page(parts: PatchesParts) -> Callable[[], Response]:
     def page() -> Response:
         parts.authority.require("read")
         limit = max(1, min(_number("limit") or _PAGE, _MAX_PAGE))
-        found = parts.reading.page(_status(), request.args.get("repository"), limit, _number("cursor"))
+        found = parts.reading.page(
+            _status(), request.args.get("repository"), limit, _number("cursor")
+        )
         cursor = found[-1].seq if len(found) == limit else None
         return jsonify({"patches": [one.to_json() for one in found], "cursor": cursor})
 
@@ -76,7 +80,12 @@ def _diff(parts: PatchesParts) -> Callable[[str], Response]:
     def diff(patch_id: str) -> Response:
         parts.authority.require("read")
         _known(parts, patch_id)
-        return _file(_evidence(parts, patch_id).diff(), "text/x-diff; charset=utf-8", "diff", "it was not sealed")
+        return _file(
+            _evidence(parts, patch_id).diff(),
+            "text/x-diff; charset=utf-8",
+            "diff",
+            "it was not sealed",
+        )
 
     return diff
 
@@ -98,7 +107,10 @@ def _report(parts: PatchesParts) -> Callable[[str], Response]:
         ended = _known(parts, patch_id).status in FINAL
         why = "it has ended a moment ago; ask again in a second" if ended else "it has not ended"
         evidence = _evidence(parts, patch_id)
-        if request.accept_mimetypes.best == "application/json" or request.args.get("format") == "json":
+        if (
+            request.accept_mimetypes.best == "application/json"
+            or request.args.get("format") == "json"
+        ):
             return _file(evidence.report_json(), "application/json", "report", why)
         return _file(evidence.report(), "text/markdown; charset=utf-8", "report", why)
 
@@ -113,7 +125,11 @@ def _decisions(parts: PatchesParts) -> dict[str, Callable[[str], Response]]:
             key = parts.authority.require(scope)
             stored = _known(parts, patch_id)
             if not key.allows("approve") and stored.submitted_by != key.name:
-                raise Problem(403, "not_yours", "This key may only take back what it sent; others need 'approve'.")
+                raise Problem(
+                    403,
+                    "not_yours",
+                    "This key may only take back what it sent; others need 'approve'.",
+                )
             try:
                 act(patch_id, key.name, parts.clock())
             except IllegalMove as illegal:
@@ -126,7 +142,9 @@ def _decisions(parts: PatchesParts) -> dict[str, Callable[[str], Response]]:
         "cancel": acting("submit", decide.cancel),
         "retry": acting("approve", decide.retry),
         "approve": acting("approve", decide.approve),
-        "reject": acting("approve", lambda patch, actor, now: decide.reject(patch, actor, now, _reason())),
+        "reject": acting(
+            "approve", lambda patch, actor, now: decide.reject(patch, actor, now, _reason())
+        ),
     }
 
 

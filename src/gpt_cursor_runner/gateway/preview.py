@@ -1,4 +1,6 @@
-"""`POST /v1/patches:preview`: what a patch would change now. Nothing is recorded, and no object or ref is written."""
+"""`POST /v1/patches:preview`: what a patch would change now. Nothing is
+recorded, and no object or ref is written.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,16 @@ log = structlog.get_logger()
 
 SCHEMA = "gcr-preview/1"
 MAX_DIFF_CHARS = 1_000_000
-# With the lists bounded as well, an answer stays below the 100,000 characters that ChatGPT takes, as a rule.
+# With the lists bounded as well, an answer stays below the 100,000 characters
+# that ChatGPT takes, as a rule.
 _DIFF_CHARS = 50_000
 _LISTED = 100
 
 
 def preview_blueprint(parts: WebhookParts) -> Blueprint:
-    """The route, for whoever may submit; it takes the bodies that the webhook takes."""
+    """The route, for whoever may submit; it takes the bodies that the webhook
+    takes.
+    """
     blueprint = Blueprint("preview", __name__)
 
     @blueprint.post("/v1/patches:preview")
@@ -41,8 +46,13 @@ def preview_blueprint(parts: WebhookParts) -> Blueprint:
             admitted, shown = parts.door.preview(raw, key.name, parts.clock())
         except (WorldFailed, GitFailed, OSError) as trouble:
             log.warning("could_not_preview", reason=str(trouble)[:300])
-            detail = "The repository cannot be used now; `gcr doctor` on its machine says why. Ask again later."
-            raise Problem(503, "repository_unavailable", detail, headers={"Retry-After": "5"}) from trouble
+            detail = (
+                "The repository cannot be used now; `gcr doctor` on its machine says why. Ask again"
+                " later."
+            )
+            raise Problem(
+                503, "repository_unavailable", detail, headers={"Retry-After": "5"}
+            ) from trouble
         return jsonify(_told(admitted, shown, chars))
 
     return blueprint
@@ -85,7 +95,11 @@ def _cut(text: str, chars: int) -> str:
 def _diff_chars() -> int:
     said = request.args.get("diff", str(_DIFF_CHARS))
     if not re.fullmatch("[0-9]{1,7}", said) or int(said) > MAX_DIFF_CHARS:
-        raise Problem(400, "bad_diff", f"diff is how many characters of the diff to send, 0 to {MAX_DIFF_CHARS}.")
+        raise Problem(
+            400,
+            "bad_diff",
+            f"diff is how many characters of the diff to send, 0 to {MAX_DIFF_CHARS}.",
+        )
     return int(said)
 
 

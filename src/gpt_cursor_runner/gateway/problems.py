@@ -1,4 +1,6 @@
-"""Refusals as `application/problem+json` (RFC 9457), every fault at once, in words a model can act on."""
+"""Refusals as `application/problem+json` (RFC 9457), every fault at once, in
+words a model can act on.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,15 @@ from gpt_cursor_runner.patch.outcome import Fault
 PROBLEM_TYPE = "application/problem+json"
 MAX_ERRORS = 20
 _MAX_DETAIL = 300
-# A sender's own words come back in errors, and nobody's context window should be filled with them.
+# A sender's own words come back in errors, and nobody's context window should
+# be filled with them.
 _MAX_TEXT = 1000
 
 
 class Problem(Exception):
-    """Ends a request with this status; `detail` is one sentence that says what to do."""
+    """Ends a request with this status; `detail` is one sentence that says what
+    to do.
+    """
 
     def __init__(
         self,
@@ -35,7 +40,12 @@ class Problem(Exception):
         self.errors, self.members, self.headers = tuple(errors), members, dict(headers or {})
 
     def response(self) -> Response:
-        return Response(self.text(g.get("request_id", "none")), self.status, self.headers, content_type=PROBLEM_TYPE)
+        return Response(
+            self.text(g.get("request_id", "none")),
+            self.status,
+            self.headers,
+            content_type=PROBLEM_TYPE,
+        )
 
     def text(self, request_id: str) -> str:
         """The body, as JSON."""
@@ -51,7 +61,8 @@ class Problem(Exception):
         if self.errors:
             body["errors"] = [_bounded(fault.to_json()) for fault in self.errors[:MAX_ERRORS]]
             body["errors_total"] = len(self.errors)
-        # In ASCII: a path from git may hold bytes that are no text, and an answer must go out all the same.
+        # In ASCII: a path from git may hold bytes that are no text, and an
+        # answer must go out all the same.
         return json.dumps(body)
 
 
@@ -59,7 +70,9 @@ def faulty(faults: Sequence[Fault], code: str, **members: Any) -> Problem:  # no
     """A 422 for a request that was understood and cannot be carried out."""
     first = faults[0]
     more = f" ({len(faults) - 1} more in errors)" if len(faults) > 1 else ""
-    detail = f"Nothing changed. {first.pointer or 'the patch'}: {first.message}{more}. {first.next_step}"
+    detail = (
+        f"Nothing changed. {first.pointer or 'the patch'}: {first.message}{more}. {first.next_step}"
+    )
     return Problem(422, code, detail, faults, **members)
 
 

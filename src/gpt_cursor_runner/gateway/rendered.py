@@ -11,7 +11,8 @@ from gpt_cursor_runner.health import view
 from gpt_cursor_runner.health.judging import Verdict, judge
 from gpt_cursor_runner.health.model import Identity, Overall, Snapshot
 
-# A snapshot of an engine that stands still is rendered anew so often: there are ages in it.
+# A snapshot of an engine that stands still is rendered anew so often: there are
+# ages in it.
 _SHOWN_SECONDS = 1.0
 
 Text = TypeVar("Text")
@@ -26,9 +27,11 @@ class _Rendering(Generic[Text]):
 
 
 class Rendered(Generic[Text]):
-    """Keeps what `render(snapshot, verdict, now)` made until another snapshot comes or its verdict may change.
+    """Keeps what `render(snapshot, verdict, now)` made until another snapshot
+    comes or its verdict may change.
 
-    Threads may race to render the same snapshot; they render the same text, so the last one to store it may win.
+    Threads may race to render the same snapshot; they render the same text, so
+    the last one to store it may win.
     """
 
     def __init__(self, render: Callable[[Snapshot, Verdict, float], Text]) -> None:
@@ -70,7 +73,9 @@ def public_texts(identity: Identity) -> Rendered[Ageless]:
 
 
 def fallback(identity: Identity) -> Callable[[float], bytes]:
-    """The `error` body, built before anything can go wrong; only its moments are put in when it is needed."""
+    """The `error` body, built before anything can go wrong; only its moments
+    are put in when it is needed.
+    """
     body = view.error_body(identity, wall=0.0)
     for moment in ("timestamp", "observed_at", "since"):
         del body[moment]
@@ -78,11 +83,16 @@ def fallback(identity: Identity) -> Callable[[float], bytes]:
 
     def at(wall: float) -> bytes:
         utc = view.utc(wall)
-        return f'{text}, "timestamp": "{view.naive_utc(wall)}", "observed_at": "{utc}", "since": "{utc}"}}'.encode()
+        return (
+            f'{text}, "timestamp": "{view.naive_utc(wall)}", "observed_at": "{utc}", "since":'
+            f' "{utc}"}}'.encode()
+        )
 
     return at
 
 
 def http_status(overall: Overall, soft: bool) -> int:
-    """200 for healthy and degraded, 503 for unknown and error; `soft` is 200 for all, for who would back off."""
+    """200 for healthy and degraded, 503 for unknown and error; `soft` is 200
+    for all, for who would back off.
+    """
     return 200 if soft or overall in (Overall.HEALTHY, Overall.DEGRADED) else 503

@@ -1,4 +1,6 @@
-"""Which refusals a sender has met before at this door; kept in memory, bounded, and soon forgotten."""
+"""Which refusals a sender has met before at this door; kept in memory, bounded,
+and soon forgotten.
+"""
 
 from __future__ import annotations
 
@@ -28,21 +30,32 @@ class RepeatedFailures:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: OrderedDict[Seen, _Count] = OrderedDict()  # the one met longest ago comes first
+        self._counts: OrderedDict[Seen, _Count] = (
+            OrderedDict()
+        )  # the one met longest ago comes first
 
     def note(self, sender: str, repository: str, refused: PatchRefused, now: float) -> PatchRefused:
-        """Count a refusal; from the third of a kind on it advises the whole file."""
+        """Count a refusal; from the third of a kind on it advises the whole
+        file.
+        """
         with self._lock:
             times = {
-                kind: self._count((sender, repository, kind), now) for kind in kinds(refused.faults)[:_MOST_OF_ONE]
+                kind: self._count((sender, repository, kind), now)
+                for kind in kinds(refused.faults)[:_MOST_OF_ONE]
             }
         return advised(refused, times)
 
     def forget(self, sender: str, repository: str, paths: Iterable[str]) -> None:
-        """A patch of these paths was taken: whatever was wrong with them is mended."""
+        """A patch of these paths was taken: whatever was wrong with them is
+        mended.
+        """
         mended = {*paths, ""}
         with self._lock:
-            for seen in [seen for seen in self._counts if seen[:2] == (sender, repository) and seen[2][1] in mended]:
+            for seen in [
+                seen
+                for seen in self._counts
+                if seen[:2] == (sender, repository) and seen[2][1] in mended
+            ]:
                 del self._counts[seen]
 
     def _count(self, seen: Seen, now: float) -> int:

@@ -1,4 +1,6 @@
-"""Answering in plain WSGI, before and beside Flask: what was asked, and what goes back."""
+"""Answering in plain WSGI, before and beside Flask: what was asked, and what
+goes back.
+"""
 
 from __future__ import annotations
 
@@ -60,13 +62,21 @@ class Reply(NamedTuple):
 def send(environ: WSGIEnvironment, start_response: StartResponse, reply: Reply) -> Iterable[bytes]:
     """Give the reply; to HEAD the same without its body."""
     length = ("Content-Length", str(len(reply.body)))
-    start_response(_LINES[reply.status], [("Content-Type", reply.content_type), length, _NO_STORE, *reply.headers])
+    start_response(
+        _LINES[reply.status],
+        [("Content-Type", reply.content_type), length, _NO_STORE, *reply.headers],
+    )
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
 
 
 def refusal(problem: Problem) -> Reply:
     """A problem, under a request id of its own that the log knows too."""
     request_id = secrets.token_hex(8)
-    _log.info("refused_before_the_application", request_id=request_id, status=problem.status, code=problem.code)
+    _log.info(
+        "refused_before_the_application",
+        request_id=request_id,
+        status=problem.status,
+        code=problem.code,
+    )
     headers = (("X-Request-Id", request_id), *problem.headers.items())
     return Reply(problem.status, problem.text(request_id).encode(), PROBLEM_TYPE, headers)

@@ -1,7 +1,9 @@
-"""Serving the application with granian: one worker, because one monitor and one writer are the truth of a gateway.
+"""Serving the application with granian: one worker, because one monitor and one
+writer are the truth of a gateway.
 
-Sixty-four threads and forty-eight permits keep health answering while webhooks saturate; five seconds for a header end
-a slow sender; the worker follows its parent, which granian itself does not do when the parent is killed.
+Sixty-four threads and forty-eight permits keep health answering while webhooks
+saturate; five seconds for a header end a slow sender; the worker follows its
+parent, which granian itself does not do when the parent is killed.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ from granian.server import Server
 BLOCKING_THREADS = 64
 _HEADER_READ_MILLISECONDS = 5000
 _KILL_AFTER_SECONDS = 15
-_LOGGERS = {name: {"level": "WARNING", "handlers": [], "propagate": True} for name in ("_granian", "granian.access")}
+_LOGGERS = {
+    name: {"level": "WARNING", "handlers": [], "propagate": True}
+    for name in ("_granian", "granian.access")
+}
 
 
 class PortTaken(Exception):
@@ -26,7 +31,9 @@ class PortTaken(Exception):
 
 
 def serve(target: str, host: str, port: int) -> None:
-    """Serve until SIGTERM. `target` names a factory, called in the worker; raise PortTaken when somebody listens."""
+    """Serve until SIGTERM. `target` names a factory, called in the worker;
+    raise PortTaken when somebody listens.
+    """
     refuse_taken_port(host, port)
     server = Server(
         target,
@@ -49,7 +56,9 @@ def serve(target: str, host: str, port: int) -> None:
 
 
 def refuse_taken_port(host: str, port: int) -> None:
-    """Raise PortTaken when a server has the port: granian shares ports, and so would not notice by itself."""
+    """Raise PortTaken when a server has the port: granian shares ports, and so
+    would not notice by itself.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -71,4 +80,8 @@ def _holder(port: int) -> str:
 
 
 def _listens(connection: Any, port: int) -> bool:  # noqa: ANN401  psutil's own named tuple
-    return connection.status == psutil.CONN_LISTEN and bool(connection.laddr) and connection.laddr.port == port
+    return (
+        connection.status == psutil.CONN_LISTEN
+        and bool(connection.laddr)
+        and connection.laddr.port == port
+    )

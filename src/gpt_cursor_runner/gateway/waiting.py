@@ -1,4 +1,6 @@
-"""Following a patch to its end within one request: how long the sender would wait, and the wait itself."""
+"""Following a patch to its end within one request: how long the sender would
+wait, and the wait itself.
+"""
 
 from __future__ import annotations
 
@@ -16,34 +18,44 @@ from gpt_cursor_runner.ledger.stored import Stored
 from gpt_cursor_runner.patch.status import FINAL, Status
 
 MAX_WAIT_SECONDS = 25.0
-# A waiting GET holds a server thread without a permit: waiters and permits together must leave health some threads.
+# A waiting GET holds a server thread without a permit: waiters and permits
+# together must leave health some threads.
 MAX_WAITERS = 8
 _GLANCE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """Few may wait at once, and nobody once `leaving` is set: the server is about to stop."""
+    """Few may wait at once, and nobody once `leaving` is set: the server is
+    about to stop.
+    """
 
     reading: Reading
     leaving: threading.Event = field(default_factory=threading.Event)
     places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_WAITERS))
 
     def settled(self, patch_id: str, seconds: float) -> Stored | None:
-        """The patch when it ends, or is held, within that time; at once None when too many wait already."""
+        """The patch when it ends, or is held, within that time; at once None
+        when too many wait already.
+        """
         if seconds <= 0 or not self.places.acquire(blocking=False):
             return None
         try:
             give_up_at = time.monotonic() + seconds
             while True:
                 stored = self._glance(patch_id)
-                if stored is not None or time.monotonic() >= give_up_at or self.leaving.wait(_GLANCE_SECONDS):
+                if (
+                    stored is not None
+                    or time.monotonic() >= give_up_at
+                    or self.leaving.wait(_GLANCE_SECONDS)
+                ):
                     return stored
         finally:
             self.places.release()
 
     def _glance(self, patch_id: str) -> Stored | None:
-        # A ledger in trouble must not turn the answer for a patch that was accepted into a failure.
+        # A ledger in trouble must not turn the answer for a patch that was
+        # accepted into a failure.
         try:
             stored = self.reading.get(patch_id)
         except SQLAlchemyError:
@@ -52,7 +64,9 @@ class Waiting:
 
 
 def wait_seconds() -> float:
-    """How long the sender would wait: `?wait=` or `Prefer: wait=`, 25 s at most; raise a 400 Problem for nonsense."""
+    """How long the sender would wait: `?wait=` or `Prefer: wait=`, 25 s at
+    most; raise a 400 Problem for nonsense.
+    """
     preferred = re.search(r"(?:^|[,;\s])wait=([^,;\s]*)", request.headers.get("Prefer", ""))
     asked = request.args.get("wait", preferred[1] if preferred else "0")
     if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", asked):

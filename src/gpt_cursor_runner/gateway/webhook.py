@@ -1,4 +1,6 @@
-"""`POST /webhook`: the way in. Nothing is answered with 202 before the patch is on the disk."""
+"""`POST /webhook`: the way in. Nothing is answered with 202 before the patch is
+on the disk.
+"""
 
 from __future__ import annotations
 
@@ -66,13 +68,21 @@ def _accept(writer: Writer, admission: Admission) -> Receipt:
     try:
         receipt = writer.accept(admission, _ACCEPT_PATIENCE_SECONDS)
     except OutcomeUnknown as late:
-        detail = "The ledger did not answer in time; whether it has the patch is unknown. Send the same body again."
+        detail = (
+            "The ledger did not answer in time; whether it has the patch is unknown. Send the same"
+            " body again."
+        )
         raise Problem(503, "ledger_late", detail, headers=again) from late
     except (SQLAlchemyError, NotWritten) as trouble:
-        detail = "The ledger cannot take patches now. Nothing was accepted; send the same body again."
+        detail = (
+            "The ledger cannot take patches now. Nothing was accepted; send the same body again."
+        )
         raise Problem(503, "ledger_unavailable", detail, headers=again) from trouble
     if isinstance(receipt, IdTaken):
-        detail = f"The id {admission.patch.id} was used before for another patch. Send this one under a new id."
+        detail = (
+            f"The id {admission.patch.id} was used before for another patch. Send this one under a"
+            " new id."
+        )
         raise Problem(409, "id_taken", detail)
     return receipt
 

@@ -1,4 +1,6 @@
-"""One thread writes what the webhooks accept, many at a time: they share a transaction and its one sync to the disk."""
+"""One thread writes what the webhooks accept, many at a time: they share a
+transaction and its one sync to the disk.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ class NotWritten(Exception):
 
 
 class OutcomeUnknown(Exception):
-    """The ledger was still at it when patience ended: the admission may be kept or not."""
+    """The ledger was still at it when patience ended: the admission may be kept
+    or not.
+    """
 
 
 class Writer:
@@ -36,7 +40,9 @@ class Writer:
         self._intake = intake
         self._waiting: queue.Queue[_Waiting] = queue.Queue(_MAX_WAITING)
         self._recorded_at = float("-inf")
-        self._thread = threading.Thread(target=self._write_for_ever, name="ledger-writer", daemon=True)
+        self._thread = threading.Thread(
+            target=self._write_for_ever, name="ledger-writer", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()
@@ -45,14 +51,17 @@ class Writer:
         return self._thread.is_alive()
 
     def recorded_at(self) -> float:
-        """When the ledger last took what was waiting, on the clock of `health.clock.boottime`."""
+        """When the ledger last took what was waiting, on the clock of
+        `health.clock.boottime`.
+        """
         return self._recorded_at
 
     def accept(self, admission: Admission, patience_seconds: float) -> Receipt | IdTaken:
         """The ledger's answer, given after it is on the disk.
 
-        Raises NotWritten or OutcomeUnknown when there is none in time (the same request may be sent again after
-        either), and whatever the database raised.
+        Raises NotWritten or OutcomeUnknown when there is none in time (the same
+        request may be sent again after either), and whatever the database
+        raised.
         """
         answer: Future[Receipt | IdTaken] = Future()
         try:
@@ -62,8 +71,11 @@ class Writer:
         try:
             return answer.result(timeout=patience_seconds)
         except FutureTimeout:
-            # Whom the thread has not come to yet is taken out of the queue by this, and never written.
-            raise (NotWritten if answer.cancel() else OutcomeUnknown)("the ledger was too slow") from None
+            # Whom the thread has not come to yet is taken out of the queue by
+            # this, and never written.
+            raise (NotWritten if answer.cancel() else OutcomeUnknown)(
+                "the ledger was too slow"
+            ) from None
 
     def _write_for_ever(self) -> None:
         while True:
@@ -79,8 +91,9 @@ class Writer:
         try:
             answers = self._intake.accept([admission for admission, _ in batch])
         except Exception as trouble:  # noqa: BLE001  the thread's edge: the senders are told, the next batch is written
-            # One bad row must not cost the others their place. A ledger that is locked or full would refuse them one
-            # by one as well, each after its own long wait, so there they share the refusal.
+            # One bad row must not cost the others their place. A ledger that is
+            # locked or full would refuse them one by one as well, each after
+            # its own long wait, so there they share the refusal.
             if len(batch) > 1 and not isinstance(trouble, OperationalError):
                 for one in batch:
                     self._write([one])

@@ -1,4 +1,6 @@
-"""How long patches have waited, by the clock of the one who looks. No setting of a wall clock makes them older."""
+"""How long patches have waited, by the clock of the one who looks. No setting
+of a wall clock makes them older.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,9 @@ _MOST_LOOKS = 512
 class Arrivals:
     """Remembers at which look the ledger had come how far.
 
-    A patch that was there at the first look is as old as the wall clock had it then, and grows older with the
-    reader's own clock; any other is as old as the first look that found its number reached.
+    A patch that was there at the first look is as old as the wall clock had it
+    then, and grows older with the reader's own clock; any other is as old as
+    the first look that found its number reached.
     """
 
     def __init__(self) -> None:
@@ -17,13 +20,19 @@ class Arrivals:
         self._looks: list[tuple[int, float]] = []
 
     def note(self, last_seq: int, now: float, wall: float) -> None:
-        """A look at `now` (the reader's clock) found the last arrival to be `last_seq`."""
-        if not self._looks or last_seq < self._looks[-1][0]:  # another ledger, or one restored from a copy
+        """A look at `now` (the reader's clock) found the last arrival to be
+        `last_seq`.
+        """
+        if (
+            not self._looks or last_seq < self._looks[-1][0]
+        ):  # another ledger, or one restored from a copy
             self._first_wall = wall
             self._looks = [(last_seq, now)]
         elif last_seq > self._looks[-1][0]:
             self._looks.append((last_seq, now))
-        if len(self._looks) > _MOST_LOOKS:  # what falls between two looks seems younger, never older, than it is
+        if (
+            len(self._looks) > _MOST_LOOKS
+        ):  # what falls between two looks seems younger, never older, than it is
             self._looks = [self._looks[0], *self._looks[2::2]]
 
     def age(self, seq: int, accepted_at: float, now: float) -> float:

@@ -1,6 +1,8 @@
-"""What a container or a service may take of the machine: the kernel's control groups, version 2 and 1.
+"""What a container or a service may take of the machine: the kernel's control
+groups, version 2 and 1.
 
-A limit holds for everything below it, so that each group from our own up to the root is asked, and the tightest counts.
+A limit holds for everything below it, so that each group from our own up to the
+root is asked, and the tightest counts.
 """
 
 from __future__ import annotations
@@ -25,21 +27,27 @@ class MemoryLimit:
 
 @dataclass(frozen=True)
 class CpuLimit:
-    """How many cores may be used, and how many seconds of them have been, where the kernel counts them beside it."""
+    """How many cores may be used, and how many seconds of them have been, where
+    the kernel counts them beside it.
+    """
 
     cores: float
     used_seconds: float | None
 
 
 class Cgroup:
-    """Reads a few small files of the kernel's at every question; raises OSError or ValueError when they are strange."""
+    """Reads a few small files of the kernel's at every question; raises OSError
+    or ValueError when they are strange.
+    """
 
     def __init__(self, root: Path = _ROOT, membership: Path = _MEMBERSHIP) -> None:
         self._root = root
         self._membership = membership
 
     def memory(self) -> MemoryLimit | None:
-        """The tightest limit, by the share that is used of it; None when there is none."""
+        """The tightest limit, by the share that is used of it; None when there
+        is none.
+        """
         found = [one for group in self._groups("memory") if (one := _memory(group))]
         return max(found, key=lambda one: one.used / one.limit, default=None)
 
@@ -49,7 +57,9 @@ class Cgroup:
         return min(found, key=lambda one: one.cores, default=None)
 
     def _groups(self, controller: str) -> Iterator[Path]:
-        """Our own group first, then those it lies in. Inside a container the path may be the host's, and not there."""
+        """Our own group first, then those it lies in. Inside a container the
+        path may be the host's, and not there.
+        """
         mount, own = self._placed(controller)
         place = mount / own.strip("/")
         while place != mount:
@@ -63,7 +73,9 @@ class Cgroup:
             _, controllers, path = line.split(":", 2)
             if controller in controllers.split(","):
                 mounts = (self._root / controllers, self._root / controller, self._root)
-                return next(mount for mount in mounts if mount.is_dir() or mount == self._root), path
+                return next(
+                    mount for mount in mounts if mount.is_dir() or mount == self._root
+                ), path
             if not controllers and (self._root / "cgroup.controllers").exists():
                 return self._root, path
         return self._root, "/"
@@ -75,13 +87,17 @@ def _memory(group: Path) -> MemoryLimit | None:
         return None
     used = _number(group / "memory.current") or _number(group / "memory.usage_in_bytes") or 0
     stat = _table(group / "memory.stat")
-    return MemoryLimit(limit, max(0, used - stat.get("inactive_file", stat.get("total_inactive_file", 0))))
+    return MemoryLimit(
+        limit, max(0, used - stat.get("inactive_file", stat.get("total_inactive_file", 0)))
+    )
 
 
 def _cpu(group: Path) -> CpuLimit | None:
     words = _text(group / "cpu.max").split()
     if words and words[0] != "max":
-        return CpuLimit(int(words[0]) / int(words[1]), _table(group / "cpu.stat").get("usage_usec", 0) / 1e6)
+        return CpuLimit(
+            int(words[0]) / int(words[1]), _table(group / "cpu.stat").get("usage_usec", 0) / 1e6
+        )
     quota, period = _number(group / "cpu.cfs_quota_us"), _number(group / "cpu.cfs_period_us")
     if quota and period and quota > 0:
         used = _number(group / "cpuacct.usage")
@@ -102,5 +118,8 @@ def _table(file: Path) -> dict[str, int]:
 def _text(file: Path) -> str:
     try:
         return file.read_text()
-    except (FileNotFoundError, NotADirectoryError):  # the other version, or a root group, which has no limits
+    except (
+        FileNotFoundError,
+        NotADirectoryError,
+    ):  # the other version, or a root group, which has no limits
         return ""

@@ -1,12 +1,14 @@
-"""Clocks for who watches. Ages never follow the wall clock, which people, NTP and suspended machines move."""
+"""Clocks for who watches. Ages never follow the wall clock, which people, NTP
+and suspended machines move.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-# Counts while the machine sleeps: what was read before it fell asleep is old when it wakes. On macOS the plain
-# monotonic clock of the C library does so.
+# Counts while the machine sleeps: what was read before it fell asleep is old
+# when it wakes. On macOS the plain monotonic clock of the C library does so.
 _SLEEPLESS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # More than any slow correction does between two looks: the wall clock was set.
 _JUMP_SECONDS = 2.0
@@ -18,9 +20,13 @@ def boottime() -> float:
 
 
 class SteadyClock:
-    """Epoch seconds that follow the wall clock's slow corrections and none of its jumps."""
+    """Epoch seconds that follow the wall clock's slow corrections and none of
+    its jumps.
+    """
 
-    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = boottime) -> None:
+    def __init__(
+        self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = boottime
+    ) -> None:
         self._wall, self._monotonic = wall, monotonic
         self._offset = wall() - monotonic()
 

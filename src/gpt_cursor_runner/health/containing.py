@@ -1,4 +1,6 @@
-"""Nothing a probe does reaches past its own check: not what it raises, not what it returns."""
+"""Nothing a probe does reaches past its own check: not what it raises, not what
+it returns.
+"""
 
 from __future__ import annotations
 
@@ -28,9 +30,11 @@ class Unfit(Exception):
 
 
 def contained(read: Callable[[], object], name: str, logged: bool = False) -> Reading:
-    """The reading, or one that says why there is none. Lets nothing out, whatever `read` does.
+    """The reading, or one that says why there is none. Lets nothing out,
+    whatever `read` does.
 
-    `logged` when the run before raised too: one traceback is enough for one trouble.
+    `logged` when the run before raised too: one traceback is enough for one
+    trouble.
     """
     try:
         return fit(read())
@@ -43,15 +47,24 @@ def contained(read: Callable[[], object], name: str, logged: bool = False) -> Re
 
 
 def fit(found: object) -> Reading:
-    """A copy of a reading that is small, plain JSON, without secrets and shared with nobody.
+    """A copy of a reading that is small, plain JSON, without secrets and shared
+    with nobody.
 
     Raises Unfit when there can be none.
     """
     if type(found) is not Reading:
         raise Unfit(f"the check returned {type(found).__name__}, not a Reading")
-    if type(found.status) is not Status or type(found.code) is not str or not _CODE.fullmatch(found.code):
+    if (
+        type(found.status) is not Status
+        or type(found.code) is not str
+        or not _CODE.fullmatch(found.code)
+    ):
         raise Unfit("the check returned a status or a code that is none")
-    if type(found.message) is not str or type(found.remedy) is not str or type(found.fact) is not bool:
+    if (
+        type(found.message) is not str
+        or type(found.remedy) is not str
+        or type(found.fact) is not bool
+    ):
         raise Unfit("the check returned a message, remedy or fact of a wrong type")
     if not isinstance(found.data, Mapping):
         raise Unfit("the check returned data that are no mapping")

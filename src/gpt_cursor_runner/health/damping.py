@@ -1,8 +1,9 @@
 """How a run changes what counts: pure.
 
-A fact counts at once; noise counts when enough runs in a row agree. A check that keeps changing its mind is flapping,
-and then its worse word counts. The flap rule is Nagios's: of the last 21 results the changes are weighed, the latest
-the most; 50 % begins it and 25 % ends it.
+A fact counts at once; noise counts when enough runs in a row agree. A check
+that keeps changing its mind is flapping, and then its worse word counts. The
+flap rule is Nagios's: of the last 21 results the changes are weighed, the
+latest the most; 50 % begins it and 25 % ends it.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ _WEIGHTS = [0.8 + 0.4 * place / (_REMEMBERED - 2) for place in range(_REMEMBERED
 def settle(state: CheckState, found: Reading, finished_at: float) -> CheckState:
     """The state after a run that found `found` and ended at `finished_at`.
 
-    A run that outlived its deadline was already shown as late; whatever it found at last is too old to count.
+    A run that outlived its deadline was already shown as late; whatever it
+    found at last is too old to count.
     """
-    duration = finished_at - (state.running_since if state.running_since is not None else finished_at)
+    duration = finished_at - (
+        state.running_since if state.running_since is not None else finished_at
+    )
     raw = found if duration <= state.terms.deadline_seconds else _late(found, duration)
     if _may_be_starting(state, finished_at) and not _fine(raw):
         raw = replace(raw, status=Status.UNKNOWN, code="starting", fact=True)
@@ -48,15 +52,23 @@ def settle(state: CheckState, found: Reading, finished_at: float) -> CheckState:
 
 
 def flaps(recent: tuple[Status, ...], already: bool) -> bool:
-    """Whether these results, the oldest first, change too often to be believed one by one."""
+    """Whether these results, the oldest first, change too often to be believed
+    one by one.
+    """
     changes = [one is not next_one for one, next_one in pairwise(recent)]
-    weighed = sum(weight for weight, changed in zip(_WEIGHTS[-len(changes) :], changes, strict=False) if changed)
+    weighed = sum(
+        weight
+        for weight, changed in zip(_WEIGHTS[-len(changes) :], changes, strict=False)
+        if changed
+    )
     share = weighed / (_REMEMBERED - 1)
     return share >= _FLAPPING_UNTIL if already else share >= _FLAPPING_FROM
 
 
 def _what_counts(state: CheckState, raw: Reading) -> tuple[Reading, int]:
-    never_well = state.last_ok_at is None  # while a part comes up, its first good word ends the wait
+    never_well = (
+        state.last_ok_at is None
+    )  # while a part comes up, its first good word ends the wait
     if state.reading is None or raw.fact or never_well or raw.status is state.reading.status:
         return raw, 0
     enough = state.terms.rise if _fine(raw) and not _fine(state.reading) else state.terms.fall

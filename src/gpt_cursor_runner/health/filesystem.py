@@ -1,8 +1,10 @@
-"""Looks at disks. Run as a process of its own: `python -m gpt_cursor_runner.health.filesystem`.
+"""Looks at disks. Run as a process of its own: `python -m
+gpt_cursor_runner.health.filesystem`.
 
-For every line on standard input, a question in JSON, it prints one line of JSON; it ends with its input. It is a
-process because a call into a dead disk or mount cannot be interrupted: a thread would keep the whole gateway, and
-with it the port, in the kernel. Standard library only, so that it starts fast.
+For every line on standard input, a question in JSON, it prints one line of
+JSON; it ends with its input. It is a process because a call into a dead disk or
+mount cannot be interrupted: a thread would keep the whole gateway, and with it
+the port, in the kernel. Standard library only, so that it starts fast.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ _CODES = {
 }
 # What a kernel or a file system says that knows no unnamed files.
 _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
-_BLOCK = 4096  # a whole block: some file systems keep smaller contents where there is room even on a full disk
+# a whole block: some file systems keep smaller contents where there is room
+# even on a full disk
+_BLOCK = 4096
 
 
 def main(questions: TextIO, answers: TextIO) -> None:
@@ -39,7 +43,8 @@ def main(questions: TextIO, answers: TextIO) -> None:
 
 
 def examine(directory: str) -> dict[str, Any]:
-    """One real write and read, the room that is left, and which directory of which device it was.
+    """One real write and read, the room that is left, and which directory of
+    which device it was.
 
     `code` is "writable" or says what was wrong; then the rest may be None.
     """
@@ -55,7 +60,9 @@ def examine(directory: str) -> dict[str, Any]:
 
 
 def find(paths: Sequence[str]) -> dict[str, list[int]]:
-    """Of these files those that are there, each with what tells it from another one of the same name."""
+    """Of these files those that are there, each with what tells it from another
+    one of the same name.
+    """
     found = {}
     for path in paths:
         with contextlib.suppress(OSError):

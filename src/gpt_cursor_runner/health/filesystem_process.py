@@ -1,4 +1,6 @@
-"""The gateway's end of a process that looks at disks (`filesystem.py`): one at a time, never a second beside it."""
+"""The gateway's end of a process that looks at disks (`filesystem.py`): one at
+a time, never a second beside it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ class ProcessDied(Exception):
 
 
 class FilesystemProcess:
-    """Started at the first question and kept. While it hangs in a dead disk, whoever asks waits with it."""
+    """Started at the first question and kept. While it hangs in a dead disk,
+    whoever asks waits with it.
+    """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -28,7 +32,9 @@ class FilesystemProcess:
         self._closed = False
 
     def ask(self, look: str, at: object) -> dict[str, Any]:
-        """What the look found, however long that takes; raise ProcessDied when there will be no answer."""
+        """What the look found, however long that takes; raise ProcessDied when
+        there will be no answer.
+        """
         with self._asking:
             try:
                 return self._exchange(json.dumps({"look": look, "at": at}))
@@ -59,7 +65,8 @@ class FilesystemProcess:
     def _start(self) -> subprocess.Popen[bytes]:
         if self._closed:
             raise EOFError
-        # Away from the terminal's Ctrl-C, from our working directory and from our sockets: it ends with its input.
+        # Away from the terminal's Ctrl-C, from our working directory and from
+        # our sockets: it ends with its input.
         return subprocess.Popen(
             [sys.executable, "-m", "gpt_cursor_runner.health.filesystem"],
             stdin=subprocess.PIPE,
@@ -73,4 +80,5 @@ class FilesystemProcess:
     def _bury(self) -> None:
         process, self._process = self._process, None
         if process:
-            process.communicate()  # its output has ended, so this only closes the pipes and reaps it
+            # its output has ended, so this only closes the pipes and reaps it
+            process.communicate()

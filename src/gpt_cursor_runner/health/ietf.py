@@ -1,4 +1,5 @@
-"""The answer in the shape of draft-inadarei-api-health-check-06 (`application/health+json`). Pure.
+"""The answer in the shape of draft-inadarei-api-health-check-06
+(`application/health+json`). Pure.
 
 Codes and figures only, so it is fit for strangers.
 """
@@ -16,8 +17,12 @@ _DATASTORES = ("queue",)
 _UTILIZED = ("cpu", "memory", "disk")
 
 
-def ietf_body(snapshot: Snapshot, verdict: Verdict, identity: Identity, now: float) -> dict[str, Any]:
-    """`output` only where something is wrong, as the draft wants it; `notes` has the word of four."""
+def ietf_body(
+    snapshot: Snapshot, verdict: Verdict, identity: Identity, now: float
+) -> dict[str, Any]:
+    """`output` only where something is wrong, as the draft wants it; `notes`
+    has the word of four.
+    """
     status = AS_STATUS[verdict.overall]
     return {
         "status": status,
@@ -28,7 +33,10 @@ def ietf_body(snapshot: Snapshot, verdict: Verdict, identity: Identity, now: flo
         "notes": [f"overall_status: {verdict.overall}", f"ready: {str(verdict.ready).lower()}"],
         **({} if status == "pass" else {"output": ", ".join(verdict.reasons)}),
         "checks": {
-            **{f"{one.state.terms.component}:status": [_check(one, snapshot)] for one in verdict.checks},
+            **{
+                f"{one.state.terms.component}:status": [_check(one, snapshot)]
+                for one in verdict.checks
+            },
             **_utilization(snapshot, verdict, now),
         },
     }
@@ -48,7 +56,9 @@ def _check(one: Judged, snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _utilization(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, Any]:
-    """The machine's percentages that are known. They are figures; whether one is too high, a check says."""
+    """The machine's percentages that are known. They are figures; whether one
+    is too high, a check says.
+    """
     figures = system_metrics(snapshot, verdict, now)
     time = utc(snapshot.wall(snapshot.metrics.sampled_at))
     return {

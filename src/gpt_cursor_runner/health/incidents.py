@@ -1,8 +1,12 @@
-"""From verdict to verdict: what changed, which incidents begin and end, and who has to be told. Pure.
+"""From verdict to verdict: what changed, which incidents begin and end, and who
+has to be told. Pure.
 
-1. Every check, and the whole (`overall`), is compared with how it last stood: a change is a flip.
-2. A check that leaves ok opens an incident; ok again closes it. What is still starting does neither.
-3. An incident is told of after a hold, and not at all while a cause of it is in trouble: only the cause is told of.
+1. Every check, and the whole (`overall`), is compared with how it last stood: a
+   change is a flip.
+2. A check that leaves ok opens an incident; ok again closes it. What is still
+   starting does neither.
+3. An incident is told of after a hold, and not at all while a cause of it is in
+   trouble: only the cause is told of.
 """
 
 from __future__ import annotations
@@ -28,7 +32,9 @@ _RANK = {"warning": 1, "critical": 2}
 
 @dataclass(frozen=True)
 class Policy:
-    """Whom to tell, from which severity on and how often; `remind_seconds` 0 is never again."""
+    """Whom to tell, from which severity on and how often; `remind_seconds` 0 is
+    never again.
+    """
 
     sinks: tuple[str, ...]
     instance_id: str
@@ -38,9 +44,11 @@ class Policy:
 
 @dataclass(frozen=True)
 class Known:
-    """How every subject last stood, as (status, code), and the open incident of each that has one.
+    """How every subject last stood, as (status, code), and the open incident of
+    each that has one.
 
-    Beside it, for subjects with an open incident: which flap, and since when the cause that mutes one is well again.
+    Beside it, for subjects with an open incident: which flap, and since when
+    the cause that mutes one is well again.
     """
 
     last: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -50,20 +58,36 @@ class Known:
 
 
 def step(
-    known: Known, verdict: Verdict, now: float, ids: Callable[[], str], policy: Policy, prompt: bool = True
+    known: Known,
+    verdict: Verdict,
+    now: float,
+    ids: Callable[[], str],
+    policy: Policy,
+    prompt: bool = True,
 ) -> tuple[Known, Page]:
     """What is known after this verdict, and the page to write down.
 
-    `now` are epoch seconds. Unless the page is written `prompt`ly, nothing is withdrawn: it may have been sent.
+    `now` are epoch seconds. Unless the page is written `prompt`ly, nothing is
+    withdrawn: it may have been sent.
     """
-    walk = _Walk(known, {one.subject: one for one in standings(verdict)}, verdict.overall, now, ids, policy, prompt)
+    walk = _Walk(
+        known,
+        {one.subject: one for one in standings(verdict)},
+        verdict.overall,
+        now,
+        ids,
+        policy,
+        prompt,
+    )
     walk.take_all()
     walk.drop_removed()
     return walk.known(), walk.page()
 
 
 class _Walk:
-    """One step under way: gathers the page while it goes from subject to subject."""
+    """One step under way: gathers the page while it goes from subject to
+    subject.
+    """
 
     def __init__(
         self,
@@ -76,7 +100,13 @@ class _Walk:
         prompt: bool,
     ) -> None:
         self._before, self._standings = known, standings
-        self._overall, self._now, self._ids, self._policy, self._prompt = overall, now, ids, policy, prompt
+        self._overall, self._now, self._ids, self._policy, self._prompt = (
+            overall,
+            now,
+            ids,
+            policy,
+            prompt,
+        )
         self._last, self._open = dict(known.last), dict(known.open)
         self._flapping, self._relieved = set(known.flapping), dict(known.relieved_at)
         self._flips: list[Flip] = []
@@ -109,7 +139,15 @@ class _Walk:
             _, code = self._before.last.get(subject, ("", ""))
             if subject in self._standings or subject == GATEWAY or code == REMOVED:
                 continue
-            gone = Standing(subject, subject, Status.UNKNOWN, REMOVED, ill=False, proven=False, severity="warning")
+            gone = Standing(
+                subject,
+                subject,
+                Status.UNKNOWN,
+                REMOVED,
+                ill=False,
+                proven=False,
+                severity="warning",
+            )
             self._take(gone)
 
     def known(self) -> Known:
@@ -130,16 +168,25 @@ class _Walk:
     def _begin(self, standing: Standing) -> Incident:
         cause, now = self._cause(standing), self._now
         code = standing.code
-        incident = Incident(self._ids(), standing.subject, standing.severity, code, now, now, muted_by=cause)
+        incident = Incident(
+            self._ids(), standing.subject, standing.severity, code, now, now, muted_by=cause
+        )
         self._opened.append(incident)
         self._open[standing.subject] = incident
         if standing.flapping:
             self._flapping.add(standing.subject)
-        self._tell("flapping" if standing.flapping else "trigger", standing, incident, standing.hold_seconds)
+        self._tell(
+            "flapping" if standing.flapping else "trigger",
+            standing,
+            incident,
+            standing.hold_seconds,
+        )
         return incident
 
     def _go_on(self, standing: Standing, incident: Incident) -> Incident:
-        """Still in trouble: worse, flapping, muted or not any more, or long enough to remind of it."""
+        """Still in trouble: worse, flapping, muted or not any more, or long
+        enough to remind of it.
+        """
         begins_to_flap = standing.flapping and standing.subject not in self._flapping
         (self._flapping.add if standing.flapping else self._flapping.discard)(standing.subject)
         incident = self._mute(standing, incident)
@@ -151,14 +198,20 @@ class _Walk:
             if not standing.flapping:
                 self._tell("trigger", standing, incident, standing.hold_seconds)
         remind_seconds = self._policy.remind_seconds
-        if incident.muted_by is None and remind_seconds and self._now - incident.reminded_at >= remind_seconds:
+        if (
+            incident.muted_by is None
+            and remind_seconds
+            and self._now - incident.reminded_at >= remind_seconds
+        ):
             incident = self._keep(replace(incident, reminded_at=self._now))
             self._reminded[incident.id] = self._now
             self._tell("reminder", standing, incident)
         return incident
 
     def _mute(self, standing: Standing, incident: Incident) -> Incident:
-        """Muted while a cause is in trouble; told of when, the cause being well, it has had its time and is not."""
+        """Muted while a cause is in trouble; told of when, the cause being
+        well, it has had its time and is not.
+        """
         cause, subject = self._cause(standing), standing.subject
         if incident.muted_by is None:
             muted = cause and not standing.flapping and self._can_withdraw(standing, incident)
@@ -203,22 +256,39 @@ class _Walk:
             )
         )
 
-    def _tell(self, kind: str, standing: Standing, incident: Incident, hold_seconds: float = 0.0) -> None:
-        """A letter to every sink, unless a cause speaks for this incident or it is beneath what is told."""
-        if incident.muted_by is not None or _RANK[incident.severity] < _RANK[self._policy.minimum_severity]:
+    def _tell(
+        self, kind: str, standing: Standing, incident: Incident, hold_seconds: float = 0.0
+    ) -> None:
+        """A letter to every sink, unless a cause speaks for this incident or it
+        is beneath what is told.
+        """
+        if (
+            incident.muted_by is not None
+            or _RANK[incident.severity] < _RANK[self._policy.minimum_severity]
+        ):
             return
         lasted_ms = round(1000 * (self._now - incident.opened_at))
         occasion = Occasion(
-            kind, standing.component, incident.severity, standing.status, standing.code, self._overall, self._now
+            kind,
+            standing.component,
+            incident.severity,
+            standing.status,
+            standing.code,
+            self._overall,
+            self._now,
         )
         for sink in self._policy.sinks:
             key = f"{incident.id}-{kind}-{lasted_ms}-{sink}"
             text = body(key, incident, occasion, self._policy.instance_id)
             due = self._now + hold_seconds
-            self._letters.append(Letter(key, sink, incident.id, incident.subject, kind, text, self._now, due))
+            self._letters.append(
+                Letter(key, sink, incident.id, incident.subject, kind, text, self._now, due)
+            )
 
     def _cause(self, standing: Standing) -> str | None:
-        """What speaks for this one: a cause that does not work, and is no less severe than what it causes."""
+        """What speaks for this one: a cause that does not work, and is no less
+        severe than what it causes.
+        """
         for name in standing.causes:
             cause = self._standings.get(name)
             fails = cause is not None and cause.ill and not cause.proven and not cause.starting

@@ -1,13 +1,23 @@
-"""From a snapshot to a verdict: pure, done when somebody asks, so that an old reading cannot pass for fresh."""
+"""From a snapshot to a verdict: pure, done when somebody asks, so that an old
+reading cannot pass for fresh.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from gpt_cursor_runner.health.model import SEVERITY, CheckState, Criticality, Overall, Snapshot, Status
+from gpt_cursor_runner.health.model import (
+    SEVERITY,
+    CheckState,
+    Criticality,
+    Overall,
+    Snapshot,
+    Status,
+)
 
-# The monitor ticks several times a second. This much silence is no busy machine: the machinery is dead or frozen.
+# The monitor ticks several times a second. This much silence is no busy
+# machine: the machinery is dead or frozen.
 ENGINE_STALE_SECONDS = 5.0
 
 
@@ -34,7 +44,9 @@ class Judged:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a snapshot comes to. It stays true for the same snapshot until `valid_until` (monotonic)."""
+    """What a snapshot comes to. It stays true for the same snapshot until
+    `valid_until` (monotonic).
+    """
 
     overall: Overall
     reasons: tuple[str, ...]
@@ -46,7 +58,11 @@ class Verdict:
     @property
     def ready(self) -> bool:
         """Whether a patch can be accepted and stored, now and for a while."""
-        return self.engine_alive and not self.draining and all(one.proven for one in self.checks if one.critical)
+        return (
+            self.engine_alive
+            and not self.draining
+            and all(one.proven for one in self.checks if one.critical)
+        )
 
     @property
     def started(self) -> bool:
@@ -55,14 +71,17 @@ class Verdict:
 
 
 def judge(snapshot: Snapshot, now: float, without: Collection[str] = ()) -> Verdict:
-    """Fold the checks, but for those `without`, into one word: error > unknown > degraded > healthy.
+    """Fold the checks, but for those `without`, into one word: error > unknown
+    > degraded > healthy.
 
     All reasons are listed, the worst first.
     """
     states = [state for state in snapshot.checks if state.name not in without]
     checks = tuple(judge_check(state, snapshot.ticked_at, now) for state in states)
     engine_alive = now - snapshot.ticked_at <= ENGINE_STALE_SECONDS
-    troubled = sorted((one for one in checks if one.status is not Status.OK), key=_weight, reverse=True)
+    troubled = sorted(
+        (one for one in checks if one.status is not Status.OK), key=_weight, reverse=True
+    )
     return Verdict(
         overall=_overall(troubled, snapshot.draining) if engine_alive else Overall.ERROR,
         reasons=(
@@ -78,7 +97,9 @@ def judge(snapshot: Snapshot, now: float, without: Collection[str] = ()) -> Verd
 
 
 def judge_check(state: CheckState, ticked_at: float, now: float) -> Judged:
-    """One check now. Lateness is judged as of the tick, which is the last moment the run was seen under way."""
+    """One check now. Lateness is judged as of the tick, which is the last
+    moment the run was seen under way.
+    """
     running_for = 0.0 if state.running_since is None else ticked_at - state.running_since
     late = running_for > state.terms.deadline_seconds
     stale = now > _expiry(state)

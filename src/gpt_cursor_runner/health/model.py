@@ -1,4 +1,6 @@
-"""What health knows, as immutable values. Moments ending in `_at` are seconds of `clock.boottime`."""
+"""What health knows, as immutable values. Moments ending in `_at` are seconds
+of `clock.boottime`.
+"""
 
 from __future__ import annotations
 
@@ -42,9 +44,10 @@ class Overall(StrEnum):
 class Reading:
     """What one run of a probe found.
 
-    `code` is one of a fixed few and fit for strangers; `message`, `data` and `remedy` are for the owner.
-    A `fact` (a lock that is gone, a read-only disk) counts at once; anything else may be noise and counts
-    when the next run agrees.
+    `code` is one of a fixed few and fit for strangers; `message`, `data` and
+    `remedy` are for the owner. A `fact` (a lock that is gone, a read-only disk)
+    counts at once; anything else may be noise and counts when the next run
+    agrees.
     """
 
     status: Status
@@ -59,8 +62,9 @@ class Reading:
 class Terms:
     """On what terms a check is run and believed.
 
-    Noise counts after `fall` bad runs, or `rise` good ones, in a row. Until its first good run, and no longer than
-    `grace_seconds`, a check is said to be starting. While one of `caused_by` is in trouble, nobody is alerted of this.
+    Noise counts after `fall` bad runs, or `rise` good ones, in a row. Until its
+    first good run, and no longer than `grace_seconds`, a check is said to be
+    starting. While one of `caused_by` is in trouble, nobody is alerted of this.
     """
 
     name: str
@@ -75,13 +79,17 @@ class Terms:
 
     @property
     def stale_after_seconds(self) -> float:
-        """Older than this, a reading says nothing any more: two runs may be missed, not three."""
+        """Older than this, a reading says nothing any more: two runs may be
+        missed, not three.
+        """
         return 3 * self.interval_seconds + self.deadline_seconds
 
 
 @dataclass(frozen=True)
 class CheckState:
-    """One check, with the reading that counts and beside it the raw one of its last run."""
+    """One check, with the reading that counts and beside it the raw one of its
+    last run.
+    """
 
     terms: Terms
     watched_since: float
@@ -107,10 +115,12 @@ COUNTERS = ("bytes_sent", "bytes_recv", "packets_sent", "packets_recv")
 
 @dataclass(frozen=True)
 class Metrics:
-    """The machine's figures; a value that cannot be read is None, its key always there.
+    """The machine's figures; a value that cannot be read is None, its key
+    always there.
 
-    `unreadable` says of each of those why, by its group and key: access_denied, unsupported, failed or
-    two_samples_needed. A limit that nobody set is None and is no such value.
+    `unreadable` says of each of those why, by its group and key: access_denied,
+    unsupported, failed or two_samples_needed. A limit that nobody set is None
+    and is no such value.
     """
 
     sampled_at: float
@@ -124,9 +134,19 @@ class Metrics:
         """Every key, no value."""
         return cls(
             sampled_at,
-            cpu=dict.fromkeys(("count", "percent", "load_average", "cgroup_limit", "cgroup_percent")),
+            cpu=dict.fromkeys(
+                ("count", "percent", "load_average", "cgroup_limit", "cgroup_percent")
+            ),
             memory=dict.fromkeys(
-                ("total", "available", "used", "percent", "cgroup_limit", "cgroup_used", "cgroup_percent")
+                (
+                    "total",
+                    "available",
+                    "used",
+                    "percent",
+                    "cgroup_limit",
+                    "cgroup_used",
+                    "cgroup_percent",
+                )
             ),
             network=dict.fromkeys((*COUNTERS, *(f"{name}_per_second" for name in COUNTERS))),
         )
@@ -145,7 +165,9 @@ class Snapshot:
     draining: bool = False
 
     def wall(self, at: float) -> float:
-        """What the wall clock of this snapshot would have said at a moment, whoever has set it since."""
+        """What the wall clock of this snapshot would have said at a moment,
+        whoever has set it since.
+        """
         return self.observed_wall + (at - self.ticked_at)
 
 

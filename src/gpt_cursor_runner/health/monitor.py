@@ -1,8 +1,10 @@
-"""Runs every check in the background and publishes what is known as one immutable snapshot.
+"""Runs every check in the background and publishes what is known as one
+immutable snapshot.
 
-One monitor per gateway process, started after any fork. Each check has its own daemon thread, so a run that never
-returns costs that thread and nothing else; the tick that publishes has its own too, and a snapshot whose tick is old
-is judged by its reader (`judging.py`), so that dead machinery cannot look well.
+One monitor per gateway process, started after any fork. Each check has its own
+daemon thread, so a run that never returns costs that thread and nothing else;
+the tick that publishes has its own too, and a snapshot whose tick is old is
+judged by its reader (`judging.py`), so that dead machinery cannot look well.
 """
 
 from __future__ import annotations
@@ -26,11 +28,13 @@ _log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 0.25
 _LOG_EVERY_SECONDS = 1.0
-# A gateway that starts looks more often at what is not well yet, so that its first good word is not late.
+# A gateway that starts looks more often at what is not well yet, so that its
+# first good word is not late.
 _START_SECONDS = 10.0
 _START_PAUSE_SECONDS = 0.25
 _JOIN_SECONDS = 0.5
-# Who asks for fresh readings shares one run with all others, and waits for the slow ones no longer than this.
+# Who asks for fresh readings shares one run with all others, and waits for the
+# slow ones no longer than this.
 FRESH_SECONDS = 1.5
 _FRESH_APART_SECONDS = 1.0
 _GLANCE_SECONDS = 0.02
@@ -38,7 +42,9 @@ _GLANCE_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Vitals:
-    """How the machinery itself does: the longest a tick was late of late, runs that do not end, threads that did."""
+    """How the machinery itself does: the longest a tick was late of late, runs
+    that do not end, threads that did.
+    """
 
     lag_seconds: float
     stuck: tuple[str, ...]
@@ -62,7 +68,9 @@ class Watch:
             self._asked.wait(self._pause())
 
     def ask(self) -> None:
-        """Let the next run begin now; one that is under way is left alone, and followed by another."""
+        """Let the next run begin now; one that is under way is left alone, and
+        followed by another.
+        """
         self._asked.set()
 
     def turn(self) -> None:
@@ -81,7 +89,9 @@ class Watch:
 
 
 class Monitor:
-    """Readers call `snapshot()`, which costs one attribute look-up and waits for nothing."""
+    """Readers call `snapshot()`, which costs one attribute look-up and waits
+    for nothing.
+    """
 
     def __init__(
         self,
@@ -116,12 +126,16 @@ class Monitor:
         self._launch(self._tick_until, "tick")
 
     def drain(self) -> None:
-        """Say from now on that no more patches should be sent here: the process is about to stop."""
+        """Say from now on that no more patches should be sent here: the process
+        is about to stop.
+        """
         self._draining = True
         self.tick()
 
     def stop(self) -> None:
-        """Stop watching. A run that is stuck is left behind; its thread does not keep the process."""
+        """Stop watching. A run that is stuck is left behind; its thread does
+        not keep the process.
+        """
         self._stopped.set()
         for watch in self._watches:
             watch.ask()
@@ -131,9 +145,11 @@ class Monitor:
             thread.join(max(0.0, give_up_at - time.monotonic()))
 
     def freshen(self, patience_seconds: float = FRESH_SECONDS) -> None:
-        """Return once every check has a reading begun after this call, or one begun for another caller just before.
+        """Return once every check has a reading begun after this call, or one
+        begun for another caller just before.
 
-        Waits no longer than `patience_seconds`; checks that are slower keep their age, which every answer shows.
+        Waits no longer than `patience_seconds`; checks that are slower keep
+        their age, which every answer shows.
         """
         with self._freshening:
             if self._monotonic() - self._freshened_at >= _FRESH_APART_SECONDS:
@@ -170,7 +186,9 @@ class Monitor:
         self._log_poll(seen, verdict)
 
     def _launch(self, work: Callable[[threading.Event], None], name: str) -> None:
-        thread = threading.Thread(target=work, args=(self._stopped,), name=f"health-{name}", daemon=True)
+        thread = threading.Thread(
+            target=work, args=(self._stopped,), name=f"health-{name}", daemon=True
+        )
         self._threads[name] = thread
         thread.start()
 
@@ -194,7 +212,10 @@ class Monitor:
             return
         self._logged_at = seen.ticked_at
         _log.info(
-            "health_poll_completed", overall_status=verdict.overall, reasons=list(verdict.reasons), polls=self._polls
+            "health_poll_completed",
+            overall_status=verdict.overall,
+            reasons=list(verdict.reasons),
+            polls=self._polls,
         )
 
 
@@ -215,7 +236,11 @@ class Lag:
 
     def worst(self, now: float) -> float:
         """Seconds; zero when nothing was noted lately."""
-        return 0.0 if now - self._since > 2 * self._KEPT_SECONDS else max(self._now_worst, self._before_worst)
+        return (
+            0.0
+            if now - self._since > 2 * self._KEPT_SECONDS
+            else max(self._now_worst, self._before_worst)
+        )
 
 
 def _ended_after(state: CheckState, moment: float) -> bool:

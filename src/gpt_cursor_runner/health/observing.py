@@ -1,4 +1,6 @@
-"""How long each subject stood how: seconds per minute, added up between two looks."""
+"""How long each subject stood how: seconds per minute, added up between two
+looks.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,15 @@ class Tally:
         self._looked: tuple[float, float] | None = None
 
     def add(self, verdict: Verdict, now: float, wall: float) -> None:
-        """The time since the look before, given to how each subject stands now; `now` is of the sleepless clock."""
+        """The time since the look before, given to how each subject stands now;
+        `now` is of the sleepless clock.
+        """
         before, self._looked = self._looked, (now, wall)
         if before is None or not 0 < now - before[0] <= _LONGEST_GAP_SECONDS:
             return
-        stood = {one.state.name: one.status for one in verdict.checks} | {OVERALL: _OVERALL[verdict.overall]}
+        stood = {one.state.name: one.status for one in verdict.checks} | {
+            OVERALL: _OVERALL[verdict.overall]
+        }
         for minute, seconds in _shares(wall - (now - before[0]), wall):
             subjects = self._minutes.setdefault(minute, {})
             for subject, status in stood.items():
@@ -45,10 +51,15 @@ class Tally:
             del self._minutes[min(self._minutes)]
 
     def due(self, wall: float | None) -> list[tuple[int, Mapping[str, Seconds]]]:
-        """The minutes that are over at `wall`, the oldest first; all of them at None, the end."""
-        over = [minute for minute in sorted(self._minutes) if wall is None or minute + _MINUTE <= wall]
+        """The minutes that are over at `wall`, the oldest first; all of them at
+        None, the end.
+        """
+        over = [
+            minute for minute in sorted(self._minutes) if wall is None or minute + _MINUTE <= wall
+        ]
         return [
-            (minute, {name: (a, b, c, d) for name, (a, b, c, d) in self._minutes[minute].items()}) for minute in over
+            (minute, {name: (a, b, c, d) for name, (a, b, c, d) in self._minutes[minute].items()})
+            for minute in over
         ]
 
     def written(self, minute: int) -> None:

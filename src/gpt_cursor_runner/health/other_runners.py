@@ -1,4 +1,6 @@
-"""Runners of other machines, as the ledger tells of them: their sequences timed by the clock of this reader."""
+"""Runners of other machines, as the ledger tells of them: their sequences timed
+by the clock of this reader.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True)
 class OtherRunner:
-    """One of them now: up, paused, starting (not yet seen to move), stalled or unknown."""
+    """One of them now: up, paused, starting (not yet seen to move), stalled or
+    unknown.
+    """
 
     id: str
     host: str
@@ -38,10 +42,14 @@ class _Followed:
 
 
 class OtherRunners:
-    """Looks into the ledger every other second at most; what it cannot read, it does not know."""
+    """Looks into the ledger every other second at most; what it cannot read, it
+    does not know.
+    """
 
     def __init__(
-        self, read: Callable[[], Sequence[RunnerRow]], monotonic: Callable[[], float] = time.monotonic
+        self,
+        read: Callable[[], Sequence[RunnerRow]],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._read = read
         self._monotonic = monotonic
@@ -51,7 +59,9 @@ class OtherRunners:
         self._unreadable = False
 
     def look(self, local_id: str | None) -> tuple[OtherRunner, ...]:
-        """All but those of this machine, of whom the lock says more; no more than twenty."""
+        """All but those of this machine, of whom the lock says more; no more
+        than twenty.
+        """
         if self._monotonic() - self._read_at >= _READ_EVERY_SECONDS:
             self._read_at = self._monotonic()
             self._follow()
@@ -67,7 +77,9 @@ class OtherRunners:
             self._unreadable = True
             return
         self._unreadable, now = False, self._monotonic()
-        elsewhere = (row for row in rows if row.stopped_at is None and (row.host, row.boot_id) != self._here)
+        elsewhere = (
+            row for row in rows if row.stopped_at is None and (row.host, row.boot_id) != self._here
+        )
         followed = (self._moved(row, now) for row in elsewhere)
         self._followed = {one.row.id: one for one in followed}
 
@@ -81,7 +93,9 @@ class OtherRunners:
 
     def _seen(self, one: _Followed) -> OtherRunner:
         age = self._monotonic() - one.moved_at
-        return OtherRunner(one.row.id, one.row.host, self._state(one, age), one.row.activity, round(age, 1))
+        return OtherRunner(
+            one.row.id, one.row.host, self._state(one, age), one.row.activity, round(age, 1)
+        )
 
     def _state(self, one: _Followed, age: float) -> str:
         if self._unreadable:

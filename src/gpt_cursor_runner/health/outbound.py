@@ -1,4 +1,6 @@
-"""One request to the outside: one deadline for all of it, no redirects, TLS verified by the system's store."""
+"""One request to the outside: one deadline for all of it, no redirects, TLS
+verified by the system's store.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,12 @@ from http.client import HTTPException
 
 from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, LocationParseError, NameResolutionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    LocationParseError,
+    NameResolutionError,
+)
 from urllib3.util import Url, make_headers, parse_url
 
 BODY_BYTES = 64 * 1024
@@ -21,7 +28,9 @@ _PIECE_BYTES = 8192
 
 
 class Unanswered(Exception):
-    """No whole answer came. `code` says why: bad_url, no_host, refused, timed_out, tls or broken."""
+    """No whole answer came. `code` says why: bad_url, no_host, refused,
+    timed_out, tls or broken.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         self.code = code
@@ -30,7 +39,9 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True)
 class Response:
-    """What was answered: header names in small letters, and no more than the first 64 KiB of the body."""
+    """What was answered: header names in small letters, and no more than the
+    first 64 KiB of the body.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -38,11 +49,17 @@ class Response:
 
 
 def fetch(
-    method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None, seconds: float = 10.0
+    method: str,
+    url: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    seconds: float = 10.0,
 ) -> Response:
-    """The answer, whatever its status; raise Unanswered when there is none within `seconds`.
+    """The answer, whatever its status; raise Unanswered when there is none
+    within `seconds`.
 
-    Looking up the host's name is the system's affair, and the one part that the deadline cannot cut short.
+    Looking up the host's name is the system's affair, and the one part that the
+    deadline cannot cut short.
     """
     give_up_at = time.monotonic() + seconds
     try:
@@ -50,7 +67,12 @@ def fetch(
         connection = _connection(parsed, seconds)
         with _ended_at(give_up_at, connection, seconds):
             return _exchange(connection, method, parsed, body, dict(headers or {}))
-    except (HTTPError, HTTPException, OSError, ValueError) as trouble:  # the last: a header that holds a newline
+    except (
+        HTTPError,
+        HTTPException,
+        OSError,
+        ValueError,
+    ) as trouble:  # the last: a header that holds a newline
         raise _told(trouble, time.monotonic() >= give_up_at, seconds) from trouble
 
 
@@ -60,12 +82,16 @@ def _connection(url: Url, seconds: float) -> HTTPConnection:
     host = url.host.strip("[]")
     if url.scheme == "http":
         return HTTPConnection(host, url.port, timeout=seconds)
-    return HTTPSConnection(host, url.port, timeout=seconds, ssl_context=ssl.create_default_context())
+    return HTTPSConnection(
+        host, url.port, timeout=seconds, ssl_context=ssl.create_default_context()
+    )
 
 
 @contextmanager
 def _ended_at(give_up_at: float, connection: HTTPConnection, seconds: float) -> Iterator[None]:
-    """A timeout of a socket begins anew with every byte, so that an answer in drips has to be cut off from outside."""
+    """A timeout of a socket begins anew with every byte, so that an answer in
+    drips has to be cut off from outside.
+    """
     try:
         connection.connect()
         axe = threading.Timer(max(0.0, give_up_at - time.monotonic()), _cut, [connection.sock])
@@ -83,7 +109,9 @@ def _ended_at(give_up_at: float, connection: HTTPConnection, seconds: float) -> 
 
 def _cut(connection: socket.socket) -> None:
     with suppress(OSError):  # it ended just now by itself
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # the TLS object of the reading thread is left alone
+        socket.socket.shutdown(
+            connection, socket.SHUT_RDWR
+        )  # the TLS object of the reading thread is left alone
 
 
 def _exchange(
@@ -92,9 +120,15 @@ def _exchange(
     known = {"User-Agent": "gpt-cursor-runner", "Connection": "close"}
     if url.auth:
         known |= make_headers(basic_auth=url.auth)
-    connection.request(method, url.request_uri, body, known | headers, preload_content=False, decode_content=False)
+    connection.request(
+        method, url.request_uri, body, known | headers, preload_content=False, decode_content=False
+    )
     answer = connection.getresponse()
-    return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, _body(answer))
+    return Response(
+        answer.status,
+        {name.lower(): value for name, value in answer.headers.items()},
+        _body(answer),
+    )
 
 
 def _body(answer: HTTPResponse) -> bytes:

@@ -1,6 +1,8 @@
-"""The dead man's switch: a sign of life to somebody elsewhere, who alone can notice that this machine lost power.
+"""The dead man's switch: a sign of life to somebody elsewhere, who alone can
+notice that this machine lost power.
 
-It is given while the gateway takes patches (healthy or degraded), and withheld otherwise.
+It is given while the gateway takes patches (healthy or degraded), and withheld
+otherwise.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ _JOIN_SECONDS = 0.2
 
 
 class Pinger:
-    """GETs `url` every `every_seconds`. Whether it arrives is logged when that changes, and matters to nothing else."""
+    """GETs `url` every `every_seconds`. Whether it arrives is logged when that
+    changes, and matters to nothing else.
+    """
 
     def __init__(self, url: str, every_seconds: float, verdict: Callable[[], Verdict]) -> None:
         self._url, self._every_seconds, self._verdict = url, every_seconds, verdict
@@ -36,7 +40,9 @@ class Pinger:
         self._rounds.stop()
 
     def ping(self) -> bool:
-        """One sign of life, when there is life to sign; says whether it was tried."""
+        """One sign of life, when there is life to sign; says whether it was
+        tried.
+        """
         if self._verdict().overall not in (Overall.HEALTHY, Overall.DEGRADED):
             return False
         trouble = self._trouble()

@@ -8,7 +8,8 @@ from gpt_cursor_runner.health.model import Reading, Terms
 
 
 class Probe(Protocol):
-    """Looks at one part. The monitor runs it in a thread of its own, never twice at once, and contains what it does.
+    """Looks at one part. The monitor runs it in a thread of its own, never
+    twice at once, and contains what it does.
 
     A run longer than the terms' deadline is reported as late while it lasts.
     """
@@ -19,4 +20,6 @@ class Probe(Protocol):
         """One look. What it raises becomes an unknown reading of this check."""
 
     def close(self) -> None:
-        """Let go of what it holds, also while `read` is under way in another thread."""
+        """Let go of what it holds, also while `read` is under way in another
+        thread.
+        """

@@ -1,4 +1,6 @@
-"""Finding a foreign process once, and telling it again cheaply: the one place that scans the table of processes."""
+"""Finding a foreign process once, and telling it again cheaply: the one place
+that scans the table of processes.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,8 @@ from pathlib import PurePath
 import psutil
 
 _SCAN_APART_SECONDS = 2.0
-# A scan may take no more than one part in so many of the time: two percent of a core.
+# A scan may take no more than one part in so many of the time: two percent of a
+# core.
 _SCAN_SHARE = 50
 
 _INTERPRETER = re.compile(
@@ -38,22 +41,45 @@ _VALUED = {
     "php": {"-c", "-d", "-z"},
     "lua": {"-l"},
     "shell": {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"},
-    "script": {"-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions", "--preload"}
-    | {"--input-type", "--title", "--icu-data-dir", "-c", "--config", "--import-map", "--cert", "--cwd", "--tsconfig"},
+    "script": {
+        "-r",
+        "--require",
+        "--import",
+        "--loader",
+        "--experimental-loader",
+        "-C",
+        "--conditions",
+        "--preload",
+    }
+    | {
+        "--input-type",
+        "--title",
+        "--icu-data-dir",
+        "-c",
+        "--config",
+        "--import-map",
+        "--cert",
+        "--cwd",
+        "--tsconfig",
+    },
 }
 _SUBCOMMANDS = {"bun": {"run", "x"}, "deno": {"run"}, "tsx": {"watch"}}
 
 
 @dataclass(frozen=True)
 class Found:
-    """How the process stands: running, stopped (also by a debugger), zombie or absent."""
+    """How the process stands: running, stopped (also by a debugger), zombie or
+    absent.
+    """
 
     standing: str
     pid: int | None = None
 
 
 class Finder:
-    """Remembers the process it found by its pid and moment of creation; scans only while it has none."""
+    """Remembers the process it found by its pid and moment of creation; scans
+    only while it has none.
+    """
 
     def __init__(
         self,
@@ -68,7 +94,9 @@ class Finder:
         self._scan_at = float("-inf")
 
     def look(self) -> Found:
-        """One look at the known process; a scan when there is none and one is due."""
+        """One look at the known process; a scan when there is none and one is
+        due.
+        """
         before = self._standing()
         if before.standing in ("running", "stopped"):
             return before
@@ -110,17 +138,24 @@ class Finder:
 
 
 def runs_script(name: str) -> Callable[[Sequence[str], str | None], bool]:
-    """Tells an interpreter whose script has this file name from whatever else has the name on its command line."""
+    """Tells an interpreter whose script has this file name from whatever else
+    has the name on its command line.
+    """
 
     def is_it(arguments: Sequence[str], executable: str | None) -> bool:
         interpreter = _interpreter(arguments[0], executable)
-        return interpreter is not None and PurePath(_script(interpreter, arguments[1:]) or "").name == name
+        return (
+            interpreter is not None
+            and PurePath(_script(interpreter, arguments[1:]) or "").name == name
+        )
 
     return is_it
 
 
 def is_program(name: str) -> Callable[[Sequence[str], str | None], bool]:
-    """Tells a program by the name of its file; by what it calls itself only where the file cannot be seen."""
+    """Tells a program by the name of its file; by what it calls itself only
+    where the file cannot be seen.
+    """
 
     def is_it(arguments: Sequence[str], executable: str | None) -> bool:
         return _base(executable or arguments[0]) == name
@@ -129,7 +164,9 @@ def is_program(name: str) -> Callable[[Sequence[str], str | None], bool]:
 
 
 def _interpreter(called: str, executable: str | None) -> str | None:
-    """Under which name it was called, when that is an interpreter's and its file does not contradict."""
+    """Under which name it was called, when that is an interpreter's and its
+    file does not contradict.
+    """
     names = [_base(executable)] if executable and _base(executable) != "busybox" else []
     names = [name for name in [*names, _base(called)] if _INTERPRETER.fullmatch(name)]
     contradicted = executable is not None and _base(executable) not in (*names, "busybox")
@@ -137,7 +174,9 @@ def _interpreter(called: str, executable: str | None) -> str | None:
 
 
 def _script(interpreter: str, arguments: Sequence[str]) -> str | None:
-    """The first argument that is neither an option nor an option's value; None when code comes from elsewhere."""
+    """The first argument that is neither an option nor an option's value; None
+    when code comes from elsewhere.
+    """
     family = _family(interpreter)
     left: Iterator[str] = iter(arguments)
     subcommands = _SUBCOMMANDS.get(interpreter.removesuffix(".exe"), set())
@@ -163,7 +202,8 @@ def _family(interpreter: str) -> str:
 
 
 def _base(path: str) -> str:
-    # A login shell calls itself -bash; a file that was replaced while it ran is shown as deleted.
+    # A login shell calls itself -bash; a file that was replaced while it ran is
+    # shown as deleted.
     return PurePath(path.removesuffix(" (deleted)")).name.removeprefix("-").removesuffix(".exe")
 
 

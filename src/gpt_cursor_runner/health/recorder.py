@@ -1,7 +1,9 @@
-"""Keeps the history: looks at the snapshot once a second, and writes down what changed and who has to be told.
+"""Keeps the history: looks at the snapshot once a second, and writes down what
+changed and who has to be told.
 
-A page is one transaction: the flip and the letters about it are kept together or not at all. A page that the ledger
-cannot take waits in memory, in order, and is written later with its own times.
+A page is one transaction: the flip and the letters about it are kept together
+or not at all. A page that the ledger cannot take waits in memory, in order, and
+is written later with its own times.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ _HOUR, _DAY = 3600, 86_400
 
 
 class Recorder:
-    """One per gateway process. `clock` gives epoch seconds (a `SteadyClock`), `monotonic` the monitor's moments."""
+    """One per gateway process. `clock` gives epoch seconds (a `SteadyClock`),
+    `monotonic` the monitor's moments.
+    """
 
     def __init__(
         self,
@@ -70,7 +74,9 @@ class Recorder:
         return self._behind
 
     def look(self) -> None:
-        """One look: what changed since the last one is written down now, or as soon as the ledger takes it."""
+        """One look: what changed since the last one is written down now, or as
+        soon as the ledger takes it.
+        """
         self._asked_in_vain = False
         now, wall = self._monotonic(), self._clock()
         verdict = judge(self._snapshot(), now)
@@ -84,10 +90,14 @@ class Recorder:
             self._attempt(partial(self._history.prune, wall))
 
     def finish(self) -> None:
-        """The last look's remains: minutes that are not over, and the end itself."""
+        """The last look's remains: minutes that are not over, and the end
+        itself.
+        """
         self._asked_in_vain = False
         if self._known is not None:
-            self._put(Page(flips=(self._gateway_flip(self._known, "stopped", "asked", self._clock()),)))
+            self._put(
+                Page(flips=(self._gateway_flip(self._known, "stopped", "asked", self._clock()),))
+            )
             self._write_minutes(None)
 
     def _turn(self) -> float:
@@ -95,7 +105,9 @@ class Recorder:
         return LOOK_SECONDS
 
     def _is_known(self, wall: float) -> bool:
-        """Whether the ledger has said how everything stood before; until then nothing can be said to have changed."""
+        """Whether the ledger has said how everything stood before; until then
+        nothing can be said to have changed.
+        """
         if self._known is None:
             self._attempt(partial(self._begin, wall))
         return self._known is not None
@@ -114,21 +126,30 @@ class Recorder:
 
     def _gateway_flip(self, known: Known, status: str, code: str, wall: float) -> Flip:
         before_status, before_code = known.last.get(GATEWAY, (None, None))
-        return Flip(GATEWAY, status, code, before_status, before_code, wall, self._policy.instance_id)
+        return Flip(
+            GATEWAY, status, code, before_status, before_code, wall, self._policy.instance_id
+        )
 
     def _note(self, verdict: Verdict, wall: float) -> None:
         self._drain()
         if self._out_of_step and not self._waiting:
             self._attempt(self._catch_up)
         assert self._known is not None  # noqa: S101  asked just before
-        known, page = step(self._known, verdict, wall, self._ids, self._policy, prompt=not self._waiting)
+        known, page = step(
+            self._known, verdict, wall, self._ids, self._policy, prompt=not self._waiting
+        )
         if not page.is_empty and not self._put(page):
-            # It waits, and a letter it holds back may have been sent by then: once more, without holding back.
-            known, self._waiting[-1] = step(self._known, verdict, wall, self._ids, self._policy, prompt=False)
+            # It waits, and a letter it holds back may have been sent by then:
+            # once more, without holding back.
+            known, self._waiting[-1] = step(
+                self._known, verdict, wall, self._ids, self._policy, prompt=False
+            )
         self._known = known
 
     def _put(self, page: Page) -> bool:
-        """Write a page, or let it wait behind those that wait; says whether it is written."""
+        """Write a page, or let it wait behind those that wait; says whether it
+        is written.
+        """
         self._waiting.append(page)
         self._drain()
         return not self._waiting
@@ -140,7 +161,9 @@ class Recorder:
         self._behind = sum(len(page.flips) for page in self._waiting)
 
     def _write(self, page: Page) -> None:
-        """Raises what says that the ledger cannot be written to; a page that is wrong is left, but for its flips."""
+        """Raises what says that the ledger cannot be written to; a page that is
+        wrong is left, but for its flips.
+        """
         flips_alone = Page(flips=page.flips)
         try:
             self._history.record(flips_alone if self._out_of_step else page)
@@ -155,7 +178,9 @@ class Recorder:
         self._out_of_step = False
 
     def _forget_what_is_too_much(self) -> None:
-        """Of a long refusal the latest flips are kept, and no letters: theirs may be about pages that are gone."""
+        """Of a long refusal the latest flips are kept, and no letters: theirs
+        may be about pages that are gone.
+        """
         lost, kept = 0, sum(len(page.flips) for page in self._waiting)
         while max(kept - lost, len(self._waiting)) > self._flips_kept:
             lost += len(self._waiting.popleft().flips)
@@ -170,9 +195,11 @@ class Recorder:
             self._tally.written(minute)
 
     def _attempt(self, write: Callable[[], object]) -> bool:
-        """Whether the ledger took it. One line in the log for one trouble, however long it lasts.
+        """Whether the ledger took it. One line in the log for one trouble,
+        however long it lasts.
 
-        A ledger that is locked lets everybody wait, so it is asked in vain once in a look: the looks must go on.
+        A ledger that is locked lets everybody wait, so it is asked in vain once
+        in a look: the looks must go on.
         """
         if self._asked_in_vain:
             return False

@@ -1,7 +1,9 @@
-"""Secrets taken out of text that others wrote: error messages, a command's output, addresses.
+"""Secrets taken out of text that others wrote: error messages, a command's
+output, addresses.
 
-A pattern can only know what secrets look like, so it errs on the side of taking too much. Every pattern begins at
-something fixed and looks a bounded way ahead, which keeps the time in proportion to the text.
+A pattern can only know what secrets look like, so it errs on the side of taking
+too much. Every pattern begins at something fixed and looks a bounded way ahead,
+which keeps the time in proportion to the text.
 """
 
 from __future__ import annotations
@@ -13,26 +15,32 @@ from itertools import pairwise
 HIDDEN = "***"
 
 _NAMES = (
-    r"passw(?:or)?d|passphrase|passcode|pwd|(?:db|_)pass|secret|token|credentials?|cookie|authorization|session[-_]?id"
+    r"passw(?:or)?d|passphrase|passcode|pwd|(?:db|_)pass|secret|token|credentials?|cookie"
+    r"|authorization|session[-_]?id"
     r"|(?:api|access|secret|private|signing|encryption|auth|account|shared)[-_ ]?key"
 )
-# A value in quotes ends at the same quote, which may be an escaped one inside a quoted text.
+# A value in quotes ends at the same quote, which may be an escaped one inside a
+# quoted text.
 _VALUE = (
-    r"""(?:(?P<quote>\\{0,3}["'])(?:(?!(?P=quote))(?:\\.|[^\\])){0,4096}(?P=quote)|(?:\\{0,3}["'])?[^\s,;&"'<>\\]+)"""
+    r"""(?:(?P<quote>\\{0,3}["'])(?:(?!(?P=quote))(?:\\.|[^\\])){0,4096}(?P=quote)"""
+    r"""|(?:\\{0,3}["'])?[^\s,;&"'<>\\]+)"""
 )
 _NAMED = re.compile(
-    rf"""(?P<before>(?:{_NAMES})[\w-]{{0,20}}(?:\\{{0,3}}["']|\])?(?:\s{{0,3}}(?:=>|[:=])\s{{0,3}}|\s{{1,3}}(?=["'])))"""
+    rf"""(?P<before>(?:{_NAMES})[\w-]{{0,20}}(?:\\{{0,3}}["']|\])?"""
+    r"""(?:\s{0,3}(?:=>|[:=])\s{0,3}|\s{1,3}(?=["'])))"""
     rf"(?P<scheme>(?:bearer|basic|digest|token|negotiate|apikey)\s{{1,3}})?{_VALUE}",
     re.IGNORECASE | re.DOTALL,
 )
 _OPTION = re.compile(rf"(?P<before>--?(?:[a-z]{{1,20}}-)?(?:{_NAMES})\s{{1,3}})\S+", re.IGNORECASE)
 _SCHEME = re.compile(
-    r"(?P<before>\b(?:bearer|basic)\s{1,3})(?=\S{0,200}[\d=+/_.-]|\S{20})[\w.~+/=-]{8,}", re.IGNORECASE
+    r"(?P<before>\b(?:bearer|basic)\s{1,3})(?=\S{0,200}[\d=+/_.-]|\S{20})[\w.~+/=-]{8,}",
+    re.IGNORECASE,
 )
 _IN_URL = re.compile(r"""(?P<before>://)[^\s/?#"'<>]{1,1024}@""")
 _IN_ADDRESS = re.compile(r"""(?<![\w.*-])[\w.-]{1,64}:[^\s@/"']{1,256}@(?=[\w(\[])""")
 _KEY_BLOCK = re.compile(
-    r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)", re.DOTALL
+    r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)",
+    re.DOTALL,
 )
 _MARKED = re.compile(
     r"(?<![A-Za-z0-9])(?:gcr_[A-Za-z0-9]+_|whsec_|gh[opsur]_|github_pat_|glpat-|xox[a-z]-|npm_|hf_|AKIA|AIza|eyJ|sk-(?=\S{20}))"
@@ -46,14 +54,18 @@ _DIGESTS = (40, 64)  # of git and of SHA-256: names of things, not secrets
 
 
 def redact(text: str) -> str:
-    """The text with `***` for every secret that shows itself; a second time changes nothing. Never raises."""
+    """The text with `***` for every secret that shows itself; a second time
+    changes nothing. Never raises.
+    """
     for pattern, instead in _RULES:
         text = pattern.sub(instead, text)
     return text
 
 
 def names_a_secret(key: str) -> bool:
-    """Whether what stands under this key should not be shown, whatever it looks like."""
+    """Whether what stands under this key should not be shown, whatever it looks
+    like.
+    """
     return _SECRET_KEY.search(key) is not None
 
 
@@ -82,7 +94,9 @@ def _hide_random(found: re.Match[str]) -> str:
 
 
 def _is_random(piece: str) -> bool:
-    """Words change between small, large and digits seldom, keys at every second character."""
+    """Words change between small, large and digits seldom, keys at every second
+    character.
+    """
     is_digest = len(piece) in _DIGESTS and all(letter in "0123456789abcdef" for letter in piece)
     if len(piece) < _RANDOM_PIECE or is_digest:
         return False

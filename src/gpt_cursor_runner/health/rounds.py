@@ -1,4 +1,6 @@
-"""Work that goes round in a thread of its own beside the monitor, until it is stopped."""
+"""Work that goes round in a thread of its own beside the monitor, until it is
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,27 @@ _AFTER_TROUBLE_SECONDS = 1.0
 
 
 class Rounds:
-    """A daemon thread that calls `turn` again and again, resting in between as many seconds as the turn returns.
+    """A daemon thread that calls `turn` again and again, resting in between as
+    many seconds as the turn returns.
 
-    What a turn raises is logged and ends nothing. `stop` ends the rest at once and waits for the turn under way, and
-    for the `last` one after it, but no longer than `patience_seconds`.
+    What a turn raises is logged and ends nothing. `stop` ends the rest at once
+    and waits for the turn under way, and for the `last` one after it, but no
+    longer than `patience_seconds`.
     """
 
     def __init__(
-        self, name: str, turn: Callable[[], float], patience_seconds: float, last: Callable[[], object] = lambda: None
+        self,
+        name: str,
+        turn: Callable[[], float],
+        patience_seconds: float,
+        last: Callable[[], object] = lambda: None,
     ) -> None:
-        self._name, self._turn, self._last, self._patience_seconds = name, turn, last, patience_seconds
+        self._name, self._turn, self._last, self._patience_seconds = (
+            name,
+            turn,
+            last,
+            patience_seconds,
+        )
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 

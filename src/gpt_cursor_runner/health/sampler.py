@@ -1,4 +1,6 @@
-"""The machine's figures, sampled in one thread: a percentage and a rate are differences, and need one memory."""
+"""The machine's figures, sampled in one thread: a percentage and a rate are
+differences, and need one memory.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ Figures = dict[str, Any]
 
 
 class Machine(Protocol):
-    """The part of psutil that is used: none of these calls scans processes or waits."""
+    """The part of psutil that is used: none of these calls scans processes or
+    waits.
+    """
 
     def cpu_times(self) -> Any: ...  # noqa: ANN401  psutil's fields differ by system
     def cpu_count(self) -> int | None: ...
@@ -35,7 +39,10 @@ class Sampler:
     """Holds the latest figures in `latest`, replaced as a whole at every sample."""
 
     def __init__(
-        self, machine: Machine = psutil, monotonic: Callable[[], float] = boottime, cgroup: Cgroup | None = None
+        self,
+        machine: Machine = psutil,
+        monotonic: Callable[[], float] = boottime,
+        cgroup: Cgroup | None = None,
     ) -> None:
         self._machine = machine
         self._monotonic = monotonic
@@ -56,7 +63,9 @@ class Sampler:
         unread, taking = Metrics.unread(self._monotonic()), _Taking()
         self.latest = Metrics(
             unread.sampled_at,
-            cpu=taking.group("cpu", unread.cpu, [self._count, self._load, self._cpu_percent, self._cgroup_cpu]),
+            cpu=taking.group(
+                "cpu", unread.cpu, [self._count, self._load, self._cpu_percent, self._cgroup_cpu]
+            ),
             memory=taking.group("memory", unread.memory, [self._memory, self._cgroup_memory]),
             network=taking.group("network", unread.network, [self._network]),
             unreadable=taking.unreadable,
@@ -84,7 +93,11 @@ class Sampler:
     def _cgroup_memory(self, figures: Figures) -> None:
         if found := self._cgroup.memory():
             share = _percent(found.used / found.limit)
-            figures |= {"cgroup_limit": found.limit, "cgroup_used": found.used, "cgroup_percent": share}
+            figures |= {
+                "cgroup_limit": found.limit,
+                "cgroup_used": found.used,
+                "cgroup_percent": share,
+            }
 
     def _cgroup_cpu(self, figures: Figures) -> None:
         before, self._cgroup_cpu_before = self._cgroup_cpu_before, None
@@ -97,7 +110,9 @@ class Sampler:
         self._cgroup_cpu_before = (found.used_seconds, now)
         if before is None or now <= before[1] or found.used_seconds < before[0]:
             raise _TooEarly
-        figures["cgroup_percent"] = _percent((found.used_seconds - before[0]) / (now - before[1]) / found.cores)
+        figures["cgroup_percent"] = _percent(
+            (found.used_seconds - before[0]) / (now - before[1]) / found.cores
+        )
 
     def _network(self, figures: Figures) -> None:
         before, self._network_before = self._network_before, None
@@ -109,7 +124,11 @@ class Sampler:
             raise _TooEarly
         grown = {name: counted[name] - before[0][name] for name in COUNTERS}
         # A counter that went back belongs to an interface that was taken away.
-        rates = {f"{name}_per_second": grown[name] / (now - before[1]) for name in COUNTERS if grown[name] >= 0}
+        rates = {
+            f"{name}_per_second": grown[name] / (now - before[1])
+            for name in COUNTERS
+            if grown[name] >= 0
+        }
         figures |= {name: round(rate, 1) for name, rate in rates.items()}
         if len(rates) < len(COUNTERS):
             raise _TooEarly
@@ -125,7 +144,9 @@ class _Taking:
     def __init__(self) -> None:
         self.unreadable: dict[str, str] = {}
 
-    def group(self, name: str, unread: Mapping[str, Any], reads: list[Callable[[Figures], None]]) -> Figures:
+    def group(
+        self, name: str, unread: Mapping[str, Any], reads: list[Callable[[Figures], None]]
+    ) -> Figures:
         figures: Figures = dict(unread)
         for read in reads:
             trouble = _trouble(read, figures)
@@ -167,7 +188,9 @@ def _percent(share: float) -> float:
 
 
 def _cpu_seconds(times: Any) -> tuple[float, float]:  # noqa: ANN401
-    """Total and idle seconds; on Linux a guest's time is also counted as user time, and waiting for a disk is idle."""
+    """Total and idle seconds; on Linux a guest's time is also counted as user
+    time, and waiting for a disk is idle.
+    """
     named: dict[str, float] = times._asdict()
     total = sum(named.values()) - named.get("guest", 0.0) - named.get("guest_nice", 0.0)
     return total, named["idle"] + named.get("iowait", 0.0)

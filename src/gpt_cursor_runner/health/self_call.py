@@ -1,7 +1,8 @@
-"""The gateway calls itself over HTTP: the only proof that the port is bound, bound by us, and answered.
+"""The gateway calls itself over HTTP: the only proof that the port is bound,
+bound by us, and answered.
 
-A table of sockets says less: it needs privileges, counts what does not listen, and a process that never accepts
-looks well in it.
+A table of sockets says less: it needs privileges, counts what does not listen,
+and a process that never accepts looks well in it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 
-# Answered by Flask itself, not by what stands before it, so that the answer proves Flask.
+# Answered by Flask itself, not by what stands before it, so that the answer
+# proves Flask.
 PULSE = "/pulse"
 CALL_SECONDS = 1.5
 _SHARE_SECONDS = 0.2  # and so the most by which an answer may be older than the check that shows it
@@ -42,9 +44,13 @@ class Answer:
 
 
 class SelfCall:
-    """One round trip to `GET /pulse` serves every check that asks within a fifth of a second of it."""
+    """One round trip to `GET /pulse` serves every check that asks within a
+    fifth of a second of it.
+    """
 
-    def __init__(self, host: str, port: int, instance_id: str, patience_seconds: float = CALL_SECONDS) -> None:
+    def __init__(
+        self, host: str, port: int, instance_id: str, patience_seconds: float = CALL_SECONDS
+    ) -> None:
         self._address = (_LOOPBACK.get(host, host), port)
         self._instance_id = instance_id
         self._patience_seconds = patience_seconds
@@ -70,7 +76,9 @@ class SelfCall:
         nonce = secrets.token_urlsafe(12)
         began = time.monotonic()
         try:
-            received = _exchange(self._address, self._request(nonce), began + self._patience_seconds)
+            received = _exchange(
+                self._address, self._request(nonce), began + self._patience_seconds
+            )
         except TimeoutError as late:
             return Answer(Found.SILENCE, time.monotonic() - began, trouble=str(late))
         except ConnectionRefusedError as refused:
@@ -78,19 +86,31 @@ class SelfCall:
         except OSError as broken:
             return Answer(Found.SILENCE, time.monotonic() - began, trouble=str(broken))
         if not received:
-            return Answer(Found.SILENCE, time.monotonic() - began, trouble="the connection was closed without a word")
+            return Answer(
+                Found.SILENCE,
+                time.monotonic() - began,
+                trouble="the connection was closed without a word",
+            )
         status, said = _parse(received)
         ours = said.get("nonce") == nonce and said.get("instance_id") == self._instance_id
         return Answer(Found.OURS if ours else Found.FOREIGN, time.monotonic() - began, status)
 
     def _request(self, nonce: str) -> bytes:
         # HTTP/1.0: the answer ends where the connection ends, and is never chunked.
-        lines = (f"GET {PULSE}?nonce={nonce} HTTP/1.0", f"Host: {self.address}", "Connection: close", "", "")
+        lines = (
+            f"GET {PULSE}?nonce={nonce} HTTP/1.0",
+            f"Host: {self.address}",
+            "Connection: close",
+            "",
+            "",
+        )
         return "\r\n".join(lines).encode()
 
 
 def _exchange(address: tuple[str, int], request: bytes, give_up_at: float) -> bytes:
-    """Send and receive within one deadline for all of it, so that an answer in drips cannot hold us."""
+    """Send and receive within one deadline for all of it, so that an answer in
+    drips cannot hold us.
+    """
     with socket.create_connection(address, timeout=_left(give_up_at)) as connection:
         connection.sendall(request)
         received = b""
@@ -113,7 +133,11 @@ def _left(give_up_at: float) -> float:
 def _parse(received: bytes) -> tuple[int | None, dict[str, object]]:
     head, _, body = received.partition(b"\r\n\r\n")
     words = head.split(b" ", 2)
-    status = int(words[1]) if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit() else None
+    status = (
+        int(words[1])
+        if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit()
+        else None
+    )
     try:
         said = json.loads(body)
     except (ValueError, RecursionError):

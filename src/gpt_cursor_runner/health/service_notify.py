@@ -1,7 +1,8 @@
 """What systemd is told: started, how it goes, still alive, stopping.
 
-The protocol is a line of text in a datagram to a Unix socket; no library that is kept up does more for us than the
-twenty lines below. The gateway is a child of what systemd started, so its unit needs `NotifyAccess=all`.
+The protocol is a line of text in a datagram to a Unix socket; no library that
+is kept up does more for us than the twenty lines below. The gateway is a child
+of what systemd started, so its unit needs `NotifyAccess=all`.
 """
 
 from __future__ import annotations
@@ -23,14 +24,20 @@ _REASONS_SHOWN = 3
 
 
 class ServiceNotify:
-    """Tells `address` (NOTIFY_SOCKET; an @ begins an abstract one). `watchdog_seconds` is WATCHDOG_USEC, 0 for none.
+    """Tells `address` (NOTIFY_SOCKET; an @ begins an abstract one).
+    `watchdog_seconds` is WATCHDOG_USEC, 0 for none.
 
-    Alive is said only of real progress: the monitor ticks, and the gateway has just answered itself over HTTP.
+    Alive is said only of real progress: the monitor ticks, and the gateway has
+    just answered itself over HTTP.
     """
 
-    def __init__(self, address: str, watchdog_seconds: float, verdict: Callable[[], Verdict]) -> None:
+    def __init__(
+        self, address: str, watchdog_seconds: float, verdict: Callable[[], Verdict]
+    ) -> None:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        self._pause_seconds = min(_GLANCE_SECONDS, watchdog_seconds / 3) if watchdog_seconds else _GLANCE_SECONDS
+        self._pause_seconds = (
+            min(_GLANCE_SECONDS, watchdog_seconds / 3) if watchdog_seconds else _GLANCE_SECONDS
+        )
         self._alive_every_seconds = watchdog_seconds / 3
         self._verdict = verdict
         self._said: set[str] = set()
@@ -50,7 +57,9 @@ class ServiceNotify:
     def turn(self) -> None:
         """Say what has to be said now."""
         verdict = self._verdict()
-        works = verdict.engine_alive and any(one.state.name == "web" and one.proven for one in verdict.checks)
+        works = verdict.engine_alive and any(
+            one.state.name == "web" and one.proven for one in verdict.checks
+        )
         status = ", ".join([verdict.overall, *verdict.reasons[:_REASONS_SHOWN]])
         if works:
             self._once("READY=1")
@@ -59,7 +68,11 @@ class ServiceNotify:
         if status != self._status and self._say(f"STATUS={status}"):
             self._status = status
         now = time.monotonic()
-        if works and self._alive_every_seconds and now - self._alive_at >= 0.9 * self._alive_every_seconds:
+        if (
+            works
+            and self._alive_every_seconds
+            and now - self._alive_at >= 0.9 * self._alive_every_seconds
+        ):
             self._alive_at = now
             self._say("WATCHDOG=1")
 

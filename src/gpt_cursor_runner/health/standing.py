@@ -15,7 +15,9 @@ HOLD_SECONDS = 6.0
 
 @dataclass(frozen=True)
 class Standing:
-    """One subject as it stands now. Within `patience_seconds` after its cause it proves itself well, or never does."""
+    """One subject as it stands now. Within `patience_seconds` after its cause
+    it proves itself well, or never does.
+    """
 
     subject: str
     component: str
@@ -37,11 +39,20 @@ class Standing:
 
 def standings(verdict: Verdict) -> list[Standing]:
     """The whole first, then every check."""
-    # Dead machinery is the cause of every reading that grows old with it: one letter, not one for each check.
+    # Dead machinery is the cause of every reading that grows old with it: one
+    # letter, not one for each check.
     dead = not verdict.engine_alive
     code = verdict.reasons[0][:60] if verdict.reasons else "well"
     severity = "critical" if dead else "warning"
-    whole = Standing(OVERALL, "health_engine", verdict.overall, code, ill=dead, proven=not dead, severity=severity)
+    whole = Standing(
+        OVERALL,
+        "health_engine",
+        verdict.overall,
+        code,
+        ill=dead,
+        proven=not dead,
+        severity=severity,
+    )
     intervals = {one.state.name: one.state.terms.interval_seconds for one in verdict.checks}
     return [whole, *(_standing(one, intervals) for one in verdict.checks)]
 
@@ -57,7 +68,8 @@ def _standing(one: Judged, intervals: Mapping[str, float]) -> Standing:
         proven=one.proven,
         severity="critical" if one.critical and not one.proven else "warning",
         causes=(OVERALL, *terms.caused_by),
-        hold_seconds=HOLD_SECONDS + max((intervals.get(cause, 0.0) for cause in terms.caused_by), default=0.0),
+        hold_seconds=HOLD_SECONDS
+        + max((intervals.get(cause, 0.0) for cause in terms.caused_by), default=0.0),
         patience_seconds=terms.rise * terms.interval_seconds + terms.deadline_seconds,
         flapping=one.state.flapping,
     )

@@ -1,4 +1,6 @@
-"""Running the owner's checks: argument lists, a deadline, a process group killed whole, output bounded and kept."""
+"""Running the owner's checks: argument lists, a deadline, a process group
+killed whole, output bounded and kept.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ _GRACE_SECONDS = 2.0
 _CHUNK_BYTES = 65_536
 KEPT_BYTES = 1 << 20
 _TAIL_BYTES = 4000
-# Escape sequences and control characters: the tail is shown to people, given to models and stored as text.
+# Escape sequences and control characters: the tail is shown to people, given to
+# models and stored as text.
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 Verdict = Literal["passed", "failed", "timed_out", "not_started"]
@@ -43,7 +46,9 @@ class CheckOrder:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was observed of one check. `output_sha256` is over all it printed, kept or not."""
+    """What was observed of one check. `output_sha256` is over all it printed,
+    kept or not.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -62,11 +67,13 @@ class CheckResult:
 def run_check(
     order: CheckOrder, workspace: Workspace, sandbox: Sandbox, log: Path, tick: Callable[[], None]
 ) -> CheckResult:
-    """Run one check to its end, deadline or interruption; nothing it started is alive afterwards.
+    """Run one check to its end, deadline or interruption; nothing it started is
+    alive afterwards.
 
-    Without a sandbox one thing can escape: a process that left the group with setsid. In bubblewrap nothing can.
-    `tick` is called several times a second; what it raises ends the check and is passed on. Raises WorldFailed when
-    the sandbox itself does not start.
+    Without a sandbox one thing can escape: a process that left the group with
+    setsid. In bubblewrap nothing can. `tick` is called several times a second;
+    what it raises ends the check and is passed on. Raises WorldFailed when the
+    sandbox itself does not start.
     """
     output = _Output()
     began = time.monotonic()
@@ -79,7 +86,9 @@ def run_check(
     finally:
         _end(process, output)
     seconds = time.monotonic() - began
-    verdict: Verdict = "timed_out" if not in_time else "passed" if process.returncode == 0 else "failed"
+    verdict: Verdict = (
+        "timed_out" if not in_time else "passed" if process.returncode == 0 else "failed"
+    )
     said = output.kept()[:500] if sandbox.tier != "none" and verdict == "failed" else b""
     if said.startswith(b"bwrap: execvp "):
         return _result(order, "not_started", None, seconds, sandbox.tier, output, log)
@@ -96,7 +105,9 @@ def checks_digest(results: Sequence[CheckResult]) -> str:
 
 
 class _Output:
-    """The first and the last half of what is kept; the middle of a flood is counted, not stored."""
+    """The first and the last half of what is kept; the middle of a flood is
+    counted, not stored.
+    """
 
     def __init__(self) -> None:
         self._head = bytearray()
@@ -129,7 +140,9 @@ class _Output:
 def _start(
     order: CheckOrder, workspace: Workspace, sandbox: Sandbox, output: _Output
 ) -> subprocess.Popen[bytes] | None:
-    """The check in a process group of its own, or None with the reason in `output`."""
+    """The check in a process group of its own, or None with the reason in
+    `output`.
+    """
     try:
         command, start_in = sandbox.command(order.command, workspace)
         return subprocess.Popen(
@@ -148,8 +161,12 @@ def _start(
         return None
 
 
-def _watch(process: subprocess.Popen[bytes], output: _Output, deadline: float, tick: Callable[[], None]) -> bool:
-    """Read until the process ends or the deadline passes; whether it ended in time."""
+def _watch(
+    process: subprocess.Popen[bytes], output: _Output, deadline: float, tick: Callable[[], None]
+) -> bool:
+    """Read until the process ends or the deadline passes; whether it ended in
+    time.
+    """
     pipe = _pipe(process)
     os.set_blocking(pipe.fileno(), False)
     with selectors.DefaultSelector() as selector:
@@ -163,7 +180,8 @@ def _watch(process: subprocess.Popen[bytes], output: _Output, deadline: float, t
                 tick()
                 next_tick = now + _TICK_SECONDS
             if selector.select(timeout=_TICK_SECONDS / 4) and not _drain(pipe, output):
-                # The pipe was closed, yet the process lives on: wait for it, or for the deadline.
+                # The pipe was closed, yet the process lives on: wait for it, or
+                # for the deadline.
                 selector.unregister(pipe)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_TICK_SECONDS / 4)
@@ -178,9 +196,11 @@ def _drain(pipe: IO[bytes], output: _Output) -> bool:
 
 
 def _end(process: subprocess.Popen[bytes], output: _Output) -> None:
-    """End the whole group, also what the check left behind, and read what is left in the pipe.
+    """End the whole group, also what the check left behind, and read what is
+    left in the pipe.
 
-    The pipe is at its end when the last of them is gone, which in bubblewrap is a moment after our own child.
+    The pipe is at its end when the last of them is gone, which in bubblewrap is
+    a moment after our own child.
     """
     if process.poll() is None:
         _signal(process.pid, signal.SIGTERM)
@@ -204,7 +224,9 @@ def _pipe(process: subprocess.Popen[bytes]) -> IO[bytes]:
 
 
 def _signal(group: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # macOS refuses where all that is left of a group are zombies
+    with suppress(
+        ProcessLookupError, PermissionError
+    ):  # macOS refuses where all that is left of a group are zombies
         os.killpg(group, number)
 
 
@@ -217,12 +239,26 @@ def _sandbox_failed(reason: str) -> WorldFailed:
 
 
 def _result(
-    order: CheckOrder, verdict: Verdict, code: int | None, seconds: float, tier: str, output: _Output, log: Path
+    order: CheckOrder,
+    verdict: Verdict,
+    code: int | None,
+    seconds: float,
+    tier: str,
+    output: _Output,
+    log: Path,
 ) -> CheckResult:
     kept = output.kept()
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(kept)
     tail = _UNPRINTABLE.sub("", kept[-_TAIL_BYTES:].decode(errors="replace"))
     return CheckResult(
-        order.name, order.command, verdict, code, round(seconds, 3), tier, output.size, output.digest(), tail
+        order.name,
+        order.command,
+        verdict,
+        code,
+        round(seconds, 3),
+        tier,
+        output.size,
+        output.digest(),
+        tail,
     )

@@ -1,4 +1,6 @@
-"""The owner's checkouts: where the branch is checked out, and how such a checkout follows it without losing a byte."""
+"""The owner's checkouts: where the branch is checked out, and how such a
+checkout follows it without losing a byte.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,13 @@ from gpt_cursor_runner.patch.outcome import HumanNeeded, WorldFailed
 
 _HEADS = "refs/heads/"
 # While these name the branch, HEAD is detached from it and will be put back on it.
-_AWAY_FOR = {"rebase-merge/head-name": "rebase", "rebase-apply/head-name": "rebase", "BISECT_START": "bisect"}
-# While one of these exists, HEAD is on the branch and the next commit concludes something.
+_AWAY_FOR = {
+    "rebase-merge/head-name": "rebase",
+    "rebase-apply/head-name": "rebase",
+    "BISECT_START": "bisect",
+}
+# While one of these exists, HEAD is on the branch and the next commit concludes
+# something.
 _UNFINISHED = {
     "MERGE_HEAD": "merge",
     "CHERRY_PICK_HEAD": "cherry-pick",
@@ -25,9 +32,11 @@ _INDEX_LOCKED = "index.lock': File exists"
 _VETO = "ref updates aborted by hook"
 _STAYS_SEALED = "then approve the patch again; it stays sealed."
 
-# `git merge` fast-forwards whatever HEAD is when it looks, also a HEAD that the owner has just switched or rewound.
-# It writes that HEAD to ORIG_HEAD before it touches anything, and this hook is asked first: with any other branch or
-# commit than ours it says no, and nothing has changed. git itself then moves HEAD only from the commit it looked at.
+# `git merge` fast-forwards whatever HEAD is when it looks, also a HEAD that the
+# owner has just switched or rewound. It writes that HEAD to ORIG_HEAD before it
+# touches anything, and this hook is asked first: with any other branch or
+# commit than ours it says no, and nothing has changed. git itself then moves
+# HEAD only from the commit it looked at.
 _GUARD = """#!/bin/sh
 [ "$1" = prepared ] || exit 0
 while read -r old new ref; do
@@ -48,7 +57,9 @@ class Checkout:
 
 
 def checkout_of(git: Git, ref: str) -> Checkout | None:
-    """The work tree on a branch, if any; raise HumanNeeded while the owner is in the middle of something with it."""
+    """The work tree on a branch, if any; raise HumanNeeded while the owner is
+    in the middle of something with it.
+    """
     found: list[Checkout] = []
     for path, holds in _worktrees(git):
         here = git.worktree(path)
@@ -61,10 +72,12 @@ def checkout_of(git: Git, ref: str) -> Checkout | None:
 
 
 def follow(checkout: Checkout, ref: str, old: str, new: str, patience_seconds: float) -> None:
-    """Fast-forward the checkout, and with it the branch, from `old` to `new`, or change nothing.
+    """Fast-forward the checkout, and with it the branch, from `old` to `new`,
+    or change nothing.
 
-    Raises HumanNeeded when the owner's work is in the way. Returns without having moved anything when the owner has
-    moved the branch meanwhile: the caller sees it by the branch.
+    Raises HumanNeeded when the owner's work is in the way. Returns without
+    having moved anything when the owner has moved the branch meanwhile: the
+    caller sees it by the branch.
     """
     git = checkout.git
     _refuse_locked_branch(git, old)
@@ -78,19 +91,36 @@ def follow(checkout: Checkout, ref: str, old: str, new: str, patience_seconds: f
     facts = {"checkout": str(checkout.path), "git_said": refusal[:2000], "branch_at": old}
     if _INDEX_LOCKED in refusal:
         advice = f"If no git runs there, remove the stale index.lock, {_STAYS_SEALED}"
-        raise HumanNeeded("checkout_locked", "another git holds the index of the checkout", advice, facts)
+        raise HumanNeeded(
+            "checkout_locked", "another git holds the index of the checkout", advice, facts
+        )
     sentence = f"the checkout has work in it that this patch would overwrite: {_named(refusal)}"
-    raise HumanNeeded("checkout_in_the_way", sentence, f"Commit or move that work away, {_STAYS_SEALED}", facts)
+    raise HumanNeeded(
+        "checkout_in_the_way", sentence, f"Commit or move that work away, {_STAYS_SEALED}", facts
+    )
 
 
 def _fast_forward(git: Git, ref: str, old: str, new: str, patience_seconds: float) -> str | None:
-    """None when the checkout has followed, else git's words; waits a little for the owner's own git to finish."""
-    # Each flag outdoes a `branch.<name>.mergeOptions` of the owner's, or a default that would overwrite ignored files.
-    flags = ("--ff-only", "--commit", "--no-squash", "--no-autostash", "--no-overwrite-ignore", "--no-stat", "--quiet")
+    """None when the checkout has followed, else git's words; waits a little for
+    the owner's own git to finish.
+    """
+    # Each flag outdoes a `branch.<name>.mergeOptions` of the owner's, or a
+    # default that would overwrite ignored files.
+    flags = (
+        "--ff-only",
+        "--commit",
+        "--no-squash",
+        "--no-autostash",
+        "--no-overwrite-ignore",
+        "--no-stat",
+        "--quiet",
+    )
     give_up_at = time.monotonic() + patience_seconds
     with tempfile.TemporaryDirectory(prefix="gcr-hooks-") as hooks:
         guard = Path(hooks) / "reference-transaction"
-        guard.write_text(_GUARD.format(old=old, ref=ref.replace("'", "'\\''")), errors="surrogateescape")
+        guard.write_text(
+            _GUARD.format(old=old, ref=ref.replace("'", "'\\''")), errors="surrogateescape"
+        )
         guard.chmod(0o700)
         guarded = replace(git, hooks=Path(hooks))
         while True:
@@ -105,9 +135,13 @@ def _fast_forward(git: Git, ref: str, old: str, new: str, patience_seconds: floa
 
 
 def _refuse_locked_branch(git: Git, old: str) -> None:
-    """Try the lock of the branch: `git merge` takes it last, when it has already changed the checkout."""
+    """Try the lock of the branch: `git merge` takes it last, when it has
+    already changed the checkout.
+    """
     try:
-        git.run("update-ref", "--stdin", data=f"start\nverify HEAD {old}\nprepare\nabort\n".encode())
+        git.run(
+            "update-ref", "--stdin", data=f"start\nverify HEAD {old}\nprepare\nabort\n".encode()
+        )
     except GitFailed as refused:
         if "File exists" in refused.stderr:
             raise branch_locked(refused) from refused
@@ -122,15 +156,21 @@ def branch_locked(refused: GitFailed) -> WorldFailed:
 
 
 def _put_back(git: Git, orig_head: str | None, written: str) -> None:
-    """Undo what a refused `git merge` leaves: it writes ORIG_HEAD before it looks whether it can go on."""
+    """Undo what a refused `git merge` leaves: it writes ORIG_HEAD before it
+    looks whether it can go on.
+    """
     if git.resolve("ORIG_HEAD") == orig_head:
         return
     with suppress(GitFailed):  # the owner has written another one since
-        git.run("update-ref", *(["ORIG_HEAD", orig_head] if orig_head else ["-d", "ORIG_HEAD"]), written)
+        git.run(
+            "update-ref", *(["ORIG_HEAD", orig_head] if orig_head else ["-d", "ORIG_HEAD"]), written
+        )
 
 
 def _worktrees(git: Git) -> list[tuple[Path, str]]:
-    """Every work tree that is there, with the ref it holds, empty when its HEAD is detached."""
+    """Every work tree that is there, with the ref it holds, empty when its HEAD
+    is detached.
+    """
     printed = git.run("worktree", "list", "--porcelain", "-z").decode(errors="surrogateescape")
     trees = []
     for record in printed.split("\0\0"):
@@ -140,15 +180,21 @@ def _worktrees(git: Git) -> list[tuple[Path, str]]:
         path, holds = Path(facts["worktree"]), facts.get("branch", "")
         if path == git.directory:
             trees.append((_main_checkout(git), holds))
-        elif (path / ".git").exists():  # else git would look for a repository further up, and find another one
+        elif (
+            path / ".git"
+        ).exists():  # else git would look for a repository further up, and find another one
             trees.append((path, holds))
         elif "locked" in facts:
-            raise _in_use(f"a checkout of {holds.removeprefix(_HEADS)} is locked and not there now", path)
+            raise _in_use(
+                f"a checkout of {holds.removeprefix(_HEADS)} is locked and not there now", path
+            )
     return trees
 
 
 def _main_checkout(git: Git) -> Path:
-    """The main work tree of a repository whose git directory lies apart, which `git worktree list` does not know."""
+    """The main work tree of a repository whose git directory lies apart, which
+    `git worktree list` does not know.
+    """
     for start in (git.directory, git.given):
         if start is not None:
             with suppress(GitFailed):
@@ -157,7 +203,8 @@ def _main_checkout(git: Git) -> Path:
                     return Path(top)
     raise WorldFailed(
         "checkout_unknown",
-        f"the checkout of {git.directory} is not known, so the branch cannot be moved without harm to it",
+        f"the checkout of {git.directory} is not known, so the branch cannot be moved without harm"
+        " to it",
         "Name the checkout, not the git directory, as the repository's path in runner.toml.",
     )
 
@@ -175,10 +222,17 @@ def _refuse_if_busy(here: Git, path: Path, ref: str, holds: str) -> None:
 
 
 def _in_use(sentence: str, path: Path) -> HumanNeeded:
-    return HumanNeeded("branch_in_use", sentence, f"Finish it or abort it, {_STAYS_SEALED}", {"checkout": str(path)})
+    return HumanNeeded(
+        "branch_in_use",
+        sentence,
+        f"Finish it or abort it, {_STAYS_SEALED}",
+        {"checkout": str(path)},
+    )
 
 
 def _named(stderr: str) -> str:
-    """The files that git names in its refusal, one per line after a tab; else its first line."""
+    """The files that git names in its refusal, one per line after a tab; else
+    its first line.
+    """
     paths = [line.strip() for line in stderr.splitlines() if line.startswith("\t")]
     return ", ".join(paths[:5]) if paths else stderr.splitlines()[0]

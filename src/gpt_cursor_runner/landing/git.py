@@ -1,4 +1,6 @@
-"""The only door to git: argument lists, an explicit git directory, no hooks, no foreign configuration, a deadline."""
+"""The only door to git: argument lists, an explicit git directory, no hooks, no
+foreign configuration, a deadline.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ AUTHOR_EMAIL = "gpt-cursor-runner@localhost"
 _DEADLINE_SECONDS = 120.0
 _GRACE_SECONDS = 2.0
 
-# What a repository's own configuration could otherwise make git run, skip or decide.
+# What a repository's own configuration could otherwise make git run, skip or
+# decide.
 _PINNED = {
     "core.fsmonitor": "false",
     "core.fsync": "committed,reference",  # loose objects too: by default git syncs packs only
@@ -34,7 +37,8 @@ _PINNED = {
     "merge.autoStash": "false",
     "merge.conflictStyle": "merge",
     "merge.default": "text",
-    # A change lands at the path that was planned, or nowhere: see `_refuse_strays` in sealing.py.
+    # A change lands at the path that was planned, or nowhere: see
+    # `_refuse_strays` in sealing.py.
     "merge.renames": "false",
     "merge.directoryRenames": "false",
     "merge.renormalize": "false",
@@ -51,15 +55,19 @@ class GitFailed(Exception):
         self.code = code
         self.stdout = stdout
         self.stderr = stderr
-        super().__init__(f"git {arguments[0]} exited with {code}: {stderr.strip()[:500] or 'no message'}")
+        super().__init__(
+            f"git {arguments[0]} exited with {code}: {stderr.strip()[:500] or 'no message'}"
+        )
 
 
 @dataclass(frozen=True)
 class Git:
-    """git on one repository. `directory` is its git directory; `search_path` is where the binary is looked for.
+    """git on one repository. `directory` is its git directory; `search_path` is
+    where the binary is looked for.
 
-    Without a `work_tree` git sees objects and refs alone: neither an index nor attributes of the directory the
-    runner happens to be in. `given` is the path under which the owner registered the repository.
+    Without a `work_tree` git sees objects and refs alone: neither an index nor
+    attributes of the directory the runner happens to be in. `given` is the path
+    under which the owner registered the repository.
     """
 
     directory: Path
@@ -71,7 +79,9 @@ class Git:
 
     @classmethod
     def at(cls, path: Path, search_path: str) -> Git:
-        """The repository whose checkout or bare directory is `path`; raise WorldFailed when it is none."""
+        """The repository whose checkout or bare directory is `path`; raise
+        WorldFailed when it is none.
+        """
         try:
             found = cls(Path(), search_path).at_path(path, "--git-common-dir")
         except GitFailed as no_repository:
@@ -87,7 +97,9 @@ class Git:
         return Git(Path(self.at_path(path, "--absolute-git-dir")[0]), self.search_path, path)
 
     def at_path(self, path: Path, *what: str) -> list[str]:
-        """What `git rev-parse` finds from a path, a line for each thing asked, whoever owns the files there."""
+        """What `git rev-parse` finds from a path, a line for each thing asked,
+        whoever owns the files there.
+        """
         arguments = ("-C", str(path), "-c", "safe.directory=*", "rev-parse", *what)
         return self.line(*arguments, explicit=False).split("\n")
 
@@ -99,7 +111,9 @@ class Git:
         environment: Mapping[str, str] | None = None,
         explicit: bool = True,
     ) -> bytes:
-        """What git printed; raise GitFailed for any exit code but 0 and `also_fine`, WorldFailed at the deadline."""
+        """What git printed; raise GitFailed for any exit code but 0 and
+        `also_fine`, WorldFailed at the deadline.
+        """
         with self.start(*arguments, environment=environment, explicit=explicit) as process:
             try:
                 stdout, stderr = process.communicate(data, self.deadline_seconds)
@@ -122,7 +136,9 @@ class Git:
         explicit: bool = True,
         stderr: int = subprocess.PIPE,
     ) -> subprocess.Popen[bytes]:
-        """A running git with pipes, leader of a process group of its own; raise WorldFailed when it does not start."""
+        """A running git with pipes, leader of a process group of its own; raise
+        WorldFailed when it does not start.
+        """
         start_in = self.work_tree or (self.directory if explicit else None)
         try:
             return subprocess.Popen(
@@ -137,8 +153,14 @@ class Git:
         except OSError as cannot:
             if start_in is not None and not start_in.is_dir():
                 advice = "Bring it back, or correct the path in runner.toml."
-                raise WorldFailed("repository_unreachable", f"{start_in} is gone", advice) from cannot
-            reason = "git is not installed" if isinstance(cannot, FileNotFoundError) else f"git: {cannot.strerror}"
+                raise WorldFailed(
+                    "repository_unreachable", f"{start_in} is gone", advice
+                ) from cannot
+            reason = (
+                "git is not installed"
+                if isinstance(cannot, FileNotFoundError)
+                else f"git: {cannot.strerror}"
+            )
             raise WorldFailed("git_missing", reason, "Install git 2.38 or newer.") from cannot
 
     def line(
@@ -150,7 +172,9 @@ class Git:
         explicit: bool = True,
     ) -> str:
         """What git printed, without the newline at its end."""
-        printed = self.run(*arguments, data=data, also_fine=also_fine, environment=environment, explicit=explicit)
+        printed = self.run(
+            *arguments, data=data, also_fine=also_fine, environment=environment, explicit=explicit
+        )
         return printed.decode(errors="surrogateescape").rstrip("\n")
 
     def command(self, *arguments: str) -> list[str]:
@@ -186,7 +210,9 @@ class Git:
     def resolve(self, revision: str) -> str | None:
         """The commit a revision names, or None."""
         try:
-            return self.line("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+            return self.line(
+                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
+            )
         except GitFailed as answer:
             if "not a git repository" in answer.stderr:
                 raise WorldFailed(
@@ -197,7 +223,9 @@ class Git:
             return None
 
     def tip(self, branch: str) -> str:
-        """The commit at the tip of a branch; raise WorldFailed when there is no such branch."""
+        """The commit at the tip of a branch; raise WorldFailed when there is no
+        such branch.
+        """
         commit = self.resolve(f"refs/heads/{branch}")
         if commit is None:
             raise WorldFailed(
@@ -208,7 +236,9 @@ class Git:
         return commit
 
     def branch_ref(self, branch: str) -> str:
-        """The ref that moves when the branch moves: a branch may be a symbolic ref to another one."""
+        """The ref that moves when the branch moves: a branch may be a symbolic
+        ref to another one.
+        """
         ref = f"refs/heads/{branch}"
         return self.line("symbolic-ref", "--quiet", ref, also_fine=(1,)) or ref
 
@@ -223,7 +253,9 @@ class Git:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End git and what it started, if it runs still: politely first, since git then removes its lock files."""
+    """End git and what it started, if it runs still: politely first, since git
+    then removes its lock files.
+    """
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
@@ -233,7 +265,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill git's process group; git itself has been waited for when this returns."""
+    """Kill git's process group; git itself has been waited for when this
+    returns.
+    """
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -1,4 +1,6 @@
-"""Who moves the branch: one compare-and-swap, and then what follows from it, each step safe to repeat."""
+"""Who moves the branch: one compare-and-swap, and then what follows from it,
+each step safe to repeat.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _PLAIN = ("--no-ext-diff", "--no-textconv")
 
 
 class BaseMoved(Exception):
-    """The branch is no longer where the sealed commit was made for; carry the change onto its new tip."""
+    """The branch is no longer where the sealed commit was made for; carry the
+    change onto its new tip.
+    """
 
 
 @dataclass(frozen=True)
@@ -26,28 +30,38 @@ class DiffStat:
     deletions: int
 
 
-def compose(git: Git, sealed: Sealed, subject: str, body: str, trailers: Mapping[str, str], when: float) -> str:
-    """The commit that will land: the sealed tree under its final message. Repeating it gives the same id."""
+def compose(
+    git: Git, sealed: Sealed, subject: str, body: str, trailers: Mapping[str, str], when: float
+) -> str:
+    """The commit that will land: the sealed tree under its final message.
+    Repeating it gives the same id.
+    """
     paragraphs = [subject, *([body.strip()] if body.strip() else [])]
-    paragraphs.append("\n".join(f"{name}: {' '.join(value.split())}" for name, value in trailers.items()))
+    paragraphs.append(
+        "\n".join(f"{name}: {' '.join(value.split())}" for name, value in trailers.items())
+    )
     return commit_tree(git, sealed.tree, sealed.base, "\n\n".join(paragraphs) + "\n", when)
 
 
 def move_branch(
     git: Git, branch: str, old: str, new: str, patience_seconds: float = _LOCK_PATIENCE_SECONDS
 ) -> str | None:
-    """Move the branch from `old` to `new`; the path of the checkout that followed, if it was checked out.
+    """Move the branch from `old` to `new`; the path of the checkout that
+    followed, if it was checked out.
 
-    Raises BaseMoved when the branch is elsewhere, HumanNeeded when the owner's work is in the way, and then nothing
-    has changed. A checked-out branch is moved by the checkout itself: were the ref moved under it, the change would
-    look there like a staged deletion, and the owner's next commit would undo it.
+    Raises BaseMoved when the branch is elsewhere, HumanNeeded when the owner's
+    work is in the way, and then nothing has changed. A checked-out branch is
+    moved by the checkout itself: were the ref moved under it, the change would
+    look there like a staged deletion, and the owner's next commit would undo
+    it.
     """
     ref = git.branch_ref(branch)
     checkout = checkout_of(git, ref)
     if git.tip(branch) != old:
         raise BaseMoved(branch)
     if checkout is None:
-        # An owner who checks the branch out between our look and this line meets the same race as with a push.
+        # An owner who checks the branch out between our look and this line
+        # meets the same race as with a push.
         _swap(git, branch, ref, old, new)
         return None
     follow(checkout, ref, old, new, patience_seconds)
@@ -66,7 +80,9 @@ def _swap(git: Git, branch: str, ref: str, old: str, new: str) -> None:
 
 
 def tag(git: Git, name: str, commit: str, message: str, when: float) -> bool:
-    """Tag the commit; False when the name already marks another commit, which stays as it is."""
+    """Tag the commit; False when the name already marks another commit, which
+    stays as it is.
+    """
     there = git.resolve(f"refs/tags/{name}")
     if there is None:
         date = {"GIT_COMMITTER_DATE": f"@{int(when)} +0000"}
@@ -83,30 +99,51 @@ def push(git: Git, remote: str, branch: str, commit: str, tag_name: str | None) 
     Raises GitFailed with the remote's words when it is refused.
     """
     refs = [f"{commit}:refs/heads/{branch}", *([f"refs/tags/{tag_name}"] if tag_name else [])]
-    options = ("--quiet", "--no-verify", "--atomic", "--no-follow-tags", "--no-signed", "--recurse-submodules=no")
+    options = (
+        "--quiet",
+        "--no-verify",
+        "--atomic",
+        "--no-follow-tags",
+        "--no-signed",
+        "--recurse-submodules=no",
+    )
     git.run("push", *options, "--", remote, *refs)
 
 
 def has_landed(git: Git, branch: str, commit: str) -> bool:
-    """Whether the branch holds this commit, so that a repeated attempt knows its own work."""
+    """Whether the branch holds this commit, so that a repeated attempt knows
+    its own work.
+    """
     return git.resolve(commit) is not None and git.is_ancestor(commit, git.tip(branch))
 
 
 def diff(git: Git, base: str, commit: str) -> bytes:
-    """The change between two commits as a full git diff, made without the repository's own diff programs."""
+    """The change between two commits as a full git diff, made without the
+    repository's own diff programs.
+    """
     return git.run("diff-tree", "-r", "-p", "-M", "--binary", "--full-index", *_PLAIN, base, commit)
 
 
 def diff_stat(git: Git, base: str, commit: str) -> DiffStat:
-    """Files, insertions and deletions, as `git diff --numstat` counts them; binary files count no lines."""
+    """Files, insertions and deletions, as `git diff --numstat` counts them;
+    binary files count no lines.
+    """
     printed = git.run("diff-tree", "-r", "--numstat", "-z", "--no-renames", *_PLAIN, base, commit)
-    rows = [row.split("\t", 2) for row in printed.decode(errors="backslashreplace").split("\0") if row]
+    rows = [
+        row.split("\t", 2) for row in printed.decode(errors="backslashreplace").split("\0") if row
+    ]
     lines = [[0 if count == "-" else int(count) for count in row[:2]] for row in rows]
-    return DiffStat(tuple(row[2] for row in rows), sum(line[0] for line in lines), sum(line[1] for line in lines))
+    return DiffStat(
+        tuple(row[2] for row in rows),
+        sum(line[0] for line in lines),
+        sum(line[1] for line in lines),
+    )
 
 
 def line_counts(git: Git, base: str, commit: str) -> dict[str, tuple[int, int]]:
-    """Insertions and deletions for each path as `diff` shows them: those of a renamed file stand under its new name."""
+    """Insertions and deletions for each path as `diff` shows them: those of a
+    renamed file stand under its new name.
+    """
     printed = git.run("diff-tree", "-r", "-M", "--numstat", "-z", *_PLAIN, base, commit)
     fields = iter(printed.decode(errors="surrogateescape").split("\0"))
     counts = {}

@@ -1,7 +1,8 @@
 """Reading trees and blobs through one `git cat-file --batch-command` process.
 
-Trees are read raw and walked part by part, so that a lookup costs the depth of the path, whatever the size of the
-repository, and tells links and submodules from directories.
+Trees are read raw and walked part by part, so that a lookup costs the depth of
+the path, whatever the size of the repository, and tells links and submodules
+from directories.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 
 _CHUNK_BYTES = 1 << 20
 _BLOB_ID = re.compile(r"[0-9a-f]{7,64}")
-# A file is planned in memory, a few times over; the forges refuse files beyond this as well.
+# A file is planned in memory, a few times over; the forges refuse files beyond
+# this as well.
 MAX_FILE_BYTES = 100 << 20
 _KINDS: dict[str, EntryKind] = {
     "100644": "file",
@@ -43,7 +45,9 @@ class TreeEntry:
 
 
 class Objects:
-    """Open for the time of one reading; a git that does not answer a request within the deadline is killed."""
+    """Open for the time of one reading; a git that does not answer a request
+    within the deadline is killed.
+    """
 
     def __init__(self, git: Git) -> None:
         self.git = git
@@ -56,7 +60,10 @@ class Objects:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._closed.set()
         kill(self._process)
@@ -66,7 +73,9 @@ class Objects:
                     pipe.close()
 
     def header(self, name: str) -> tuple[str, str, int] | None:
-        """Oid, type and size of what `name` names, or None; the contents must then be read with `contents`."""
+        """Oid, type and size of what `name` names, or None; the contents must
+        then be read with `contents`.
+        """
         return self._ask("contents", name)
 
     def info(self, name: str) -> tuple[str, str, int] | None:
@@ -100,14 +109,18 @@ class Objects:
         """Size and contents, in chunks, of an object that must be there."""
         found = self.header(oid)
         if found is None:
-            raise WorldFailed("object_missing", f"the repository lacks object {oid}", "Check it with `git fsck`.")
+            raise WorldFailed(
+                "object_missing", f"the repository lacks object {oid}", "Check it with `git fsck`."
+            )
         return found[2], self.contents(found[2])
 
     def read(self, oid: str) -> bytes:
         return b"".join(self.open(oid)[1])
 
     def tree(self, oid: str) -> list[TreeEntry]:
-        """The entries of one tree object (format: git's tree.c: mode, space, name, NUL, raw oid)."""
+        """The entries of one tree object (format: git's tree.c: mode, space,
+        name, NUL, raw oid).
+        """
         raw, width, at, entries = self.read(oid), len(oid) // 2, 0, []
         while at < len(raw):
             space, end = raw.index(b" ", at), raw.index(b"\0", at)
@@ -136,7 +149,9 @@ class Objects:
 
 
 def _stopped() -> WorldFailed:
-    return WorldFailed("git_stopped", "git cat-file stopped answering", "Check the repository with `git fsck`.")
+    return WorldFailed(
+        "git_stopped", "git cat-file stopped answering", "Check the repository with `git fsck`."
+    )
 
 
 class CommitTree:
@@ -163,9 +178,15 @@ class CommitTree:
         return self._directory(directory).keys()
 
     def blob(self, oid: str) -> bytes | None:
-        # A ref, or a path in a commit, may be spelt like what was asked for: only an object of that id is meant.
+        # A ref, or a path in a commit, may be spelt like what was asked for:
+        # only an object of that id is meant.
         found = self._objects.info(oid) if _BLOB_ID.fullmatch(oid) else None
-        if found is None or found[1] != "blob" or not found[0].startswith(oid) or found[2] > MAX_FILE_BYTES:
+        if (
+            found is None
+            or found[1] != "blob"
+            or not found[0].startswith(oid)
+            or found[2] > MAX_FILE_BYTES
+        ):
             return None
         return self._objects.read(found[0])
 

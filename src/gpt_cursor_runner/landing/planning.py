@@ -1,4 +1,6 @@
-"""A planner's pure work, over the blobs of the commit that a patch was made against, read on demand."""
+"""A planner's pure work, over the blobs of the commit that a patch was made
+against, read on demand.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 
 @dataclass(frozen=True)
 class Basis:
-    """What the sender says the patch is made against: a commit, and the plan that it was seen to give."""
+    """What the sender says the patch is made against: a commit, and the plan
+    that it was seen to give.
+    """
 
     base: str | None = None
     strict: bool = False
@@ -25,7 +29,9 @@ class Basis:
         return cls(patch.base, patch.tolerance == "strict", patch.expect_plan)
 
 
-def plan_patch(git: Git, branch: str, basis: Basis, plan: Callable[[Tree], Plan]) -> tuple[str, Plan]:
+def plan_patch(
+    git: Git, branch: str, basis: Basis, plan: Callable[[Tree], Plan]
+) -> tuple[str, Plan]:
     """The commit the patch is made against, and what `plan` makes of its tree.
 
     Raises PatchRefused, which names that commit where there is one, or WorldFailed.
@@ -40,12 +46,15 @@ def plan_patch(git: Git, branch: str, basis: Basis, plan: Callable[[Tree], Plan]
 
 
 def find_base(git: Git, branch: str, basis: Basis) -> str:
-    """The commit to plan on: the branch's tip, or the commit of the branch that the sender names."""
+    """The commit to plan on: the branch's tip, or the commit of the branch that
+    the sender names.
+    """
     tip, wanted = git.tip(branch), basis.base
     if wanted is None:
         return tip
     base = git.resolve(wanted)
-    # A branch or a tag may be named like an abbreviated id; only a commit of that id is meant.
+    # A branch or a tag may be named like an abbreviated id; only a commit of
+    # that id is meant.
     if base is None or not base.startswith(wanted) or not git.is_ancestor(base, tip):
         raise PatchRefused([_unknown_base(wanted, branch, tip)])
     if base != tip and basis.strict:
@@ -54,7 +63,9 @@ def find_base(git: Git, branch: str, basis: Basis) -> str:
 
 
 def plan_at(git: Git, revision: str, plan: Callable[[Tree], Plan]) -> Plan:
-    """What `plan` makes of a commit's tree; raise its PatchRefused, which then names the commit, or WorldFailed."""
+    """What `plan` makes of a commit's tree; raise its PatchRefused, which then
+    names the commit, or WorldFailed.
+    """
     with Objects(git) as objects:
         commit = _oid(objects, f"{revision}^{{commit}}")
         tree = _oid(objects, f"{commit}^{{tree}}")
@@ -79,7 +90,10 @@ def _other_plan(made: Plan) -> Fault:
     return Fault(
         code="base_mismatch",
         message=f"the plan is not the expected one: its digest is {made.digest()}",
-        next_step="Look at a new preview, since the files or the patch have changed, and expect its plan_digest.",
+        next_step=(
+            "Look at a new preview, since the files or the patch have changed, and expect its"
+            " plan_digest."
+        ),
         pointer="/expect_plan",
     )
 
@@ -96,7 +110,9 @@ def _unknown_base(wanted: str, branch: str, tip: str) -> Fault:
 def _stale_base(wanted: str, branch: str, tip: str) -> Fault:
     return Fault(
         code="base_mismatch",
-        message=f"the branch {branch} has moved on from {wanted}, and tolerance strict allows no merge",
+        message=(
+            f"the branch {branch} has moved on from {wanted}, and tolerance strict allows no merge"
+        ),
         next_step=f"Make the patch against the tip {tip}, or use tolerance standard.",
         pointer="/base",
     )

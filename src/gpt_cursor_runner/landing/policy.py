@@ -1,4 +1,6 @@
-"""Which plans wait for a person: the owner's approval rule and the protected paths."""
+"""Which plans wait for a person: the owner's approval rule and the protected
+paths.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,16 @@ def require_approval(plan: Plan, approval: Approval, protected: Sequence[str]) -
     if approval == "always":
         reason = "the owner approves every patch of this repository"
     raise HumanNeeded(
-        "needs_approval", reason, "Look at the diff, then approve or reject.", {"protected_paths": touched}
+        "needs_approval",
+        reason,
+        "Look at the diff, then approve or reject.",
+        {"protected_paths": touched},
     )
 
 
 def protected_paths(plan: Plan, patterns: Sequence[str]) -> list[str]:
-    """The paths of the plan that match a pattern, which reads like a line of .gitignore and knows no case."""
+    """The paths of the plan that match a pattern, which reads like a line of
+    .gitignore and knows no case.
+    """
     spec = pathspec.PathSpec.from_lines("gitignore", [fold_path(pattern) for pattern in patterns])
     return [action.path for action in plan.actions if spec.match_file(fold_path(action.path))]

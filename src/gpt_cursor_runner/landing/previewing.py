@@ -1,4 +1,6 @@
-"""What would land, found by the code that lands it: planned, sealed, carried to the tip, in a scratch repository."""
+"""What would land, found by the code that lands it: planned, sealed, carried to
+the tip, in a scratch repository.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _NAME = "preview"
 
 @dataclass(frozen=True)
 class FileChange:
-    """What becomes of one file of the branch; `sha256` and `mode` are those it will have, None for a deleted one."""
+    """What becomes of one file of the branch; `sha256` and `mode` are those it
+    will have, None for a deleted one.
+    """
 
     path: str
     action: str  # create | change | delete | move | chmod
@@ -40,8 +44,12 @@ class Preview:
     diff: bytes
 
 
-def preview(git: Git, branch: str, basis: Basis, plan: Callable[[Tree], Plan], now: float) -> Preview:
-    """Plan, seal and carry to the tip, and leave no trace; raises what these three raise."""
+def preview(
+    git: Git, branch: str, basis: Basis, plan: Callable[[Tree], Plan], now: float
+) -> Preview:
+    """Plan, seal and carry to the tip, and leave no trace; raises what these
+    three raise.
+    """
     base, made = plan_patch(git, branch, basis, plan)
     with scratch(git, base) as bare:
         sealed = seal(bare, made, _NAME, base, now)
@@ -53,10 +61,13 @@ def preview(git: Git, branch: str, basis: Basis, plan: Callable[[Tree], Plan], n
 
 
 def _merged(git: Git, plan: Plan, landing: Sealed) -> Iterator[FileAction]:
-    """The plan's actions as they come out of a merge: from what the tip holds to what the merged tree holds."""
+    """The plan's actions as they come out of a merge: from what the tip holds
+    to what the merged tree holds.
+    """
     with Objects(git) as objects:
         tip, merged = (
-            CommitTree(objects, git.line("rev-parse", f"{of}^{{tree}}")) for of in (landing.base, landing.tree)
+            CommitTree(objects, git.line("rev-parse", f"{of}^{{tree}}"))
+            for of in (landing.base, landing.tree)
         )
         for action in plan.actions:
             before, after = _file(tip, action.path), _file(merged, action.path)
@@ -71,7 +82,9 @@ def _file(tree: CommitTree, path: str) -> File | None:
     return File(tree.read(path), "100755" if kind == "executable" else "100644")
 
 
-def _file_changes(actions: tuple[FileAction, ...], counts: dict[str, tuple[int, int]]) -> Iterator[FileChange]:
+def _file_changes(
+    actions: tuple[FileAction, ...], counts: dict[str, tuple[int, int]]
+) -> Iterator[FileChange]:
     gone = {action.path for action in actions if action.after is None}
     moved = {action.moved_from for action in actions if action.moved_from in gone}
     for action in actions:

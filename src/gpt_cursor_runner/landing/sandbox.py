@@ -1,4 +1,5 @@
-"""Where checks run: in bubblewrap, with nothing of the machine but what it takes to run them; or plainly, said so.
+"""Where checks run: in bubblewrap, with nothing of the machine but what it
+takes to run them; or plainly, said so.
 
 The tier is proved by running something in it, not by finding a binary.
 """
@@ -24,11 +25,19 @@ _INSIDE = "/workspace"
 _INSIDE_HOME = "/home/check"
 _PROBE_SECONDS = 10.0
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-# What a tool needs beside the `bin` it is in. Never the whole prefix: that of ~/.local/bin holds the owner's secrets.
+# What a tool needs beside the `bin` it is in. Never the whole prefix: that of
+# ~/.local/bin holds the owner's secrets.
 _BESIDE_BIN = ("bin", "lib", "lib64", "libexec", "include", "pyvenv.cfg")
 _MAX_LINKS = 40
 _NOBODY = 65534
-_DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
+_DEVICES = {
+    "null": (1, 3),
+    "zero": (1, 5),
+    "full": (1, 7),
+    "random": (1, 8),
+    "urandom": (1, 9),
+    "tty": (5, 0),
+}
 _SYSTEM_FILES = (
     "/etc/alternatives",
     "/etc/ca-certificates",
@@ -47,7 +56,9 @@ _SYSTEM_FILES = (
 
 @dataclass(frozen=True)
 class Sandbox:
-    """How checks are confined. `tier` goes into every report; `why` says what is missing when it is none."""
+    """How checks are confined. `tier` goes into every report; `why` says what
+    is missing when it is none.
+    """
 
     tier: Literal["bubblewrap", "bubblewrap-as-root", "none"]
     why: str
@@ -55,20 +66,29 @@ class Sandbox:
     read_only: tuple[Path, ...] = ()
 
     def command(self, command: Sequence[str], workspace: Workspace) -> tuple[list[str], Path]:
-        """The argument list that runs `command` in the workspace, and the directory to start it in.
+        """The argument list that runs `command` in the workspace, and the
+        directory to start it in.
 
-        Raises FileNotFoundError when there is no such program, neither on the search path nor in the tree.
+        Raises FileNotFoundError when there is no such program, neither on the
+        search path nor in the tree.
         """
         program = command[0]
-        # A name with a slash is the tree's own, wherever the runner was started; an absolute one joins to itself.
-        found = shutil.which(str(workspace.tree / program) if "/" in program else program, path=self.search_path)
+        # A name with a slash is the tree's own, wherever the runner was
+        # started; an absolute one joins to itself.
+        found = shutil.which(
+            str(workspace.tree / program) if "/" in program else program, path=self.search_path
+        )
         if found is None:
             raise FileNotFoundError(errno.ENOENT, "no such program", program)
         executable = program if "/" in program else str(Path(found).absolute())
         if self.tier == "none":
             return [executable, *command[1:]], workspace.tree
         tools = _toolchain(Path(executable)) if Path(executable).is_absolute() else []
-        shown = [part for path in (*tools, *self.read_only) for part in ("--ro-bind", str(path), str(path))]
+        shown = [
+            part
+            for path in (*tools, *self.read_only)
+            for part in ("--ro-bind", str(path), str(path))
+        ]
         shown += ["--bind", str(workspace.tree), _INSIDE, "--chdir", _INSIDE, "--remount-ro", "/"]
         if self.tier == "bubblewrap-as-root":
             shown += _own_devices(workspace.directory / "dev")
@@ -78,16 +98,26 @@ class Sandbox:
         """All that a check finds in its environment."""
         plain = self.tier == "none"
         home, tmp = (str(workspace.home), str(workspace.tmp)) if plain else (_INSIDE_HOME, "/tmp")  # noqa: S108
-        return {"PATH": self.search_path, "HOME": home, "TMPDIR": tmp, "LANG": "C.UTF-8", "CI": "true"}
+        return {
+            "PATH": self.search_path,
+            "HOME": home,
+            "TMPDIR": tmp,
+            "LANG": "C.UTF-8",
+            "CI": "true",
+        }
 
 
 def choose_sandbox(demand: Demand, search_path: str, read_only: Sequence[Path] = ()) -> Sandbox:
-    """The best tier there is; raise WorldFailed when the owner requires a sandbox and none works here."""
+    """The best tier there is; raise WorldFailed when the owner requires a
+    sandbox and none works here.
+    """
     if demand == "none":
         return Sandbox("none", "the owner asked for none", search_path)
     trouble = probe(search_path)
     if trouble is None:
-        tier: Literal["bubblewrap", "bubblewrap-as-root"] = "bubblewrap-as-root" if os.geteuid() == 0 else "bubblewrap"
+        tier: Literal["bubblewrap", "bubblewrap-as-root"] = (
+            "bubblewrap-as-root" if os.geteuid() == 0 else "bubblewrap"
+        )
         return Sandbox(tier, "", search_path, tuple(read_only))
     if demand == "required":
         raise WorldFailed(
@@ -122,8 +152,17 @@ def probe(search_path: str) -> str | None:
 def _confinement() -> list[str]:
     command = ["bwrap", "--unshare-all", "--unshare-user", "--hostname", "check"]
     command += ["--uid", str(_NOBODY), "--gid", str(_NOBODY)]
-    # Even a root's sandbox is a user namespace without capabilities: without one, root could remount its way out.
-    command += ["--die-with-parent", "--new-session", "--cap-drop", "ALL", "--ro-bind", "/usr", "/usr"]
+    # Even a root's sandbox is a user namespace without capabilities: without
+    # one, root could remount its way out.
+    command += [
+        "--die-with-parent",
+        "--new-session",
+        "--cap-drop",
+        "ALL",
+        "--ro-bind",
+        "/usr",
+        "/usr",
+    ]
     for name in _SYSTEM:
         place = Path(name)
         if place.is_symlink():
@@ -132,13 +171,15 @@ def _confinement() -> list[str]:
             command += ["--ro-bind", name, name]
     for name in _SYSTEM_FILES:
         command += ["--ro-bind-try", name, name]
-    # To the kernel a root's check is still root, who may write to /proc/sys without any capability.
+    # To the kernel a root's check is still root, who may write to /proc/sys
+    # without any capability.
     command += ["--proc", "/proc", "--remount-ro", "/proc"]
     return [*command, "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", _INSIDE_HOME]  # noqa: S108
 
 
 def _own_devices(directory: Path) -> list[str]:
-    """Nodes of our own over those in /dev: a root's check owns the machine's, and could close them to everybody.
+    """Nodes of our own over those in /dev: a root's check owns the machine's,
+    and could close them to everybody.
 
     Where the workspace's file system knows no devices, the machine's stay.
     """
@@ -159,8 +200,8 @@ def _own_devices(directory: Path) -> list[str]:
 def _toolchain(executable: Path) -> list[Path]:
     """What an executable outside the system's directories needs to be seen.
 
-    Its links are followed one by one, since each hop must exist inside too; a virtual environment is followed to the
-    Python it was made from.
+    Its links are followed one by one, since each hop must exist inside too; a
+    virtual environment is followed to the Python it was made from.
     """
     needed: list[Path] = []
     for place in _hops(executable):

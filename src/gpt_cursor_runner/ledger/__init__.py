@@ -1,1 +1,3 @@
-"""Floor 4: the durable truth. Knows patches, events and keys; knows nothing of git or HTTP."""
+"""Floor 4: the durable truth. Knows patches, events and keys; knows nothing of
+git or HTTP.
+"""

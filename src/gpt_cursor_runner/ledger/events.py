@@ -1,4 +1,6 @@
-"""Events: append-only, each sealed with the digest of the one before it, so that tampering shows."""
+"""Events: append-only, each sealed with the digest of the one before it, so
+that tampering shows.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ GENESIS = "0" * 64
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened to a patch. `at` is epoch seconds; `seq` counts over the whole ledger."""
+    """One thing that happened to a patch. `at` is epoch seconds; `seq` counts
+    over the whole ledger.
+    """
 
     seq: int
     patch_id: str
@@ -28,12 +32,22 @@ class Event:
     digest: str
 
     def to_json(self) -> dict[str, Any]:
-        return {"seq": self.seq, "at": self.at, "kind": self.kind, "actor": self.actor, "data": self.data}
+        return {
+            "seq": self.seq,
+            "at": self.at,
+            "kind": self.kind,
+            "actor": self.actor,
+            "data": self.data,
+        }
 
 
-def append(connection: Connection, patch_id: str, kind: str, actor: str, at: float, data: dict[str, Any]) -> None:
+def append(
+    connection: Connection, patch_id: str, kind: str, actor: str, at: float, data: dict[str, Any]
+) -> None:
     """Add an event to the chain, inside the caller's transaction."""
-    last = connection.execute(select(events.c.digest).order_by(events.c.seq.desc()).limit(1)).scalar()
+    last = connection.execute(
+        select(events.c.digest).order_by(events.c.seq.desc()).limit(1)
+    ).scalar()
     previous = last or GENESIS
     connection.execute(
         events.insert().values(
@@ -48,15 +62,21 @@ def append(connection: Connection, patch_id: str, kind: str, actor: str, at: flo
     )
 
 
-def seal(previous: str, patch_id: str, at: float, kind: str, actor: str, data: dict[str, Any]) -> str:
+def seal(
+    previous: str, patch_id: str, at: float, kind: str, actor: str, data: dict[str, Any]
+) -> str:
     """SHA-256 over the event and the digest of the event before it."""
-    text = json.dumps([previous, patch_id, at, kind, actor, data], sort_keys=True, separators=(",", ":"))
+    text = json.dumps(
+        [previous, patch_id, at, kind, actor, data], sort_keys=True, separators=(",", ":")
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def read(connection: Connection, patch_id: str) -> list[Event]:
     """The events of one patch, oldest first."""
-    rows = connection.execute(select(events).where(events.c.patch_id == patch_id).order_by(events.c.seq))
+    rows = connection.execute(
+        select(events).where(events.c.patch_id == patch_id).order_by(events.c.seq)
+    )
     return [_event(row) for row in rows]
 
 
@@ -67,7 +87,9 @@ def has_kind(connection: Connection, patch_id: str, kind: str) -> bool:
 
 
 def first_broken_link(connection: Connection) -> Event | None:
-    """Recompute the whole chain; the first event that does not follow from the one before it, or None."""
+    """Recompute the whole chain; the first event that does not follow from the
+    one before it, or None.
+    """
     previous = GENESIS
     for row in connection.execute(select(events).order_by(events.c.seq)):
         event = _event(row)
@@ -79,4 +101,6 @@ def first_broken_link(connection: Connection) -> Event | None:
 
 
 def _event(row: Row[Any]) -> Event:
-    return Event(row.seq, row.patch_id, row.at, row.kind, row.actor, row.data, row.previous, row.digest)
+    return Event(
+        row.seq, row.patch_id, row.at, row.kind, row.actor, row.data, row.previous, row.digest
+    )

@@ -1,4 +1,6 @@
-"""The evidence of a patch: one folder with the request as received, the sealed diff, the check logs, the report."""
+"""The evidence of a patch: one folder with the request as received, the sealed
+diff, the check logs, the report.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Evidence:
         return self.folder / "checks" / f"{number:02d}-{name}.log"
 
     def forget_check_logs(self) -> None:
-        """Checks are about to run anew: what an earlier round printed would pass for their output."""
+        """Checks are about to run anew: what an earlier round printed would
+        pass for their output.
+        """
         shutil.rmtree(self.folder / "checks", ignore_errors=True)
 
     def keep_diff(self, diff: bytes) -> None:
@@ -52,8 +56,10 @@ class Evidence:
     def _keep(self, files: Mapping[str, bytes]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            # Through a neighbour, so that a reader finds the old text or the new one and never a part; synced first,
-            # since the ledger will say that it was written and a rename may reach the disk before the bytes do.
+            # Through a neighbour, so that a reader finds the old text or the
+            # new one and never a part; synced first, since the ledger will say
+            # that it was written and a rename may reach the disk before the
+            # bytes do.
             beside = self.folder / f"{name}.part"
             with beside.open("wb") as file:
                 file.write(data)

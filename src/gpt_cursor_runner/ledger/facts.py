@@ -11,17 +11,20 @@ from gpt_cursor_runner.ledger.schema import events, patches
 from gpt_cursor_runner.patch.status import Status
 
 _LATELY_SECONDS = 86_400
-# Not the ended ones: they are nearly all there is, and to count them is to walk through them.
+# Not the ended ones: they are nearly all there is, and to count them is to walk
+# through them.
 _COUNTED = (Status.QUEUED, Status.RUNNING, Status.HELD, Status.FAILED)
 
 
 @dataclass(frozen=True)
 class QueueFacts:
-    """Counts of patches by state; moments in epoch seconds, and numbers of arrival (None when there is no such patch).
+    """Counts of patches by state; moments in epoch seconds, and numbers of
+    arrival (None when there is no such patch).
 
-    *claimable* is a queued patch that is due and on whose branch nothing runs. `oldest_running_at` is when the attempt
-    that has run longest was claimed, `last_seq` the number of the last arrival (0 when there was none), `failed_lately`
-    how many failed within 24 hours.
+    A *claimable* patch is queued, due, and nothing runs on its branch.
+    `oldest_running_at` is when the attempt that has run longest was claimed,
+    `last_seq` the number of the last arrival (0 when there was none),
+    `failed_lately` the patches that failed within 24 hours.
     """
 
     queued: int
@@ -61,13 +64,22 @@ def read_queue(connection: Connection, now: float) -> QueueFacts:
 
 
 def _waiting(*columns: ColumnElement[Any]) -> Select[Any]:
-    """Queued patches by arrival; the state is spelt out, so that any planner sees that the partial index is enough."""
-    return select(*columns).where(patches.c.status == literal("queued", literal_execute=True)).order_by(patches.c.seq)
+    """Queued patches by arrival; the state is spelt out, so that any planner
+    sees that the partial index is enough.
+    """
+    return (
+        select(*columns)
+        .where(patches.c.status == literal("queued", literal_execute=True))
+        .order_by(patches.c.seq)
+    )
 
 
 def _oldest_claimable(connection: Connection, now: float) -> int | None:
-    # The busy branches first, and then by name: they are few, and a subquery for each waiting patch is not.
-    running = select(patches.c.repository, patches.c.branch).where(patches.c.status == Status.RUNNING)
+    # The busy branches first, and then by name: they are few, and a subquery
+    # for each waiting patch is not.
+    running = select(patches.c.repository, patches.c.branch).where(
+        patches.c.status == Status.RUNNING
+    )
     free = [
         ~and_(patches.c.repository == busy.repository, patches.c.branch == busy.branch)
         for busy in connection.execute(running)

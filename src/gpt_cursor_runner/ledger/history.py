@@ -1,4 +1,6 @@
-"""The history of health: what changed, which trouble is open, and who has to be told, kept together."""
+"""The history of health: what changed, which trouble is open, and who has to be
+told, kept together.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ class NotOpen(Exception):
 
 @dataclass(frozen=True)
 class Flip:
-    """A change of a subject's state, at epoch seconds `at`; without a before, the first that was seen of it."""
+    """A change of a subject's state, at epoch seconds `at`; without a before,
+    the first that was seen of it.
+    """
 
     subject: str
     status: str
@@ -39,7 +43,9 @@ class Flip:
 
 @dataclass(frozen=True)
 class Incident:
-    """A trouble from its beginning to its end. `severity` is warning or critical; times are epoch seconds."""
+    """A trouble from its beginning to its end. `severity` is warning or
+    critical; times are epoch seconds.
+    """
 
     id: str
     subject: str
@@ -53,10 +59,12 @@ class Incident:
 
 @dataclass(frozen=True)
 class Page:
-    """All that one look adds. `closed`, and the keys of the mappings, are ids of open incidents.
+    """All that one look adds. `closed`, and the keys of the mappings, are ids
+    of open incidents.
 
-    `muted` says which cause speaks for an incident (None: it speaks for itself again), `reminded` when it was last
-    told of, `escalated` its severity from now on.
+    `muted` says which cause speaks for an incident (None: it speaks for itself
+    again), `reminded` when it was last told of, `escalated` its severity from
+    now on.
     """
 
     flips: tuple[Flip, ...] = ()
@@ -84,8 +92,9 @@ class History:
     def record(self, page: Page) -> None:
         """Keep a page whole, on the disk when this returns, or nothing of it.
 
-        Muting an incident takes out its triggers that no sink was handed yet. Raises NotOpen for an incident that is
-        not, and IntegrityError when a subject would have two open ones.
+        Muting an incident takes out its triggers that no sink was handed yet.
+        Raises NotOpen for an incident that is not, and IntegrityError when a
+        subject would have two open ones.
         """
         if page.is_empty:
             return
@@ -106,22 +115,38 @@ class History:
 
     def open_incidents(self) -> list[Incident]:
         """Every trouble that has not ended, the oldest first."""
-        still_open = select(incidents).where(incidents.c.closed_at.is_(None)).order_by(incidents.c.opened_at)
+        still_open = (
+            select(incidents).where(incidents.c.closed_at.is_(None)).order_by(incidents.c.opened_at)
+        )
         with self._reading_engine.begin() as connection:
             rows = connection.execute(still_open)
-            return [Incident(**{name: getattr(row, name) for name in Incident.__dataclass_fields__}) for row in rows]
+            return [
+                Incident(**{name: getattr(row, name) for name in Incident.__dataclass_fields__})
+                for row in rows
+            ]
 
     def flips(
-        self, subject: str | None = None, since: float | None = None, before: int | None = None, limit: int = 100
+        self,
+        subject: str | None = None,
+        since: float | None = None,
+        before: int | None = None,
+        limit: int = 100,
     ) -> list[Flip]:
-        """The newest first; `before` is the `seq` at which the page before this one ended."""
+        """The newest first; `before` is the `seq` at which the page before this
+        one ended.
+        """
         wanted: list[ColumnElement[bool]] = []
         wanted += [flips.c.subject == subject] if subject is not None else []
         wanted += [flips.c.at >= since] if since is not None else []
         wanted += [flips.c.seq < before] if before is not None else []
         with self._reading_engine.begin() as connection:
-            rows = connection.execute(select(flips).where(*wanted).order_by(flips.c.seq.desc()).limit(limit))
-            return [Flip(**{name: getattr(row, name) for name in Flip.__dataclass_fields__}) for row in rows]
+            rows = connection.execute(
+                select(flips).where(*wanted).order_by(flips.c.seq.desc()).limit(limit)
+            )
+            return [
+                Flip(**{name: getattr(row, name) for name in Flip.__dataclass_fields__})
+                for row in rows
+            ]
 
     def observe(self, minute_start: int, seconds: Mapping[str, Seconds]) -> None:
         """Add seconds of ok, warn, fail and unknown to a minute and to its hour."""
@@ -129,17 +154,25 @@ class History:
             observations.add(connection, minute_start, seconds)
 
     def observations(self, length: int, since: float) -> list[Observation]:
-        """The minutes (`length` 60) or hours (3600) that begin at `since` or later, the oldest first."""
+        """The minutes (`length` 60) or hours (3600) that begin at `since` or
+        later, the oldest first.
+        """
         with self._reading_engine.begin() as connection:
             return observations.read(connection, length, since)
 
-    def uptime(self, now: float, windows: Mapping[str, int] = UPTIME_WINDOWS) -> dict[str, dict[str, Uptime]]:
-        """By subject, and by the label of each window (its length in seconds) that ends with the last whole minute."""
+    def uptime(
+        self, now: float, windows: Mapping[str, int] = UPTIME_WINDOWS
+    ) -> dict[str, dict[str, Uptime]]:
+        """By subject, and by the label of each window (its length in seconds)
+        that ends with the last whole minute.
+        """
         with self._reading_engine.begin() as connection:
             return observations.uptime(connection, now, windows)
 
     def prune(self, now: float, flips_kept: int = FLIPS_KEPT) -> int:
-        """Delete what is older than it is kept, in short transactions; how many rows that were."""
+        """Delete what is older than it is kept, in short transactions; how many
+        rows that were.
+        """
         return prune(self._engine, now, flips_kept)
 
 

@@ -29,7 +29,9 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Admission:
-    """A patch that passed the door, bound for a repository's branch. `observed` goes into its first event."""
+    """A patch that passed the door, bound for a repository's branch. `observed`
+    goes into its first event.
+    """
 
     patch: Patch
     repository: str
@@ -41,7 +43,9 @@ class Admission:
 
 @dataclass(frozen=True)
 class Receipt:
-    """The ledger's answer to an admission. `replayed`: the same id and patch had been accepted before."""
+    """The ledger's answer to an admission. `replayed`: the same id and patch
+    had been accepted before.
+    """
 
     status: Status
     digest: str
@@ -60,21 +64,33 @@ class Intake:
         self._engine = engine
 
     def accept(self, admissions: Sequence[Admission]) -> list[Receipt | IdTaken]:
-        """Keep all of these in one transaction, on the disk when this returns. Repeats are recognised one by one."""
+        """Keep all of these in one transaction, on the disk when this returns.
+        Repeats are recognised one by one.
+        """
         with self._engine.begin() as connection:
             return [self._accept_one(connection, one) for one in admissions]
 
     def _accept_one(self, connection: Connection, wish: Admission) -> Receipt | IdTaken:
         patch, delivery = wish.patch, wish.delivery
         digest = patch.digest()
-        known = connection.execute(select(patches.c.digest, patches.c.status).where(patches.c.id == patch.id)).first()
+        known = connection.execute(
+            select(patches.c.digest, patches.c.status).where(patches.c.id == patch.id)
+        ).first()
         if known is not None:
-            return Receipt(Status(known.status), digest, True) if known.digest == digest else IdTaken(patch.id)
+            return (
+                Receipt(Status(known.status), digest, True)
+                if known.digest == digest
+                else IdTaken(patch.id)
+            )
         warnings = (*wish.warnings, *_collisions(connection, patch))
         connection.execute(patches.insert().values(_patch_row(wish, digest)))
         received = _delivery_row(wish)
         connection.execute(deliveries.insert().values(received))
-        facts = {"request_id": delivery.request_id, "digest": digest, "body_sha256": received["body_sha256"]}
+        facts = {
+            "request_id": delivery.request_id,
+            "digest": digest,
+            "body_sha256": received["body_sha256"],
+        }
         facts |= wish.observed | ({"warnings": list(warnings)} if warnings else {})
         events.append(connection, patch.id, "accepted", delivery.submitted_by, delivery.at, facts)
         return Receipt(Status.QUEUED, digest, False, warnings)
@@ -113,13 +129,17 @@ def _delivery_row(wish: Admission) -> dict[str, Any]:
 
 
 def _collisions(connection: Connection, patch: Patch) -> list[str]:
-    """Versions and phases are names people use; a second patch under one is allowed and said aloud."""
+    """Versions and phases are names people use; a second patch under one is
+    allowed and said aloud.
+    """
     found = []
     for name in ("version", "phase"):
         value = getattr(patch.identity, name)
         if value is None:
             continue
-        other = connection.execute(select(patches.c.id).where(patches.c[name] == value).limit(1)).scalar()
+        other = connection.execute(
+            select(patches.c.id).where(patches.c[name] == value).limit(1)
+        ).scalar()
         if other is not None:
             found.append(f"{name} {value} is already carried by {other}")
     return found

@@ -1,6 +1,8 @@
-"""Keys: 256 random bits each, shown once, hashed at rest, with scopes and an end.
+"""Keys: 256 random bits each, shown once, hashed at rest, with scopes and an
+end.
 
-The secret is random, so a plain SHA-256 is as good as a slow hash and costs the request nothing.
+The secret is random, so a plain SHA-256 is as good as a slow hash and costs the
+request nothing.
 """
 
 from __future__ import annotations
@@ -51,21 +53,32 @@ class KeyStore:
         self._engine = engine
         self._reading_engine = engine.execution_options(**{READ_ONLY: True})
 
-    def create(self, name: str, scopes: Sequence[str], now: float, expires_at: float | None = None) -> tuple[Key, str]:
+    def create(
+        self, name: str, scopes: Sequence[str], now: float, expires_at: float | None = None
+    ) -> tuple[Key, str]:
         """A new key and its text `gcr_<id>_<secret>`, which is nowhere else."""
         unknown = set(scopes) - set(SCOPES)
         if unknown or not scopes:
             raise ValueError(f"scopes are one or more of {', '.join(SCOPES)}")
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
-        values = {"id": key_id, "name": name, "scopes": " ".join(sorted(set(scopes))), "created_at": now}
+        values = {
+            "id": key_id,
+            "name": name,
+            "scopes": " ".join(sorted(set(scopes))),
+            "created_at": now,
+        }
         with self._engine.begin() as connection:
             row = connection.execute(
-                keys.insert().values(**values, secret_sha256=_hash(secret), expires_at=expires_at).returning(keys)
+                keys.insert()
+                .values(**values, secret_sha256=_hash(secret), expires_at=expires_at)
+                .returning(keys)
             ).one()
         return _key(row), f"gcr_{key_id}_{secret}"
 
     def find(self, text: str, now: float) -> Key | None:
-        """The live key of this text, compared in constant time; None for any other text."""
+        """The live key of this text, compared in constant time; None for any
+        other text.
+        """
         key_id, secret_sha256 = split_key(text)
         with self._reading_engine.begin() as connection:
             row = connection.execute(select(keys).where(keys.c.id == key_id)).first()
@@ -75,17 +88,23 @@ class KeyStore:
     def list(self) -> list[Key]:
         """Every key, revoked ones too, the oldest first."""
         with self._reading_engine.begin() as connection:
-            return [_key(row) for row in connection.execute(select(keys).order_by(keys.c.created_at))]
+            return [
+                _key(row) for row in connection.execute(select(keys).order_by(keys.c.created_at))
+            ]
 
     def unrevoked(self) -> dict[str, tuple[Key, str]]:
-        """By its id, every key that was not revoked, and the hash of its secret; whether it ended is the reader's."""
+        """By its id, every key that was not revoked, and the hash of its
+        secret; whether it ended is the reader's.
+        """
         with self._reading_engine.begin() as connection:
             rows = connection.execute(select(keys).where(keys.c.revoked_at.is_(None)))
             return {row.id: (_key(row), row.secret_sha256) for row in rows}
 
     def any_live(self, now: float) -> bool:
         """Whether anybody could get in."""
-        live = keys.c.revoked_at.is_(None) & or_(keys.c.expires_at.is_(None), keys.c.expires_at > now)
+        live = keys.c.revoked_at.is_(None) & or_(
+            keys.c.expires_at.is_(None), keys.c.expires_at > now
+        )
         with self._reading_engine.begin() as connection:
             return connection.execute(select(func.count()).where(live)).scalar_one() > 0
 
@@ -108,7 +127,9 @@ class KeyStore:
 
 
 def split_key(text: str) -> tuple[str, str]:
-    """The id in a key's text and the hash of its secret; for any other text the same work and an id of nobody."""
+    """The id in a key's text and the hash of its secret; for any other text the
+    same work and an id of nobody.
+    """
     match = _TEXT.fullmatch(text)
     key_id, secret = match.groups() if match else ("", "")
     return key_id, _hash(secret)

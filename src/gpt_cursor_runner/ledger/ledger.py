@@ -1,4 +1,6 @@
-"""The ledger as one thing to hand around, its parts named for what they are used for."""
+"""The ledger as one thing to hand around, its parts named for what they are
+used for.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +41,16 @@ class Ledger:
         self._reading_engine = engine.execution_options(**{READ_ONLY: True})
 
     def probe_write(self) -> None:
-        """Write a row and roll it back; raise what the database raises when it cannot take writes."""
+        """Write a row and roll it back; raise what the database raises when it
+        cannot take writes.
+        """
         with self.engine.connect() as connection:
-            probe = {"id": secrets.token_hex(16), "name": "probe", "secret_sha256": "", "scopes": ""}
+            probe = {
+                "id": secrets.token_hex(16),
+                "name": "probe",
+                "secret_sha256": "",
+                "scopes": "",
+            }
             connection.execute(keys.insert().values(**probe, created_at=self.clock()))
             connection.rollback()
 
@@ -51,7 +60,9 @@ class Ledger:
             return read_queue(connection, self.clock() if now is None else now)
 
     def first_broken_link(self) -> events.Event | None:
-        """Recompute the chain of events; the first one that does not follow, or None."""
+        """Recompute the chain of events; the first one that does not follow, or
+        None.
+        """
         with self._reading_engine.begin() as connection:
             return events.first_broken_link(connection)
 

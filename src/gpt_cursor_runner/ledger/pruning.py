@@ -22,7 +22,9 @@ _PAUSE_SECONDS = 0.02
 
 
 def prune(engine: Engine, now: float, flips_kept: int = FLIPS_KEPT) -> int:
-    """Delete what is older than it is kept, or too much; how many rows that were."""
+    """Delete what is older than it is kept, or too much; how many rows that
+    were.
+    """
     # Letters before incidents, which they refer to.
     return (
         _delete(engine, flips, _old_flips(engine, now, flips_kept))
@@ -34,7 +36,9 @@ def prune(engine: Engine, now: float, flips_kept: int = FLIPS_KEPT) -> int:
 
 def _delete(engine: Engine, table: Table, old: ColumnElement[bool]) -> int:
     key = tuple_(*table.primary_key.columns)
-    piece = table.delete().where(key.in_(select(*table.primary_key.columns).where(old).limit(_PIECE)))
+    piece = table.delete().where(
+        key.in_(select(*table.primary_key.columns).where(old).limit(_PIECE))
+    )
     deleted = 0
     while True:
         with engine.begin() as connection:
@@ -51,19 +55,29 @@ def _old_flips(engine: Engine, now: float, flips_kept: int) -> ColumnElement[boo
     with engine.execution_options(**{READ_ONLY: True}).begin() as connection:
         too_many = connection.execute(beyond).scalar() or 0
     later = flips.alias("later")
-    followed = select(later.c.seq).where(later.c.subject == flips.c.subject, later.c.seq > flips.c.seq).exists()
+    followed = (
+        select(later.c.seq)
+        .where(later.c.subject == flips.c.subject, later.c.seq > flips.c.seq)
+        .exists()
+    )
     return or_(flips.c.at < now - _FLIPS_KEPT_SECONDS, flips.c.seq <= too_many) & followed
 
 
 def _old_observations(now: float) -> ColumnElement[bool]:
-    """An hour more of the minutes, since the longest window made of them begins within an hour."""
-    minutes = (observations.c.length == MINUTE) & (observations.c.start < now - MINUTES_KEPT_SECONDS - HOUR)
+    """An hour more of the minutes, since the longest window made of them begins
+    within an hour.
+    """
+    minutes = (observations.c.length == MINUTE) & (
+        observations.c.start < now - MINUTES_KEPT_SECONDS - HOUR
+    )
     hours = (observations.c.length == HOUR) & (observations.c.start < now - _HOURS_KEPT_SECONDS)
     return or_(minutes, hours)
 
 
 def _old_letters(now: float) -> ColumnElement[bool]:
-    """Of an open incident the triggers are kept: they say who has to hear of its end."""
+    """Of an open incident the triggers are kept: they say who has to hear of
+    its end.
+    """
     ended_at = func.coalesce(outbox.c.delivered_at, outbox.c.given_up_at)
     still_open = (incidents.c.id == outbox.c.incident_id) & incidents.c.closed_at.is_(None)
     needed = (outbox.c.kind == "trigger") & select(incidents.c.id).where(still_open).exists()

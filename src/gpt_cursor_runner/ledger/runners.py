@@ -1,4 +1,6 @@
-"""The runners that share the ledger, each as it last said of itself, for those who look from another machine."""
+"""The runners that share the ledger, each as it last said of itself, for those
+who look from another machine.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _KEPT_SECONDS = 7 * 86_400
 
 @dataclass(frozen=True)
 class RunnerRow:
-    """One life of one runner; times are epoch seconds, `sequence` grows with every turn of its work loop."""
+    """One life of one runner; times are epoch seconds, `sequence` grows with
+    every turn of its work loop.
+    """
 
     id: str
     host: str
@@ -36,15 +40,21 @@ class Runners:
         self._reading_engine = engine.execution_options(**{READ_ONLY: True})
 
     def started(self, row: RunnerRow) -> None:
-        """Add a runner, in place of an earlier life of the same id, and forget those silent or stopped for a week."""
+        """Add a runner, in place of an earlier life of the same id, and forget
+        those silent or stopped for a week.
+        """
         last_sign = func.coalesce(runners.c.stopped_at, runners.c.beat_at)
         gone = (runners.c.id == row.id) | (last_sign < row.started_at - _KEPT_SECONDS)
         with self._engine.begin() as connection:
             connection.execute(runners.delete().where(gone))
             connection.execute(runners.insert().values(**asdict(row)))
 
-    def beat(self, runner_id: str, sequence: int, activity: str, patch_id: str | None, now: float) -> bool:
-        """Note a sign of life; False when the runner is not there (stopped, or forgotten): it has to start again."""
+    def beat(
+        self, runner_id: str, sequence: int, activity: str, patch_id: str | None, now: float
+    ) -> bool:
+        """Note a sign of life; False when the runner is not there (stopped, or
+        forgotten): it has to start again.
+        """
         values = {"sequence": sequence, "activity": activity, "patch_id": patch_id, "beat_at": now}
         return self._change(runner_id, values)
 
@@ -54,10 +64,17 @@ class Runners:
 
     def all(self, since: float) -> list[RunnerRow]:
         """Those whose last beat came at `since` or later, the freshest first."""
-        fresh = select(runners).where(runners.c.beat_at >= since).order_by(runners.c.beat_at.desc(), runners.c.id)
+        fresh = (
+            select(runners)
+            .where(runners.c.beat_at >= since)
+            .order_by(runners.c.beat_at.desc(), runners.c.id)
+        )
         with self._reading_engine.begin() as connection:
             rows = connection.execute(fresh)
-            return [RunnerRow(**{name: getattr(row, name) for name in RunnerRow.__dataclass_fields__}) for row in rows]
+            return [
+                RunnerRow(**{name: getattr(row, name) for name in RunnerRow.__dataclass_fields__})
+                for row in rows
+            ]
 
     def _change(self, runner_id: str, values: dict[str, object]) -> bool:
         alive = (runners.c.id == runner_id) & runners.c.stopped_at.is_(None)

@@ -1,4 +1,5 @@
-"""The tables. Invariants live here, as indexes and checks, so that no code path can step around them.
+"""The tables. Invariants live here, as indexes and checks, so that no code path
+can step around them.
 
 All times are seconds since the epoch, in UTC.
 """
@@ -59,7 +60,8 @@ patches = Table(
     Column("submitted_by", String(100), nullable=False),
     Column("accepted_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
-    # The lease: who works on the patch, until when, and the fencing token that every write of theirs must carry.
+    # The lease: who works on the patch, until when, and the fencing token that
+    # every write of theirs must carry.
     Column("token", Integer, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("leased_by", String(100)),
@@ -68,7 +70,8 @@ patches = Table(
     Column("cancel_asked_by", String(100)),
     Column("approved_by", String(100)),
     Column("outcome", JSON),
-    # When the report of the present state was written; every move takes it away, so that the report is owed again.
+    # When the report of the present state was written; every move takes it
+    # away, so that the report is owed again.
     Column("reported_at", Float),
     CheckConstraint(f"status IN ({_STATUSES})", name="known_status"),
     CheckConstraint("(status = 'running') = (leased_by IS NOT NULL)", name="lease_means_running"),
@@ -82,8 +85,9 @@ patches = Table(
     ),
     Index("ix_patches_claim", "status", "priority", "seq"),
     Index("ix_patches_phase", "phase"),
-    # All that the queue's facts ask of a waiting patch, so that they read no rows, which hold the patches' bodies.
-    # The state comes first although it is always the same, or SQLite would take another index, and sort.
+    # All that the queue's facts ask of a waiting patch, so that they read no
+    # rows, which hold the patches' bodies. The state comes first although it is
+    # always the same, or SQLite would take another index, and sort.
     Index(
         "ix_patches_waiting",
         "status",
@@ -95,7 +99,13 @@ patches = Table(
         sqlite_where=_QUEUED,
         postgresql_where=_QUEUED,
     ),
-    Index("ix_patches_unreported", "status", "seq", sqlite_where=_UNREPORTED, postgresql_where=_UNREPORTED),
+    Index(
+        "ix_patches_unreported",
+        "status",
+        "seq",
+        sqlite_where=_UNREPORTED,
+        postgresql_where=_UNREPORTED,
+    ),
     Index("ix_patches_updated", "status", "updated_at"),
     Index("ix_patches_version", "version"),
 )
@@ -109,7 +119,8 @@ events = Table(
     Column("kind", String(40), nullable=False),
     Column("actor", String(100), nullable=False),
     Column("data", JSON, nullable=False),
-    # Unique, so that the chain cannot fork even if two writers read the same last event.
+    # Unique, so that the chain cannot fork even if two writers read the same
+    # last event.
     Column("previous", String(64), nullable=False, unique=True),
     Column("digest", String(64), nullable=False, unique=True),
 )
@@ -138,8 +149,8 @@ keys = Table(
     Column("revoked_at", Float),
 )
 
-# Health's part: what changed, who has to be told, and how long each state lasted. `subject` is a check's name, or
-# `overall`, or `gateway`.
+# Health's part: what changed, who has to be told, and how long each state
+# lasted. `subject` is a check's name, or `overall`, or `gateway`.
 flips = Table(
     "flips",
     metadata,
@@ -169,7 +180,13 @@ incidents = Table(
     Column("muted_by", String(60)),
     Column("reminded_at", Float, nullable=False),
     CheckConstraint("severity IN ('warning', 'critical')", name="known_severity"),
-    Index("uq_incidents_one_open_per_subject", "subject", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index(
+        "uq_incidents_one_open_per_subject",
+        "subject",
+        unique=True,
+        sqlite_where=_OPEN,
+        postgresql_where=_OPEN,
+    ),
 )
 
 outbox = Table(
@@ -186,7 +203,8 @@ outbox = Table(
     Column("created_at", Float, nullable=False),
     Column("not_before", Float, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    # When it was first handed to its sink, which may have it since, whatever came of it.
+    # When it was first handed to its sink, which may have it since, whatever
+    # came of it.
     Column("begun_at", Float),
     Column("delivered_at", Float),
     Column("given_up_at", Float),
@@ -222,6 +240,7 @@ runners = Table(
     Column("stopped_at", Float),
 )
 
-# The newest migration. Alembic keeps the table of the version; it is named here to be asked without Alembic.
+# The newest migration. Alembic keeps the table of the version; it is named here
+# to be asked without Alembic.
 HEAD = "0002"
 version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))

@@ -46,7 +46,9 @@ class Stored:
         return Patch.model_validate(self.body, strict=False)
 
     def to_json(self) -> dict[str, Any]:
-        """The patch as clients read it; the body is in `…/log` and in the evidence, not here."""
+        """The patch as clients read it; the body is in `…/log` and in the
+        evidence, not here.
+        """
         return {
             "patch_id": self.id,
             "title": self.title,

@@ -1,1 +1,3 @@
-"""Floor 1: what a patch is. Pure values and rules; no input, no output, time passed in."""
+"""Floor 1: what a patch is. Pure values and rules; no input, no output, time
+passed in.
+"""

@@ -1,4 +1,6 @@
-"""Patch ids: what they may look like, and the commit subject and tag that follow from them."""
+"""Patch ids: what they may look like, and the commit subject and tag that
+follow from them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _GRAMMAR = re.compile(
 
 @dataclass(frozen=True)
 class PatchId:
-    """A legal id; `version`, `phase` and `slug` are set when it follows `patch-v<version>(<phase>)_<slug>`."""
+    """A legal id; `version`, `phase` and `slug` are set when it follows
+    `patch-v<version>(<phase>)_<slug>`.
+    """
 
     text: str
     version: str | None = None
@@ -22,14 +26,24 @@ class PatchId:
 
     @classmethod
     def parse(cls, text: str) -> PatchId:
-        """Raise ValueError, with a sentence for the sender, unless `text` is a legal id and a legal git ref part."""
+        """Raise ValueError, with a sentence for the sender, unless `text` is a
+        legal id and a legal git ref part.
+        """
         if not _LEGAL.fullmatch(text):
-            raise ValueError("an id is 1 to 128 of A-Z a-z 0-9 . _ ( ) + - and starts with a letter or a digit")
+            raise ValueError(
+                "an id is 1 to 128 of A-Z a-z 0-9 . _ ( ) + - and starts with a letter or a digit"
+            )
         if ".." in text or text.endswith((".", ".lock")):
-            raise ValueError("an id may not hold '..' nor end in '.' or '.lock', since it becomes a git tag")
+            raise ValueError(
+                "an id may not hold '..' nor end in '.' or '.lock', since it becomes a git tag"
+            )
         match = _GRAMMAR.fullmatch(text)
         return cls(text, **match.groupdict()) if match else cls(text)
 
     def subject(self, title: str) -> str:
         """The first line of the commit."""
-        return f"[PATCH {self.phase}] {self.slug} — {title}" if self.slug else f"[PATCH] {self.text} — {title}"
+        return (
+            f"[PATCH {self.phase}] {self.slug} — {title}"
+            if self.slug
+            else f"[PATCH] {self.text} — {title}"
+        )

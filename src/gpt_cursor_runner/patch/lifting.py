@@ -1,8 +1,10 @@
 """Bodies in other shapes lifted to today's patch, before validation.
 
-Three historical ones are known: `{id, role, target_file, patch: {pattern, replacement}}`,
-`{…, patch: {mutations: […]}}` and `{blockId | id, mutations: […]}`. A body may also be one bare change beside its id
-and title, and each change a call of an editor tool (tool_calls.py). A fault still points into the body as it was sent.
+Three historical ones are known: `{id, role, target_file, patch: {pattern,
+replacement}}`, `{…, patch: {mutations: […]}}` and `{blockId | id, mutations:
+[…]}`. A body may also be one bare change beside its id and title, and each
+change a call of an editor tool (tool_calls.py). A fault still points into the
+body as it was sent.
 """
 
 from __future__ import annotations
@@ -12,8 +14,23 @@ from typing import Any
 
 from gpt_cursor_runner.patch.tool_calls import LiftedChange, is_call, lift_call
 
-_CARRIED = ("title", "repository", "base", "description", "role", "priority", "mode", "tolerance", "expect_plan")
-_COMMAND_HOMES = (("validate", "shell"), ("postMutationBuild", "shell"), ("final", "shell"), ("validate", "commands"))
+_CARRIED = (
+    "title",
+    "repository",
+    "base",
+    "description",
+    "role",
+    "priority",
+    "mode",
+    "tolerance",
+    "expect_plan",
+)
+_COMMAND_HOMES = (
+    ("validate", "shell"),
+    ("postMutationBuild", "shell"),
+    ("final", "shell"),
+    ("validate", "commands"),
+)
 _OPERATIONS = {
     None: "upsert",
     "upsert": "upsert",
@@ -26,14 +43,18 @@ _OPERATIONS = {
 
 @dataclass(frozen=True)
 class Lifted:
-    """A body in today's shape, and where each of its parts stood in the body that was sent."""
+    """A body in today's shape, and where each of its parts stood in the body
+    that was sent.
+    """
 
     body: dict[str, Any]
     origins: dict[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def pointer(self, pointer: str) -> str:
-        """Translate a pointer into `body` to one into what the sender wrote; the longest known prefix wins."""
+        """Translate a pointer into `body` to one into what the sender wrote;
+        the longest known prefix wins.
+        """
         prefix = pointer
         while prefix and prefix not in self.origins:
             prefix = prefix.rpartition("/")[0]
@@ -41,7 +62,9 @@ class Lifted:
 
 
 def lift(raw: dict[str, Any]) -> Lifted:
-    """Return `raw` in today's shape; a body that is in no other shape known comes back as it is."""
+    """Return `raw` in today's shape; a body that is in no other shape known
+    comes back as it is.
+    """
     if "changes" in raw:
         return _lift_calls(raw)
     patch = raw.get("patch")
@@ -76,14 +99,22 @@ def _lift_single(raw: dict[str, Any]) -> Lifted:
 
 def _origins(one: LiftedChange, index: int, home: str) -> dict[str, str]:
     at = f"/changes/{index}"
-    return {f"{at}/{ours}" if ours else at: f"{home}/{theirs}" for ours, theirs in one.names.items() if ours != theirs}
+    return {
+        f"{at}/{ours}" if ours else at: f"{home}/{theirs}"
+        for ours, theirs in one.names.items()
+        if ours != theirs
+    }
 
 
 def _lift_pattern(raw: dict[str, Any], patch: dict[str, Any]) -> Lifted:
     change: dict[str, Any] = {"type": "regex"}
     if "target_file" in raw:
         change["path"] = raw["target_file"]
-    change |= {key: patch[key] for key in ("pattern", "replacement", "flags", "expect_matches") if key in patch}
+    change |= {
+        key: patch[key]
+        for key in ("pattern", "replacement", "flags", "expect_matches")
+        if key in patch
+    }
     origins = {"/changes": "/patch", "/changes/0": "/patch", "/changes/0/path": "/target_file"}
     return _finish(raw, [change], origins)
 
@@ -113,9 +144,15 @@ def _finish(raw: dict[str, Any], changes: list[Any], origins: dict[str, str]) ->
         body["id"] = raw["blockId"]
         origins["/id"] = "/blockId"
     if "title" not in body:
-        # The historical shapes had no title; the first line of what they did say becomes the commit's.
+        # The historical shapes had no title; the first line of what they did
+        # say becomes the commit's.
         said = next(
-            (raw[key] for key in ("description", "role") if isinstance(raw.get(key), str) and raw[key].strip()), None
+            (
+                raw[key]
+                for key in ("description", "role")
+                if isinstance(raw.get(key), str) and raw[key].strip()
+            ),
+            None,
         )
         body["title"] = said.strip().splitlines()[0][:300] if said else "historical patch"
     body["changes"] = changes
@@ -133,9 +170,15 @@ def _finish(raw: dict[str, Any], changes: list[Any], origins: dict[str, str]) ->
         *(home for home, _ in _COMMAND_HOMES),
     }
     ignored = sorted(set(raw) - known)
-    warnings = [f"the member '{name}' of this historical shape has no meaning here and was ignored" for name in ignored]
+    warnings = [
+        f"the member '{name}' of this historical shape has no meaning here and was ignored"
+        for name in ignored
+    ]
     if commands:
-        warnings.append("commands inside a patch are recorded and shown, never run; the owner's checks run instead")
+        warnings.append(
+            "commands inside a patch are recorded and shown, never run; the owner's checks run"
+            " instead"
+        )
     return Lifted(body, origins, tuple(warnings))
 
 

@@ -8,7 +8,15 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from gpt_cursor_runner.patch.identity import PatchId
@@ -38,7 +46,9 @@ def _one_line(text: str) -> str:
     if not line:
         raise PydanticCustomError("empty_line", "this may not be blank")
     if any(ord(c) < 0x20 or ord(c) == 0x7F or c in "\u0085\u2028\u2029" for c in line):
-        raise PydanticCustomError("control_character", "this must be one line without control characters")
+        raise PydanticCustomError(
+            "control_character", "this must be one line without control characters"
+        )
     return line
 
 
@@ -106,7 +116,9 @@ class Chmod(_Strict):
 
 
 class StrReplace(_Strict):
-    """Replace a literal text; it must occur once unless `occurrence` (from 1) or `replace_all` says otherwise."""
+    """Replace a literal text; it must occur once unless `occurrence` (from 1)
+    or `replace_all` says otherwise.
+    """
 
     type: Literal["str_replace"]
     path: RepoPath
@@ -118,7 +130,9 @@ class StrReplace(_Strict):
 
 
 class Insert(_Strict):
-    """Insert `text` after line `after_line`; 0 is the top. `expect_line` is what that line must hold."""
+    """Insert `text` after line `after_line`; 0 is the top. `expect_line` is
+    what that line must hold.
+    """
 
     type: Literal["insert"]
     path: RepoPath
@@ -128,7 +142,9 @@ class Insert(_Strict):
 
 
 class SearchReplace(_Strict):
-    """Search/replace blocks; `path` names the file of blocks that do not name one themselves."""
+    """Search/replace blocks; `path` names the file of blocks that do not name
+    one themselves.
+    """
 
     type: Literal["search_replace"]
     text: str = Field(min_length=1)
@@ -136,7 +152,8 @@ class SearchReplace(_Strict):
 
 
 class ApplyPatch(_Strict):
-    """The `*** Begin Patch` envelope; with `path` also its bare hunks, with `create` the bare lines of a new file.
+    """The `*** Begin Patch` envelope; with `path` also its bare hunks, with
+    `create` the bare lines of a new file.
 
     With `to` the file at `path` is moved there as well.
     """
@@ -149,10 +166,12 @@ class ApplyPatch(_Strict):
 
 
 class UnifiedDiff(_Strict):
-    """A diff, plain or git's. `strip` leading parts of its names are dropped, as `patch -p` does; absent: found out.
+    """A diff, plain or git's. `strip` leading parts of its names are dropped,
+    as `patch -p` does; absent: found out.
 
-    `fuzz` context lines of each hunk may differ, with tolerance `merge`, whatever stands there instead. With
-    `ignore_whitespace` it does not matter how many blanks stand where there are any.
+    `fuzz` context lines of each hunk may differ, with tolerance `merge`,
+    whatever stands there instead. With `ignore_whitespace` it does not matter
+    how many blanks stand where there are any.
     """
 
     type: Literal["unified_diff"]
@@ -167,7 +186,8 @@ class UnifiedDiff(_Strict):
 class Regex(_Strict):
     """The historical pattern and replacement; the search is limited in time.
 
-    So is the length: the engine prepares a literal in time that grows with its cube, where no limit reaches it.
+    So is the length: the engine prepares a literal in time that grows with its
+    cube, where no limit reaches it.
     """
 
     type: Literal["regex"]
@@ -179,7 +199,16 @@ class Regex(_Strict):
 
 
 Change = Annotated[
-    Upsert | Delete | Move | Chmod | StrReplace | Insert | SearchReplace | ApplyPatch | UnifiedDiff | Regex,
+    Upsert
+    | Delete
+    | Move
+    | Chmod
+    | StrReplace
+    | Insert
+    | SearchReplace
+    | ApplyPatch
+    | UnifiedDiff
+    | Regex,
     Field(discriminator="type"),
 ]
 ONE_CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
@@ -198,7 +227,8 @@ class Patch(_Strict):
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     mode: Literal["apply", "preview"] = "apply"
     tolerance: Tolerance = "standard"
-    # The plan digest that a preview gave: the patch is refused when its plan has become another.
+    # The plan digest that a preview gave: the patch is refused when its plan
+    # has become another.
     expect_plan: Sha256 | None = None
     # Command lists of the historical shapes: recorded and shown, never run.
     claimed_commands: tuple[str, ...] = ()
@@ -211,6 +241,10 @@ class Patch(_Strict):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def digest(self) -> str:
-        """SHA-256 of the patch in canonical JSON: the same wishes give the same digest, however they were spelt."""
-        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """SHA-256 of the patch in canonical JSON: the same wishes give the same
+        digest, however they were spelt.
+        """
+        canonical = json.dumps(
+            self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
         return hashlib.sha256(canonical.encode()).hexdigest()

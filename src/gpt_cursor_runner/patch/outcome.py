@@ -1,6 +1,7 @@
 """Faults, and the exceptions that say whose fault something was.
 
-A reader of this module sees every way an attempt can end; `runner/attempt.py` maps each exception to one reaction.
+A reader of this module sees every way an attempt can end; `runner/attempt.py`
+maps each exception to one reaction.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ _MOST_CHARACTERS = 2_000  # of one text in a fault, excerpts aside
 
 @dataclass(frozen=True)
 class FirstDifference:
-    """Where the text sent and the text in the file part ways (line numbers from 1)."""
+    """Where the text sent and the text in the file part ways (line numbers from
+    1).
+    """
 
     patch_line: int
     file_line: int
@@ -35,9 +38,11 @@ class Closest:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing wrong with a request or its plan, said so that a model can mend it in one try.
+    """One thing wrong with a request or its plan, said so that a model can mend
+    it in one try.
 
-    `pointer` is an RFC 6901 pointer into the body as it was sent; `change` and `hunk` count from 0.
+    `pointer` is an RFC 6901 pointer into the body as it was sent; `change` and
+    `hunk` count from 0.
     """
 
     code: str
@@ -55,14 +60,22 @@ class Fault:
     rungs_tried: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The fault as it is answered and stored: empty members left out, long texts cut, `hint` beside `next_step`."""
-        body = {key: _cut(value) for key, value in asdict(self).items() if value not in (None, "", (), [])}
+        """The fault as it is answered and stored: empty members left out, long
+        texts cut, `hint` beside `next_step`.
+        """
+        body = {
+            key: _cut(value)
+            for key, value in asdict(self).items()
+            if value not in (None, "", (), [])
+        }
         return {"pointer": self.pointer, **body, "hint": _cut(self.next_step)}
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedHunk:
-    """A hunk that found its place: `line` is where it starts in the file, from 1."""
+    """A hunk that found its place: `line` is where it starts in the file, from
+    1.
+    """
 
     change: int
     hunk: int
@@ -73,9 +86,13 @@ class PlacedHunk:
 
 
 class PatchRefused(Exception):
-    """The sender's fault: the patch cannot be applied as it stands. Never retried."""
+    """The sender's fault: the patch cannot be applied as it stands. Never
+    retried.
+    """
 
-    def __init__(self, faults: Sequence[Fault], good: Sequence[PlacedHunk] = (), code: str = "plan_refused") -> None:
+    def __init__(
+        self, faults: Sequence[Fault], good: Sequence[PlacedHunk] = (), code: str = "plan_refused"
+    ) -> None:
         super().__init__(faults[0].message if faults else code)
         self.code = code
         self.faults = tuple(faults)
@@ -94,7 +111,9 @@ class PatchRefused(Exception):
 
 @dataclass
 class HumanNeeded(Exception):
-    """Nobody's fault: a person has to decide or to clear the way. The patch is held, still sealed."""
+    """Nobody's fault: a person has to decide or to clear the way. The patch is
+    held, still sealed.
+    """
 
     code: str
     sentence: str
@@ -107,7 +126,9 @@ class HumanNeeded(Exception):
 
 @dataclass
 class WorldFailed(Exception):
-    """Our fault or the machine's: retried a bounded number of times, then the patch fails."""
+    """Our fault or the machine's: retried a bounded number of times, then the
+    patch fails.
+    """
 
     code: str
     sentence: str

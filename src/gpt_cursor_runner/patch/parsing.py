@@ -15,7 +15,8 @@ from gpt_cursor_runner.patch.model import ONE_CHANGE, Change, Patch
 from gpt_cursor_runner.patch.outcome import Fault
 
 CHANGE_MODELS: dict[str, type[BaseModel]] = {
-    get_args(model.model_fields["type"].annotation)[0]: model for model in get_args(get_args(Change)[0])
+    get_args(model.model_fields["type"].annotation)[0]: model
+    for model in get_args(get_args(Change)[0])
 }
 
 
@@ -29,7 +30,9 @@ class Unreadable(Exception):
 
 @dataclass(frozen=True)
 class Parsed:
-    """`patch` is None when there are faults; `sound` are the changes that are well formed all the same."""
+    """`patch` is None when there are faults; `sound` are the changes that are
+    well formed all the same.
+    """
 
     patch: Patch | None
     faults: tuple[Fault, ...]
@@ -38,9 +41,12 @@ class Parsed:
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """Read one JSON object; raise Unreadable for anything else, duplicate names and bottomless nesting included."""
+    """Read one JSON object; raise Unreadable for anything else, duplicate names
+    and bottomless nesting included.
+    """
     try:
-        # jiter bounds the depth and refuses NaN and lone surrogates, so the second reader below is safe from them.
+        # jiter bounds the depth and refuses NaN and lone surrogates, so the
+        # second reader below is safe from them.
         value = from_json(body, allow_inf_nan=False)
         json.loads(body.decode(), object_pairs_hook=_refuse_duplicates)
     except _DuplicateName as twice:
@@ -50,7 +56,11 @@ def read_json(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as bad:
         raise Unreadable(_unreadable("malformed_json", f"the body is not JSON: {bad}", "")) from bad
     if not isinstance(value, dict):
-        raise Unreadable(_unreadable("not_an_object", f"the body is a JSON {type(value).__name__}, not an object", ""))
+        raise Unreadable(
+            _unreadable(
+                "not_an_object", f"the body is a JSON {type(value).__name__}, not an object", ""
+            )
+        )
     return value
 
 
@@ -63,8 +73,13 @@ def parse_patch(raw: dict[str, Any]) -> Parsed:
     except ValidationError as invalid:
         errors = invalid.errors(include_url=False)
         if any(len(error["loc"]) > 1 and error["loc"][0] == "changes" for error in errors):
-            # pydantic counts the sound changes only: with one that is not, "too short" would be a second, false fault.
-            errors = [error for error in errors if not (error["loc"] == ("changes",) and error["type"] == "too_short")]
+            # pydantic counts the sound changes only: with one that is not, "too
+            # short" would be a second, false fault.
+            errors = [
+                error
+                for error in errors
+                if not (error["loc"] == ("changes",) and error["type"] == "too_short")
+            ]
         faults = tuple(_fault(error, lifted) for error in errors)
         return Parsed(None, faults, tuple(_sound_changes(lifted.body)), lifted)
 
@@ -84,21 +99,31 @@ def _fault(error: ErrorDetails, lifted: Lifted) -> Fault:
         del where[2]  # pydantic names the member of the union; the sender's body has no such level
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         where.append("type")
-    pointer = lifted.pointer("".join("/" + part.replace("~", "~0").replace("/", "~1") for part in where))
-    change = int(where[1]) if len(where) > 1 and where[0] == "changes" and where[1].isdigit() else None
+    pointer = lifted.pointer(
+        "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in where)
+    )
+    change = (
+        int(where[1]) if len(where) > 1 and where[0] == "changes" and where[1].isdigit() else None
+    )
     name = pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~") or "the body"
     code, message, hint = _words(error, name)
     return Fault(code=code, message=message, next_step=hint, pointer=pointer, change=change)
 
 
 def _words(error: ErrorDetails, name: str) -> tuple[str, str, str]:
-    """Code, message and hint for one pydantic error; what was sent is not echoed."""
+    """Code, message and hint for one pydantic error; what was sent is not
+    echoed.
+    """
     kind = error["type"]
     context = error.get("ctx", {})
     if kind == "missing":
         return "missing", f"'{name}' is missing", f"Add '{name}'."
     if kind == "extra_forbidden":
-        return "unknown_member", f"'{name}' is not a member here", f"Remove '{name}', or check its spelling."
+        return (
+            "unknown_member",
+            f"'{name}' is not a member here",
+            f"Remove '{name}', or check its spelling.",
+        )
     if kind == "union_tag_invalid":
         return (
             "unknown_type",
@@ -106,7 +131,11 @@ def _words(error: ErrorDetails, name: str) -> tuple[str, str, str]:
             f"Use one of: {', '.join(CHANGE_MODELS)}.",
         )
     if kind == "union_tag_not_found":
-        return "missing", "the change has no 'type'", f"Add 'type', one of: {', '.join(CHANGE_MODELS)}."
+        return (
+            "missing",
+            "the change has no 'type'",
+            f"Add 'type', one of: {', '.join(CHANGE_MODELS)}.",
+        )
     if kind == "path_escape":
         return "path_escape", error["msg"], "Name a file inside the repository, like src/app.py."
     if kind.endswith("_type"):
@@ -119,7 +148,12 @@ def _words(error: ErrorDetails, name: str) -> tuple[str, str, str]:
 
 
 def _unreadable(code: str, message: str, pointer: str) -> Fault:
-    return Fault(code=code, message=message[:300], next_step="Send one JSON object, each name once.", pointer=pointer)
+    return Fault(
+        code=code,
+        message=message[:300],
+        next_step="Send one JSON object, each name once.",
+        pointer=pointer,
+    )
 
 
 class _DuplicateName(Exception):

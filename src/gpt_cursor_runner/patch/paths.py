@@ -1,7 +1,9 @@
-"""The one path parser. Everything that names a file in a repository goes through `parse_path`.
+"""The one path parser. Everything that names a file in a repository goes
+through `parse_path`.
 
-The rules are those of git's own `verify_path` with its HFS+ and NTFS protections always on, and on top the names
-that some file system of a later checkout could not hold or would fold into another.
+The rules are those of git's own `verify_path` with its HFS+ and NTFS
+protections always on, and on top the names that some file system of a later
+checkout could not hold or would fold into another.
 """
 
 from __future__ import annotations
@@ -13,18 +15,27 @@ MAX_PATH_BYTES = 1024
 MAX_PART_BYTES = 255
 MAX_DEPTH = 64
 
-# Code points that HFS+ drops when it compares names, so that ".g\u200cit" opens ".git" (git: utf8.c, next_hfs_char).
-_HFS_IGNORED = dict.fromkeys([*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF])
-_RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE)
+# Code points that HFS+ drops when it compares names, so that ".g\u200cit" opens
+# ".git" (git: utf8.c, next_hfs_char).
+_HFS_IGNORED = dict.fromkeys(
+    [*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF]
+)
+_RESERVED = re.compile(
+    r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE
+)
 _GIT_SHORT_NAME = re.compile(r"git~[0-9]+", re.IGNORECASE)
 
 
 class UnsafePath(ValueError):
-    """A path that no repository of ours may hold; the message says which rule it breaks."""
+    """A path that no repository of ours may hold; the message says which rule
+    it breaks.
+    """
 
 
 def parse_path(text: str) -> str:
-    """Return the path in NFC, relative to the repository, `/` between its parts; raise UnsafePath otherwise."""
+    """Return the path in NFC, relative to the repository, `/` between its
+    parts; raise UnsafePath otherwise.
+    """
     path = unicodedata.normalize("NFC", text)
     if not path:
         raise UnsafePath("the path is empty")
@@ -54,26 +65,37 @@ def _check_part(part: str) -> None:
     if part == "":
         raise UnsafePath("the path has an empty part (a doubled or trailing slash)")
     if part in (".", ".."):
-        raise UnsafePath(f"the path has the part '{part}'; it must stay inside the repository and name no folder twice")
+        raise UnsafePath(
+            f"the path has the part '{part}'; it must stay inside the repository and name no folder"
+            " twice"
+        )
     if len(part.encode()) > MAX_PART_BYTES:
         raise UnsafePath(f"a part of the path is longer than {MAX_PART_BYTES} bytes")
     if _is_dot_git(part):
         raise UnsafePath("the path goes into .git, which no patch may touch")
     if part[-1] in ". ":
-        raise UnsafePath("a part of the path ends in a dot or a space, which some file systems drop")
+        raise UnsafePath(
+            "a part of the path ends in a dot or a space, which some file systems drop"
+        )
     if ":" in part:
-        raise UnsafePath("a part of the path holds a colon, which some file systems take for a stream")
+        raise UnsafePath(
+            "a part of the path holds a colon, which some file systems take for a stream"
+        )
     if _RESERVED.fullmatch(part):
         raise UnsafePath(f"'{part}' is a device name on some systems")
 
 
 def _is_dot_git(part: str) -> bool:
-    """True for `.git` in any case and in any disguise that a file system would open as `.git`."""
+    """True for `.git` in any case and in any disguise that a file system would
+    open as `.git`.
+    """
     seen = unicodedata.normalize("NFKC", part.translate(_HFS_IGNORED)).casefold()
     seen = seen.split(":", 1)[0].rstrip(". ")
     return seen == ".git" or bool(_GIT_SHORT_NAME.fullmatch(seen))
 
 
 def fold_path(path: str) -> str:
-    """The form in which two paths collide on a file system that ignores case and composition."""
+    """The form in which two paths collide on a file system that ignores case
+    and composition.
+    """
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())

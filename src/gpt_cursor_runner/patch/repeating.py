@@ -1,4 +1,6 @@
-"""When a sender meets the same refusal again and again, mending hunks leads nowhere: the whole file is surer."""
+"""When a sender meets the same refusal again and again, mending hunks leads
+nowhere: the whole file is surer.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from dataclasses import replace
 
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused
 
-# What a sender who cannot see the file runs into: they differ in how a hunk was written, not in what was wanted.
+# What a sender who cannot see the file runs into: they differ in how a hunk was
+# written, not in what was wanted.
 _OF_WRITING = frozenset({"no_match", "ambiguous", "malformed", "truncated"})
 _OFTEN = 3
 
@@ -20,7 +23,9 @@ def kinds(faults: Iterable[Fault]) -> list[Kind]:
 
 
 def advised(refused: PatchRefused, times: Mapping[Kind, int]) -> PatchRefused:
-    """The same refusal; what was met three `times` or more, this one included, says to send the whole file."""
+    """The same refusal; what was met three `times` or more, this one included,
+    says to send the whole file.
+    """
     faults = [_with_advice(fault, times.get(_kind(fault), 0)) for fault in refused.faults]
     told = PatchRefused(faults, refused.good, refused.code)
     told.base = refused.base
@@ -36,7 +41,8 @@ def _with_advice(fault: Fault, times: int) -> Fault:
         return fault
     held = f" and expect_sha256 {fault.file_sha256}" if fault.file_sha256 else ""
     step = (
-        f"This was refused {times} times for the same reason: send the whole file instead, as an upsert of "
-        f"{fault.path or 'each file'} with its complete contents{held}. Or else: {fault.next_step}"
+        f"This was refused {times} times for the same reason: send the whole file instead, as an"
+        f" upsert of {fault.path or 'each file'} with its complete contents{held}. Or else:"
+        f" {fault.next_step}"
     )
     return replace(fault, next_step=step)

@@ -1,4 +1,6 @@
-"""The states of a patch and the moves between them. Few states; everything else is an event."""
+"""The states of a patch and the moves between them. Few states; everything else
+is an event.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
 
 
-FINAL = frozenset({Status.LANDED, Status.REJECTED, Status.FAILED, Status.PREVIEWED, Status.CANCELLED})
+FINAL = frozenset(
+    {Status.LANDED, Status.REJECTED, Status.FAILED, Status.PREVIEWED, Status.CANCELLED}
+)
 
 MOVES: dict[Status, frozenset[Status]] = {
     Status.QUEUED: frozenset({Status.RUNNING, Status.CANCELLED}),
@@ -32,7 +36,8 @@ MOVES: dict[Status, frozenset[Status]] = {
         }
     ),
     Status.HELD: frozenset({Status.QUEUED, Status.REJECTED}),
-    # A failure was ours, so a person may order another round; every other end is final.
+    # A failure was ours, so a person may order another round; every other end
+    # is final.
     Status.FAILED: frozenset({Status.QUEUED}),
 }
 

@@ -1,11 +1,15 @@
 """Calls of the common editor tools lifted to changes, before validation.
 
-- OpenAI's operations `{type: update_file | create_file | delete_file, path, diff, move_to?}`, and its `apply_patch`
-- Anthropic's text editor `{command: str_replace | insert | create, path, …}`; OpenHands and SWE-agent send the same
+- OpenAI's operations `{type: update_file | create_file | delete_file, path,
+  diff, move_to?}`, and its `apply_patch`
+- Anthropic's text editor `{command: str_replace | insert | create, path, …}`;
+  OpenHands and SWE-agent send the same
   members without a command
-- Claude Code's and Gemini's edits `{file_path, old_string, new_string}` and writes `{file_path, content}`
+- Claude Code's and Gemini's edits `{file_path, old_string, new_string}` and
+  writes `{file_path, content}`
 
-Members keep the values they were sent with, so that what is wrong with them is found by validation.
+Members keep the values they were sent with, so that what is wrong with them is
+found by validation.
 """
 
 from __future__ import annotations
@@ -17,7 +21,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class LiftedChange:
-    """A change in today's shape; `names` says for its members what they are called in what was sent ("" is itself)."""
+    """A change in today's shape; `names` says for its members what they are
+    called in what was sent ("" is itself).
+    """
 
     change: Any
     names: Mapping[str, str] = field(default_factory=dict)
@@ -25,7 +31,9 @@ class LiftedChange:
 
 @dataclass(frozen=True)
 class _Edit:
-    """One command of an editor tool: the type of change it is, and our name for each of its members."""
+    """One command of an editor tool: the type of change it is, and our name for
+    each of its members.
+    """
 
     type: str
     members: Mapping[str, str]
@@ -34,9 +42,12 @@ class _Edit:
 _PATHS = {"file_path": "path"}
 _EDITS = {
     "str_replace": _Edit(
-        "str_replace", {"old_str": "old", "new_str": "new", "old_string": "old", "new_string": "new", **_PATHS}
+        "str_replace",
+        {"old_str": "old", "new_str": "new", "old_string": "old", "new_string": "new", **_PATHS},
     ),
-    "insert": _Edit("insert", {"insert_line": "after_line", "insert_text": "text", "new_str": "text", **_PATHS}),
+    "insert": _Edit(
+        "insert", {"insert_line": "after_line", "insert_text": "text", "new_str": "text", **_PATHS}
+    ),
     "create": _Edit("upsert", {"file_text": "contents", **_PATHS}),
     "write": _Edit("upsert", {"content": "contents", **_PATHS}),
 }
@@ -49,7 +60,11 @@ _TELLING = {
     "old_string": "str_replace",
     "new_string": "str_replace",
 }
-_UNUSED = (*_TELLING, "insert_text", "view_range")  # a tool's other members, which some models send as null
+_UNUSED = (
+    *_TELLING,
+    "insert_text",
+    "view_range",
+)  # a tool's other members, which some models send as null
 _OPERATIONS = ("update_file", "create_file", "delete_file")
 _WRAPPERS = {"apply_patch_call": "operation", "tool_use": "input"}
 
@@ -59,8 +74,10 @@ def is_call(body: Mapping[str, Any]) -> bool:
     return isinstance(body.get("type"), str) or "command" in body or _told(body) is not None
 
 
-def lift_call(sent: Any) -> LiftedChange:  # noqa: ANN401  whatever JSON held; validation judges it later
-    """Return one change in today's shape; what is in no shape known here comes back as it is."""
+def lift_call(sent: Any) -> LiftedChange:  # noqa: ANN401  any JSON; validated later
+    """Return one change in today's shape; what is in no shape known here comes
+    back as it is.
+    """
     if not isinstance(sent, dict):
         return LiftedChange(sent)
     kind = sent.get("type")
@@ -68,7 +85,10 @@ def lift_call(sent: Any) -> LiftedChange:  # noqa: ANN401  whatever JSON held; v
     if not isinstance(sent.get(member), dict):
         return _lift_bare(sent)
     inner = _lift_bare(sent[member])
-    return LiftedChange(inner.change, {"": member} | {ours: f"{member}/{name}" for ours, name in inner.names.items()})
+    return LiftedChange(
+        inner.change,
+        {"": member} | {ours: f"{member}/{name}" for ours, name in inner.names.items()},
+    )
 
 
 def _lift_bare(sent: dict[str, Any]) -> LiftedChange:
@@ -96,7 +116,9 @@ def _lift_operation(kind: str, sent: dict[str, Any]) -> LiftedChange:
 
 
 def _lift_edit(sent: dict[str, Any], kind: str | None) -> LiftedChange:
-    """Lift a command; told by `command`, by a `type` of ours with a tool's members, or by the members alone."""
+    """Lift a command; told by `command`, by a `type` of ours with a tool's
+    members, or by the members alone.
+    """
     said = sent.get("command", kind)
     if kind is not None and said != kind:
         return LiftedChange(sent)
@@ -108,12 +130,16 @@ def _lift_edit(sent: dict[str, Any], kind: str | None) -> LiftedChange:
         return LiftedChange(sent)
     if edit is None:
         return _renamed(_without(sent, "command"), said, {}, told_by="command")
-    idle = [name for name in _UNUSED if name not in edit.members and name in sent and sent[name] is None]
+    idle = [
+        name for name in _UNUSED if name not in edit.members and name in sent and sent[name] is None
+    ]
     more: dict[str, Any] = {"on_exists": "refuse"} if said == "create" else {}
     if said == "str_replace" and "old_str" in sent and "new_str" not in sent and "new" not in sent:
         more["new"] = ""  # the tools leave it out to delete
     told_by = "command" if "command" in sent else "type"
-    return _renamed(_without(sent, "command", *idle), edit.type, edit.members, told_by=told_by, **more)
+    return _renamed(
+        _without(sent, "command", *idle), edit.type, edit.members, told_by=told_by, **more
+    )
 
 
 def _told(sent: Mapping[str, Any]) -> str | None:
@@ -136,7 +162,9 @@ def _renamed(
     told_by: str = "type",
     **more: Any,  # noqa: ANN401  members of a change
 ) -> LiftedChange:
-    """The change with our names. Of two members that mean the same the second stays as it is, and is refused so."""
+    """The change with our names. Of two members that mean the same the second
+    stays as it is, and is refused so.
+    """
     change: dict[str, Any] = {"type": kind, **more}
     names = {"type": told_by}
     for name, value in sent.items():

@@ -1,4 +1,6 @@
-"""One patch, once: planned, sealed, checked, landed. Every step leaves an event; every end is one state."""
+"""One patch, once: planned, sealed, checked, landed. Every step leaves an
+event; every end is one state.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,20 @@ from gpt_cursor_runner.patch.status import Status
 
 # A patch that takes its runner down this often is not tried again.
 MAX_ATTEMPTS = 5
-# How often the owner may commit while we check before we give the patch back to the queue.
+# How often the owner may commit while we check before we give the patch back to
+# the queue.
 _MAX_ROUNDS = 5
 # How many files and hunks an event names; their number is recorded whole.
 _LISTED = 200
-# What git, the disk or the remote may do to us after the branch has moved, when nothing may be taken back any more.
+# What git, the disk or the remote may do to us after the branch has moved, when
+# nothing may be taken back any more.
 _TROUBLE = (GitFailed, WorldFailed, OSError)
 
 
 class Record(Protocol):
-    """Writes an event under our lease; raises LeaseLost or CancelAsked when the attempt must stop."""
+    """Writes an event under our lease; raises LeaseLost or CancelAsked when the
+    attempt must stop.
+    """
 
     def __call__(self, kind: str, data: dict[str, Any]) -> None: ...
 
@@ -46,12 +52,16 @@ class Ending:
 
     status: Status
     outcome: dict[str, Any]
-    counted: bool = True  # an attempt that our own stop cut short does not bring the patch nearer to failing
+    counted: bool = (
+        True  # an attempt that our own stop cut short does not bring the patch nearer to failing
+    )
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """Everything one walk of one patch needs; `tick` is called often and raises when the walk must stop."""
+    """Everything one walk of one patch needs; `tick` is called often and raises
+    when the walk must stop.
+    """
 
     claim: Stored
     repository: Repository
@@ -64,7 +74,9 @@ class Attempt:
     tick: Callable[[], None]
 
     def walk(self) -> Ending:
-        """Walk the patch to its end. Raises one of the exceptions of `patch/outcome.py` when it cannot land."""
+        """Walk the patch to its end. Raises one of the exceptions of
+        `patch/outcome.py` when it cannot land.
+        """
         done = self._landed_before()
         if done is not None:
             return self._follow_up(done)
@@ -72,38 +84,59 @@ class Attempt:
             raise WorldFailed(
                 "poison",
                 f"the patch was tried {MAX_ATTEMPTS} times and the runner did not get to its end",
-                "Look for what ends the runner in its log and in the kernel's, then `gcr retry` the patch.",
+                "Look for what ends the runner in its log and in the kernel's, then `gcr retry` the"
+                " patch.",
             )
         plan, sealed = self._plan_and_seal()
         for _ in range(_MAX_ROUNDS):
             sealed = self._carry_to_tip(sealed)
             results = self._check(sealed)
             if self.claim.patch.mode == "preview":
-                return Ending(Status.PREVIEWED, {"code": "previewed", **self._change(sealed.base, sealed.commit)})
+                return Ending(
+                    Status.PREVIEWED,
+                    {"code": "previewed", **self._change(sealed.base, sealed.commit)},
+                )
             self._ask_owner(plan)
             landed = self._land(sealed, results)
             if landed is not None:
                 return self._follow_up(landed)
-        raise WorldFailed("base_keeps_moving", f"the branch moved {_MAX_ROUNDS} times while the patch was checked")
-
-    # -- the steps -----------------------------------------------------------------------------------------------
+        raise WorldFailed(
+            "base_keeps_moving", f"the branch moved {_MAX_ROUNDS} times while the patch was checked"
+        )
 
     def _landed_before(self) -> dict[str, Any] | None:
-        """The facts of our own landing, if an earlier attempt got past the branch and was lost after it."""
+        """The facts of our own landing, if an earlier attempt got past the
+        branch and was lost after it.
+        """
         intents = [event.data for event in self.history if event.kind == "landing"]
         branch = self.claim.branch
-        return next((one for one in reversed(intents) if landing.has_landed(self.git, branch, one["commit"])), None)
+        return next(
+            (
+                one
+                for one in reversed(intents)
+                if landing.has_landed(self.git, branch, one["commit"])
+            ),
+            None,
+        )
 
     def _plan_and_seal(self) -> tuple[Plan, Sealed]:
         patch = self.claim.patch
         changes = tuple(enumerate(patch.changes))
         base, plan = plan_patch(
-            self.git, self.claim.branch, Basis.of(patch), lambda tree: make_plan(changes, tree, patch.tolerance)
+            self.git,
+            self.claim.branch,
+            Basis.of(patch),
+            lambda tree: make_plan(changes, tree, patch.tolerance),
         )
         self.tick()
         hunks = [{"path": one.path, "line": one.line, "rung": one.rung} for one in plan.hunks]
         files = [action.path for action in plan.actions][:_LISTED]
-        facts = {"base": base, "plan_digest": plan.digest(), "files": files, "hunks": hunks[:_LISTED]}
+        facts = {
+            "base": base,
+            "plan_digest": plan.digest(),
+            "files": files,
+            "hunks": hunks[:_LISTED],
+        }
         self.record("planned", facts)
         sealed = seal(self.git, plan, self.claim.id, base, self.claim.accepted_at)
         self.record("sealed", {"base": base, "commit": sealed.commit, "tree": sealed.tree})
@@ -112,14 +145,18 @@ class Attempt:
     def _carry_to_tip(self, sealed: Sealed) -> Sealed:
         carried = carry(self.git, sealed, self.git.tip(self.claim.branch), self.claim.accepted_at)
         if carried != sealed:
-            self.record("carried", {"base": carried.base, "commit": carried.commit, "tree": carried.tree})
+            self.record(
+                "carried", {"base": carried.base, "commit": carried.commit, "tree": carried.tree}
+            )
         self.evidence.keep_diff(landing.diff(self.git, carried.base, carried.commit))
         return carried
 
     def _check(self, sealed: Sealed) -> list[CheckResult]:
         results: list[CheckResult] = []
         if not self.repository.checks:
-            self.record("not_checked", {"tree": sealed.tree, "reason": "the owner configured no checks"})
+            self.record(
+                "not_checked", {"tree": sealed.tree, "reason": "the owner configured no checks"}
+            )
             return results
         self.evidence.forget_check_logs()
         sandbox = self.sandbox()
@@ -129,7 +166,10 @@ class Attempt:
                 order = CheckOrder(check.name, check.command, check.timeout_seconds)
                 log = self.evidence.check_log(number, check.name)
                 result = run_check(order, workspace, sandbox, log, self.tick)
-                self.record("checked", {"tree": sealed.tree, "sandbox_missing": sandbox.why, **result.to_json()})
+                self.record(
+                    "checked",
+                    {"tree": sealed.tree, "sandbox_missing": sandbox.why, **result.to_json()},
+                )
                 results.append(result)
                 if result.verdict == "not_started" and not _is_in_tree(check.command[0]):
                     raise _missing_program(result)
@@ -142,10 +182,20 @@ class Attempt:
             require_approval(plan, self.repository.approval, self.repository.protected)
 
     def _land(self, sealed: Sealed, results: list[CheckResult]) -> dict[str, Any] | None:
-        """The facts of the landing, or None when the branch had moved on; the intent is recorded first."""
+        """The facts of the landing, or None when the branch had moved on; the
+        intent is recorded first.
+        """
         patch = self.claim.patch
-        trailers = {"Patch-Id": patch.id, "Patch-Digest": self.claim.digest, "Submitted-By": self.claim.submitted_by}
-        trailers |= {"Checked-Tree": sealed.tree, "Checks-Digest": checks_digest(results)} if results else {}
+        trailers = {
+            "Patch-Id": patch.id,
+            "Patch-Digest": self.claim.digest,
+            "Submitted-By": self.claim.submitted_by,
+        }
+        trailers |= (
+            {"Checked-Tree": sealed.tree, "Checks-Digest": checks_digest(results)}
+            if results
+            else {}
+        )
         trailers |= {"Approved-By": self.claim.approved_by} if self.claim.approved_by else {}
         subject = patch.identity.subject(patch.title)
         body = _message_body(patch.description or "")
@@ -156,23 +206,29 @@ class Attempt:
         try:
             checkout = landing.move_branch(self.git, self.claim.branch, sealed.base, commit)
         except (landing.BaseMoved, HumanNeeded, *_TROUBLE) as trouble:
-            # The owner may have committed on top of us at once, or git may have died after the move: only the branch
-            # can tell whether we landed.
+            # The owner may have committed on top of us at once, or git may have
+            # died after the move: only the branch can tell whether we landed.
             if not landing.has_landed(self.git, self.claim.branch, commit):
                 self._tell_not_moved(trouble, sealed)
                 return None
         return facts | {"checkout": checkout}
 
     def _tell_not_moved(self, trouble: Exception, sealed: Sealed) -> None:
-        """Record that the branch is not ours, and pass on any trouble but a moved base, for which there is a cure."""
+        """Record that the branch is not ours, and pass on any trouble but a
+        moved base, for which there is a cure.
+        """
         if isinstance(trouble, landing.BaseMoved):
-            self.record("base_moved", {"expected": sealed.base, "found": self.git.tip(self.claim.branch)})
+            self.record(
+                "base_moved", {"expected": sealed.base, "found": self.git.tip(self.claim.branch)}
+            )
             return
         self.record("not_moved", {"expected": sealed.base, "reason": str(trouble)[:500]})
         raise trouble
 
     def _follow_up(self, landed: dict[str, Any]) -> Ending:
-        """What follows from a moved branch. Each step may be repeated, none can take the landing back or fail it."""
+        """What follows from a moved branch. Each step may be repeated, none can
+        take the landing back or fail it.
+        """
         facts = {"code": "landed", "branch": self.claim.branch, **landed}
         try:
             facts |= self._change(landed["parent"], landed["commit"])
@@ -186,7 +242,9 @@ class Attempt:
 
     def _tag(self, commit: str) -> dict[str, Any]:
         try:
-            ours = landing.tag(self.git, self.claim.id, commit, self.claim.title, self.claim.accepted_at)
+            ours = landing.tag(
+                self.git, self.claim.id, commit, self.claim.title, self.claim.accepted_at
+            )
         except _TROUBLE as refused:
             return {"tag_failed": str(refused)[:500]}
         return {"tag": self.claim.id} if ours else {"tag_taken": self.claim.id}
@@ -201,26 +259,37 @@ class Attempt:
 
     def _change(self, base: str, commit: str) -> dict[str, Any]:
         stat = landing.diff_stat(self.git, base, commit)
-        counts = {"files_changed": len(stat.files), "insertions": stat.insertions, "deletions": stat.deletions}
+        counts = {
+            "files_changed": len(stat.files),
+            "insertions": stat.insertions,
+            "deletions": stat.deletions,
+        }
         return {"files": list(stat.files[:_LISTED]), **counts}
 
 
 def _message_body(text: str) -> str:
-    """The sender's description as git takes it in a commit: without the control characters that it refuses."""
+    """The sender's description as git takes it in a commit: without the control
+    characters that it refuses.
+    """
     return "".join(c for c in text.replace("\r\n", "\n") if c in "\n\t" or c.isprintable())
 
 
 def _is_in_tree(program: str) -> bool:
-    """Whether a check's program is a file of the repository, so that a patch can take it away."""
+    """Whether a check's program is a file of the repository, so that a patch
+    can take it away.
+    """
     return "/" in program and not program.startswith("/")
 
 
 def _missing_program(result: CheckResult) -> WorldFailed:
-    """A program of the owner's machine that is not there is no fault of the sender's."""
+    """A program of the owner's machine that is not there is no fault of the
+    sender's.
+    """
     return WorldFailed(
         "check_not_started",
         f"the check '{result.name}' could not be started: {result.tail.strip()[-200:]}",
-        f"Install {result.command[0]}, or correct the check in runner.toml; then `gcr retry` the patch.",
+        f"Install {result.command[0]}, or correct the check in runner.toml; then `gcr retry` the"
+        " patch.",
     )
 
 

@@ -24,7 +24,13 @@ from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.leases import cancelled_by
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored
-from gpt_cursor_runner.patch.outcome import CancelAsked, HumanNeeded, LeaseLost, PatchRefused, WorldFailed
+from gpt_cursor_runner.patch.outcome import (
+    CancelAsked,
+    HumanNeeded,
+    LeaseLost,
+    PatchRefused,
+    WorldFailed,
+)
 from gpt_cursor_runner.patch.repeating import advised, kinds
 from gpt_cursor_runner.patch.status import FINAL, Status
 from gpt_cursor_runner.runner.attempt import Attempt, Ending
@@ -48,7 +54,9 @@ class StopAsked(Exception):
 
 @dataclass
 class Runner:
-    """The ghost. `should_stop` is asked often; when it says yes, the patch at hand is given back."""
+    """The ghost. `should_stop` is asked often; when it says yes, the patch at
+    hand is given back.
+    """
 
     runner_id: str
     state_dir: Path
@@ -65,7 +73,9 @@ class Runner:
     _unsettled: dict[str, float] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Work until told to stop. Raises RunnerAlreadyHere when another runner has the state directory."""
+        """Work until told to stop. Raises RunnerAlreadyHere when another runner
+        has the state directory.
+        """
         roll = Roll(self.ledger.runners, self.runner_id, self.ledger.clock)
         with Presence(self.state_dir, self.runner_id, roll.note) as presence:
             log.info("runner_started", runner=self.runner_id)
@@ -74,7 +84,8 @@ class Runner:
                 try:
                     self._turn(presence)
                 except SQLAlchemyError:
-                    # The end of an attempt may not have been written: what we still seem to hold is taken back later.
+                    # The end of an attempt may not have been written: what we
+                    # still seem to hold is taken back later.
                     log.exception("ledger_unavailable")
                     self._recovery_owed = True
                     time.sleep(_TROUBLE_SECONDS)
@@ -114,11 +125,15 @@ class Runner:
             back_off = now + 2.0**claim.attempts
         if ending.status in FINAL:
             self._forget_seal(claim)
-        status = self.ledger.leases.finish(claim, ending.status, now, ending.outcome, back_off, ending.counted)
+        status = self.ledger.leases.finish(
+            claim, ending.status, now, ending.outcome, back_off, ending.counted
+        )
         log.info("patch_ended", status=status, code=ending.outcome.get("code"))
 
     def _reaction(self, claim: Stored, trouble: Exception) -> Ending:
-        """One reaction for each way an attempt can end: whose fault decides the state."""
+        """One reaction for each way an attempt can end: whose fault decides the
+        state.
+        """
         match trouble:
             case PatchRefused():
                 return Ending(Status.REJECTED, self._with_advice(claim, trouble).to_json())
@@ -129,7 +144,11 @@ class Runner:
                 return Ending(Status.CANCELLED, cancelled_by(str(trouble)))
             case WorldFailed():
                 log.warning("attempt_failed", code=trouble.code, reason=trouble.sentence)
-                facts = {"code": trouble.code, "message": trouble.sentence, "next_step": trouble.next_step}
+                facts = {
+                    "code": trouble.code,
+                    "message": trouble.sentence,
+                    "next_step": trouble.next_step,
+                }
             case _:
                 log.exception("attempt_failed", exc_info=trouble)
                 code = "git_failed" if isinstance(trouble, GitFailed) else "internal"
@@ -184,12 +203,16 @@ class Runner:
 
     def _sandbox(self, repository: Repository) -> Sandbox:
         if repository.name not in self._sandboxes:
-            chosen = choose_sandbox(repository.sandbox, self.search_path, repository.sandbox_read_only)
+            chosen = choose_sandbox(
+                repository.sandbox, self.search_path, repository.sandbox_read_only
+            )
             self._sandboxes[repository.name] = chosen
         return self._sandboxes[repository.name]
 
     def _settle_owed(self) -> None:
-        """Settle what ended without a report, whoever ended it and however long ago; some at every turn."""
+        """Settle what ended without a report, whoever ended it and however long
+        ago; some at every turn.
+        """
         now = time.monotonic()
         self._unsettled = {patch: until for patch, until in self._unsettled.items() if until > now}
         for stored in self.ledger.reading.unreported(_SETTLED_A_TURN, but_not=self._unsettled):
@@ -202,7 +225,9 @@ class Runner:
                 self._unsettled[stored.id] = now + _SETTLE_AGAIN_SECONDS
 
     def _settle(self, stored: Stored) -> None:
-        """Write the report, and drop the seal that a patch ended by a person, in the ledger, still has in git."""
+        """Write the report, and drop the seal that a patch ended by a person,
+        in the ledger, still has in git.
+        """
         if stored.status in FINAL:
             self._forget_seal(stored)
         history = self.ledger.reading.events(stored.id)
@@ -211,7 +236,9 @@ class Runner:
         self.ledger.leases.mark_reported(stored, self.ledger.clock(), facts)
 
     def _forget_seal(self, stored: Stored) -> None:
-        """Drop the sealed ref of a patch that ended; one that cannot be dropped harms little and fails nothing."""
+        """Drop the sealed ref of a patch that ended; one that cannot be dropped
+        harms little and fails nothing.
+        """
         repository = self.repositories.get(stored.repository)
         if repository is None or stored.token == 0:
             return

@@ -1,4 +1,6 @@
-"""The report as Markdown. Foreign words (a title, a path, a check's output) never become markup of ours."""
+"""The report as Markdown. Foreign words (a title, a path, a check's output)
+never become markup of ours.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ def _inline(value: object) -> str:
     """Foreign words as plain text on one line, in prose or in a table."""
     if _is_unknown(value):
         return NOT_OBSERVED
-    # An entity, since a backslash before a pipe is itself escaped by a backslash that stood there already.
+    # An entity, since a backslash before a pipe is itself escaped by a
+    # backslash that stood there already.
     return _ACTIVE.sub(r"\\\1", _one_line(value)).replace("|", "&#124;")
 
 
@@ -40,14 +43,20 @@ def _code(value: object) -> str:
 
 
 def _cell(value: object) -> str:
-    """A name, path or id in a table, where a pipe would end the cell even in code type."""
+    """A name, path or id in a table, where a pipe would end the cell even in
+    code type.
+    """
     return _inline(value) if "|" in str(value) else _code(value)
 
 
 def _block(value: object) -> str:
     """Foreign lines in a fence that is longer than any they hold."""
-    lines = _TERMINAL_COLOURS.sub("", str(value)).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    shown = "\n".join("".join(c for c in line if c == "\t" or c.isprintable()) for line in lines).strip("\n")
+    lines = (
+        _TERMINAL_COLOURS.sub("", str(value)).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    )
+    shown = "\n".join(
+        "".join(c for c in line if c == "\t" or c.isprintable()) for line in lines
+    ).strip("\n")
     fence = _fence(shown, 3)
     return f"{fence}text\n{shown}\n{fence}"
 
@@ -73,4 +82,10 @@ _TEMPLATES = jinja2.Environment(
     keep_trailing_newline=True,
     undefined=jinja2.StrictUndefined,
 )
-_TEMPLATES.filters |= {"inline": _inline, "code": _code, "cell": _cell, "block": _block, "shell": shlex.join}
+_TEMPLATES.filters |= {
+    "inline": _inline,
+    "code": _code,
+    "cell": _cell,
+    "block": _block,
+    "shell": shlex.join,
+}

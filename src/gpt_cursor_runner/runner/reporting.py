@@ -1,6 +1,8 @@
-"""The completion report: gathered from what the ledger recorded and from nothing else.
+"""The completion report: gathered from what the ledger recorded and from
+nothing else.
 
-A member is None where no event tells of it, and printed as "not observed". The sender's own words are quoted as claims.
+A member is None where no event tells of it, and printed as "not observed". The
+sender's own words are quoted as claims.
 """
 
 from __future__ import annotations
@@ -21,28 +23,59 @@ from gpt_cursor_runner.runner.rendering import render
 
 SCHEMA = "report/1"
 
-_CHECK_FACTS = ("name", "command", "verdict", "exit_code", "seconds", "tier", "output_bytes", "output_sha256", "tail")
-_GIT_FACTS = ("commit", "parent", "tree", "subject", "tag", "tag_taken", "tag_failed", "checkout", "push")
+_CHECK_FACTS = (
+    "name",
+    "command",
+    "verdict",
+    "exit_code",
+    "seconds",
+    "tier",
+    "output_bytes",
+    "output_sha256",
+    "tail",
+)
+_GIT_FACTS = (
+    "commit",
+    "parent",
+    "tree",
+    "subject",
+    "tag",
+    "tag_taken",
+    "tag_failed",
+    "checkout",
+    "push",
+)
 
 _CONCLUSIONS = {
     "landed": "The patch landed. The tree on the branch is the tree that was checked.",
     "landed_unchecked": "The patch landed. No check ran on it, since the owner configured none.",
     "landed_unobserved": "The patch landed. Whether checks ran on it was not observed.",
     "rejected": "The patch was refused. Nothing in the repository changed.",
-    "failed": "The patch could not be carried out, and not through the sender's fault. Nothing on the branch changed.",
-    "failed_unobserved": "The patch was about to land when git failed. Whether the branch moved was not observed.",
+    "failed": (
+        "The patch could not be carried out, and not through the sender's fault. Nothing on the"
+        " branch changed."
+    ),
+    "failed_unobserved": (
+        "The patch was about to land when git failed. Whether the branch moved was not observed."
+    ),
     "held": "The patch waits for a person. It is sealed; nothing on the branch changed.",
     "cancelled": "The patch was cancelled. Nothing on the branch changed.",
     "previewed": "This was a preview. Nothing on the branch changed.",
 }
 
 
-def write_report(evidence: Evidence, stored: Stored, history: Sequence[Event], request: bytes | None) -> dict[str, Any]:
-    """Write the report into the evidence, as Markdown and JSON, with the request; the digests of the two."""
+def write_report(
+    evidence: Evidence, stored: Stored, history: Sequence[Event], request: bytes | None
+) -> dict[str, Any]:
+    """Write the report into the evidence, as Markdown and JSON, with the
+    request; the digests of the two.
+    """
     facts = gather(stored, history)
     # A path of git's that is no UTF-8 is kept as an escape, which JSON reads back.
     markdown = render(facts).encode(errors="backslashreplace")
-    as_json = (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
+    as_json = (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(
+        errors="backslashreplace"
+    )
     evidence.keep_report(markdown, as_json, request)
     return {
         "status": stored.status,
@@ -61,17 +94,27 @@ def gather(stored: Stored, history: Sequence[Event]) -> dict[str, Any]:
         "patch_id": stored.id,
         "title": stored.title,
         "status": stored.status,
-        "objective": {"title": stored.title, "repository": stored.repository, "branch": stored.branch},
-        "claims": {key: stored.body.get(key) for key in ("description", "role", "claimed_commands")},
+        "objective": {
+            "title": stored.title,
+            "repository": stored.repository,
+            "branch": stored.branch,
+        },
+        "claims": {
+            key: stored.body.get(key) for key in ("description", "role", "claimed_commands")
+        },
         "execution": _execution(stored, told, outcome),
         "implementation": _implementation(told, outcome),
         "validation": {
             "checks": [{key: check[key] for key in _CHECK_FACTS} for check in told.checks],
             "not_checked": told.step("not_checked").get("reason"),
-            "sandbox_missing": next((one["sandbox_missing"] for one in told.checks if one["sandbox_missing"]), None),
+            "sandbox_missing": next(
+                (one["sandbox_missing"] for one in told.checks if one["sandbox_missing"]), None
+            ),
         },
         "system": {"health_when_accepted": told.accepted.get("health"), "runner": told.claimed_by},
-        "git": {key: outcome.get(key) if stored.status is Status.LANDED else None for key in _GIT_FACTS},
+        "git": {
+            key: outcome.get(key) if stored.status is Status.LANDED else None for key in _GIT_FACTS
+        },
         "impact": {key: outcome.get(key) for key in ("files_changed", "insertions", "deletions")},
         "next_steps": _next_steps(stored, outcome),
         "conclusion": _CONCLUSIONS[_conclusion(stored, told, outcome)],
@@ -80,9 +123,11 @@ def gather(stored: Stored, history: Sequence[Event]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Told:
-    """What the events tell of the attempt that decided: the one that moved the branch, or else the last one.
+    """What the events tell of the attempt that decided: the one that moved the
+    branch, or else the last one.
 
-    An attempt that was lost after it had moved the branch is finished by a later one, which checks nothing again.
+    An attempt that was lost after it had moved the branch is finished by a
+    later one, which checks nothing again.
     """
 
     history: Sequence[Event]
@@ -97,7 +142,11 @@ class _Told:
         if stored.status is Status.LANDED:
             commit = (stored.outcome or {}).get("commit")
             decided_at = max(
-                (at for at, one in enumerate(history) if one.kind == "landing" and one.data.get("commit") == commit),
+                (
+                    at
+                    for at, one in enumerate(history)
+                    if one.kind == "landing" and one.data.get("commit") == commit
+                ),
                 default=decided_at,
             )
         start = max(number for number in starts if number <= decided_at)
@@ -128,7 +177,10 @@ class _Told:
     def ended_at(self) -> float | None:
         """When the runner was done with the patch; None where it was lost."""
         ends = {*Status, "requeued"}
-        return next((one.at for one in self.attempt if one.kind in ends and one.actor == self.claimed_by), None)
+        return next(
+            (one.at for one in self.attempt if one.kind in ends and one.actor == self.claimed_by),
+            None,
+        )
 
     @property
     def sealed(self) -> dict[str, Any]:
@@ -137,16 +189,24 @@ class _Told:
 
     @property
     def checks(self) -> list[dict[str, Any]]:
-        """The checks of the last round; what ran before the branch moved on judged another tree."""
+        """The checks of the last round; what ran before the branch moved on
+        judged another tree.
+        """
         seals = [event.seq for event in self.attempt if event.kind in ("sealed", "carried")]
-        return [one.data for one in self.attempt if one.kind == "checked" and seals and one.seq > seals[-1]]
+        return [
+            one.data
+            for one in self.attempt
+            if one.kind == "checked" and seals and one.seq > seals[-1]
+        ]
 
     def step(self, kind: str) -> dict[str, Any]:
         return next((event.data for event in reversed(self.attempt) if event.kind == kind), {})
 
     def about_to_land(self) -> bool:
         """Whether the last landing that was begun has no known end."""
-        steps = [one.kind for one in self.history if one.kind in ("landing", "base_moved", "not_moved")]
+        steps = [
+            one.kind for one in self.history if one.kind in ("landing", "base_moved", "not_moved")
+        ]
         return bool(steps) and steps[-1] == "landing"
 
 
@@ -187,7 +247,9 @@ def _conclusion(stored: Stored, told: _Told, outcome: Mapping[str, Any]) -> str:
     if told.step("not_checked"):
         return "landed_unchecked"
     tree = outcome.get("tree")
-    proved = bool(told.checks) and all(one["tree"] == tree and one["verdict"] == "passed" for one in told.checks)
+    proved = bool(told.checks) and all(
+        one["tree"] == tree and one["verdict"] == "passed" for one in told.checks
+    )
     return "landed" if proved else "landed_unobserved"
 
 
@@ -196,12 +258,22 @@ def _next_steps(stored: Stored, outcome: Mapping[str, Any]) -> list[str]:
         case Status.LANDED:
             publish = f"To publish it: git push REMOTE {stored.branch}"
             published = (outcome.get("push") or {}).get("pushed")
-            return [f"To take it back: git revert {outcome.get('commit')}", *([] if published else [publish])]
+            return [
+                f"To take it back: git revert {outcome.get('commit')}",
+                *([] if published else [publish]),
+            ]
         case Status.HELD:
             said = [outcome["next_step"]] if outcome.get("next_step") else []
-            return [*said, f"To let it go on: gcr approve {stored.id}", f"To refuse it: gcr reject {stored.id}"]
+            return [
+                *said,
+                f"To let it go on: gcr approve {stored.id}",
+                f"To refuse it: gcr reject {stored.id}",
+            ]
         case Status.FAILED:
-            return [outcome.get("next_step") or "See `gcr doctor`.", f"To try again: gcr retry {stored.id}"]
+            return [
+                outcome.get("next_step") or "See `gcr doctor`.",
+                f"To try again: gcr retry {stored.id}",
+            ]
         case Status.PREVIEWED:
             return ["To land it: send it under a new id, with mode apply."]
         case Status.CANCELLED:
@@ -211,7 +283,9 @@ def _next_steps(stored: Stored, outcome: Mapping[str, Any]) -> list[str]:
 
 
 def _clock(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    return (
+        None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    )
 
 
 def _seconds(start: float | None, end: float | None) -> float | None:

@@ -29,7 +29,9 @@ from gpt_cursor_runner.wiring.ledger import build_ledger
 
 @dataclass(frozen=True)
 class Gateway:
-    """The application, and what must be started beside it in the process that serves."""
+    """The application, and what must be started beside it in the process that
+    serves.
+    """
 
     app: Flask
     health: Health
@@ -46,7 +48,9 @@ class Gateway:
             self.ops.start()
 
     def leave(self) -> None:
-        """Say that no more should be sent here, and answer who waits: the process is about to stop."""
+        """Say that no more should be sent here, and answer who waits: the
+        process is about to stop.
+        """
         self.health.monitor.drain()
         self.waiting.leaving.set()
 
@@ -65,7 +69,9 @@ def build_gateway(config: Config) -> Gateway:
     identity = Identity(secrets.token_hex(8), config.server.port)
     health = build_health(config, ledger, identity, Inner(permits, inside, writer))
     ring = Ring(ledger.keys, ledger.clock, open_door=config.server.insecure_no_auth)
-    health_door = HealthDoor(health.monitor, identity, ring, HistoryDesk(ledger.history, health.clock))
+    health_door = HealthDoor(
+        health.monitor, identity, ring, HistoryDesk(ledger.history, health.clock)
+    )
     authority = Authority(ledger.keys, ledger.clock, open_door=config.server.insecure_no_auth)
     waiting = Waiting(ledger.reading)
     door = Door(config, ledger.reading, search_path())
@@ -78,19 +84,26 @@ def build_gateway(config: Config) -> Gateway:
         ledger.clock,
         lambda: judge(health.monitor.snapshot(), boottime()).overall,
     )
-    patches = PatchesParts(authority, ledger.reading, ledger.decisions, waiting, config.state.patches_dir, ledger.clock)
-    parts = GatewayParts(health_door, identity.instance_id, permits, inside, webhook, patches, _hosts(config))
+    patches = PatchesParts(
+        authority, ledger.reading, ledger.decisions, waiting, config.state.patches_dir, ledger.clock
+    )
+    parts = GatewayParts(
+        health_door, identity.instance_id, permits, inside, webhook, patches, _hosts(config)
+    )
     return Gateway(create_app(parts), health, writer, waiting, ring, _ops(config, health_door))
 
 
 def _ops(config: Config, health: HealthDoor) -> OpsListener | None:
     port = config.ops_port
-    # What is asked here takes none of the main port's threads, and so does not count among the requests inside.
+    # What is asked here takes none of the main port's threads, and so does not
+    # count among the requests inside.
     return OpsListener(Guard(health, _hosts(config), Inside()), port) if port else None
 
 
 def _hosts(config: Config) -> list[str]:
-    """The names under which this gateway may be asked; any other is a rebinding trick or a mistake."""
+    """The names under which this gateway may be asked; any other is a rebinding
+    trick or a mistake.
+    """
     public = urlsplit(config.server.public_url).hostname
     names = ["localhost", "127.0.0.1", "[::1]", config.server.host, *([public] if public else [])]
     return list(dict.fromkeys(names))

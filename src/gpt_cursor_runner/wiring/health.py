@@ -29,7 +29,8 @@ from gpt_cursor_runner.health.sampler import Sampler
 from gpt_cursor_runner.health.service_notify import ServiceNotify
 from gpt_cursor_runner.ledger.ledger import Ledger
 
-# A runner elsewhere that neither said good-bye nor beat for an hour is gone, and nobody's trouble any more.
+# A runner elsewhere that neither said good-bye nor beat for an hour is gone,
+# and nobody's trouble any more.
 _RUNNER_FORGOTTEN_SECONDS = 3600.0
 
 
@@ -44,7 +45,9 @@ class Inner:
 
 @dataclass(frozen=True)
 class Health:
-    """The threads that watch and tell. `clock` is the history's own: it passes over jumps of the wall clock."""
+    """The threads that watch and tell. `clock` is the history's own: it passes
+    over jumps of the wall clock.
+    """
 
     monitor: Monitor
     recorder: Recorder
@@ -65,7 +68,9 @@ class Health:
 
 
 def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inner) -> Health:
-    """Nothing runs until `start`. Raises SinkRefused when an alert sink cannot work."""
+    """Nothing runs until `start`. Raises SinkRefused when an alert sink cannot
+    work.
+    """
     clock, sinks, sampler = SteadyClock(), alert_sinks(config), Sampler()
     dispatch = Dispatch(ledger.outbox, sinks, clock, random.random)
     probes = standard_probes(
@@ -105,7 +110,9 @@ def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inne
 
 
 def alert_sinks(config: Config) -> list[Sink]:
-    """Where alerts go; raise SinkRefused, naming the key and the fix, when one of them cannot work."""
+    """Where alerts go; raise SinkRefused, naming the key and the fix, when one
+    of them cannot work.
+    """
     alerts = config.alerts
     return build_sinks(alerts.webhook_url, alerts.webhook_secret, alerts.apprise, time.time)
 
@@ -121,7 +128,9 @@ def _policy(config: Config, identity: Identity, sinks: list[Sink]) -> Policy:
 
 def _surroundings(config: Config) -> Surroundings:
     return Surroundings(
-        repositories=tuple(WatchedRepository(one.name, one.path, one.branch) for one in config.repository),
+        repositories=tuple(
+            WatchedRepository(one.name, one.path, one.branch) for one in config.repository
+        ),
         external_runner=config.health.external_runner,
         tunnel_metrics=config.health.tunnel_metrics,
         public_url=config.server.public_url,

@@ -6,7 +6,8 @@ from gpt_cursor_runner.config import Config
 from gpt_cursor_runner.ledger.database import migrate, open_database
 from gpt_cursor_runner.ledger.ledger import Ledger
 
-# In time for a webhook to answer 503, and for a probe to say that the ledger is locked.
+# In time for a webhook to answer 503, and for a probe to say that the ledger is
+# locked.
 BUSY_SECONDS = 1.5
 
 

@@ -1,4 +1,6 @@
-"""Which file a block is for, as its surroundings say: a name above the marker or above the fence, or in the fence."""
+"""Which file a block is for, as its surroundings say: a name above the marker
+or above the fence, or in the fence.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +10,19 @@ from collections.abc import Callable, Iterator, Sequence
 Known = Callable[[str], bool]  # whether a file of this name is there
 
 _LONGEST = 1200
-_FENCE = re.compile(r"(?:`{3,}|~{3,})(?P<info>.*)|</?[A-Za-z_]+>|(?:<content>)?<!\[CDATA\[|\]\]>(?:</content>)?")
+_FENCE = re.compile(
+    r"(?:`{3,}|~{3,})(?P<info>.*)|</?[A-Za-z_]+>|(?:<content>)?<!\[CDATA\[|\]\]>(?:</content>)?"
+)
 _TAGGED = re.compile(r"<(path|file|file_path|filename|target_file)>(?P<name>[^<>]+)</\1>")
 _ATTRIBUTE = re.compile(r"(?:title|file|filename|file_path|path)=", re.IGNORECASE)
 _BEFORE = re.compile(r"^(?:#+|>+|//+|/\*+|<!--|;+|[-*+](?=\s)|\d{1,3}[.)](?=\s))\s*")
-_AFTER = re.compile(r"\s*(?:\*/|-->|:|\((?:a )?(?:new|updated|modified|existing|created)(?: file)?\))$", re.IGNORECASE)
-_LABEL = re.compile(r"^\**(?:(?:new |modified )?file(?: ?name| ?path)?|path)\s*\**\s*:\s*\**\s*", re.IGNORECASE)
+_AFTER = re.compile(
+    r"\s*(?:\*/|-->|:|\((?:a )?(?:new|updated|modified|existing|created)(?: file)?\))$",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"^\**(?:(?:new |modified )?file(?: ?name| ?path)?|path)\s*\**\s*:\s*\**\s*", re.IGNORECASE
+)
 _QUOTES = ("**", "`", '"', "'", "*")
 _LIKE_A_PATH = re.compile(r"(?!\.{2,}$)(?!.*://)(?:.*/.*|.*\.\w+)")
 _INTRODUCED = re.compile(r"\s[`*\"']*([^\s`*\"']+)[`*\"']*\s*:\s*[*]*$")
@@ -21,7 +30,9 @@ _WORDS = re.compile(r"[^\s`*\"'(),;:<>]+")
 
 
 def name_above(lines: Sequence[bytes], at: int, known: Known) -> str | None:
-    """The file named above the marker at `at`; None when nothing there is a file's name."""
+    """The file named above the marker at `at`; None when nothing there is a
+    file's name.
+    """
     names = [name for name in _candidates(lines, at, known) if name]
     return next((name for name in names if known(name)), names[0] if names else None)
 
@@ -43,7 +54,9 @@ def _candidates(lines: Sequence[bytes], at: int, known: Known) -> Iterator[str |
 
 
 def _upwards(lines: Sequence[bytes], at: int) -> Iterator[str]:
-    """The lines above that hold anything, nearest first. Another block's marker is no name, so the walk ends there."""
+    """The lines above that hold anything, nearest first. Another block's marker
+    is no name, so the walk ends there.
+    """
     for number in range(at - 1, -1, -1):
         if line := lines[number][:_LONGEST].decode("utf-8", "replace").strip():
             yield line
@@ -61,7 +74,8 @@ def _name_in(line: str, known: Known) -> str | None:
     name, quoted = _undecorated(line)
     if name and (known(_plain(name)) or ((" " not in name or quoted) and _is_name(name, quoted))):
         return _plain(name)
-    # "Then in `src/app.py`:" announces what follows; any other sentence only speaks of files.
+    # "Then in `src/app.py`:" announces what follows; any other sentence only
+    # speaks of files.
     announced = _INTRODUCED.search(line)
     return _plain(announced[1]) if announced and known(_plain(announced[1])) else None
 
@@ -71,12 +85,18 @@ def _is_name(name: str, quoted: bool) -> bool:
 
 
 def _undecorated(line: str) -> tuple[str, bool]:
-    """The line without headings, bullets, labels, quotes; and whether backticks quoted what is left."""
+    """The line without headings, bullets, labels, quotes; and whether backticks
+    quoted what is left.
+    """
     quoted = False
     while True:
         shorter = _AFTER.sub("", _LABEL.sub("", _BEFORE.sub("", line, count=1), count=1)).strip()
         for quote in _QUOTES:
-            if len(shorter) > 2 * len(quote) and shorter.startswith(quote) and shorter.endswith(quote):
+            if (
+                len(shorter) > 2 * len(quote)
+                and shorter.startswith(quote)
+                and shorter.endswith(quote)
+            ):
                 shorter = shorter[len(quote) : -len(quote)].strip()
                 quoted = quoted or quote == "`"
         if shorter == line:

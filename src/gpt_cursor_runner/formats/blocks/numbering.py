@@ -1,4 +1,6 @@
-"""Line numbers (`12 | code`) that a model copied into a block from the numbered view it was shown of a file."""
+"""Line numbers (`12 | code`) that a model copied into a block from the numbered
+view it was shown of a file.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ _NUMBERED = re.compile(rb"[ \t]*(\d{1,9})[ \t]+\|(?!\|) ?(.*)", re.DOTALL)
 
 
 def first_number(lines: Numbered) -> int | None:
-    """The number of the first line, when every line has one and they count on; None otherwise."""
+    """The number of the first line, when every line has one and they count on;
+    None otherwise.
+    """
     found = [_NUMBERED.match(line) for line, _ in lines]
     numbers = [int(match[1]) for match in found if match]
     if not numbers or len(numbers) < len(found):

@@ -1,8 +1,12 @@
-"""A text with search/replace blocks becomes Blocks, each with the file it is for. Nothing broken is guessed right.
+"""A text with search/replace blocks becomes Blocks, each with the file it is
+for. Nothing broken is guessed right.
 
-1. Between blocks stands prose; whatever there looks like a marker gone wrong is told, since a block may be lost by it.
-2. A block reaches from its opening marker to its closing one, or to the next opening one if it is never closed.
-3. Its divider is the only line of equals signs in it, or the only one of the opening marker's length.
+1. Between blocks stands prose; whatever there looks like a marker gone wrong is
+   told, since a block may be lost by it.
+2. A block reaches from its opening marker to its closing one, or to the next
+   opening one if it is never closed.
+3. Its divider is the only line of equals signs in it, or the only one of the
+   opening marker's length.
 """
 
 from __future__ import annotations
@@ -11,7 +15,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from gpt_cursor_runner.formats.blocks.markers import Marker, decode_entities, holds_entity, read_marker, unescape
+from gpt_cursor_runner.formats.blocks.markers import (
+    Marker,
+    decode_entities,
+    holds_entity,
+    read_marker,
+    unescape,
+)
 from gpt_cursor_runner.formats.blocks.names import Known, files_mentioned, name_above
 from gpt_cursor_runner.formats.lowering import Numbered
 from gpt_cursor_runner.formats.sections import Problem
@@ -21,13 +31,18 @@ _HEADER = re.compile(rb":(start|end)_line:\s*(\d{1,9})\s*$")
 _BEGINNING = re.compile(rb"<{1,9}(?: [A-Z]{0,7})?|-{3,} [A-Z]{1,5}")
 _RULE = re.compile(rb"-{7}\s*$")
 _WORD = re.compile("SEARCH|REPLACE|ORIGINAL|UPDATED")
-_FORM = "Write a block as '<<<<<<< SEARCH', the lines of the file, '=======', the new lines, '>>>>>>> REPLACE'"
+_FORM = (
+    "Write a block as '<<<<<<< SEARCH', the lines of the file, '=======', the new lines, '>>>>>>>"
+    " REPLACE'"
+)
 _ESCAPE = "put a backslash before a line of contents that looks like a marker"
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block; `path` is None when nothing says which file it is for. `number` counts from 0, `patch_line` from 1."""
+    """One block; `path` is None when nothing says which file it is for.
+    `number` counts from 0, `patch_line` from 1.
+    """
 
     number: int
     patch_line: int
@@ -39,7 +54,8 @@ class Block:
 
 
 def read_blocks(data: bytes, path: str | None, known: Known) -> tuple[list[Block], list[Problem]]:
-    """Every block of a text, past any prose around them; `path` is for blocks whose file is not named.
+    """Every block of a text, past any prose around them; `path` is for blocks
+    whose file is not named.
 
     Problems that belong to no block come second.
     """
@@ -50,7 +66,9 @@ def read_blocks(data: bytes, path: str | None, known: Known) -> tuple[list[Block
 
 @dataclass
 class _Frame:
-    """The lines (from 0) between which a block stands, and what stands between them that is or resembles a marker."""
+    """The lines (from 0) between which a block stands, and what stands between
+    them that is or resembles a marker.
+    """
 
     start: int
     end: int = 0
@@ -76,23 +94,31 @@ class _Reader:
             if marker and marker.role == "search":
                 at, expected_end = self._block(at, marker), False
                 continue
-            if marker and (marker.role == "spoiled" or (marker.role == "replace" and not expected_end)):
+            if marker and (
+                marker.role == "spoiled" or (marker.role == "replace" and not expected_end)
+            ):
                 self._tell_stray(at)
             if marker and marker.role != "divider":
                 expected_end = marker.role == "spoiled"
             at += 1
         self._tell_cut_off()
         if not self.blocks and not self.problems:
-            self.problems.append(Problem("malformed", "the text holds no search/replace block", f"{_FORM}.", 1))
+            self.problems.append(
+                Problem("malformed", "the text holds no search/replace block", f"{_FORM}.", 1)
+            )
 
     def _tell_stray(self, at: int) -> None:
         line = show(self.lines[at], 40)
         like = "a marker" if _WORD.search(line) else "a conflict that a merge left"
         message = f"line {at + 1} ('{line}') looks like {like}, but belongs to no block"
-        self.problems.append(Problem("malformed", message, f"{_FORM}, each marker on a line of its own.", at + 1))
+        self.problems.append(
+            Problem("malformed", message, f"{_FORM}, each marker on a line of its own.", at + 1)
+        )
 
     def _tell_cut_off(self) -> None:
-        """Tell a text that ends where another block was about to begin: in an open fence, or within a marker."""
+        """Tell a text that ends where another block was about to begin: in an
+        open fence, or within a marker.
+        """
         begun = None
         for row in range(self.after_blocks, len(self.lines)):
             line = self.lines[row].strip()
@@ -101,8 +127,13 @@ class _Reader:
             elif row + 1 == len(self.lines) and _BEGINNING.fullmatch(line):
                 begun = row
         if self.blocks and begun is not None:
-            message = f"the text ends after '{show(self.lines[begun], 40)}', where another block begins"
-            step = "Send the whole text; if nothing is missing, leave out what stands below the last block."
+            message = (
+                f"the text ends after '{show(self.lines[begun], 40)}', where another block begins"
+            )
+            step = (
+                "Send the whole text; if nothing is missing, leave out what stands below the last"
+                " block."
+            )
             self.problems.append(Problem("truncated", message, step, begun + 1))
 
     def _block(self, at: int, opening: Marker) -> int:
@@ -113,7 +144,9 @@ class _Reader:
         divider, problems = _divided(self.lines, frame, opening, number)
         problems += unnamed
         old, new, hint = (
-            self._contents(frame, divider, opening, number, problems) if divider is not None else ((), (), None)
+            self._contents(frame, divider, opening, number, problems)
+            if divider is not None
+            else ((), (), None)
         )
         self.blocks.append(Block(number, at + 1, path, old, new, hint, tuple(problems)))
         self.after_blocks = frame.resume
@@ -126,13 +159,17 @@ class _Reader:
         inherited = self.current or self.path
         if inherited is None:
             message = f"nothing says which file block {number + 1} is for"
-            step = "Put the file's name, alone on its line, above the block, or send 'path' beside the text."
+            step = (
+                "Put the file's name, alone on its line, above the block, or send 'path' beside the"
+                " text."
+            )
         else:
             others = files_mentioned(self.lines, at, self._knows) if self.current else set()
             if inherited in others or not others:
                 return inherited, []
             message = (
-                f"block {number + 1} may be for {inherited}, as the one before, or for {min(others)}, named above it"
+                f"block {number + 1} may be for {inherited}, as the one before, or for"
+                f" {min(others)}, named above it"
             )
             step = "Put the file's name, alone on its line, above the block."
         return None, [Problem("malformed", message, step, at + 1, number)]
@@ -152,7 +189,10 @@ class _Reader:
             old, new = ([(decode_entities(line), row) for line, row in side] for side in (old, new))
         for line, row in new:
             if _HEADER.match(line):
-                message = f"line {row} ('{show(line, 40)}') is a header of a block, but stands among its new lines"
+                message = (
+                    f"line {row} ('{show(line, 40)}') is a header of a block, but stands among its"
+                    " new lines"
+                )
                 step = f"Put it below '<<<<<<< SEARCH', or {_ESCAPE}."
                 problems.append(Problem("malformed", message, step, row, number))
         old, new = ([(unescape(line), row) for line, row in side] for side in (old, new))
@@ -180,7 +220,9 @@ def _frame(lines: Sequence[bytes], at: int, opening: Marker) -> _Frame:
     return frame
 
 
-def _divided(lines: Sequence[bytes], frame: _Frame, opening: Marker, number: int) -> tuple[int | None, list[Problem]]:
+def _divided(
+    lines: Sequence[bytes], frame: _Frame, opening: Marker, number: int
+) -> tuple[int | None, list[Problem]]:
     """Where the divider of a block stands, and what is wrong with its markers."""
     like_it = [row for row, marker in frame.dividers if len(marker.signs) == len(opening.signs)]
     all_of_them = [row for row, _ in frame.dividers]
@@ -192,7 +234,9 @@ def _divided(lines: Sequence[bytes], frame: _Frame, opening: Marker, number: int
         told.append(("truncated", message, "Send the whole text, to its last marker.", frame.start))
     elif frame.nested:
         message = f"{begins} is not closed before another begins at line {frame.end + 1}"
-        told.append(("malformed", message, f"Close it with '>>>>>>> REPLACE', or {_ESCAPE}.", frame.end))
+        told.append(
+            ("malformed", message, f"Close it with '>>>>>>> REPLACE', or {_ESCAPE}.", frame.end)
+        )
     elif not chosen:
         message = f"{begins} has no '=======' between its old and its new lines"
         told.append(("malformed", message, f"{_FORM}.", frame.end))
@@ -201,14 +245,19 @@ def _divided(lines: Sequence[bytes], frame: _Frame, opening: Marker, number: int
         message = f"{begins} has {len(chosen)} dividers, at lines {rows}"
         told.append(("malformed", message, f"Keep one; {_ESCAPE}, like \\=======.", chosen[1]))
     for row in frame.spoiled[:5]:
-        message = f"line {row + 1} ('{show(lines[row], 40)}') is inside block {number + 1} but looks like a marker"
+        message = (
+            f"line {row + 1} ('{show(lines[row], 40)}') is inside block {number + 1} but looks like"
+            " a marker"
+        )
         told.append(("malformed", message, f"Correct the marker, or {_ESCAPE}.", row))
     problems = [Problem(code, message, step, row + 1, number) for code, message, step, row in told]
     return (None if problems else chosen[0]), problems
 
 
 def _header(lines: Sequence[bytes], first: int, divider: int) -> tuple[int, int | None]:
-    """Where the old lines start, below Roo's header lines and the rule after them, and the line they are said to be."""
+    """Where the old lines start, below Roo's header lines and the rule after
+    them, and the line they are said to be.
+    """
     hint, at = None, first
     while at < divider and (header := _HEADER.match(lines[at])):
         hint = int(header[2]) if header[1] == b"start" else hint
@@ -219,10 +268,22 @@ def _header(lines: Sequence[bytes], first: int, divider: int) -> tuple[int, int 
 
 
 def _half_encoded(contents: Numbered, number: int, *, mixed: bool) -> list[Problem]:
-    """Markers in HTML entities say that the whole block went through an encoder, so nothing may stand in it plainly."""
+    """Markers in HTML entities say that the whole block went through an
+    encoder, so nothing may stand in it plainly.
+    """
     encoded = next((row for line, row in contents if holds_entity(line)), None)
     plain = mixed or any(b"<" in line or b">" in line for line, _ in contents)
     if encoded is None or not plain:
         return []
-    message = f"block {number + 1} is partly in HTML entities, so those in line {encoded} leave a doubt"
-    return [Problem("malformed", message, "Send the text without HTML entities, just as it is meant.", encoded, number)]
+    message = (
+        f"block {number + 1} is partly in HTML entities, so those in line {encoded} leave a doubt"
+    )
+    return [
+        Problem(
+            "malformed",
+            message,
+            "Send the text without HTML entities, just as it is meant.",
+            encoded,
+            number,
+        )
+    ]

@@ -1,4 +1,6 @@
-"""git's binary patches: new bytes in full (`literal`) or as copies from the old (`delta`), deflated, in base 85."""
+"""git's binary patches: new bytes in full (`literal`) or as copies from the old
+(`delta`), deflated, in base 85.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,18 @@ _INSTRUCTION_COST = 4  # what a byte of a delta costs, in bytes of plain text th
 
 @dataclass(frozen=True)
 class Part:
-    """One direction of a binary patch; `size` is that of `deflated` once inflated."""
+    """One direction of a binary patch; `size` is that of `deflated` once
+    inflated.
+    """
 
     is_delta: bool
     size: int
     deflated: bytes
 
     def make(self, before: bytes, patience: Patience) -> bytes:
-        """The new bytes; ValueError when they cannot be made from `before` or would be too many."""
+        """The new bytes; ValueError when they cannot be made from `before` or
+        would be too many.
+        """
         _spend(self.size * (_INSTRUCTION_COST if self.is_delta else 1), patience)
         data = self.inflated()
         return _follow(data, before, patience) if self.is_delta else data
@@ -40,13 +46,17 @@ class Part:
         except zlib.error:
             data = b""
         if len(data) != self.size or not inflating.eof or inflating.unused_data:
-            raise ValueError("its binary part is damaged or cut off: it does not unfold to the size it announces")
+            raise ValueError(
+                "its binary part is damaged or cut off: it does not unfold to the size it announces"
+            )
         return data
 
 
 @dataclass(frozen=True)
 class BinaryPatch:
-    """A binary patch of one file, good for that version alone whose blob id is `old`; it must give the blob `new`."""
+    """A binary patch of one file, good for that version alone whose blob id is
+    `old`; it must give the blob `new`.
+    """
 
     part: Part
     old: str
@@ -54,20 +64,28 @@ class BinaryPatch:
     patience: Patience
 
     def apply(self, before: bytes) -> bytes:
-        """What `before` becomes; ValueError when it was not made for `before`, or is not what its ids say."""
+        """What `before` becomes; ValueError when it was not made for `before`,
+        or is not what its ids say.
+        """
         if not (_FULL_ID.fullmatch(self.old) and _FULL_ID.fullmatch(self.new)):
             raise ValueError("a binary patch needs an index line with both blob ids in full")
         if not _is_blob(self.old, before):
-            raise ValueError("the binary patch was made for another version than the one that stands here")
+            raise ValueError(
+                "the binary patch was made for another version than the one that stands here"
+            )
         after = self.part.make(before, self.patience)
         if not _is_blob(self.new, after):
-            raise ValueError("the binary patch does not give the blob that its index line announces")
+            raise ValueError(
+                "the binary patch does not give the blob that its index line announces"
+            )
         return after
 
 
 @dataclass(frozen=True)
 class BinaryReading:
-    """What stands after `GIT binary patch`; the way back is not always sent. `end` is where reading goes on."""
+    """What stands after `GIT binary patch`; the way back is not always sent.
+    `end` is where reading goes on.
+    """
 
     forward: Part | None
     backward: Part | None
@@ -79,21 +97,30 @@ def read_binary(lines: Sequence[bytes], at: int) -> BinaryReading:
     """Read the parts after the line `GIT binary patch`, which is `lines[at]`."""
     parts, at_part = list[Part](), at + 1
     while at_part < len(lines) and len(parts) < 2 and (head := _PART.match(lines[at_part])):
-        # A blank line ends a part. One without is the end of the text, so it may be cut: unfolding it tells.
-        end = next((line for line in range(at_part, len(lines)) if not lines[line].strip()), len(lines))
+        # A blank line ends a part. One without is the end of the text, so it
+        # may be cut: unfolding it tells.
+        end = next(
+            (line for line in range(at_part, len(lines)) if not lines[line].strip()), len(lines)
+        )
         try:
-            part = Part(head[1] == b"delta", int(head[2]), b"".join(map(_decoded, lines[at_part + 1 : end])))
+            part = Part(
+                head[1] == b"delta", int(head[2]), b"".join(map(_decoded, lines[at_part + 1 : end]))
+            )
             if not part.deflated:
                 raise ValueError("the binary part has no lines")
             if end == len(lines) and part.size <= MAX_FILE_BYTES:
                 part.inflated()
         except ValueError as bad:
-            return BinaryReading(None, None, [_problem(str(bad), at_part, cut_off=end == len(lines))], end)
+            return BinaryReading(
+                None, None, [_problem(str(bad), at_part, cut_off=end == len(lines))], end
+            )
         parts.append(part)
         at_part = end + 1
     if not parts:
         message = "after 'GIT binary patch' comes neither 'literal' nor 'delta'"
-        return BinaryReading(None, None, [_problem(message, at, cut_off=at_part >= len(lines))], at_part)
+        return BinaryReading(
+            None, None, [_problem(message, at, cut_off=at_part >= len(lines))], at_part
+        )
     return BinaryReading(parts[0], parts[1] if len(parts) > 1 else None, [], at_part)
 
 
@@ -106,7 +133,10 @@ def _decoded(line: bytes) -> bytes:
 
 
 def _problem(message: str, at: int, *, cut_off: bool) -> Problem:
-    step = "Send the binary patch as `git diff --binary` wrote it, or the file as an upsert with contents_b64."
+    step = (
+        "Send the binary patch as `git diff --binary` wrote it, or the file as an upsert with"
+        " contents_b64."
+    )
     return Problem("truncated" if cut_off else "malformed", message, step, at + 1)
 
 
@@ -119,7 +149,10 @@ def _is_blob(oid: str, data: bytes) -> bool:
 
 def _spend(size: int, patience: Patience) -> None:
     if size > MAX_FILE_BYTES or size > patience.left_bytes:
-        raise ValueError(f"the binary patch unfolds to more than the {MAX_FILE_BYTES} bytes that one file may have")
+        raise ValueError(
+            f"the binary patch unfolds to more than the {MAX_FILE_BYTES} bytes that one file may"
+            " have"
+        )
     patience.left_bytes -= size
 
 
@@ -143,7 +176,9 @@ def _follow(delta: bytes, before: bytes, patience: Patience) -> bytes:
 
 
 def _instruction(delta: bytes, at: int, before: bytes) -> tuple[int, int, int, bytes]:
-    """What to add next: offset and size of the bytes, where the next instruction is, and what they are taken from."""
+    """What to add next: offset and size of the bytes, where the next
+    instruction is, and what they are taken from.
+    """
     code = delta[at]
     if code == 0:
         raise ValueError("the delta has an instruction that means nothing")

@@ -1,4 +1,6 @@
-"""What a diff says of one file, before anybody asks which file of the repository that is."""
+"""What a diff says of one file, before anybody asks which file of the
+repository that is.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,11 @@ _OTHER_SIGN: dict[Sign, Sign] = {" ": " ", "-": "+", "+": "-"}
 
 @dataclass
 class FileDiff:
-    """One file's part. Names carry their prefixes, except those of a rename or a copy.
+    """One file's part. Names carry their prefixes, except those of a rename or
+    a copy.
 
-    `header` are the names of the line `diff --git` with their prefixes; `letter` counts the mails that a text holds.
+    `header` are the names of the line `diff --git` with their prefixes;
+    `letter` counts the mails that a text holds.
     """
 
     patch_line: int
@@ -61,7 +65,9 @@ class FileDiff:
 
     @property
     def lacks_lines(self) -> bool:
-        """Whether its headers speak of other contents, but neither hunk nor binary part brings them."""
+        """Whether its headers speak of other contents, but neither hunk nor
+        binary part brings them.
+        """
         if self.hunks or self.forward:
             return False
         if self.said == "create":
@@ -91,7 +97,10 @@ def reverse(file: FileDiff) -> FileDiff:
     if file.said == "copy":
         step = "Leave the copy out of the diff, and send a delete change for the file that it made."
         backward.said, backward.old, backward.new, backward.hunks = None, file.new, file.new, []
-        backward.problems = [*file.problems, Problem("malformed", "a copy has no way back", step, file.patch_line)]
+        backward.problems = [
+            *file.problems,
+            Problem("malformed", "a copy has no way back", step, file.patch_line),
+        ]
     elif file.forward and not file.backward:
         step = "Send a diff made with `git diff -R --binary` instead of `reverse`."
         lacking = Problem("binary", "the binary patch holds no way back", step, file.patch_line)
@@ -100,7 +109,9 @@ def reverse(file: FileDiff) -> FileDiff:
 
 
 def _reverse_hunk(hunk: Hunk) -> Hunk:
-    lines = tuple(HunkLine(_OTHER_SIGN[line.sign], line.data, line.patch_line) for line in hunk.lines)
+    lines = tuple(
+        HunkLine(_OTHER_SIGN[line.sign], line.data, line.patch_line) for line in hunk.lines
+    )
     return replace(hunk, lines=lines, line_hint=hunk.new_line_hint, new_line_hint=hunk.line_hint)
 
 

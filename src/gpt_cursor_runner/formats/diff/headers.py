@@ -17,7 +17,9 @@ _KINDS = {"100": "a file", "120": "a symbolic link", "160": "a submodule", "040"
 
 
 def take_header(file: FileDiff, line: bytes, at: int) -> bool:
-    """Take one extended header line, which is the line `at` of the text; False when it is none."""
+    """Take one extended header line, which is the line `at` of the text; False
+    when it is none.
+    """
     for start, take in _HEADERS.items():
         if line.startswith(start):
             take(file, line.removeprefix(start), at)
@@ -26,15 +28,21 @@ def take_header(file: FileDiff, line: bytes, at: int) -> bool:
 
 
 def disagreement(file: FileDiff, line: bytes) -> str | None:
-    """What is wrong when a name does not agree with the line `diff --git`, which `line` is: one of them may be cut."""
+    """What is wrong when a name does not agree with the line `diff --git`,
+    which `line` is: one of them may be cut.
+    """
     if file.said in ("rename", "copy"):
         if file.old.text is None or file.new.text is None:
             return f"the {file.said} does not name both files"
         whole = line.rstrip(b"\r\n")
-        names = file.header and (file.header[0].endswith(file.old.text) and file.header[1].endswith(file.new.text))
+        names = file.header and (
+            file.header[0].endswith(file.old.text) and file.header[1].endswith(file.new.text)
+        )
         ends = whole.endswith((file.new.text.encode("utf-8", "surrogateescape"), b'"'))
         return None if (names or (file.header is None and ends)) else _differs(whole)
-    for name, of_git in zip((file.old.text, file.new.text), file.header or (None, None), strict=True):
+    for name, of_git in zip(
+        (file.old.text, file.new.text), file.header or (None, None), strict=True
+    ):
         if name is not None and of_git is not None and not _agree(name, of_git):
             return _differs(line)
     return None
@@ -43,7 +51,10 @@ def disagreement(file: FileDiff, line: bytes) -> str | None:
 def _agree(one: str, other: str) -> bool:
     """Whether two names may be the same with different prefixes."""
     return (
-        one == other or common_strip(one, other) is not None or one.endswith("/" + other) or other.endswith("/" + one)
+        one == other
+        or common_strip(one, other) is not None
+        or one.endswith("/" + other)
+        or other.endswith("/" + one)
     )
 
 
@@ -52,11 +63,15 @@ def _differs(line: bytes) -> str:
 
 
 def _mode(file: FileDiff, rest: bytes, at: int) -> str | None:
-    """The mode as git keeps it, with a problem noted when no regular file has it."""
+    """The mode as git keeps it, with a problem noted when no regular file has
+    it.
+    """
     mode = rest.decode("ascii", "replace").strip()
     if not _MODE.fullmatch(mode):
         step = "Send the whole diff; the modes of files are 100644 and 100755."
-        file.problems.append(Problem("malformed", f"'{mode[:20]}' is no mode of a file", step, at + 1))
+        file.problems.append(
+            Problem("malformed", f"'{mode[:20]}' is no mode of a file", step, at + 1)
+        )
         return None
     if mode[:3] != "100":
         kind = _KINDS.get(mode[:3], "no regular file")

@@ -1,8 +1,12 @@
-"""One hunk of a unified diff, read by its content. The counts of its header are a hint, never a reason to misread.
+"""One hunk of a unified diff, read by its content. The counts of its header are
+a hint, never a reason to misread.
 
-1. Lines are read while they look like a hunk's; what ends it depends on whether the counts are used up.
-2. Counts too small: the hunk goes on as long as its lines do. Counts too large: the hunk ends where the next begins.
-3. Counts too large at the end of the text: a text cut off, unless earlier hunks show that its counts mean nothing.
+1. Lines are read while they look like a hunk's; what ends it depends on whether
+   the counts are used up.
+2. Counts too small: the hunk goes on as long as its lines do. Counts too large:
+   the hunk ends where the next begins.
+3. Counts too large at the end of the text: a text cut off, unless earlier hunks
+   show that its counts mean nothing.
 """
 
 from __future__ import annotations
@@ -20,12 +24,22 @@ _NUMBERED = re.compile(rb"@@+ +-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9
 _NO_ANCHOR = re.compile(rb"[\s\d.,+-]*|\xe2\x80\xa6")
 _MOST_ANCHOR_BYTES = 1000
 _SIGNS: dict[bytes, Sign] = {b" ": " ", b"+": "+", b"-": "-"}
-_NEXT_PARTS = (b"@@", b"diff -", b"Index: ", b"```", b"GIT binary patch", b"Only in ", b"Binary files ")
+_NEXT_PARTS = (
+    b"@@",
+    b"diff -",
+    b"Index: ",
+    b"```",
+    b"GIT binary patch",
+    b"Only in ",
+    b"Binary files ",
+)
 
 
 @dataclass(frozen=True)
 class HunkReading:
-    """What stands at an `@@` line; `end` is where reading goes on, `hunk` is None when there are problems."""
+    """What stands at an `@@` line; `end` is where reading goes on, `hunk` is
+    None when there are problems.
+    """
 
     hunk: Hunk | None
     problems: list[Problem]
@@ -57,7 +71,9 @@ def starts_without_header(line: bytes) -> bool:
 
 
 def read_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = True) -> HunkReading:
-    """Read the hunk whose `@@` line is `lines[at]`; models leave that line out, and stack several without numbers."""
+    """Read the hunk whose `@@` line is `lines[at]`; models leave that line out,
+    and stack several without numbers.
+    """
     first, body_at = at, at
     anchors = list[bytes]()
     header = None
@@ -76,16 +92,24 @@ def read_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = Tr
         )
     old, new = (int(header[1]), int(header[3])) if header else (None, None)
     at_eof = any(not line.data.endswith(b"\n") for line in body)
-    hunk = Hunk(number, tuple(body), first + 1, old, new, tuple(anchors), at_eof, stacked=len(anchors) > 1)
+    hunk = Hunk(
+        number, tuple(body), first + 1, old, new, tuple(anchors), at_eof, stacked=len(anchors) > 1
+    )
     return HunkReading(
-        None if problems else hunk, problems, end, miscounted=(counts.old or 0, counts.new or 0) != (0, 0)
+        None if problems else hunk,
+        problems,
+        end,
+        miscounted=(counts.old or 0, counts.new or 0) != (0, 0),
     )
 
 
 def _bad_header(lines: DiffLines, at: int, number: int) -> Problem | None:
     line = lines[at]
     if re.match(rb"@@@+ *-\d", line):
-        message = f"'{show(line)}' is a hunk of a combined diff, which compares a merge with several parents"
+        message = (
+            f"'{show(line)}' is a hunk of a combined diff, which compares a merge with several"
+            " parents"
+        )
         step = "Send the diff against one parent, as `git diff HEAD^1` makes it."
     elif re.match(rb"@@+ *[-+]\d", line):
         message = f"'{show(line)}' is no hunk header"
@@ -96,12 +120,18 @@ def _bad_header(lines: DiffLines, at: int, number: int) -> Problem | None:
 
 
 def _anchors(line: bytes) -> list[bytes]:
-    """What an `@@` line without numbers names, outermost first; dots and numbers name nothing."""
+    """What an `@@` line without numbers names, outermost first; dots and
+    numbers name nothing.
+    """
     named = [part.strip() for part in line.split(b"@@")]
-    return [part for part in named if not _NO_ANCHOR.fullmatch(part) and len(part) <= _MOST_ANCHOR_BYTES]
+    return [
+        part for part in named if not _NO_ANCHOR.fullmatch(part) and len(part) <= _MOST_ANCHOR_BYTES
+    ]
 
 
-def _read_body(lines: DiffLines, at: int, counts: _Counts, number: int) -> tuple[list[HunkLine], int, list[Problem]]:
+def _read_body(
+    lines: DiffLines, at: int, counts: _Counts, number: int
+) -> tuple[list[HunkLine], int, list[Problem]]:
     body: list[HunkLine] = []
     while at < len(lines) and not _ends(lines, at, counts):
         line = lines[at]
@@ -114,8 +144,10 @@ def _read_body(lines: DiffLines, at: int, counts: _Counts, number: int) -> tuple
         elif (sign := _SIGNS.get(line[:1])) is None:
             problem = Problem(
                 "malformed",
-                f"line {at + 1} of the patch is inside a hunk but starts with neither a space, + nor -",
-                "Put one space before a context line, + before an inserted and - before a deleted one.",
+                f"line {at + 1} of the patch is inside a hunk but starts with neither a space, +"
+                " nor -",
+                "Put one space before a context line, + before an inserted and - before a deleted"
+                " one.",
                 at + 1,
                 number,
             )
@@ -132,9 +164,12 @@ def _ends(lines: DiffLines, at: int, counts: _Counts) -> bool:
     if line.startswith(_NEXT_PARTS):
         return True
     if lines.is_file_header(at):
-        # While lines are due, this may be a deleted "-- " and an inserted "++ " line. It is none when a hunk follows
-        # at once, unless these two are just what is due.
-        return not counts.open or (lines.starts(at + 2, b"@@") and (counts.old, counts.new) != (1, 1))
+        # While lines are due, this may be a deleted "-- " and an inserted "++ "
+        # line. It is none when a hunk follows at once, unless these two are
+        # just what is due.
+        return not counts.open or (
+            lines.starts(at + 2, b"@@") and (counts.old, counts.new) != (1, 1)
+        )
     if counts.open or line.startswith(b"\\"):
         return False
     if counts.old is not None and lines.is_half_a_header(at):
@@ -153,26 +188,42 @@ def _misplaced_marker(body: Sequence[HunkLine], number: int) -> list[Problem]:
         lines = [line for line in body if line.sign != side]
         for line in lines[:-1]:
             if not line.data.endswith(b"\n"):
-                message = f"line {line.patch_line} of the patch has no newline after it, but it is not the last one"
-                step = "Leave '\\ No newline at end of file' out, but after the last line of a file."
+                message = (
+                    f"line {line.patch_line} of the patch has no newline after it, but it is not"
+                    " the last one"
+                )
+                step = (
+                    "Leave '\\ No newline at end of file' out, but after the last line of a file."
+                )
                 return [Problem("malformed", message, step, line.patch_line, number)]
     return []
 
 
 def _incomplete(
-    body: Sequence[HunkLine], counts: _Counts, number: int, patch_line: int, *, cut_off: bool, trust_counts: bool
+    body: Sequence[HunkLine],
+    counts: _Counts,
+    number: int,
+    patch_line: int,
+    *,
+    cut_off: bool,
+    trust_counts: bool,
 ) -> list[Problem]:
     if not body:
         code, message = "truncated" if cut_off else "malformed", f"hunk {number + 1} has no lines"
-        return [Problem(code, message, "Send the hunk with its lines, complete.", patch_line, number)]
+        return [
+            Problem(code, message, "Send the hunk with its lines, complete.", patch_line, number)
+        ]
     if not (cut_off and counts.open) or (not trust_counts and body[-1].sign == " "):
         return []
     old, new = (sum(line.sign != other for line in body) for other in "+-")
     message = (
-        f"hunk {number + 1} promises {old + (counts.old or 0)} old and {new + (counts.new or 0)} new lines, "
-        f"but the text ends after {old} and {new}"
+        f"hunk {number + 1} promises {old + (counts.old or 0)} old and {new + (counts.new or 0)}"
+        f" new lines, but the text ends after {old} and {new}"
     )
-    step = f"Send the whole patch; if nothing is missing, correct the counts of the hunk to -…,{old} +…,{new}."
+    step = (
+        f"Send the whole patch; if nothing is missing, correct the counts of the hunk to -…,{old}"
+        f" +…,{new}."
+    )
     return [Problem("truncated", message, step, patch_line, number)]
 
 
@@ -183,6 +234,8 @@ def _without_newline(line: HunkLine, marker: bytes) -> HunkLine:
 
 def _skip(lines: DiffLines, at: int) -> int:
     """Where the next part of the diff starts."""
-    while at < len(lines) and not lines[at].startswith(_NEXT_PARTS) and not lines.is_file_header(at):
+    while (
+        at < len(lines) and not lines[at].startswith(_NEXT_PARTS) and not lines.is_file_header(at)
+    ):
         at += 1
     return at

@@ -30,17 +30,23 @@ class DiffLines:
         return self.starts(at, b"--- ") and self.starts(at + 1, b"+++ ")
 
     def is_half_a_header(self, at: int) -> bool:
-        """Whether `---` stands here without `+++`: a hunk follows at once, or the text ends."""
+        """Whether `---` stands here without `+++`: a hunk follows at once, or
+        the text ends.
+        """
         if not self.starts(at, b"--- ") or self.is_file_header(at):
             return False
         return self.starts(at + 1, b"@@") or self.filled(at + 1) == len(self.all)
 
     def filled(self, at: int) -> int:
-        """The first line from `at` on that is not blank; the number of lines when there is none."""
+        """The first line from `at` on that is not blank; the number of lines
+        when there is none.
+        """
         return self._filled[at]
 
     def ended(self, at: int, data: bytes) -> bytes:
-        """`data`, from line `at`, with its line end: the last line of a text is often sent without."""
+        """`data`, from line `at`, with its line end: the last line of a text is
+        often sent without.
+        """
         if data.endswith(b"\n"):
             return data
         return data + (b"\r\n" if self.uses_crlf and not data.endswith(b"\r") else b"\n")

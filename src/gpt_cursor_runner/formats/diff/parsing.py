@@ -1,4 +1,6 @@
-"""The text of a unified diff, plain or git's, becomes one FileDiff for each file in it."""
+"""The text of a unified diff, plain or git's, becomes one FileDiff for each
+file in it.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,20 @@ from gpt_cursor_runner.formats.text import show
 _LETTER = re.compile(rb"From [0-9a-f]{40,64} ")
 _BINARY_FILES = re.compile(rb"(?:Binary files|Files) .{1,5000} and .{1,5000} differ\s*$")
 _ENCODED = re.compile(rb"Content-Transfer-Encoding: *(quoted-printable|base64)", re.IGNORECASE)
-_OTHER_DIFF = re.compile(rb"\*{15}\s*$|\d+(?:,\d+)?[acd](?:\d+(?:,\d+)?)?\s*$")  # contexts, normal, ed script
-_CUT = re.compile(rb"@|--|d|di|dif|diff|diff -{1,2}|diff --gi?t?")  # what is left of a line that begins a part
+_OTHER_DIFF = re.compile(
+    rb"\*{15}\s*$|\d+(?:,\d+)?[acd](?:\d+(?:,\d+)?)?\s*$"
+)  # contexts, normal, ed script
+_CUT = re.compile(
+    rb"@|--|d|di|dif|diff|diff -{1,2}|diff --gi?t?"
+)  # what is left of a line that begins a part
 
 _AS_DIFF = "Send a unified diff, as `git diff` or `diff -u` makes it."
 
 
 def parse_diff(data: bytes) -> tuple[list[FileDiff], list[Problem]]:
-    """Read every file of a diff, past any text around it. Problems that belong to no file come second."""
+    """Read every file of a diff, past any text around it. Problems that belong
+    to no file come second.
+    """
     reader = _Reader(DiffLines(data))
     reader.read()
     return reader.files, reader.problems
@@ -53,7 +61,10 @@ class _Reader:
         for file in self.files:
             self._complete(file)
         if not self.files and not self.problems:
-            step = "Start each file with '--- a/path' and '+++ b/path', each hunk with '@@ -line,count +line,count @@'."
+            step = (
+                "Start each file with '--- a/path' and '+++ b/path', each hunk with '@@ -line,count"
+                " +line,count @@'."
+            )
             message = "the text is no unified diff: it has neither a file header nor a hunk"
             self.problems.append(Problem("malformed", message, step, 1))
 
@@ -75,7 +86,9 @@ class _Reader:
             self._prose(line)
 
     def _prose(self, line: bytes) -> None:
-        """Pass over a line that is no part of a diff, unless what follows it could not be read for what it is."""
+        """Pass over a line that is no part of a diff, unless what follows it
+        could not be read for what it is.
+        """
         if line.startswith((b"--", b"```", b"diff -", b"Index: ", b"From ")):
             self.after_hunk = False  # text that is no diff may stand after these
         if _LETTER.match(line):
@@ -93,16 +106,28 @@ class _Reader:
             step = "Send the diff against one parent, as `git diff HEAD^1` makes it."
         elif _BINARY_FILES.match(line):
             code, message = "binary", f"'{show(line)}': the diff does not hold what changed in it"
-            step = "Send a diff made with `git diff --binary`, or the file as an upsert with contents_b64."
+            step = (
+                "Send a diff made with `git diff --binary`, or the file as an upsert with"
+                " contents_b64."
+            )
         elif found := _ENCODED.match(line):
             message = f"the diff is in a mail encoded as {found[1].decode()}"
             step = "Decode the mail, or send the diff itself."
         elif _OTHER_DIFF.match(line) and self._is_other_diff():
             message = "this is a context diff, a normal diff or an ed script, and not a unified one"
         elif self.lines.is_half_a_header(self.at) and self.lines.starts(self.at + 1, b"@@"):
-            message, step = "a line '---' stands without its line '+++'", "Write both lines, one after the other."
-        elif self.lines.is_half_a_header(self.at) or (self.at + 1 == len(self.lines) and _CUT.fullmatch(line)):
-            code, message, step = "truncated", f"the text ends after '{show(line)}'", "Send the whole patch."
+            message, step = (
+                "a line '---' stands without its line '+++'",
+                "Write both lines, one after the other.",
+            )
+        elif self.lines.is_half_a_header(self.at) or (
+            self.at + 1 == len(self.lines) and _CUT.fullmatch(line)
+        ):
+            code, message, step = (
+                "truncated",
+                f"the text ends after '{show(line)}'",
+                "Send the whole patch.",
+            )
         if message:
             problem = Problem(code, message, step, self.at + 1)
             (self.files[-1].problems if self.in_header else self.problems).append(problem)
@@ -153,17 +178,25 @@ class _Reader:
         self.at = reading.end
 
     def _is_orphan(self, line: bytes) -> bool:
-        return line.startswith((b"+", b"-")) and line.strip() != b"--" and not self.lines.is_half_a_header(self.at)
+        return (
+            line.startswith((b"+", b"-"))
+            and line.strip() != b"--"
+            and not self.lines.is_half_a_header(self.at)
+        )
 
     def _orphan(self) -> None:
-        message = f"line {self.at + 1} of the patch looks like part of a hunk but stands outside of any"
+        message = (
+            f"line {self.at + 1} of the patch looks like part of a hunk but stands outside of any"
+        )
         step = "Every context line of a hunk starts with a space; mend the lines above this one."
         self.files[-1].problems.append(Problem("malformed", message, step, self.at + 1))
         self.after_hunk = False
         self.at += 1
 
     def _complete(self, file: FileDiff) -> None:
-        """Refuse what lacks the lines that its headers announce: a text is often cut there."""
+        """Refuse what lacks the lines that its headers announce: a text is
+        often cut there.
+        """
         if file.problems:
             return
         last = file is self.files[-1]
@@ -172,9 +205,19 @@ class _Reader:
             message = "the file header has no hunk after it"
         elif file.is_git:
             message = disagreement(file, self.lines[file.patch_line - 1])
-        if message is None and last and file.said == "create" and not (file.hunks or file.forward or file.new_blob):
-            # Anything after it would show that the text goes on; of an empty file git writes the index line as well.
-            message = "the text ends before the lines of the new file" if self.in_header or self.after_names else None
+        if (
+            message is None
+            and last
+            and file.said == "create"
+            and not (file.hunks or file.forward or file.new_blob)
+        ):
+            # Anything after it would show that the text goes on; of an empty
+            # file git writes the index line as well.
+            message = (
+                "the text ends before the lines of the new file"
+                if self.in_header or self.after_names
+                else None
+            )
         if message:
             code = "truncated" if last and not file.hunks else "malformed"
             step = "Send the hunks of this file and all its header lines, or leave the file out."

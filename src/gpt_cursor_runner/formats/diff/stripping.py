@@ -1,8 +1,12 @@
-"""Which file of the repository a diff's names mean: `-p` as it was given, or found out.
+"""Which file of the repository a diff's names mean: `-p` as it was given, or
+found out.
 
-1. Names that differ in their first parts only lose these: `a/x` and `b/x`, `i/x` and `w/x`, `old/x` and `new/x`.
-2. Names that are the same stay whole, unless only without their first part they name a file that is there.
-3. What is new has no file to go by: it loses what the names of the other files lost.
+1. Names that differ in their first parts only lose these: `a/x` and `b/x`,
+   `i/x` and `w/x`, `old/x` and `new/x`.
+2. Names that are the same stay whole, unless only without their first part they
+   name a file that is there.
+3. What is new has no file to go by: it loses what the names of the other files
+   lost.
 """
 
 from __future__ import annotations
@@ -31,7 +35,8 @@ class Stripping:
     def paths(self, file: FileDiff) -> tuple[str, str]:
         """Parsed paths; they differ for a rename or a copy only.
 
-        UnsafePath for a name that leaves the repository, ValueError when the names do not tell the file.
+        UnsafePath for a name that leaves the repository, ValueError when the
+        names do not tell the file.
         """
         if file.said in ("rename", "copy"):
             return self._of_two(file)
@@ -41,13 +46,19 @@ class Stripping:
         if self._strip is not None:
             choices = [drop_parts(name, self._strip) for name in names]
         else:
-            choices = [dropped for count in self._counts(file) for name in names for dropped in _dropped(name, count)]
+            choices = [
+                dropped
+                for count in self._counts(file)
+                for name in names
+                for dropped in _dropped(name, count)
+            ]
         safe = [parse_path(name) for name in choices]
         path = safe[0] if file.creates else next(filter(self._standing, safe), safe[0])
         return path, path
 
     def _of_two(self, file: FileDiff) -> tuple[str, str]:
-        # git writes these names without prefix, so one part less is dropped from them.
+        # git writes these names without prefix, so one part less is dropped
+        # from them.
         old, new = file.old.text or "", file.new.text or ""
         count = max((self._strip or 0) - 1, 0)
         source, target = parse_path(drop_parts(old, count)), parse_path(drop_parts(new, count))
@@ -63,12 +74,17 @@ class Stripping:
             return [common, 0]
         if common is None and has_git_prefixes(old, new):
             return [1, 0]
-        # With lines to find it is safe to look elsewhere; a file that is only made, or gets a mode, goes where it says.
+        # With lines to find it is safe to look elsewhere; a file that is only
+        # made, or gets a mode, goes where it says.
         elsewhere = [1] if file.hunks and not file.creates else []
         return list(dict.fromkeys([self._usual if _is_alone(file) else 0, 0, *elsewhere]))
 
     def _counts_that_fit(self, file: FileDiff) -> list[int]:
-        if file.said in ("rename", "copy") or _is_alone(file) or has_git_prefixes(file.old.text, file.new.text):
+        if (
+            file.said in ("rename", "copy")
+            or _is_alone(file)
+            or has_git_prefixes(file.old.text, file.new.text)
+        ):
             return []
         for count in self._counts(file):
             for name in _names(file):
@@ -84,7 +100,9 @@ class Stripping:
 
 
 def _is_alone(file: FileDiff) -> bool:
-    """Whether a new file has one name only, and one that tells nothing of its prefix."""
+    """Whether a new file has one name only, and one that tells nothing of its
+    prefix.
+    """
     alone = file.header is None and file.creates and file.old.text is None
     return alone and not has_git_prefixes(None, file.new.text)
 

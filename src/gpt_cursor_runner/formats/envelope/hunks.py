@@ -1,8 +1,11 @@
-"""V4A hunks: `@@` and an anchor instead of line numbers, then lines with a sign.
+"""V4A hunks: `@@` and an anchor instead of line numbers, then lines with a
+sign.
 
 1. A run of `@@` lines opens a hunk; the first hunk of a file may do without.
-2. Lines follow up to the next `@@`, the next marker at the very left, or the end.
-3. Blank lines at a hunk's end are taken for a gap, not for context, unless `*** End of File` closes it.
+2. Lines follow up to the next `@@`, the next marker at the very left, or the
+   end.
+3. Blank lines at a hunk's end are taken for a gap, not for context, unless `***
+   End of File` closes it.
 """
 
 from __future__ import annotations
@@ -50,7 +53,9 @@ class _Opening:
 
 
 def read_hunks(lines: Sequence[bytes], at: int, end: int) -> HunksReading:
-    """Read hunks from line `at` up to line `end`, or to a marker before it (`*** …` at the very left)."""
+    """Read hunks from line `at` up to line `end`, or to a marker before it
+    (`*** …` at the very left).
+    """
     reader = _Reader(lines, at, end)
     while not reader.done():
         reader.read_hunk()
@@ -82,7 +87,9 @@ class _Reader:
         if not body:
             self._problem(start, f"hunk {self.number + 1} has no lines", code="malformed")
             return
-        floating = opening.hints is None and not opening.anchors and all(line.sign == "+" for line in body)
+        floating = (
+            opening.hints is None and not opening.anchors and all(line.sign == "+" for line in body)
+        )
         self.hunks.append(
             Hunk(
                 self.number,
@@ -107,7 +114,9 @@ class _Reader:
         return opening
 
     def _body(self) -> tuple[list[HunkLine] | None, bool]:
-        """The lines of a hunk, and whether they are said to end the file; None when a line has no sign."""
+        """The lines of a hunk, and whether they are said to end the file; None
+        when a line has no sign.
+        """
         body: list[HunkLine] = []
         while self.at < self.end and not self._starts(b"@@", self.at):
             line, at = self.lines[self.at], self.at
@@ -121,7 +130,11 @@ class _Reader:
             elif not line.strip() and line[:1] not in _SIGNS:
                 body.append(HunkLine(" ", line, at + 1))
             elif (sign := _SIGNS.get(line[:1])) is None:
-                self._problem(at, f"line {at + 1} of the patch starts with neither a space, + nor -: '{show(line)}'")
+                self._problem(
+                    at,
+                    f"line {at + 1} of the patch starts with neither a space, + nor -:"
+                    f" '{show(line)}'",
+                )
                 return None, False
             else:
                 body.append(HunkLine(sign, line[1:], at + 1))
@@ -135,7 +148,8 @@ class _Reader:
 
     def _problem(self, at: int, message: str, code: str = "malformed") -> None:
         step = (
-            "Put one space before a context line, + before an inserted and - before a deleted one; open hunks with @@."
+            "Put one space before a context line, + before an inserted and - before a deleted one;"
+            " open hunks with @@."
         )
         self.problems.append(Problem(code, message, step, at + 1, self.number))
         self.number += 1

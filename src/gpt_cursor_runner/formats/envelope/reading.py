@@ -1,4 +1,6 @@
-"""The text of an `apply_patch` call becomes sections: an envelope of several files, or bare lines for one."""
+"""The text of an `apply_patch` call becomes sections: an envelope of several
+files, or bare lines for one.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +8,23 @@ from collections.abc import Sequence
 from posixpath import basename
 
 from gpt_cursor_runner.formats.envelope.hunks import END_OF_FILE, HunksReading, read_hunks
-from gpt_cursor_runner.formats.envelope.wrapping import BEGIN, END, FILE_HEADERS, Span, find_patch, unfenced
+from gpt_cursor_runner.formats.envelope.wrapping import (
+    BEGIN,
+    END,
+    FILE_HEADERS,
+    Span,
+    find_patch,
+    unfenced,
+)
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
 from gpt_cursor_runner.formats.text import show, split_lines
 
 _VERBS: dict[bytes, Verb] = dict(zip(FILE_HEADERS, ("create", "delete", "change"), strict=True))
 _MOVE = b"*** Move to:"
-_HEADER_STEP = "Start each file with *** Add File: path, *** Delete File: path or *** Update File: path."
+_HEADER_STEP = (
+    "Start each file with *** Add File: path, *** Delete File: path or *** Update File: path."
+)
 _ADD_STEP = "Put + before every line of a new file, also before a blank one."
 _TOO_LITTLE = Problem(
     "malformed",
@@ -24,7 +35,9 @@ _TOO_LITTLE = Problem(
 
 
 def read_envelope(data: bytes) -> Reading:
-    """Read every file's part of an envelope, or of several, past any text around them."""
+    """Read every file's part of an envelope, or of several, past any text
+    around them.
+    """
     lines = _lines(data)
     wrapped = find_patch(lines)
     sections: list[Section] = []
@@ -32,11 +45,14 @@ def read_envelope(data: bytes) -> Reading:
     for span in wrapped.spans:
         reader = _Reader(lines, span)
         reader.read()
-        # Of a text that was cut off, nobody knows how the last part would have gone on.
+        # Of a text that was cut off, nobody knows how the last part would have
+        # gone on.
         sections += reader.sections if span.whole else reader.sections[:-1]
         problems += reader.problems if span.whole else []
         if not (reader.sections or reader.problems) and span.whole:
-            problems.append(Problem("malformed", "the envelope is empty", _HEADER_STEP, span.start + 1))
+            problems.append(
+                Problem("malformed", "the envelope is empty", _HEADER_STEP, span.start + 1)
+            )
     if not wrapped.spans and not problems:
         problems.append(_TOO_LITTLE)
     return Reading(tuple(sections), tuple(problems))
@@ -46,11 +62,15 @@ def is_enveloped(data: bytes) -> bool:
     """Whether a text names its files itself."""
     lines = split_lines(data)
     first = next((line.strip() for line in lines if line.strip()), b"")
-    return first == BEGIN or any(line.rstrip() == BEGIN or line.startswith(FILE_HEADERS) for line in lines)
+    return first == BEGIN or any(
+        line.rstrip() == BEGIN or line.startswith(FILE_HEADERS) for line in lines
+    )
 
 
 def read_bare(data: bytes, path: str, target: str) -> Reading:
-    """Read bare hunks for the file at `path`, which moves when `target` is another."""
+    """Read bare hunks for the file at `path`, which moves when `target` is
+    another.
+    """
     lines = _lines(data)
     span = unfenced(lines)
     end = _end(lines, span)
@@ -59,21 +79,29 @@ def read_bare(data: bytes, path: str, target: str) -> Reading:
     if hunks.end < end:
         problems.append(_stray(lines, hunks.end))
     if not (hunks.hunks or problems):
-        problems.append(Problem("malformed", "the text has no hunk", "Open a hunk with @@ and send its lines.", 1))
+        problems.append(
+            Problem(
+                "malformed", "the text has no hunk", "Open a hunk with @@ and send its lines.", 1
+            )
+        )
     verb: Verb = "change" if path == target else "move"
     section = Section(span.start + 1, verb, path, target, hunks.hunks, problems=tuple(problems))
     return Reading((section,) if span.whole else (), _cut_off(lines, span))
 
 
 def read_new_file(data: bytes, path: str) -> Reading:
-    """Read the bare `+` lines of a new file; its last line ends in a newline only if a bare `+` follows it."""
+    """Read the bare `+` lines of a new file; its last line ends in a newline
+    only if a bare `+` follows it.
+    """
     lines = _lines(data)
     span = unfenced(lines)
     section, end = _added(lines, span.start, _end(lines, span), path)
     problems = [*section.problems, *([_stray(lines, end)] if end < _end(lines, span) else [])]
     hunks = tuple(_unended(hunk) for hunk in section.hunks)
     if not (hunks or problems):
-        problems.append(Problem("malformed", "the text has no line of a new file", _ADD_STEP, span.start + 1))
+        problems.append(
+            Problem("malformed", "the text has no line of a new file", _ADD_STEP, span.start + 1)
+        )
     section = Section(span.start + 1, "create", path, path, hunks, problems=tuple(problems))
     return Reading((section,) if span.whole else (), _cut_off(lines, span))
 
@@ -120,7 +148,9 @@ class _Reader:
         hunks = read_hunks(self.lines, _past_names(self.lines, self.at, self.end, path), self.end)
         self.at = hunks.end
         verb: Verb = "change" if path == target else "move"
-        return Section(start + 1, verb, path, target, hunks.hunks, problems=_judged(hunks, verb, path, start))
+        return Section(
+            start + 1, verb, path, target, hunks.hunks, problems=_judged(hunks, verb, path, start)
+        )
 
     def _name(self, raw: bytes) -> str:
         name = raw.strip().decode("utf-8", "surrogateescape")
@@ -134,8 +164,12 @@ def _judged(hunks: HunksReading, verb: Verb, path: str, start: int) -> tuple[Pro
     return (Problem("malformed", f"the part that updates {path} has no hunk", step, start + 1),)
 
 
-def _added(lines: Sequence[bytes], at: int, end: int, path: str, header: int | None = None) -> tuple[Section, int]:
-    """The section of a new file whose `+` lines start at `at`, and the line after it."""
+def _added(
+    lines: Sequence[bytes], at: int, end: int, path: str, header: int | None = None
+) -> tuple[Section, int]:
+    """The section of a new file whose `+` lines start at `at`, and the line
+    after it.
+    """
     start = at if header is None else header
     body: list[HunkLine] = []
     problems: tuple[Problem, ...] = ()
@@ -146,16 +180,23 @@ def _added(lines: Sequence[bytes], at: int, end: int, path: str, header: int | N
     if following < end and not lines[following].strip().startswith(b"***"):
         message = f"line {at + 1} of the patch has no +: '{show(lines[at])}'"
         problems = (Problem("malformed", message, _ADD_STEP, at + 1),)
-        following = next((number for number in range(following, end) if lines[number].startswith(b"***")), end)
+        following = next(
+            (number for number in range(following, end) if lines[number].startswith(b"***")), end
+        )
     hunks = (Hunk(0, tuple(body), start + 1),) if body else ()
     return Section(start + 1, "create", path, path, hunks, problems=problems), following
 
 
 def _past_names(lines: Sequence[bytes], at: int, end: int, path: str) -> int:
-    """Past `---` and `+++` when they name this very file above its first hunk: no lines, but a habit from diffs."""
+    """Past `---` and `+++` when they name this very file above its first hunk:
+    no lines, but a habit from diffs.
+    """
     habit = (b"--- ", b"+++ ", b"@@")
     if at + 2 < end and all(lines[at + below].startswith(mark) for below, mark in enumerate(habit)):
-        names = [basename(lines[number][4:].strip().decode("utf-8", "replace")) for number in (at, at + 1)]
+        names = [
+            basename(lines[number][4:].strip().decode("utf-8", "replace"))
+            for number in (at, at + 1)
+        ]
         if names == [basename(path)] * 2:
             return at + 2
     return at
@@ -163,7 +204,9 @@ def _past_names(lines: Sequence[bytes], at: int, end: int, path: str) -> int:
 
 def _end(lines: Sequence[bytes], span: Span) -> int:
     """Where bare lines end: a marker that ends a patch may stand below them."""
-    filled = next((at for at in range(span.end - 1, span.start - 1, -1) if lines[at].strip()), span.start)
+    filled = next(
+        (at for at in range(span.end - 1, span.start - 1, -1) if lines[at].strip()), span.start
+    )
     return filled if filled < span.end and lines[filled].rstrip() == END else span.end
 
 
@@ -171,21 +214,34 @@ def _cut_off(lines: Sequence[bytes], span: Span) -> tuple[Problem, ...]:
     if span.whole:
         return ()
     message = "the fence around the patch is not closed: text is missing"
-    return (Problem("truncated", message, "Send the whole text, with its closing fence or with none.", len(lines)),)
+    return (
+        Problem(
+            "truncated",
+            message,
+            "Send the whole text, with its closing fence or with none.",
+            len(lines),
+        ),
+    )
 
 
 def _stray(lines: Sequence[bytes], at: int) -> Problem:
-    return Problem("malformed", f"'{show(lines[at])}' begins no file's part of a patch", _HEADER_STEP, at + 1)
+    return Problem(
+        "malformed", f"'{show(lines[at])}' begins no file's part of a patch", _HEADER_STEP, at + 1
+    )
 
 
 def _unended(hunk: Hunk) -> Hunk:
     last = hunk.lines[-1]
     data = last.data.removesuffix(b"\n").removesuffix(b"\r")
-    return Hunk(hunk.number, (*hunk.lines[:-1], HunkLine("+", data, last.patch_line)), hunk.patch_line)
+    return Hunk(
+        hunk.number, (*hunk.lines[:-1], HunkLine("+", data, last.patch_line)), hunk.patch_line
+    )
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """The lines of a text; the last is often sent without its line end and gets the one of the line above."""
+    """The lines of a text; the last is often sent without its line end and gets
+    the one of the line above.
+    """
     lines = split_lines(data)
     if lines and not lines[-1].endswith(b"\n"):
         lines[-1] += b"\r\n" if len(lines) > 1 and lines[-2].endswith(b"\r\n") else b"\n"

@@ -1,1 +1,3 @@
-"""Where in a file a hunk belongs: the ladder of comparisons, the choice between places, the edit, the refusal."""
+"""Where in a file a hunk belongs: the ladder of comparisons, the choice between
+places, the edit, the refusal.
+"""

@@ -1,4 +1,6 @@
-"""One of several places, when something sent with the hunk tells which: end of file, anchors, a line number."""
+"""One of several places, when something sent with the hunk tells which: end of
+file, anchors, a line number.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ _CLOSING = b")]}"
 
 @dataclass(eq=False)
 class AnchorMissing(Exception):
-    """The anchors of a hunk do not stand in the file, one below the other, above the place; the words say which.
+    """The anchors of a hunk do not stand in the file, one below the other,
+    above the place; the words say which.
 
     `anchor` is the one that stands nowhere, if that is what is wrong.
     """
@@ -29,10 +32,14 @@ class AnchorMissing(Exception):
         return self.sentence
 
 
-def choose(text: Text, hunk: Hunk, places: Sequence[Place], hints: Iterable[int] = ()) -> Place | None:
-    """The place that is meant, None when that stays in doubt; AnchorMissing when no place is below the anchors.
+def choose(
+    text: Text, hunk: Hunk, places: Sequence[Place], hints: Iterable[int] = ()
+) -> Place | None:
+    """The place that is meant, None when that stays in doubt; AnchorMissing
+    when no place is below the anchors.
 
-    `hints` are lines from 0; a place wins by them only if every hint prefers it.
+    `hints` are lines from 0; a place wins by them only if every hint prefers
+    it.
     """
     if len(places) >= MOST_PLACES:
         return None  # there may be more, and one of those may be meant
@@ -48,13 +55,17 @@ def choose(text: Text, hunk: Hunk, places: Sequence[Place], hints: Iterable[int]
 
 
 def prefer(rows: Sequence[int], hints: Iterable[int]) -> int | None:
-    """The row, of several in order, that every hint prefers: the nearest, if less than half as far as the next."""
+    """The row, of several in order, that every hint prefers: the nearest, if
+    less than half as far as the next.
+    """
     preferred = {_nearest(rows, hint) for hint in hints}
     return preferred.pop() if len(preferred) == 1 else None
 
 
 def anchor_ends(text: Text, anchors: Sequence[bytes]) -> list[int]:
-    """The rows of the last anchor wherever all anchors stand one below the other; AnchorMissing when they never do."""
+    """The rows of the last anchor wherever all anchors stand one below the
+    other; AnchorMissing when they never do.
+    """
     rows = [_rows_of_anchor(text, anchor) for anchor in anchors]
     for anchor, found in zip(anchors, rows, strict=True):
         if not found:
@@ -74,7 +85,9 @@ def anchor_ends(text: Text, anchors: Sequence[bytes]) -> list[int]:
 
 
 def scope_end(text: Text, row: int) -> int:
-    """The row after the block that a line opens: where a line stands no deeper, other than one that closes it."""
+    """The row after the block that a line opens: where a line stands no deeper,
+    other than one that closes it.
+    """
     depth = len(indent(text.lines[row]).expandtabs(4))
     for at in range(row + 1, len(text.lines)):
         line = core(text.lines[at])
@@ -87,7 +100,8 @@ def _anchored(text: Text, hunk: Hunk, places: Sequence[Place]) -> list[Place]:
     try:
         ends = anchor_ends(text, hunk.anchors)
     except AnchorMissing:
-        # A lone anchor is often a remark of the writer's, not a line; it decides nothing then.
+        # A lone anchor is often a remark of the writer's, not a line; it
+        # decides nothing then.
         if hunk.stacked:
             raise
         return list(places)
@@ -97,7 +111,9 @@ def _anchored(text: Text, hunk: Hunk, places: Sequence[Place]) -> list[Place]:
     below = [place for place in places if place.start >= ends[0]]
     if places and not below:
         where = ", ".join(str(place.start + 1) for place in places[:3])
-        raise AnchorMissing(f"the lines stand at line {where}, but not below the anchor '{show(hunk.anchors[-1])}'")
+        raise AnchorMissing(
+            f"the lines stand at line {where}, but not below the anchor '{show(hunk.anchors[-1])}'"
+        )
     if len(below) < 2:
         return below
     starts = [place.start for place in below]
@@ -123,5 +139,7 @@ def _rows_of_anchor(text: Text, anchor: bytes) -> list[int]:
 
 def _nearest(rows: Sequence[int], hint: int) -> int | None:
     beside = bisect_left(rows, hint)
-    nearest, second = sorted(rows[max(0, beside - 2) : beside + 2], key=lambda at: abs(at - hint))[:2]
+    nearest, second = sorted(rows[max(0, beside - 2) : beside + 2], key=lambda at: abs(at - hint))[
+        :2
+    ]
     return nearest if 2 * abs(nearest - hint) < abs(second - hint) else None

@@ -1,7 +1,10 @@
-"""The place in a file that most resembles what a patch looked for, and the first difference there.
+"""The place in a file that most resembles what a patch looked for, and the
+first difference there.
 
-1. Every line of the file that equals a line sought votes for the place it would give the whole block.
-2. Without a single vote, the longest line sought is compared with every line of the file.
+1. Every line of the file that equals a line sought votes for the place it would
+   give the whole block.
+2. Without a single vote, the longest line sought is compared with every line of
+   the file.
 3. The few best places, and the hinted one, are scored line by line.
 """
 
@@ -29,31 +32,47 @@ _LOOKALIKES = str.maketrans("‘’‚‛“”„‟‐‑‒–—―−…\u0
 Sought = Sequence[tuple[bytes, int]]  # lines with the number each has in the text that was sent
 
 
-def find_closest(text: Text, sought: Sought, hint: int | None = None, *, inside_line: bool = False) -> Closest:
-    """The most similar place; the hinted one, or the beginning of the file, when none is. `hint` counts from 0.
+def find_closest(
+    text: Text, sought: Sought, hint: int | None = None, *, inside_line: bool = False
+) -> Closest:
+    """The most similar place; the hinted one, or the beginning of the file,
+    when none is. `hint` counts from 0.
 
-    With `inside_line` the first line sought may start, and the last may end, within a line of the file.
+    With `inside_line` the first line sought may start, and the last may end,
+    within a line of the file.
     """
     wanted = [show(line.strip(), 200) for line, _ in sought[:_SCORED_LINES]]
-    places = _promising(text, wanted, [core(line) for line, _ in sought[:_SCORED_LINES]], inside_line)
+    places = _promising(
+        text, wanted, [core(line) for line, _ in sought[:_SCORED_LINES]], inside_line
+    )
     if hint is not None and 0 <= hint < len(text.lines):
         places.append(hint)
-    scored = [(_similarity(text, wanted, place, inside_line), -place) for place in set(places) or {0}]
+    scored = [
+        (_similarity(text, wanted, place, inside_line), -place) for place in set(places) or {0}
+    ]
     similarity, start = max(scored)[0], -max(scored)[1]
     difference = _first_difference(text, sought, start, inside_line)
     focus = difference.file_line - 1 if difference else start
-    return Closest(start + 1, round(similarity, 3), excerpt(text, start, len(sought), focus), difference)
+    return Closest(
+        start + 1, round(similarity, 3), excerpt(text, start, len(sought), focus), difference
+    )
 
 
 def excerpt(text: Text, start: int, size: int, focus: int) -> str:
-    """Numbered lines of the file from `start`, moved so that the line `focus` is among them (all from 0)."""
+    """Numbered lines of the file from `start`, moved so that the line `focus`
+    is among them (all from 0).
+    """
     first = max(start, focus - MOST_LINES // 2) if size > MOST_LINES else start
     last = min(len(text.lines), first + min(max(size, 1), MOST_LINES))
-    return "\n".join(f"{number + 1:>5} | {show(text.lines[number], 160)}" for number in range(first, last))
+    return "\n".join(
+        f"{number + 1:>5} | {show(text.lines[number], 160)}" for number in range(first, last)
+    )
 
 
 def expected_lines(sought: Sought, focus: int | None = None) -> tuple[str, ...]:
-    """The lines sought, as many as a refusal shows, with the one of number `focus` among them."""
+    """The lines sought, as many as a refusal shows, with the one of number
+    `focus` among them.
+    """
     numbers = [number for _, number in sought]
     middle = numbers.index(focus) if focus in numbers else 0
     first = max(0, min(middle - MOST_LINES // 2, len(sought) - MOST_LINES))
@@ -61,7 +80,9 @@ def expected_lines(sought: Sought, focus: int | None = None) -> tuple[str, ...]:
 
 
 def difference_kind(expected: str, actual: str) -> str:
-    """What kind of difference keeps two lines (with their line ends) apart: the mildest that explains it all."""
+    """What kind of difference keeps two lines (with their line ends) apart: the
+    mildest that explains it all.
+    """
     if expected.rstrip("\r\n") == actual.rstrip("\r\n"):
         return "eol"
     if expected.split() == actual.split():
@@ -72,7 +93,9 @@ def difference_kind(expected: str, actual: str) -> str:
     return "unicode" if _plain(expected) == _plain(actual) else "content"
 
 
-def _promising(text: Text, wanted: Sequence[str], cores: Sequence[bytes], inside_line: bool) -> list[int]:
+def _promising(
+    text: Text, wanted: Sequence[str], cores: Sequence[bytes], inside_line: bool
+) -> list[int]:
     votes: Counter[int] = Counter()
     for offset, line in enumerate(cores):
         places = list(islice(text.rows_of(line), _TOO_COMMON + 1)) if line else []
@@ -87,24 +110,34 @@ def _promising(text: Text, wanted: Sequence[str], cores: Sequence[bytes], inside
     alike = [at for _, _, at in nlargest(3, scores, key=itemgetter(1))]
     if inside_line and longest:
         alike += islice((at for at, line in enumerate(text.readable()) if longest in line), 3)
-    return [max(0, next(text.rows_of(next(islice(text.cores[1], at, None)))) - offset) for at in alike]
+    return [
+        max(0, next(text.rows_of(next(islice(text.cores[1], at, None)))) - offset) for at in alike
+    ]
 
 
 def _similarity(text: Text, wanted: Sequence[str], start: int, inside_line: bool) -> float:
     total = weight = 0.0
     scorer = fuzz.partial_ratio if inside_line and len(wanted) == 1 else fuzz.ratio
     for offset, line in enumerate(wanted):
-        actual = show(text.lines[start + offset].strip(), 200) if start + offset < len(text.lines) else ""
+        actual = (
+            show(text.lines[start + offset].strip(), 200)
+            if start + offset < len(text.lines)
+            else ""
+        )
         total += (len(line) + 1) * scorer(line, actual) / 100
         weight += len(line) + 1
     return total / weight if weight else 0.0
 
 
-def _first_difference(text: Text, sought: Sought, start: int, inside_line: bool) -> FirstDifference | None:
+def _first_difference(
+    text: Text, sought: Sought, start: int, inside_line: bool
+) -> FirstDifference | None:
     for offset, (line, number) in enumerate(sought):
         at = start + offset
         actual = text.lines[at] if at < len(text.lines) else b""
-        if line == actual or (inside_line and _fits(line, actual, offset == 0, offset == len(sought) - 1)):
+        if line == actual or (
+            inside_line and _fits(line, actual, offset == 0, offset == len(sought) - 1)
+        ):
             continue
         kind = difference_kind(line.decode("utf-8", "replace"), actual.decode("utf-8", "replace"))
         return FirstDifference(number, at + 1, show(line, 160), show(actual, 160), kind)
@@ -122,4 +155,6 @@ def _indent(line: str) -> str:
 
 
 def _plain(line: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", line.removeprefix("\ufeff").translate(_LOOKALIKES)).split())
+    return " ".join(
+        unicodedata.normalize("NFKC", line.removeprefix("\ufeff").translate(_LOOKALIKES)).split()
+    )

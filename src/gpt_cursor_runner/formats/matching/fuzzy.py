@@ -1,9 +1,13 @@
-"""The rung `fuzzy`: context may have changed a little, deleted lines must stand in the file as they were sent.
+"""The rung `fuzzy`: context may have changed a little, deleted lines must stand
+in the file as they were sent.
 
-1. The rarest deleted line says where the hunk may stand; those places with most of its context around are aligned.
-2. An alignment matches lines in order. Context may be skipped on either side, deleted lines may not, nor anything
-   between two of them. What is skipped in the file counts a quarter, or next to nothing when it is blank or a comment.
-3. The best place must reach LEAST_SIMILARITY and be LEAST_LEAD ahead of the next, or it is no place or a doubt.
+1. The rarest deleted line says where the hunk may stand; those places with most
+   of its context around are aligned.
+2. An alignment matches lines in order. Context may be skipped on either side,
+   deleted lines may not, nor anything between two of them. What is skipped in
+   the file counts a quarter, or next to nothing when it is blank or a comment.
+3. The best place must reach LEAST_SIMILARITY and be LEAST_LEAD ahead of the
+   next, or it is no place or a doubt.
 """
 
 from __future__ import annotations
@@ -37,7 +41,9 @@ _COMMENT = re.compile(rb"(?:#|//|/\*|\*|--|;|<!--|%|\"\"\"|''')")
 
 @dataclass(frozen=True)
 class _Step:
-    """The best way so far to a cell of the alignment: what it is worth, what it skipped, and where it came from."""
+    """The best way so far to a cell of the alignment: what it is worth, what it
+    skipped, and where it came from.
+    """
 
     gain: float
     cost: float
@@ -50,15 +56,25 @@ class _Step:
 
 
 def fuzzy_places(text: Text, hunk: Hunk, patience: Patience) -> list[Place]:
-    """The places whose context is alike enough, or differs in no more lines than the sender lets it."""
-    return counted_places(text, hunk, patience) if hunk.fuzz else _similar_places(text, hunk, patience)
+    """The places whose context is alike enough, or differs in no more lines
+    than the sender lets it.
+    """
+    return (
+        counted_places(text, hunk, patience) if hunk.fuzz else _similar_places(text, hunk, patience)
+    )
 
 
 def _similar_places(text: Text, hunk: Hunk, patience: Patience) -> list[Place]:
-    """The best place, with those that come too near to it; none below LEAST_SIMILARITY. Never for mere insertions."""
+    """The best place, with those that come too near to it; none below
+    LEAST_SIMILARITY. Never for mere insertions.
+    """
     old = hunk.old
     removed = [number for number, line in enumerate(old) if line.sign == "-" and core(line.data)]
-    if not removed or all(line.sign == "-" for line in old) or not _LEAST_LINES <= len(old) <= _MOST_LINES:
+    if (
+        not removed
+        or all(line.sign == "-" for line in old)
+        or not _LEAST_LINES <= len(old) <= _MOST_LINES
+    ):
         return []
     string, known = text.cores
     characters = [chr(known[one]) if (one := core(line.data)) in known else "" for line in old]
@@ -71,7 +87,9 @@ def _similar_places(text: Text, hunk: Hunk, patience: Patience) -> list[Place]:
     patience.left_aligned -= len(old) * len(rows[:_ALIGNED])
     if patience.left_aligned < 0:
         return []
-    found = {place.rows: place for row in rows[:_ALIGNED] if (place := _aligned(text, hunk, rarest, row))}
+    found = {
+        place.rows: place for row in rows[:_ALIGNED] if (place := _aligned(text, hunk, rarest, row))
+    }
     best = sorted(found.values(), key=lambda place: -place.similarity)
     if not best or best[0].similarity < LEAST_SIMILARITY or len(rows) == _MOST_ROWS:
         return []
@@ -99,9 +117,13 @@ def _aligned(text: Text, hunk: Hunk, pinned: int, row: int) -> Place | None:
 
 
 def _best_path(text: Text, old: Sequence[HunkLine], pinned: int, pinned_row: int) -> _Step | None:
-    """The best alignment; cells are the lines of the file up to _SLACK off the place where they would stand."""
+    """The best alignment; cells are the lines of the file up to _SLACK off the
+    place where they would stand.
+    """
     start = pinned_row - pinned
-    cells: dict[int, _Step] = {start + off: _Step(0.0, 0.0) for off in range(-_SLACK, _SLACK + 1) if start + off >= 0}
+    cells: dict[int, _Step] = {
+        start + off: _Step(0.0, 0.0) for off in range(-_SLACK, _SLACK + 1) if start + off >= 0
+    }
     for number, line in enumerate(old):
         wanted, between = core(line.data), number > 0 and line.sign == "-" == old[number - 1].sign
         if number and not between:
@@ -116,8 +138,12 @@ def _best_path(text: Text, old: Sequence[HunkLine], pinned: int, pinned_row: int
     return max(cells.values(), key=lambda step: step.score, default=None)
 
 
-def _taken(text: Text, step: _Step, row: int, sign: str, wanted: bytes) -> Iterator[tuple[int, _Step]]:
-    """The ways to take one line of the hunk with the file at `row`: found there, or, if it is context, left out."""
+def _taken(
+    text: Text, step: _Step, row: int, sign: str, wanted: bytes
+) -> Iterator[tuple[int, _Step]]:
+    """The ways to take one line of the hunk with the file at `row`: found
+    there, or, if it is context, left out.
+    """
     there = core(text.lines[row]) if row < len(text.lines) else None
     if sign == "-":
         if there == wanted:
@@ -125,17 +151,29 @@ def _taken(text: Text, step: _Step, row: int, sign: str, wanted: bytes) -> Itera
         return
     alike = _similarity(wanted, there)
     if alike >= _ALIKE:
-        yield row + 1, _Step(step.gain + alike * _weight(wanted), step.cost, row if alike >= _SURE else None, step)
+        yield (
+            row + 1,
+            _Step(
+                step.gain + alike * _weight(wanted),
+                step.cost,
+                row if alike >= _SURE else None,
+                step,
+            ),
+        )
     yield row, _Step(step.gain, step.cost, None, step)
 
 
 def _skipping(text: Text, cells: dict[int, _Step]) -> dict[int, _Step]:
-    """The cells, also reached by leaving out lines of the file; before the first line found that costs nothing."""
+    """The cells, also reached by leaving out lines of the file; before the
+    first line found that costs nothing.
+    """
     reached = dict(cells)
     for row in range(min(cells, default=0), max(cells, default=-1) + _SLACK):
         step = reached.get(row)
         if step is not None and row < len(text.lines) and (step.gain or step.row is not None):
-            further = _Step(step.gain, step.cost + _skip_cost(core(text.lines[row])), step.row, step.before)
+            further = _Step(
+                step.gain, step.cost + _skip_cost(core(text.lines[row])), step.row, step.before
+            )
             if row + 1 not in reached or further.score > reached[row + 1].score:
                 reached[row + 1] = further
     return reached

@@ -1,7 +1,8 @@
-"""The rung `ellipsis`: blank context lines that one side lacks, and ellipsis lines that stand for lines left out.
+"""The rung `ellipsis`: blank context lines that one side lacks, and ellipsis
+lines that stand for lines left out.
 
-Every piece between two ellipses must stand at one place only, below the piece before it. Blank lines among deleted
-lines are never guessed.
+Every piece between two ellipses must stand at one place only, below the piece
+before it. Blank lines among deleted lines are never guessed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ _ELLIPSIS = re.compile(rb"(?:(?:#|//|/\*|<!--|--|;|%|\{/\*)\s*\.{3}.*|\.{3})")
 
 
 def gap_places(text: Text, hunk: Hunk) -> list[Place]:
-    """Places for a hunk whose context skips blank lines, or lines that an ellipsis stands for."""
+    """Places for a hunk whose context skips blank lines, or lines that an
+    ellipsis stands for.
+    """
     pieces = _pieces(hunk.old)
     if len(pieces) == 1:
         return _dense_places(text, hunk, pieces[0])
@@ -50,8 +53,12 @@ def _last(rows: Sequence[int | None]) -> int:
     return max((row for row in rows if row is not None), default=-1)
 
 
-def _dense_places(text: Text, hunk: Hunk, piece: Sequence[HunkLine], most: int = MOST_PLACES) -> list[Place]:
-    """Where the lines of a piece that are not blank follow one another, however many blank lines are between."""
+def _dense_places(
+    text: Text, hunk: Hunk, piece: Sequence[HunkLine], most: int = MOST_PLACES
+) -> list[Place]:
+    """Where the lines of a piece that are not blank follow one another, however
+    many blank lines are between.
+    """
     solid = [core(line.data) for line in piece if core(line.data)]
     known = text.cores[1]
     if not solid or any(one not in known for one in solid):
@@ -73,14 +80,20 @@ def _place(text: Text, hunk: Hunk, piece: Sequence[HunkLine], start: int, end: i
     rows = _rows(text, piece, start, end)
     if rows is None:
         return None
-    pairs = [(line.data, text.lines[row]) for line, row in zip(piece, rows, strict=True) if row is not None]
+    pairs = [
+        (line.data, text.lines[row])
+        for line, row in zip(piece, rows, strict=True)
+        if row is not None
+    ]
     sent, there = zip(*pairs, strict=True)
     shift = uniform_shift(pairs, hunk.inserted) if line_ends_agree(text, sent, there) else None
     return Place(tuple(rows), reindent=shift) if shift else None
 
 
 def _rows(text: Text, piece: Sequence[HunkLine], start: int, end: int) -> list[int | None] | None:
-    """The row of each line; blank ones that the file has not are None. None when a deleted line would be guessed."""
+    """The row of each line; blank ones that the file has not are None. None
+    when a deleted line would be guessed.
+    """
     rows: list[int | None] = []
     at, above = start, " "
     leading = next(number for number, line in enumerate(piece) if core(line.data))

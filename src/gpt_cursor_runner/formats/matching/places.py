@@ -1,4 +1,6 @@
-"""A place for a hunk, and the edits that follow from it. Only the bytes of the file and inserted lines are written."""
+"""A place for a hunk, and the edits that follow from it. Only the bytes of the
+file and inserted lines are written.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from gpt_cursor_runner.formats.text import Edit, Text
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the old lines of a hunk stand: for each its line in the file (from 0), None for one that is not there."""
+    """Where the old lines of a hunk stand: for each its line in the file (from
+    0), None for one that is not there.
+    """
 
     rows: Sequence[int | None]
     similarity: float = 1.0
@@ -36,7 +40,8 @@ class Unplaceable(Exception):
 def edits_at(hunk: Hunk, place: Place, text: Text, *, as_sent: bool) -> list[Edit]:
     """The changes alone, context never written back. Raises Unplaceable.
 
-    With `as_sent` inserted lines are written byte for byte; else they take the file's line ends and its indent.
+    With `as_sent` inserted lines are written byte for byte; else they take the
+    file's line ends and its indent.
     """
     edits = list(_edits(hunk, place))
     return edits if as_sent else [_dressed(edit, place.reindent, text) for edit in edits]
@@ -44,7 +49,9 @@ def edits_at(hunk: Hunk, place: Place, text: Text, *, as_sent: bool) -> list[Edi
 
 def _edits(hunk: Hunk, place: Place) -> Iterator[Edit]:
     rows = iter(place.rows)
-    below: int | None = place.start  # the line an insertion goes before, if the old line above it is known
+    below: int | None = (
+        place.start
+    )  # the line an insertion goes before, if the old line above it is known
     start = end = place.start
     added: list[bytes] = []
     for line in hunk.lines:
@@ -75,7 +82,9 @@ def _edits(hunk: Hunk, place: Place) -> Iterator[Edit]:
 
 
 def _insertion_row(below: int | None, row: int | None) -> int:
-    """An insertion follows the old line above it; where that is not there, it precedes the one below."""
+    """An insertion follows the old line above it; where that is not there, it
+    precedes the one below.
+    """
     if below is not None:
         return below
     if row is None:

@@ -1,7 +1,10 @@
-"""The hunks of one file find their places and become one edit of its bytes, or a fault each.
+"""The hunks of one file find their places and become one edit of its bytes, or
+a fault each.
 
-1. Every hunk is judged against the file as it stands; those that find their place are made together.
-2. Blocks without line numbers may build on one another: what found no place is tried again on the outcome so far.
+1. Every hunk is judged against the file as it stands; those that find their
+   place are made together.
+2. Blocks without line numbers may build on one another: what found no place is
+   tried again on the outcome so far.
 3. What has no place after that is refused, all of it at once.
 """
 
@@ -36,7 +39,12 @@ def placed_edits(hunks: Sequence[Hunk], file: File, path: str, draft: Draft) -> 
     """The bytes of the file after every hunk; None when any was refused."""
     draft.patience.left_hunks -= len(hunks)
     if draft.patience.left_hunks < 0:
-        raise Refusal("limit", path, f"the patch has more than {MAX_HUNKS} hunks", "Send it as several patches.")
+        raise Refusal(
+            "limit",
+            path,
+            f"the patch has more than {MAX_HUNKS} hunks",
+            "Send it as several patches.",
+        )
     may_build = all(hunk.line_hint is None for hunk in hunks)
     waiting, data, mark = list(hunks), file.data, len(draft.faults)
     told: dict[int | None, list[Fault]] = {}
@@ -45,8 +53,13 @@ def placed_edits(hunks: Sequence[Hunk], file: File, path: str, draft: Draft) -> 
         placing = _Placing(waiting, Text(data), path, file, draft)
         placing.run(defer_overlaps=defer)
         for fault in draft.faults[mark:]:
-            # What was wrong in the file as it is says more than what is wrong in the outcome so far.
-            told.setdefault(fault.hunk, []) if number else told.setdefault(fault.hunk, []).append(fault)
+            # What was wrong in the file as it is says more than what is wrong
+            # in the outcome so far.
+            (
+                told.setdefault(fault.hunk, [])
+                if number
+                else told.setdefault(fault.hunk, []).append(fault)
+            )
         data = placing.outcome()
         if not placing.refused:
             del draft.faults[mark:]
@@ -62,14 +75,20 @@ def placed_edits(hunks: Sequence[Hunk], file: File, path: str, draft: Draft) -> 
 
 
 class _Placing:
-    def __init__(self, hunks: Sequence[Hunk], text: Text, path: str, file: File, draft: Draft) -> None:
+    def __init__(
+        self, hunks: Sequence[Hunk], text: Text, path: str, file: File, draft: Draft
+    ) -> None:
         self.hunks, self.text, self.path, self.file, self.draft = hunks, text, path, file, draft
-        self.drifts: set[int] = set()  # how far the hunks with one place stand from their line numbers
+        self.drifts: set[int] = (
+            set()
+        )  # how far the hunks with one place stand from their line numbers
         self.edits: list[tuple[Edit, Hunk]] = []
         self.refused: list[Hunk] = []
 
     def run(self, *, defer_overlaps: bool) -> None:
-        """Place every hunk; each of `refused` has left a fault, unless it was only deferred for an overlap."""
+        """Place every hunk; each of `refused` has left a fault, unless it was
+        only deferred for an overlap.
+        """
         found = {hunk.number: self._search(hunk) for hunk in self.hunks if hunk.old}
         self.drifts = {
             found[hunk.number].places[0].start + 1 - hunk.line_hint
@@ -79,7 +98,11 @@ class _Placing:
         for hunk in self.hunks:
             sound = len(self.draft.faults)
             try:
-                self._settle(hunk, found[hunk.number]) if hunk.old else self._insert_without_context(hunk)
+                (
+                    self._settle(hunk, found[hunk.number])
+                    if hunk.old
+                    else self._insert_without_context(hunk)
+                )
             except AnchorMissing as missing:
                 refuse_unanchored(self._case(hunk), missing.sentence, missing=missing.anchor)
             if len(self.draft.faults) > sound:
@@ -92,10 +115,14 @@ class _Placing:
         patience.left_places -= len(found.places)
         if patience.left_places < 0:
             step = "Add context lines, so that each hunk fits one place."
-            raise Refusal("limit", self.path, "the hunks fit at more places than can be looked at", step)
+            raise Refusal(
+                "limit", self.path, "the hunks fit at more places than can be looked at", step
+            )
         if patience.left_aligned < 0:
             step = "Make the patch from the file as it is now, or send fewer hunks at once."
-            raise Refusal("limit", self.path, "the context differs in more hunks than can be compared", step)
+            raise Refusal(
+                "limit", self.path, "the context differs in more hunks than can be compared", step
+            )
         return found
 
     def outcome(self) -> bytes:
@@ -105,8 +132,13 @@ class _Placing:
         return Case(hunk, self.text, self.path, self.file, self.draft, found)
 
     def _settle(self, hunk: Hunk, found: Found) -> None:
-        # A line number decides only if it also does after the drift that the other hunks show.
-        hints = () if hunk.line_hint is None else {hunk.line_hint - 1 + drift for drift in {0, *self.drifts}}
+        # A line number decides only if it also does after the drift that the
+        # other hunks show.
+        hints = (
+            ()
+            if hunk.line_hint is None
+            else {hunk.line_hint - 1 + drift for drift in {0, *self.drifts}}
+        )
         place = choose(self.text, hunk, found.places, hints)
         case = self._case(hunk, found)
         if place is None:
@@ -126,7 +158,9 @@ class _Placing:
             refuse_encoding(case)
             return
         self.edits += [(edit, hunk) for edit in edits]
-        self.draft.place(self.path, place.start + 1, found.rung, hunk.number, round(place.similarity, 3))
+        self.draft.place(
+            self.path, place.start + 1, found.rung, hunk.number, round(place.similarity, 3)
+        )
 
     def _insert_without_context(self, hunk: Hunk) -> None:
         if hunk.anchors:
@@ -134,7 +168,9 @@ class _Placing:
             if len(ends) == 1:
                 self._insert(hunk, ends[0] + 1)
             else:
-                sentence = f"the anchor stands at {len(ends)} places, and nothing says which is meant"
+                sentence = (
+                    f"the anchor stands at {len(ends)} places, and nothing says which is meant"
+                )
                 refuse_unanchored(self._case(hunk), sentence, [row + 1 for row in ends])
         elif hunk.at_eof or not self.text.lines:
             self._insert(hunk, len(self.text.lines))
@@ -142,9 +178,13 @@ class _Placing:
             self._trust_line_number(hunk)
 
     def _trust_line_number(self, hunk: Hunk) -> None:
-        """Place a hunk that has nothing but insertions: only its line number tells where, so that must add up."""
+        """Place a hunk that has nothing but insertions: only its line number
+        tells where, so that must add up.
+        """
         at = hunk.line_hint
-        shift = sum(len(other.new) - len(other.old) for other in self.hunks if other.number < hunk.number)
+        shift = sum(
+            len(other.new) - len(other.old) for other in self.hunks if other.number < hunk.number
+        )
         reason = None
         if at is None:
             reason = "it has neither context nor a line number"
@@ -162,7 +202,8 @@ class _Placing:
         self.draft.fault(
             "no_match",
             f"hunk {hunk.number + 1} for {self.path} inserts without context, and {reason}",
-            "Add the line above and the line below the insertion to the hunk as context, as they stand in the file.",
+            "Add the line above and the line below the insertion to the hunk as context, as they"
+            " stand in the file.",
             **self._case(hunk).place_in_patch(),
         )
 
@@ -172,8 +213,14 @@ class _Placing:
             return  # its reader has told why there is nothing
         lines = list(self.text.insertion(at, data) if self.text.lines else hunk.inserted)
         if at == len(self.text.lines) and not data.endswith(b"\n"):
-            lines[-1] = lines[-1].rstrip(b"\r\n")  # said to be the new last line, without a line end
-        stands = self.text.lines[at : at + len(lines)] if at < len(self.text.lines) else self.text.lines[-len(lines) :]
+            lines[-1] = lines[-1].rstrip(
+                b"\r\n"
+            )  # said to be the new last line, without a line end
+        stands = (
+            self.text.lines[at : at + len(lines)]
+            if at < len(self.text.lines)
+            else self.text.lines[-len(lines) :]
+        )
         if data.strip() and [line.rstrip() for line in stands] == [line.rstrip() for line in lines]:
             refuse_applied(self._case(hunk), min(at, len(self.text.lines) - len(lines)))
             return
@@ -184,7 +231,9 @@ class _Placing:
         self.draft.place(self.path, at + 1, "exact", hunk.number)
 
     def _part_overlaps(self, *, defer: bool) -> None:
-        """Of two hunks that change the same lines the later one gives way: it waits, or it is refused."""
+        """Of two hunks that change the same lines the later one gives way: it
+        waits, or it is refused.
+        """
         ordered = sorted(self.edits, key=lambda pair: (pair[0].start, pair[0].end))
         losers: dict[int, Hunk] = {}
         for (above, first), (below, second) in pairwise(ordered):
@@ -197,25 +246,33 @@ class _Placing:
         self.edits = [(edit, hunk) for edit, hunk in self.edits if hunk.number not in losers]
         self.refused = sorted([*self.refused, *losers.values()], key=lambda hunk: hunk.number)
         if losers:
-            kept = [one for one in self.draft.placed if one.change != self.draft.change or one.path != self.path]
+            kept = [
+                one
+                for one in self.draft.placed
+                if one.change != self.draft.change or one.path != self.path
+            ]
             mine = [one for one in self.draft.placed if one not in kept and one.hunk not in losers]
             self.draft.placed[:] = [*kept, *mine]
 
     def _refuse_overlap(self, first: Hunk, second: Hunk) -> None:
         self.draft.fault(
             "conflict",
-            f"hunks {first.number + 1} and {second.number + 1} change the same lines of {self.path}",
+            f"hunks {first.number + 1} and {second.number + 1} change the same lines of"
+            f" {self.path}",
             "Join them into one hunk, or send the second as a later change.",
             **self._case(second).place_in_patch(),
         )
 
 
 def is_made_at(hunk: Hunk, place: Place, found: Found) -> bool:
-    """Whether the outcome of the hunk stands here already, so that making it again would make it twice."""
+    """Whether the outcome of the hunk stands here already, so that making it
+    again would make it twice.
+    """
     size = len(hunk.new)
     if hunk.deletes or found.rung not in BLOCK_RUNGS:
         return any(row < place.end and place.start < row + size for row in found.standing)
-    # Context on one side only fits again after the insertion was made; on both sides it does not.
+    # Context on one side only fits again after the insertion was made; on both
+    # sides it does not.
     if (hunk.before and hunk.after) or not b"".join(hunk.inserted).strip():
         return False
     return (place.start if not hunk.after else place.end - size) in found.standing

@@ -1,1 +1,3 @@
-"""Telling people: what a letter says, where it goes, and how it gets there at least once."""
+"""Telling people: what a letter says, where it goes, and how it gets there at
+least once.
+"""

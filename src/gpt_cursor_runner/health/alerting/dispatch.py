@@ -1,7 +1,9 @@
-"""Letters leave the outbox: one thread per sink, so that a slow one delays no check and no other sink.
+"""Letters leave the outbox: one thread per sink, so that a slow one delays no
+check and no other sink.
 
-At least once: a letter is marked as delivered after its sink has it, and a process that is killed between the two
-sends it once more, under the same key. Of one subject no letter overtakes another.
+At least once: a letter is marked as delivered after its sink has it, and a
+process that is killed between the two sends it once more, under the same key.
+Of one subject no letter overtakes another.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from gpt_cursor_runner.ledger.outbox import Letter, Outbox
 
 _log = structlog.get_logger(__name__)
 
-# A day, in which the sink was really asked: the machine may have been off for the whole of it.
+# A day, in which the sink was really asked: the machine may have been off for
+# the whole of it.
 GIVE_UP_SECONDS = 24 * 3600.0
 GIVE_UP_ATTEMPTS = 10
 _GLANCE_SECONDS = 0.5
@@ -29,7 +32,9 @@ _JOIN_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Delivery:
-    """How a sink does: since when a letter has been under way to it in vain, and when it last lost one."""
+    """How a sink does: since when a letter has been under way to it in vain,
+    and when it last lost one.
+    """
 
     sink: str
     waiting_since: float | None = None
@@ -38,9 +43,13 @@ class Delivery:
 
 
 class Courier:
-    """Carries the letters of one sink. `clock` gives epoch seconds, `chance` a number from 0 to 1 at random."""
+    """Carries the letters of one sink. `clock` gives epoch seconds, `chance` a
+    number from 0 to 1 at random.
+    """
 
-    def __init__(self, sink: Sink, outbox: Outbox, clock: Callable[[], float], chance: Callable[[], float]) -> None:
+    def __init__(
+        self, sink: Sink, outbox: Outbox, clock: Callable[[], float], chance: Callable[[], float]
+    ) -> None:
         self._sink, self._outbox, self._clock, self._chance = sink, outbox, clock, chance
         self._sent: Letter | None = None
         self._ledger_failures = 0
@@ -52,14 +61,20 @@ class Courier:
             stopped.wait(self._carry())
 
     def turn(self) -> bool:
-        """Carry one letter; False when none is due. Raises what the ledger raises."""
-        if self._sent:  # it arrived, and the ledger could not take that note: not once more in this process
+        """Carry one letter; False when none is due. Raises what the ledger
+        raises.
+        """
+        if (
+            self._sent
+        ):  # it arrived, and the ledger could not take that note: not once more in this process
             self._outbox.delivered(self._sent, self._clock())
             self._sent = None
         letter = self._outbox.next(self._sink.name, self._clock())
         if letter is None:
             return False
-        if not self._outbox.begin(letter, self._clock()):  # held back just now: nobody need be told any more
+        if not self._outbox.begin(
+            letter, self._clock()
+        ):  # held back just now: nobody need be told any more
             return True
         self._note(waiting_since=self.delivery.waiting_since or letter.created_at)
         try:
@@ -88,13 +103,24 @@ class Courier:
     def _arrived(self, letter: Letter) -> None:
         self._sent = letter
         self._note()
-        _log.info("alert_delivered", sink=letter.sink, key=letter.key, kind=letter.kind, subject=letter.subject)
+        _log.info(
+            "alert_delivered",
+            sink=letter.sink,
+            key=letter.key,
+            kind=letter.kind,
+            subject=letter.subject,
+        )
         self._outbox.delivered(letter, self._clock())
         self._sent = None
 
     def _put_off(self, letter: Letter, refused: NotDelivered) -> None:
         now = self._clock()
-        told = {"sink": letter.sink, "key": letter.key, "subject": letter.subject, "reason": refused.reason}
+        told = {
+            "sink": letter.sink,
+            "key": letter.key,
+            "subject": letter.subject,
+            "reason": refused.reason,
+        }
         if now - letter.created_at >= GIVE_UP_SECONDS and letter.attempts + 1 >= GIVE_UP_ATTEMPTS:
             self._note(trouble=refused.reason, gave_up_at=now)
             _log.error("alert_given_up", **told)
@@ -110,7 +136,9 @@ class Courier:
         longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0 ** min(attempts, 20))
         return longest * (0.5 + 0.5 * self._chance())
 
-    def _note(self, waiting_since: float | None = None, trouble: str = "", gave_up_at: float | None = None) -> None:
+    def _note(
+        self, waiting_since: float | None = None, trouble: str = "", gave_up_at: float | None = None
+    ) -> None:
         gave_up_at = gave_up_at or self.delivery.gave_up_at
         self.delivery = Delivery(self._sink.name, waiting_since, trouble, gave_up_at)
 
@@ -119,30 +147,49 @@ class Dispatch:
     """Started once per gateway process; stopping waits for no sink."""
 
     def __init__(
-        self, outbox: Outbox, sinks: Sequence[Sink], clock: Callable[[], float], chance: Callable[[], float]
+        self,
+        outbox: Outbox,
+        sinks: Sequence[Sink],
+        clock: Callable[[], float],
+        chance: Callable[[], float],
     ) -> None:
         self._outbox, self._clock = outbox, clock
         self._couriers = [Courier(sink, outbox, clock, chance) for sink in sinks]
         self._stopped = threading.Event()
         self._threads = [
-            threading.Thread(target=one.run, args=(self._stopped,), name=f"alerts-{one.delivery.sink}", daemon=True)
+            threading.Thread(
+                target=one.run,
+                args=(self._stopped,),
+                name=f"alerts-{one.delivery.sink}",
+                daemon=True,
+            )
             for one in self._couriers
         ]
 
     def start(self) -> None:
-        """Carry what is owed to these sinks, and say of letters to others that nobody will."""
+        """Carry what is owed to these sinks, and say of letters to others that
+        nobody will.
+        """
         try:
-            given_up = self._outbox.give_up_all_but([one.delivery.sink for one in self._couriers], self._clock())
+            given_up = self._outbox.give_up_all_but(
+                [one.delivery.sink for one in self._couriers], self._clock()
+            )
         except SQLAlchemyError as refused:
             _log.warning("outbox_unavailable", reason=type(refused).__name__)
         else:
             if given_up:
-                _log.warning("alerts_given_up", letters=given_up, reason="their sink is not configured any more")
+                _log.warning(
+                    "alerts_given_up",
+                    letters=given_up,
+                    reason="their sink is not configured any more",
+                )
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Carry no more; what is under way may still arrive, and is owed until it is noted."""
+        """Carry no more; what is under way may still arrive, and is owed until
+        it is noted.
+        """
         self._stopped.set()
         for thread in self._threads:
             if thread.is_alive():

@@ -1,4 +1,6 @@
-"""What an alert says: codes and fixed sentences only, so that no path, host, pid or error text leaves the machine."""
+"""What an alert says: codes and fixed sentences only, so that no path, host,
+pid or error text leaves the machine.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +14,13 @@ from gpt_cursor_runner.ledger.history import Incident
 SCHEMA = "alert/1"
 
 _LOOK = "Run `gcr status` on the machine."
-# By reason (`subject.code`), or by code alone where it means the same of every subject.
+# By reason (`subject.code`), or by code alone where it means the same of every
+# subject.
 _NEXT_STEPS = {
     "backlog": "Patches wait: see `gcr patches`, and the runner's log.",
-    "corrupt": "The ledger is damaged: stop `gcr up`, keep a copy of the state directory, and restore it.",
+    "corrupt": (
+        "The ledger is damaged: stop `gcr up`, keep a copy of the state directory, and restore it."
+    ),
     "dead_letters": "Patches failed for reasons of ours: see `gcr patches --status failed`.",
     "denied": "Give the gateway's user the right to write into the state directory.",
     "runner.down": "Start the runner: `gcr up`, or `gcr runner`.",
@@ -42,7 +47,9 @@ _VERBS = {"warn": "has a warning", "fail": "fails", "unknown": "cannot be vouche
 
 @dataclass(frozen=True)
 class Occasion:
-    """What there is to tell about an incident: how its subject stands at the moment of telling."""
+    """What there is to tell about an incident: how its subject stands at the
+    moment of telling.
+    """
 
     kind: str
     component: str
@@ -70,7 +77,9 @@ def body(key: str, incident: Incident, occasion: Occasion, instance_id: str) -> 
         "at": _utc(occasion.at),
         "since": _utc(incident.opened_at),
         "title": _title(incident, occasion),
-        "next_step": "Nothing: it is over." if ended else _next_step(incident.subject, occasion.code),
+        "next_step": (
+            "Nothing: it is over." if ended else _next_step(incident.subject, occasion.code)
+        ),
         "instance_id": instance_id,
     }
 
@@ -86,8 +95,11 @@ def _title(incident: Incident, occasion: Occasion) -> str:
         "trigger": f"{occasion.severity}: {trouble}",
         "reminder": f"still {occasion.severity}: {trouble}, for {lasted}",
         "flapping": f"{occasion.severity}: {subject} keeps changing between well and ill",
-        "resolve": f"resolved: {subject} {'is no longer watched' if occasion.code == 'removed' else 'is well'}"
-        f", after {lasted}",
+        "resolve": (
+            f"resolved: {subject}"
+            f" {'is no longer watched' if occasion.code == 'removed' else 'is well'}, after"
+            f" {lasted}"
+        ),
     }[occasion.kind]
 
 

@@ -8,9 +8,11 @@ from gpt_cursor_runner.ledger.outbox import Letter
 
 
 class NotDelivered(Exception):
-    """The letter may not have arrived. `wait_seconds` is how long the other side asked to be left alone.
+    """The letter may not have arrived. `wait_seconds` is how long the other
+    side asked to be left alone.
 
-    `reason` is for the owner's log and ledger; it holds no address, for addresses of chat services are secrets.
+    `reason` is for the owner's log and ledger; it holds no address, for
+    addresses of chat services are secrets.
     """
 
     def __init__(self, reason: str, wait_seconds: float = 0.0) -> None:
@@ -19,13 +21,19 @@ class NotDelivered(Exception):
 
 
 class SinkRefused(Exception):
-    """A sink cannot work as it is configured; the message names the key and the fix."""
+    """A sink cannot work as it is configured; the message names the key and the
+    fix.
+    """
 
 
 class Sink(Protocol):
-    """Hands letters to one receiver. Used by one thread; may take as long as it takes, but not for ever."""
+    """Hands letters to one receiver. Used by one thread; may take as long as it
+    takes, but not for ever.
+    """
 
     name: str
 
     def send(self, letter: Letter) -> None:
-        """Return when the receiver has it; raise NotDelivered otherwise. A repeat carries the same key."""
+        """Return when the receiver has it; raise NotDelivered otherwise. A
+        repeat carries the same key.
+        """

@@ -19,7 +19,11 @@ from gpt_cursor_runner.health.probes.queue import LedgerProbe, QueueProbe
 from gpt_cursor_runner.health.probes.repositories import RepositoriesProbe, WatchedRepository
 from gpt_cursor_runner.health.probes.resources import ResourcesProbe
 from gpt_cursor_runner.health.probes.runner import RunnerProbe
-from gpt_cursor_runner.health.probes.tunnel import TunnelEdgeProbe, TunnelProcessProbe, TunnelPublicProbe
+from gpt_cursor_runner.health.probes.tunnel import (
+    TunnelEdgeProbe,
+    TunnelProcessProbe,
+    TunnelPublicProbe,
+)
 from gpt_cursor_runner.health.probes.web import WebProbe
 from gpt_cursor_runner.health.probes.webhook import WebhookProbe
 from gpt_cursor_runner.health.self_call import SelfCall
@@ -28,7 +32,9 @@ from gpt_cursor_runner.ledger.runners import RunnerRow
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What the owner has told to watch beside the gateway itself; an empty value is watched by nobody."""
+    """What the owner has told to watch beside the gateway itself; an empty
+    value is watched by nobody.
+    """
 
     repositories: tuple[WatchedRepository, ...] = ()
     external_runner: str = ""
@@ -61,7 +67,9 @@ def standard_probes(
     history_behind: Callable[[], int],
     surroundings: Surroundings,
 ) -> tuple[Probe, ...]:
-    """Every check that a gateway runs, in the order in which equal troubles are listed."""
+    """Every check that a gateway runs, in the order in which equal troubles are
+    listed.
+    """
     self_call = SelfCall(host, port, instance_id)
     queue = QueueProbe(ledger, recorded_at)
     runner = RunnerProbe(state_directory, rows, queue.unmoved)
@@ -94,4 +102,8 @@ def _around(told: Surroundings, instance_id: str, at_work: Callable[[], bool]) -
 def _is_public(url: str) -> bool:
     """Whether an address leads out of this machine."""
     seen = urlsplit(url)
-    return seen.scheme == "https" or (seen.hostname or "localhost") not in ("localhost", "127.0.0.1", "::1")
+    return seen.scheme == "https" or (seen.hostname or "localhost") not in (
+        "localhost",
+        "127.0.0.1",
+        "::1",
+    )

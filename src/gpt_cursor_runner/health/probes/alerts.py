@@ -12,11 +12,17 @@ _GAVE_UP_SHOWN_SECONDS = 24 * 3600.0
 
 
 class AlertsProbe:
-    """A sink that takes nothing for ten minutes, or that lost a letter within the last day, is a warning."""
+    """A sink that takes nothing for ten minutes, or that lost a letter within
+    the last day, is a warning.
+    """
 
-    terms = Terms("alerts", "alerts", Criticality.IMPAIRING, interval_seconds=10.0, deadline_seconds=2.0)
+    terms = Terms(
+        "alerts", "alerts", Criticality.IMPAIRING, interval_seconds=10.0, deadline_seconds=2.0
+    )
 
-    def __init__(self, deliveries: Callable[[], Sequence[Delivery]], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, deliveries: Callable[[], Sequence[Delivery]], clock: Callable[[], float]
+    ) -> None:
         self._deliveries, self._clock = deliveries, clock
 
     def read(self) -> Reading:
@@ -24,15 +30,25 @@ class AlertsProbe:
         now, found = self._clock(), self._deliveries()
         data = {one.sink: _shown(one, now) for one in found}
         late = [one.sink for one in found if _waits(one, now) > UNDELIVERED_SECONDS]
-        lost = [one.sink for one in found if one.gave_up_at and now - one.gave_up_at < _GAVE_UP_SHOWN_SECONDS]
+        lost = [
+            one.sink
+            for one in found
+            if one.gave_up_at and now - one.gave_up_at < _GAVE_UP_SHOWN_SECONDS
+        ]
         if not late and not lost:
             return Reading(Status.OK, "delivering", data=data)
         code = "undelivered" if late else "given_up"
         message = (
-            f"{', '.join(late or lost)}: letters do not arrive" if late else f"{', '.join(lost)}: letters were lost"
+            f"{', '.join(late or lost)}: letters do not arrive"
+            if late
+            else f"{', '.join(lost)}: letters were lost"
         )
         return Reading(
-            Status.WARN, code, message, data, "Correct [alerts] in runner.toml; the log says what was answered."
+            Status.WARN,
+            code,
+            message,
+            data,
+            "Correct [alerts] in runner.toml; the log says what was answered.",
         )
 
     def close(self) -> None:

@@ -1,4 +1,6 @@
-"""The owner's own check: a command, judged by the exit codes of the Monitoring Plugins."""
+"""The owner's own check: a command, judged by the exit codes of the Monitoring
+Plugins.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +17,17 @@ from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
 
 _OUTPUT_BYTES = 64 * 1024
 _GLANCE_SECONDS = 0.05
-_SKIP_SECONDS = 0.005  # between two pieces of what is dropped: a flood must not take this process's time
+_SKIP_SECONDS = (
+    0.005  # between two pieces of what is dropped: a flood must not take this process's time
+)
 _BY_EXIT = {0: (Status.OK, "ok"), 1: (Status.WARN, "warning"), 2: (Status.FAIL, "critical")}
 
 
 @dataclass(frozen=True)
 class OwnCheck:
-    """What runner.toml says of one: its name, the command as a list of arguments, how often, how long, how grave."""
+    """What runner.toml says of one: its name, the command as a list of
+    arguments, how often, how long, how grave.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -31,15 +37,19 @@ class OwnCheck:
 
 
 class CommandProbe:
-    """Runs the command in a process group of its own, which is gone when the run is over, whatever it started.
+    """Runs the command in a process group of its own, which is gone when the
+    run is over, whatever it started.
 
-    It sees this environment and no more. What it prints in its first line is the message.
+    It sees this environment and no more. What it prints in its first line is
+    the message.
     """
 
     def __init__(self, check: OwnCheck, environment: Mapping[str, str]) -> None:
         name = "own_" + check.name
         criticality = Criticality.CRITICAL if check.critical else Criticality.IMPAIRING
-        self.terms = Terms(name, name, criticality, check.interval_seconds, check.timeout_seconds + 1)
+        self.terms = Terms(
+            name, name, criticality, check.interval_seconds, check.timeout_seconds + 1
+        )
         self._command = check.command
         self._seconds = check.timeout_seconds
         self._environment = dict(environment)
@@ -52,7 +62,12 @@ class CommandProbe:
             process = self._start()
         except OSError as refused:
             message = f"{self._command[0]}: {refused.strerror}"
-            return Reading(Status.UNKNOWN, "not_found", message, remedy="Correct the command of this [[health.check]].")
+            return Reading(
+                Status.UNKNOWN,
+                "not_found",
+                message,
+                remedy="Correct the command of this [[health.check]].",
+            )
         try:
             output, in_time = self._follow(process)
         finally:
@@ -60,7 +75,10 @@ class CommandProbe:
             self._process = None
         if not in_time:
             return Reading(
-                Status.FAIL, "timed_out", f"it ran for {self._seconds:g} s and was ended", _data(None, output)
+                Status.FAIL,
+                "timed_out",
+                f"it ran for {self._seconds:g} s and was ended",
+                _data(None, output),
             )
         status, code = _BY_EXIT.get(process.returncode, (Status.UNKNOWN, "unknown"))
         return Reading(status, code, _first_line(output), _data(process.returncode, output))
@@ -87,13 +105,16 @@ class CommandProbe:
         return self._process
 
     def _follow(self, process: subprocess.Popen[bytes]) -> tuple[bytes, bool]:
-        """The first part of what it prints, and whether it ended in time. The rest is read and dropped."""
+        """The first part of what it prints, and whether it ended in time. The
+        rest is read and dropped.
+        """
         assert process.stdout  # noqa: S101  it is a pipe
         output, give_up_at = b"", time.monotonic() + self._seconds
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while time.monotonic() < give_up_at and not self._closed:
-                # Something it left running may keep the pipe open: its own end counts.
+                # Something it left running may keep the pipe open: its own end
+                # counts.
                 ended = process.poll() is not None
                 if selector.select(0 if ended else _GLANCE_SECONDS):
                     piece = os.read(process.stdout.fileno(), _OUTPUT_BYTES)
@@ -128,4 +149,8 @@ def _first_line(output: bytes) -> str:
 
 
 def _data(exit_code: int | None, output: bytes) -> dict[str, object]:
-    return {"exit_code": exit_code, "output": output[:1000].decode(errors="replace"), "output_bytes": len(output)}
+    return {
+        "exit_code": exit_code,
+        "output": output[:1000].decode(errors="replace"),
+        "output_bytes": len(output),
+    }

@@ -12,12 +12,19 @@ _BEHIND_LOOKS = 2
 
 
 class MonitorProbe:
-    """Reads figures that the monitor keeps; a monitor that is dead altogether is judged by the age of its snapshot.
+    """Reads figures that the monitor keeps; a monitor that is dead altogether
+    is judged by the age of its snapshot.
 
     `history_behind` is how many flips are not written down yet.
     """
 
-    terms = Terms("monitor", "health_engine", Criticality.IMPAIRING, interval_seconds=2.0, deadline_seconds=2.0)
+    terms = Terms(
+        "monitor",
+        "health_engine",
+        Criticality.IMPAIRING,
+        interval_seconds=2.0,
+        deadline_seconds=2.0,
+    )
 
     def __init__(self, vitals: Callable[[], Vitals], history_behind: Callable[[], int]) -> None:
         self._vitals = vitals
@@ -37,14 +44,27 @@ class MonitorProbe:
         if vitals.dead:
             message = f"threads that died: {', '.join(vitals.dead)}"
             return Reading(
-                Status.FAIL, "thread_dead", message, data, "Restart the gateway; its log says why.", fact=True
+                Status.FAIL,
+                "thread_dead",
+                message,
+                data,
+                "Restart the gateway; its log says why.",
+                fact=True,
             )
         if vitals.lag_seconds > LAGGING_SECONDS:
-            message = f"a tick came {vitals.lag_seconds:.1f} s late of late; this machine is overloaded"
+            message = (
+                f"a tick came {vitals.lag_seconds:.1f} s late of late; this machine is overloaded"
+            )
             return Reading(Status.WARN, "lagging", message, data)
         if self._looks_behind >= _BEHIND_LOOKS:
             message = f"{behind} changes are not written into the history yet"
-            return Reading(Status.WARN, "history_behind", message, data, "See the queue check: the ledger takes none.")
+            return Reading(
+                Status.WARN,
+                "history_behind",
+                message,
+                data,
+                "See the queue check: the ledger takes none.",
+            )
         return Reading(Status.OK, "alive", data=data)
 
     def close(self) -> None:

@@ -13,7 +13,12 @@ class PortProbe:
     """Reads the gateway's call to itself for whose the port is."""
 
     terms = Terms(
-        "port", "port_bound", Criticality.CRITICAL, interval_seconds=1.0, deadline_seconds=3.0, grace_seconds=10.0
+        "port",
+        "port_bound",
+        Criticality.CRITICAL,
+        interval_seconds=1.0,
+        deadline_seconds=3.0,
+        grace_seconds=10.0,
     )
 
     def __init__(self, self_call: SelfCall) -> None:
@@ -33,9 +38,16 @@ def _reading(answer: Answer, address: str) -> Reading:
         return Reading(Status.OK, "ours", f"{address} answers as this gateway", data)
     if answer.found is Found.FOREIGN:
         return Reading(
-            Status.FAIL, "port_foreign", f"another program answers on {address}", data, remedy=_WHO, fact=True
+            Status.FAIL,
+            "port_foreign",
+            f"another program answers on {address}",
+            data,
+            remedy=_WHO,
+            fact=True,
         )
     if answer.found is Found.NOBODY:
-        return Reading(Status.FAIL, "not_bound", f"nobody listens on {address}", data, remedy=_LOG, fact=True)
+        return Reading(
+            Status.FAIL, "not_bound", f"nobody listens on {address}", data, remedy=_LOG, fact=True
+        )
     message = f"{address} gave no whole answer: {answer.trouble}"
     return Reading(Status.FAIL, "no_answer", message, data, remedy=_LOG)

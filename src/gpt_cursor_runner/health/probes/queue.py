@@ -1,4 +1,6 @@
-"""Does the ledger take a write, does the queue move, and did patches fail that somebody should look at?"""
+"""Does the ledger take a write, does the queue move, and did patches fail that
+somebody should look at?
+"""
 
 from __future__ import annotations
 
@@ -49,9 +51,15 @@ class LedgerProbe(Protocol):
 class QueueProbe:
     """A write that is rolled back, then the age of the oldest patch that waits."""
 
-    # Longer than the ledger waits for another writer, so that "locked" is said before this check is late.
+    # Longer than the ledger waits for another writer, so that "locked" is said
+    # before this check is late.
     terms = Terms(
-        "queue", "queue", Criticality.CRITICAL, interval_seconds=2.0, deadline_seconds=2.0, caused_by=("filesystem",)
+        "queue",
+        "queue",
+        Criticality.CRITICAL,
+        interval_seconds=2.0,
+        deadline_seconds=2.0,
+        caused_by=("filesystem",),
     )
 
     def __init__(
@@ -85,12 +93,16 @@ class QueueProbe:
         """Nothing is held between two looks."""
 
     def unmoved(self) -> object:
-        """What stays the same while a patch could be claimed and is not; None when none could, or nobody knows."""
+        """What stays the same while a patch could be claimed and is not; None
+        when none could, or nobody knows.
+        """
         what, seen_at = self._unmoved
         return what if self._monotonic() - seen_at < _FRESH_SECONDS else None
 
     def _prove_writable(self) -> None:
-        """Write; or see that a patch was recorded meanwhile, when others write so much that our turn never came."""
+        """Write; or see that a patch was recorded meanwhile, when others write
+        so much that our turn never came.
+        """
         began = self._monotonic()
         try:
             self._ledger.probe_write()
@@ -103,7 +115,8 @@ class QueueProbe:
         if code != self._refused_with:  # one traceback for one trouble, however long it lasts
             _log.warning("ledger_refuses_writes", code=code, exc_info=refused)
         self._refused_with = code
-        # Also a lock is no noise: it outlasted the ledger's whole patience, as it does for whoever sends a patch.
+        # Also a lock is no noise: it outlasted the ledger's whole patience, as
+        # it does for whoever sends a patch.
         return Reading(Status.FAIL, code, str(refused), fact=True)
 
     def _judge(self, facts: QueueFacts) -> Reading:
@@ -119,11 +132,20 @@ class QueueProbe:
             *(["backlog"] if waiting > BACKLOG_SECONDS else []),
             *(["dead_letters"] if facts.failed_lately else []),
         ]
-        ages = {"oldest_queued_seconds": round(waiting, 1), "oldest_running_seconds": self._running_for(facts, now)}
+        ages = {
+            "oldest_queued_seconds": round(waiting, 1),
+            "oldest_running_seconds": self._running_for(facts, now),
+        }
         data = asdict(facts) | ages | {"warnings": codes}
         if not codes:
             return Reading(Status.OK, "writable", data=data)
-        return Reading(Status.WARN, codes[0], "; ".join(warnings[code] for code in codes), data, _REMEDIES[codes[0]])
+        return Reading(
+            Status.WARN,
+            codes[0],
+            "; ".join(warnings[code] for code in codes),
+            data,
+            _REMEDIES[codes[0]],
+        )
 
     def _waiting(self, facts: QueueFacts, now: float) -> float:
         self._arrivals.note(facts.last_seq, now, self._wall())
@@ -149,7 +171,9 @@ def _code(refused: BaseException) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The driver's error first: wrappers quote statements, whose words prove nothing."""
+    """The driver's error first: wrappers quote statements, whose words prove
+    nothing.
+    """
     if error is None:
         return
     yield from _causes(error.__cause__)

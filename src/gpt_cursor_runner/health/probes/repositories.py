@@ -1,4 +1,6 @@
-"""Can patches land in the configured repositories: are they there, with their branches, and free of strange locks?"""
+"""Can patches land in the configured repositories: are they there, with their
+branches, and free of strange locks?
+"""
 
 from __future__ import annotations
 
@@ -44,12 +46,20 @@ class _Look:
 
 
 class RepositoriesProbe:
-    """`at_work` says whether a runner works now: then locks are its own, or those of the git it waits for.
+    """`at_work` says whether a runner works now: then locks are its own, or
+    those of the git it waits for.
 
-    Paths are looked at by another process, and git is one: a dead disk holds neither the gateway nor its port.
+    Paths are looked at by another process, and git is one: a dead disk holds
+    neither the gateway nor its port.
     """
 
-    terms = Terms("repositories", "repositories", Criticality.IMPAIRING, interval_seconds=30.0, deadline_seconds=10.0)
+    terms = Terms(
+        "repositories",
+        "repositories",
+        Criticality.IMPAIRING,
+        interval_seconds=30.0,
+        deadline_seconds=10.0,
+    )
 
     def __init__(
         self,
@@ -74,10 +84,15 @@ class RepositoriesProbe:
             return Reading(Status.UNKNOWN, "helper_died", str(died))
         looks = {name: _with_lock(look, locked.get(name)) for name, look in found.items()}
         worst_first = sorted(looks.items(), key=lambda named: -SEVERITY[named[1].status])
-        data = {name: {"status": look.status.value, "code": look.code} for name, look in worst_first[:_MOST_SHOWN]}
+        data = {
+            name: {"status": look.status.value, "code": look.code}
+            for name, look in worst_first[:_MOST_SHOWN]
+        }
         worst = worst_first[0][1] if worst_first else _Look(Status.OK, "ok")
         said = [f"{name}: {look.message}" for name, look in worst_first if look.message]
-        return Reading(worst.status, worst.code, "; ".join(said), data, _REMEDIES.get(worst.code, ""))
+        return Reading(
+            worst.status, worst.code, "; ".join(said), data, _REMEDIES.get(worst.code, "")
+        )
 
     def close(self) -> None:
         """End the process; a `read` under way sees it die."""
@@ -90,8 +105,15 @@ class RepositoriesProbe:
         ref = f"refs/heads/{one.branch}"
         try:
             directory = self._git.at_path(one.path, "--path-format=absolute", "--git-common-dir")[0]
-            if Git(Path(directory), self._git.search_path, deadline_seconds=_GIT_SECONDS).resolve(ref) is None:
-                return _Look(Status.FAIL, "no_branch", f"it has no branch {one.branch} with a commit on it")
+            if (
+                Git(Path(directory), self._git.search_path, deadline_seconds=_GIT_SECONDS).resolve(
+                    ref
+                )
+                is None
+            ):
+                return _Look(
+                    Status.FAIL, "no_branch", f"it has no branch {one.branch} with a commit on it"
+                )
         except GitFailed:
             return _Look(Status.FAIL, "not_a_repository", f"{path} is not a git repository")
         except WorldFailed as trouble:
@@ -99,7 +121,9 @@ class RepositoriesProbe:
         return _Look(Status.OK, "ok", directory=directory)
 
     def _long_locked(self, looks: dict[str, _Look]) -> dict[str, str]:
-        """By repository: the file name of a lock that nobody of ours holds, and that stays."""
+        """By repository: the file name of a lock that nobody of ours holds, and
+        that stays.
+        """
         branches = {one.name: one.branch for one in self._repositories}
         paths = {
             f"{look.directory}/{lock}": name
@@ -112,10 +136,16 @@ class RepositoriesProbe:
         held = {path: since.seconds(there[path], now) for path, since in self._locks.items()}
         if self._at_work():
             return {}
-        return {paths[path]: Path(path).name for path, seconds in held.items() if seconds > FOREIGN_LOCK_SECONDS}
+        return {
+            paths[path]: Path(path).name
+            for path, seconds in held.items()
+            if seconds > FOREIGN_LOCK_SECONDS
+        }
 
 
 def _with_lock(look: _Look, lock: str | None) -> _Look:
     if lock is None:
         return look
-    return _Look(Status.WARN, "foreign_lock", f"{lock} has been there for over a minute", look.directory)
+    return _Look(
+        Status.WARN, "foreign_lock", f"{lock} has been there for over a minute", look.directory
+    )

@@ -10,17 +10,29 @@ from gpt_cursor_runner.health.threshold import Threshold
 
 _MEMORY_PERCENT = Threshold(on=95, off=90)
 _STALE_SECONDS = 15.0
-_SAID = {"memory_short": "of the memory is in use", "cgroup_memory_short": "of the container's memory is in use"}
+_SAID = {
+    "memory_short": "of the memory is in use",
+    "cgroup_memory_short": "of the container's memory is in use",
+}
 
 
 class ResourcesProbe:
-    """Judges the sampler's latest figures. A busy processor is shown and is no trouble."""
+    """Judges the sampler's latest figures. A busy processor is shown and is no
+    trouble.
+    """
 
     terms = Terms(
-        "resources", "resources", Criticality.IMPAIRING, interval_seconds=5.0, deadline_seconds=2.0, grace_seconds=10.0
+        "resources",
+        "resources",
+        Criticality.IMPAIRING,
+        interval_seconds=5.0,
+        deadline_seconds=2.0,
+        grace_seconds=10.0,
     )
 
-    def __init__(self, latest: Callable[[], Metrics], monotonic: Callable[[], float] = boottime) -> None:
+    def __init__(
+        self, latest: Callable[[], Metrics], monotonic: Callable[[], float] = boottime
+    ) -> None:
         self._latest = latest
         self._monotonic = monotonic
         self._passed = dict.fromkeys(_SAID, False)
@@ -32,7 +44,10 @@ class ResourcesProbe:
             "memory_short": metrics.memory.get("percent"),
             "cgroup_memory_short": metrics.memory.get("cgroup_percent"),
         }
-        self._passed = {code: _MEMORY_PERCENT.passed(used[code], before) for code, before in self._passed.items()}
+        self._passed = {
+            code: _MEMORY_PERCENT.passed(used[code], before)
+            for code, before in self._passed.items()
+        }
         data = {
             "memory_percent": used["memory_short"],
             "cgroup_memory_percent": used["cgroup_memory_short"],
@@ -40,11 +55,23 @@ class ResourcesProbe:
             "load_average": metrics.cpu.get("load_average"),
         }
         if self._monotonic() - metrics.sampled_at > _STALE_SECONDS:
-            return Reading(Status.UNKNOWN, "stale", "the figures are no longer taken", data, "Restart the gateway.")
+            return Reading(
+                Status.UNKNOWN,
+                "stale",
+                "the figures are no longer taken",
+                data,
+                "Restart the gateway.",
+            )
         short = [code for code, passed in self._passed.items() if passed]
         if short:
             message = ", ".join(f"{used[code]} % {_SAID[code]}" for code in short)
-            return Reading(Status.WARN, short[0], message, data, "Stop what takes it, or give the gateway more.")
+            return Reading(
+                Status.WARN,
+                short[0],
+                message,
+                data,
+                "Stop what takes it, or give the gateway more.",
+            )
         if used["memory_short"] is None:
             return Reading(Status.UNKNOWN, "unread", "this system does not tell its memory", data)
         return Reading(Status.OK, "within_limits", data=data)

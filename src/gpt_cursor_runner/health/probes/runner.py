@@ -1,8 +1,11 @@
-"""Is a runner there, and does it work? The kernel lock says the first, a sequence that moves says the second.
+"""Is a runner there, and does it work? The kernel lock says the first, a
+sequence that moves says the second.
 
-No command line is read and no process list is scanned: an editor with the right file name open proves nothing.
-The sequence is timed by this reader's own clock, one that stands still while the machine sleeps: no two clocks need
-to agree, and a runner that slept with us did not stall. Runners of other machines are known by their ledger rows alone.
+No command line is read and no process list is scanned: an editor with the right
+file name open proves nothing. The sequence is timed by this reader's own clock,
+one that stands still while the machine sleeps: no two clocks need to agree, and
+a runner that slept with us did not stall. Runners of other machines are known
+by their ledger rows alone.
 """
 
 from __future__ import annotations
@@ -25,13 +28,15 @@ from gpt_cursor_runner.ledger.runners import RunnerRow
 _log = structlog.get_logger(__name__)
 
 STALL_SECONDS = 10.0
-# At work a single git call on a large repository may keep the loop from turning; it has a deadline of its own.
+# At work a single git call on a large repository may keep the loop from
+# turning; it has a deadline of its own.
 WORKING_STALL_SECONDS = 130.0
 # A patch is claimed within half a second of its arrival.
 NOT_CLAIMING_SECONDS = 15.0
 _START = "Start it with `gcr up` or `gcr runner`."
 _RESTART = "See its log for what it waits on; restart it if it does not come back."
-# The recorded moment holds the wall clock's idea of the boot; a pid cannot come round again this soon.
+# The recorded moment holds the wall clock's idea of the boot; a pid cannot come
+# round again this soon.
 _CREATION_TOLERANCE_SECONDS = 2.0
 
 # What a runner that turns says it does; it is well when it says anything else.
@@ -55,11 +60,17 @@ def _nothing_waits() -> object:
 class RunnerProbe:
     """States (`data["state"]`): up, down, stalled, paused, starting, unknown.
 
-    `rows` are the runners of the ledger. `unmoved` stays the same while a patch could be claimed and nobody does.
+    `rows` are the runners of the ledger. `unmoved` stays the same while a patch
+    could be claimed and nobody does.
     """
 
     terms = Terms(
-        "runner", "ghost_runner", Criticality.IMPAIRING, interval_seconds=0.5, deadline_seconds=2.0, grace_seconds=5.0
+        "runner",
+        "ghost_runner",
+        Criticality.IMPAIRING,
+        interval_seconds=0.5,
+        deadline_seconds=2.0,
+        grace_seconds=5.0,
     )
 
     def __init__(
@@ -87,7 +98,9 @@ class RunnerProbe:
         self._last_state: str | None = None
 
     def read(self) -> Reading:
-        """What lock, beat and process say together; and where nothing works here, who works elsewhere."""
+        """What lock, beat and process say together; and where nothing works
+        here, who works elsewhere.
+        """
         held = lock_is_held(self._directory)
         beat = read_beat(self._directory) if held else None
         if held:
@@ -107,12 +120,16 @@ class RunnerProbe:
         """Nothing is held between two looks."""
 
     def at_work(self) -> bool:
-        """Whether a patch was being worked on at the last look, here or elsewhere."""
+        """Whether a patch was being worked on at the last look, here or
+        elsewhere.
+        """
         return self._at_work
 
     def _follow(self, beat: Beat | None) -> None:
         """Note whether the sequence moved since the last look, and whose it is."""
-        identity = (beat.runner_id, beat.pid, beat.process_created_at, beat.boot_id) if beat else None
+        identity = (
+            (beat.runner_id, beat.pid, beat.process_created_at, beat.boot_id) if beat else None
+        )
         if identity != self._identity:
             self._identity = identity
             self._has_moved = False
@@ -125,49 +142,80 @@ class RunnerProbe:
 
     def _forget(self) -> None:
         self._follow(None)
-        self._moved_at = self._monotonic()  # whoever takes the lock next has the whole limit to begin
+        self._moved_at = (
+            self._monotonic()
+        )  # whoever takes the lock next has the whole limit to begin
 
     def _judge(self, beat: Beat | None) -> Reading:
         """The lock is held; what of the one who holds it?"""
         process = _process_state(self._process)
         still_for = self._still_for()
         if process in ("gone", "zombie"):  # a child it left behind can hold the lock on
-            return _down(process, "the runner died; something it started still holds its lock", beat)
+            return _down(
+                process, "the runner died; something it started still holds its lock", beat
+            )
         if process == "stopped":
-            return _stalled("stopped", "the runner's process is stopped (SIGSTOP or a debugger)", beat)
+            return _stalled(
+                "stopped", "the runner's process is stopped (SIGSTOP or a debugger)", beat
+            )
         if still_for > self._limit(beat):
-            return _stalled("stalled", f"the runner's work loop has not turned for {still_for:.0f} s", beat)
+            return _stalled(
+                "stalled", f"the runner's work loop has not turned for {still_for:.0f} s", beat
+            )
         if beat is None or not self._has_moved:
             return _reading(*_BY_ACTIVITY["starting"], beat)
         if beat.activity in _BY_ACTIVITY:
             return _reading(*_BY_ACTIVITY[beat.activity], beat)
         if self._idle_for(beat) >= NOT_CLAIMING_SECONDS:
-            return _stalled("not_claiming", "it turns, but does not take the patch that waits", beat)
+            return _stalled(
+                "not_claiming", "it turns, but does not take the patch that waits", beat
+            )
         return _reading(Status.OK, "up", "up", beat.activity, beat)
 
     def _still_for(self) -> float:
         return self._monotonic() - self._moved_at
 
     def _idle_for(self, beat: Beat) -> float:
-        """How long it has had nothing to do while the same patch could be claimed."""
-        return self._unclaimed.seconds(self._unmoved() if beat.activity == "idle" else None, self._monotonic())
+        """How long it has had nothing to do while the same patch could be
+        claimed.
+        """
+        return self._unclaimed.seconds(
+            self._unmoved() if beat.activity == "idle" else None, self._monotonic()
+        )
 
     def _limit(self, beat: Beat | None) -> float:
-        return self._working_stall_seconds if beat and beat.activity == "working" else self._stall_seconds
+        return (
+            self._working_stall_seconds
+            if beat and beat.activity == "working"
+            else self._stall_seconds
+        )
 
     def _tell_change(self, reading: Reading) -> None:
         state = reading.data["state"]
         if state != self._last_state:
-            change = {"from": self._last_state, "to": state, "pid": self._identity[1] if self._identity else None}
+            change = {
+                "from": self._last_state,
+                "to": state,
+                "pid": self._identity[1] if self._identity else None,
+            }
             _log.info("runner_state_changed", **change, code=reading.code)
             self._last_state = state
 
 
-def _together(here: Reading, beat: Beat | None, others: Sequence[OtherRunner], still_for: float) -> Reading:
-    """The reading of this machine's runner, unless it is not well and another machine's is."""
+def _together(
+    here: Reading, beat: Beat | None, others: Sequence[OtherRunner], still_for: float
+) -> Reading:
+    """The reading of this machine's runner, unless it is not well and another
+    machine's is.
+    """
     shown = [asdict(one) for one in others]
     if beat:
-        mine = {"id": beat.runner_id, "host": host_name(), "state": here.data["state"], "activity": beat.activity}
+        mine = {
+            "id": beat.runner_id,
+            "host": host_name(),
+            "state": here.data["state"],
+            "activity": beat.activity,
+        }
         shown = [{**mine, "sequence_age_seconds": round(still_for, 1)}, *shown]
     here = replace(here, data={**here.data, "runners": shown})
     if here.status is Status.OK:
@@ -175,21 +223,36 @@ def _together(here: Reading, beat: Beat | None, others: Sequence[OtherRunner], s
     states = [one.state for one in others]
     if "up" in states:
         words = f"{states.count('up')} at work on other machines; here: {here.message}"
-        return replace(here, status=Status.OK, code="up", message=words, data={**here.data, "state": "up"}, remedy="")
+        return replace(
+            here,
+            status=Status.OK,
+            code="up",
+            message=words,
+            data={**here.data, "state": "up"},
+            remedy="",
+        )
     if here.data["state"] == "down" and "starting" in states:
-        return replace(here, status=Status.WARN, code="starting", data={**here.data, "state": "starting"})
+        return replace(
+            here, status=Status.WARN, code="starting", data={**here.data, "state": "starting"}
+        )
     if here.data["state"] == "down" and "unknown" in states:
         words = "none here; the ledger, which knows of those elsewhere, cannot be read"
         return replace(
-            here, status=Status.UNKNOWN, code="unread", message=words, data={**here.data, "state": "unknown"}
+            here,
+            status=Status.UNKNOWN,
+            code="unread",
+            message=words,
+            data={**here.data, "state": "unknown"},
         )
     return here
 
 
 def _process_of(beat: Beat) -> psutil.Process | None:
-    """The process that beats, or None when it cannot be told: it may live in another pid namespace.
+    """The process that beats, or None when it cannot be told: it may live in
+    another pid namespace.
 
-    Once found it is kept, because psutil then knows it by a moment that does not move with the wall clock.
+    Once found it is kept, because psutil then knows it by a moment that does
+    not move with the wall clock.
     """
     if beat.boot_id != boot_id():
         return None
@@ -223,9 +286,16 @@ def _stalled(code: str, message: str, beat: Beat | None) -> Reading:
     return _reading(Status.FAIL, code, "stalled", message, beat, _RESTART)
 
 
-def _reading(status: Status, code: str, state: str, message: str, beat: Beat | None, remedy: str = "") -> Reading:
+def _reading(
+    status: Status, code: str, state: str, message: str, beat: Beat | None, remedy: str = ""
+) -> Reading:
     data: dict[str, object] = {"state": state}
     if beat:
-        known = {"pid": beat.pid, "runner_id": beat.runner_id, "activity": beat.activity, "patch_id": beat.patch_id}
+        known = {
+            "pid": beat.pid,
+            "runner_id": beat.runner_id,
+            "activity": beat.activity,
+            "patch_id": beat.patch_id,
+        }
         data |= {**known, "sequence": beat.sequence}
     return Reading(status, code, message, data, remedy, fact=True)

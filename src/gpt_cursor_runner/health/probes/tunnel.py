@@ -1,6 +1,8 @@
-"""Is the gateway reached from outside? Three looks: the tunnel's process, its edge, and the public address itself.
+"""Is the gateway reached from outside? Three looks: the tunnel's process, its
+edge, and the public address itself.
 
-cloudflared's own word is not enough: it counts connections to the edge and never asks the origin behind it.
+cloudflared's own word is not enough: it counts connections to the edge and
+never asks the origin behind it.
 """
 
 from __future__ import annotations
@@ -48,14 +50,23 @@ class TunnelProcessProbe:
         """One look at the process, or for it."""
         found = self._finder.look()
         status, code, message = _PROCESS[found.standing]
-        return Reading(status, code, message, {"pid": found.pid}, "" if status is Status.OK else _START, fact=True)
+        return Reading(
+            status,
+            code,
+            message,
+            {"pid": found.pid},
+            "" if status is Status.OK else _START,
+            fact=True,
+        )
 
     def close(self) -> None:
         """Nothing is held between two looks."""
 
 
 class TunnelEdgeProbe:
-    """Asks cloudflared's metrics listener how many connections to the edge are ready."""
+    """Asks cloudflared's metrics listener how many connections to the edge are
+    ready.
+    """
 
     terms = Terms(
         "tunnel_edge",
@@ -79,19 +90,32 @@ class TunnelEdgeProbe:
             message = f"{self._url}: {silent}"
             return Reading(Status.FAIL, "no_answer", message, {"why": silent.code}, _START)
         connections = _said(answer).get("readyConnections")
-        data = {"http_status": answer.status, "ready_connections": connections if type(connections) is int else None}
+        data = {
+            "http_status": answer.status,
+            "ready_connections": connections if type(connections) is int else None,
+        }
         if answer.status == 200 and type(connections) is int and connections >= 1:
             return Reading(Status.OK, "connected", f"{connections} connections to the edge", data)
         if answer.status in (200, 503) and type(connections) is int:
-            return Reading(Status.FAIL, "not_connected", "no connection to the edge is ready", data, _EDGE)
-        return Reading(Status.FAIL, "not_cloudflared", f"{self._url} does not answer as cloudflared does", data, _START)
+            return Reading(
+                Status.FAIL, "not_connected", "no connection to the edge is ready", data, _EDGE
+            )
+        return Reading(
+            Status.FAIL,
+            "not_cloudflared",
+            f"{self._url} does not answer as cloudflared does",
+            data,
+            _START,
+        )
 
     def close(self) -> None:
         """Nothing is held between two looks."""
 
 
 class TunnelPublicProbe:
-    """Calls this gateway by its public address, with a nonce that no cache can know."""
+    """Calls this gateway by its public address, with a nonce that no cache can
+    know.
+    """
 
     terms = Terms(
         "tunnel_public",
@@ -114,7 +138,9 @@ class TunnelPublicProbe:
         try:
             answer = fetch("GET", f"{self._url}?nonce={nonce}", seconds=self._seconds)
         except Unanswered as silent:
-            return Reading(Status.FAIL, "no_answer", f"{self._url}: {silent}", {"why": silent.code}, _ADDRESS)
+            return Reading(
+                Status.FAIL, "no_answer", f"{self._url}: {silent}", {"why": silent.code}, _ADDRESS
+            )
         return self._judge(answer, nonce)
 
     def close(self) -> None:
@@ -122,17 +148,37 @@ class TunnelPublicProbe:
 
     def _judge(self, answer: Response, nonce: str) -> Reading:
         said, data = _said(answer), {"http_status": answer.status}
-        if answer.status == 200 and said.get("instance_id") == self._instance_id and said.get("nonce") == nonce:
+        if (
+            answer.status == 200
+            and said.get("instance_id") == self._instance_id
+            and said.get("nonce") == nonce
+        ):
             return Reading(Status.OK, "reachable", data=data)
         if answer.status in _ORIGIN_LOST:
             message = "the public address answers, but does not reach this gateway"
             return Reading(Status.FAIL, "origin_unreachable", message, data, _ORIGIN)
         if 300 <= answer.status < 400:
-            message = "the public address sends its callers elsewhere; a login page stands before it, perhaps"
+            message = (
+                "the public address sends its callers elsewhere; a login page stands before it,"
+                " perhaps"
+            )
             return Reading(Status.FAIL, "redirected", message, data, _ADDRESS)
         if answer.status == 200:
-            return Reading(Status.FAIL, "tunnel_foreign", "another program answers there", data, _ADDRESS, fact=True)
-        return Reading(Status.FAIL, "bad_status", f"the public address answered {answer.status}", data, _ADDRESS)
+            return Reading(
+                Status.FAIL,
+                "tunnel_foreign",
+                "another program answers there",
+                data,
+                _ADDRESS,
+                fact=True,
+            )
+        return Reading(
+            Status.FAIL,
+            "bad_status",
+            f"the public address answered {answer.status}",
+            data,
+            _ADDRESS,
+        )
 
 
 def _said(answer: Response) -> dict[str, object]:

@@ -1,4 +1,6 @@
-"""Can the webhook take a patch in? The ledger, the disk and the port are other checks; this one asks the door."""
+"""Can the webhook take a patch in? The ledger, the disk and the port are other
+checks; this one asks the door.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
 
 
 class WebhookProbe:
-    """Reads the gateway's own admission: the thread that records patches, and the permits left for requests."""
+    """Reads the gateway's own admission: the thread that records patches, and
+    the permits left for requests.
+    """
 
     terms = Terms(
         "webhook",
@@ -24,14 +28,23 @@ class WebhookProbe:
         self._writer_alive = writer_alive
 
     def read(self) -> Reading:
-        """Without its writer nothing is recorded; without permits a sender is told to come back."""
+        """Without its writer nothing is recorded; without permits a sender is
+        told to come back.
+        """
         permits = self._permits_free()
         data = {"permits_free": permits}
         if not self._writer_alive():
             message = "the thread that records patches has died"
-            return Reading(Status.FAIL, "writer_dead", message, data, "Restart the gateway.", fact=True)
+            return Reading(
+                Status.FAIL, "writer_dead", message, data, "Restart the gateway.", fact=True
+            )
         if permits <= 0:
-            return Reading(Status.WARN, "saturated", "every permit is taken; senders get 503 and try again", data)
+            return Reading(
+                Status.WARN,
+                "saturated",
+                "every permit is taken; senders get 503 and try again",
+                data,
+            )
         return Reading(Status.OK, "operational", data=data)
 
     def close(self) -> None:

@@ -1,4 +1,6 @@
-"""Alembic runs on the connection it is handed; there is no alembic.ini and no offline mode."""
+"""Alembic runs on the connection it is handed; there is no alembic.ini and no
+offline mode.
+"""
 
 from alembic import context
 

@@ -9,7 +9,11 @@ from gpt_cursor_runner.health.alerting.sinks.apprise import apprise_sinks
 from gpt_cursor_runner.health.alerting.sinks.webhook import WebhookSink
 
 
-def build_sinks(webhook_url: str, webhook_secret: str, apprise: Sequence[str], wall: Callable[[], float]) -> list[Sink]:
-    """The sinks that are configured; raise SinkRefused when one of them cannot work."""
+def build_sinks(
+    webhook_url: str, webhook_secret: str, apprise: Sequence[str], wall: Callable[[], float]
+) -> list[Sink]:
+    """The sinks that are configured; raise SinkRefused when one of them cannot
+    work.
+    """
     webhook: list[Sink] = [WebhookSink(webhook_url, webhook_secret, wall)] if webhook_url else []
     return [*webhook, *apprise_sinks(apprise)]

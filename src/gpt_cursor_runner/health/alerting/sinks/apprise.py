@@ -1,4 +1,6 @@
-"""Chat, mail and paging services through Apprise, one sink per URL; needs the extra `alerts`."""
+"""Chat, mail and paging services through Apprise, one sink per URL; needs the
+extra `alerts`.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,22 @@ _COLOURS = {"resolve": "success", "flapping": "warning"}
 
 
 class AppriseSink:
-    """One service. Its URL holds its password, so nothing says it but the settings."""
+    """One service. Its URL holds its password, so nothing says it but the
+    settings.
+    """
 
     def __init__(self, name: str, service: apprise.Apprise) -> None:
         self.name = name
         self._service = service
 
     def send(self, letter: Letter) -> None:
-        """One message: the title, and the next step with the incident's id under it."""
+        """One message: the title, and the next step with the incident's id
+        under it.
+        """
         said = letter.body
-        colour = _COLOURS.get(letter.kind, "failure" if said["severity"] == "critical" else "warning")
+        colour = _COLOURS.get(
+            letter.kind, "failure" if said["severity"] == "critical" else "warning"
+        )
         text = f"{said['next_step']}\nincident {letter.incident_id}"
         try:
             delivered = self._service.notify(body=text, title=said["title"], notify_type=colour)
@@ -42,14 +50,21 @@ def apprise_sinks(urls: Sequence[str]) -> list[Sink]:
     if not urls:
         return []
     try:
-        library = importlib.import_module("apprise")  # some hundred milliseconds, paid by who configures it
+        library = importlib.import_module(
+            "apprise"
+        )  # some hundred milliseconds, paid by who configures it
     except ImportError as missing:
-        raise SinkRefused(f"alerts.apprise: the library Apprise is not installed; {_INSTALL}") from missing
+        raise SinkRefused(
+            f"alerts.apprise: the library Apprise is not installed; {_INSTALL}"
+        ) from missing
     return [_sink(place, url, library.Apprise()) for place, url in enumerate(urls, start=1)]
 
 
 def _sink(place: int, url: str, service: apprise.Apprise) -> AppriseSink:
     if not service.add(url):
-        raise SinkRefused(f"alerts.apprise[{place - 1}]: not a URL that Apprise knows; see `apprise --help`")
-    # By what it is, not by its place: letters owed to one service must not go to another when the list changes.
+        raise SinkRefused(
+            f"alerts.apprise[{place - 1}]: not a URL that Apprise knows; see `apprise --help`"
+        )
+    # By what it is, not by its place: letters owed to one service must not go
+    # to another when the list changes.
     return AppriseSink(f"apprise-{hashlib.sha256(url.encode()).hexdigest()[:8]}", service)

@@ -1,4 +1,6 @@
-"""A POST to the owner's URL, signed after Standard Webhooks so that the receiver can tell it from a forgery."""
+"""A POST to the owner's URL, signed after Standard Webhooks so that the
+receiver can tell it from a forgery.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,18 @@ _LONGEST_WAIT_SECONDS = 3600.0  # a receiver that asks for more is asked again a
 
 
 class WebhookSink:
-    """Delivered is what the receiver answers with 2xx. `webhook-id` is the letter's key, the same in every repeat.
+    """Delivered is what the receiver answers with 2xx. `webhook-id` is the
+    letter's key, the same in every repeat.
 
-    `secret` is whsec_ and base64, as Standard Webhooks has it; `wall` is the wall clock: receivers refuse a signature
-    of another time than theirs.
+    `secret` is whsec_ and base64, as Standard Webhooks has it; `wall` is the
+    wall clock: receivers refuse a signature of another time than theirs.
     """
 
     name = "webhook"
 
-    def __init__(self, url: str, secret: str, wall: Callable[[], float], seconds: float = _SECONDS) -> None:
+    def __init__(
+        self, url: str, secret: str, wall: Callable[[], float], seconds: float = _SECONDS
+    ) -> None:
         self._url, self._wall, self._seconds = url, wall, seconds
         self._secret = base64.b64decode(secret.removeprefix("whsec_"))
 
@@ -45,7 +50,9 @@ class WebhookSink:
     def _headers(self, letter: Letter, body: bytes) -> dict[str, str]:
         at = str(int(self._wall()))
         signed = b".".join([letter.key.encode(), at.encode(), body])
-        signature = base64.b64encode(hmac.new(self._secret, signed, hashlib.sha256).digest()).decode()
+        signature = base64.b64encode(
+            hmac.new(self._secret, signed, hashlib.sha256).digest()
+        ).decode()
         return {
             "Content-Type": "application/json",
             "User-Agent": f"gpt-cursor-runner/{__version__}",

@@ -23,7 +23,12 @@ def upgrade() -> None:
     )
     op.create_table(
         "patches",
-        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "seq",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
         sa.Column("id", sa.String(length=128), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("repository", sa.String(length=100), nullable=False),
@@ -47,10 +52,12 @@ def upgrade() -> None:
         sa.Column("outcome", sa.JSON(), nullable=True),
         sa.Column("reported_at", sa.Float(), nullable=True),
         sa.CheckConstraint(
-            "(status = 'running') = (leased_by IS NOT NULL)", name=op.f("ck_patches_lease_means_running")
+            "(status = 'running') = (leased_by IS NOT NULL)",
+            name=op.f("ck_patches_lease_means_running"),
         ),
         sa.CheckConstraint(
-            "status IN ('queued', 'running', 'held', 'landed', 'rejected', 'failed', 'previewed', 'cancelled')",
+            "status IN ('queued', 'running', 'held', 'landed', 'rejected', 'failed', 'previewed',"
+            " 'cancelled')",
             name=op.f("ck_patches_known_status"),
         ),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_patches")),
@@ -86,14 +93,21 @@ def upgrade() -> None:
         sa.Column("content_type", sa.String(length=200), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("body_sha256", sa.String(length=64), nullable=False),
-        sa.ForeignKeyConstraint(["patch_id"], ["patches.id"], name=op.f("fk_deliveries_patch_id_patches")),
+        sa.ForeignKeyConstraint(
+            ["patch_id"], ["patches.id"], name=op.f("fk_deliveries_patch_id_patches")
+        ),
         sa.PrimaryKeyConstraint("request_id", name=op.f("pk_deliveries")),
     )
     op.create_index(op.f("ix_deliveries_patch_id"), "deliveries", ["patch_id"], unique=False)
 
     op.create_table(
         "events",
-        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "seq",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
         sa.Column("patch_id", sa.String(length=128), nullable=False),
         sa.Column("at", sa.Float(), nullable=False),
         sa.Column("kind", sa.String(length=40), nullable=False),
@@ -101,7 +115,9 @@ def upgrade() -> None:
         sa.Column("data", sa.JSON(), nullable=False),
         sa.Column("previous", sa.String(length=64), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.ForeignKeyConstraint(["patch_id"], ["patches.id"], name=op.f("fk_events_patch_id_patches")),
+        sa.ForeignKeyConstraint(
+            ["patch_id"], ["patches.id"], name=op.f("fk_events_patch_id_patches")
+        ),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_events")),
         sa.UniqueConstraint("digest", name=op.f("uq_events_digest")),
         sa.UniqueConstraint("previous", name=op.f("uq_events_previous")),

@@ -21,7 +21,12 @@ def upgrade() -> None:
 
     op.create_table(
         "flips",
-        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "seq",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
         sa.Column("at", sa.Float(), nullable=False),
         sa.Column("subject", sa.String(length=60), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
@@ -45,7 +50,9 @@ def upgrade() -> None:
         sa.Column("closed_at", sa.Float(), nullable=True),
         sa.Column("muted_by", sa.String(length=60), nullable=True),
         sa.Column("reminded_at", sa.Float(), nullable=False),
-        sa.CheckConstraint("severity IN ('warning', 'critical')", name=op.f("ck_incidents_known_severity")),
+        sa.CheckConstraint(
+            "severity IN ('warning', 'critical')", name=op.f("ck_incidents_known_severity")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_incidents")),
     )
     op.create_index(op.f("ix_incidents_closed_at"), "incidents", ["closed_at"], unique=False)
@@ -60,7 +67,12 @@ def upgrade() -> None:
 
     op.create_table(
         "outbox",
-        sa.Column("seq", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column(
+            "seq",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
         sa.Column("key", sa.String(length=100), nullable=False),
         sa.Column("sink", sa.String(length=60), nullable=False),
         sa.Column("incident_id", sa.String(length=32), nullable=False),
@@ -74,9 +86,16 @@ def upgrade() -> None:
         sa.Column("delivered_at", sa.Float(), nullable=True),
         sa.Column("given_up_at", sa.Float(), nullable=True),
         sa.Column("trouble", sa.Text(), nullable=True),
-        sa.CheckConstraint("kind IN ('trigger', 'resolve', 'reminder', 'flapping')", name=op.f("ck_outbox_known_kind")),
-        sa.CheckConstraint("delivered_at IS NULL OR given_up_at IS NULL", name=op.f("ck_outbox_one_end")),
-        sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], name=op.f("fk_outbox_incident_id_incidents")),
+        sa.CheckConstraint(
+            "kind IN ('trigger', 'resolve', 'reminder', 'flapping')",
+            name=op.f("ck_outbox_known_kind"),
+        ),
+        sa.CheckConstraint(
+            "delivered_at IS NULL OR given_up_at IS NULL", name=op.f("ck_outbox_one_end")
+        ),
+        sa.ForeignKeyConstraint(
+            ["incident_id"], ["incidents.id"], name=op.f("fk_outbox_incident_id_incidents")
+        ),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_outbox")),
         sa.UniqueConstraint("key", name=op.f("uq_outbox_key")),
     )
