@@ -169,11 +169,11 @@ class Installation:
         ended = ("landed", "rejected", "failed", "previewed", "cancelled", "held")
         try:
             wait_until(
-                lambda: ledger.reading.get(patch_id).status in ended,
+                lambda: ledger.queries.get(patch_id).status in ended,
                 seconds,
                 f"{patch_id} did not end",
             )
-            return ledger.reading.get(patch_id).to_json()
+            return ledger.queries.get(patch_id).to_json()
         finally:
             ledger.close()
 

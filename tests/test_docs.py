@@ -22,20 +22,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
 from gpt_cursor_runner import __version__, cli
+from gpt_cursor_runner.alerts.messages import Occasion, body
+from gpt_cursor_runner.alerts.sinks.webhook import WebhookSink
 from gpt_cursor_runner.config import Alerts, Config, Health, Repository, Server, State
-from gpt_cursor_runner.health import exposition, judging, view
-from gpt_cursor_runner.health.alerting.letters import Occasion, body
-from gpt_cursor_runner.health.alerting.sinks.webhook import WebhookSink
-from gpt_cursor_runner.health.model import Identity, Terms
+from gpt_cursor_runner.gateway.health import exposition, view
+from gpt_cursor_runner.health.monitor import judging
+from gpt_cursor_runner.health.monitor.model import Identity, ProbeSpec
 from gpt_cursor_runner.ledger.history import Incident
-from gpt_cursor_runner.ledger.outbox import Letter
+from gpt_cursor_runner.ledger.outbox import Alert
 from gpt_cursor_runner.patch.parsing import CHANGE_MODELS, parse_patch
 from gpt_cursor_runner.patch.status import Status
 from tests.health.builders import NOW, gateway_checks, snapshot
-from tests.health.receiver import Receiver
+from tests.receiver import Receiver
 
 ROOT = Path(__file__).parent.parent
-HEALTH = ROOT / "src/gpt_cursor_runner/health"
+PACKAGE = ROOT / "src/gpt_cursor_runner"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
@@ -106,25 +107,30 @@ def test_every_file_of_the_tour_exists(name: str):
 
 # By the first part of a check's name; `own_<name>` is the owner's own command.
 PROBES = {
-    "web": ["probes/web"],
-    "port": ["probes/port"],
-    "filesystem": ["probes/filesystem", "filesystem"],
-    "queue": ["probes/queue"],
-    "webhook": ["probes/webhook"],
-    "runner": ["probes/runner"],
-    "monitor": ["probes/monitor"],
-    "resources": ["probes/resources"],
-    "repositories": ["probes/repositories"],
-    "external_runner": ["probes/external_runner"],
-    "tunnel": ["probes/tunnel"],
-    "alerts": ["probes/alerts"],
-    "own": ["probes/command"],
-    "*": ["judging", "damping", "containing"],
+    "web": ["health/probes/web"],
+    "port": ["health/probes/port"],
+    "filesystem": ["health/probes/filesystem", "health/probes/disk_worker"],
+    "queue": ["health/probes/queue"],
+    "webhook": ["health/probes/webhook"],
+    "runner": ["health/probes/runner"],
+    "monitor": ["health/probes/monitor"],
+    "resources": ["health/probes/resources"],
+    "repositories": ["health/probes/repositories"],
+    "external_runner": ["health/probes/external_runner"],
+    "tunnel": ["health/probes/tunnel"],
+    "alerts": ["alerts/probe"],
+    "own": ["health/probes/command"],
+    "*": [f"health/monitor/{name}" for name in ("judging", "damping", "containing")],
 }
 
 
 def test_every_probe_is_in_the_list_of_these_tests():
-    files = {f"probes/{path.stem}" for path in (HEALTH / "probes").glob("[a-z]*.py")}
+    files = {
+        f"health/probes/{path.stem}"
+        for path in (PACKAGE / "health/probes").glob("[a-z]*.py")
+        if re.search(r"^class \w+Probe:", path.read_text(), re.MULTILINE)
+    }
+    assert len(files) > 10
     assert files <= {one for modules in PROBES.values() for one in modules}
 
 
@@ -133,7 +139,7 @@ def test_every_code_of_a_check_is_in_the_table_and_no_other(check: str, modules:
     said = {
         code
         for module in modules
-        for code in _codes(ast.parse((HEALTH / f"{module}.py").read_text()))
+        for code in _codes(ast.parse((PACKAGE / f"{module}.py").read_text()))
     }
     told = {
         code for name, code in _documented_codes() if name == check or name.startswith(f"{check}_")
@@ -141,16 +147,16 @@ def test_every_code_of_a_check_is_in_the_table_and_no_other(check: str, modules:
     assert told == said
 
 
-def test_every_check_is_documented_with_its_terms():
+def test_every_check_is_documented_with_its_spec():
     table = _section("docs/health.md", "## Checks", "### Every code")
     told = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\d.]+) s \| ([\d.]+) s \|", table, re.MULTILINE)
     assert {
         (name, kind, float(every), float(deadline)) for name, kind, every, deadline in told
     } == {
-        (terms.name, str(terms.criticality), terms.interval_seconds, terms.deadline_seconds)
+        (spec.name, str(spec.criticality), spec.interval_seconds, spec.deadline_seconds)
         for modules in PROBES.values()
         for part in vars(_module(modules[0])).values()
-        if isinstance(terms := getattr(part, "terms", None), Terms)
+        if isinstance(spec := getattr(part, "spec", None), ProbeSpec)
     }
 
 
@@ -192,7 +198,7 @@ def test_the_documented_lines_tell_a_genuine_letter_from_a_forged_one():
     secret, receiver = "whsec_" + base64.b64encode(b"s" * 32).decode(), Receiver()
     with receiver.up():
         WebhookSink(receiver.url, secret, time.time).send(
-            Letter("k-1", "webhook", "i", "runner", "trigger", {}, 0, 0)
+            Alert("k-1", "webhook", "i", "runner", "trigger", {}, 0, 0)
         )
     arrived = receiver.arrived[0]
     assert scope["is_genuine"](secret, arrived.headers, arrived.body)
@@ -200,7 +206,7 @@ def test_the_documented_lines_tell_a_genuine_letter_from_a_forged_one():
 
 
 def test_every_route_of_the_health_door_is_documented():
-    door = (ROOT / "src/gpt_cursor_runner/gateway/health.py").read_text()
+    door = (ROOT / "src/gpt_cursor_runner/gateway/health/routes.py").read_text()
     table = _section("docs/health.md", "## Routes", "## The answer")
     for route in re.findall(r'^            "(/[a-z/]+)": self', door, re.MULTILINE):
         assert f"| `{route}` |" in table, route
@@ -281,7 +287,7 @@ def _families(text: str) -> list[Any]:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"gpt_cursor_runner.health.{name.replace('/', '.')}")
+    return importlib.import_module(f"gpt_cursor_runner.{name.replace('/', '.')}")
 
 
 def _section(name: str, begin: str, end: str) -> str:

@@ -17,47 +17,35 @@ import pytest
 PACKAGE = "gpt_cursor_runner"
 SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
-# What each room may import of the others: whole rooms, or single modules of
-# them. Everybody may import `patch`, and the package itself for its version.
-# Two rooms of one floor are strangers unless it says otherwise here.
+# What each package may import of the others: whole packages, or single modules of
+# them. Every package may import `patch`, and the package itself for its version.
+# Two packages of one floor are independent unless it is listed here.
+_TOOLS = frozenset({"system", "config"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
+    # floor 0: knows nothing of this product, not even a patch
+    "system": frozenset(),
     # floors 1 to 3
+    "config": frozenset({"system"}),
     "patch": frozenset(),
     "formats": frozenset(),
-    "landing": frozenset(
-        {"formats.tree"}
-    ),  # the plan it carries out; how plans are made is not its affair
+    # The plan it carries out; how plans are made is not its affair.
+    "landing": _TOOLS | {"formats.tree"},
     # floor 4: the engine claims from the ledger
-    "ledger": frozenset(),
-    "engine": frozenset({"ledger"}),
-    # floor 5: looks on from the side
-    "health": frozenset({"ledger", "engine", "landing.git"}),
-    # floor 6, the doors: they meet in the ledger
-    "gateway": frozenset({"formats", "landing", "ledger", "engine", "health", "config"}),
-    "runner": frozenset({"formats", "landing", "ledger", "engine", "config"}),
-    # door C starts the other two through their entry functions
-    "cli": frozenset(
-        {
-            "formats",
-            "landing",
-            "ledger",
-            "engine",
-            "health",
-            "config",
-            "wiring",
-            "lifeline",
-            "logs",
-            "gateway.serve",
-        }
-    ),
+    "ledger": _TOOLS,
+    "engine": _TOOLS | {"ledger"},
+    # floor 5: observes from the side
+    "health": _TOOLS | {"ledger", "engine", "landing.git"},
+    "alerts": _TOOLS | {"ledger", "health.monitor"},
+    # floor 6: gateway and runner meet in the ledger
+    "gateway": _TOOLS | {"formats", "landing", "ledger", "engine", "health"},
+    "runner": _TOOLS | {"formats", "landing", "ledger", "engine"},
+    # The command line starts the other two through their entry functions.
+    "cli": _TOOLS
+    | {"formats", "landing", "ledger", "engine", "health", "alerts", "wiring", "gateway.serve"},
     # beside the floors
-    "config": frozenset(),
-    "lifeline": frozenset(),
-    "logs": frozenset(),
-    "wiring": frozenset(
-        {"formats", "landing", "ledger", "engine", "health", "gateway", "runner", "config"}
-    ),
-    "wsgi": frozenset({"config", "lifeline", "logs", "wiring"}),
+    "wiring": _TOOLS
+    | {"formats", "landing", "ledger", "engine", "health", "alerts", "gateway", "runner"},
+    "wsgi": _TOOLS | {"wiring"},
     "__main__": frozenset({"cli"}),
     "__init__": frozenset(),
 }
@@ -116,7 +104,8 @@ def _packages() -> set[str]:
 def trespasses(module: str, text: str) -> list[str]:
     """What a module imports that its room may not."""
     room, found = room_of(module), []
-    allowed = MAY_IMPORT[room] | {room, "patch", "__version__"}
+    everywhere = {room, "__version__"} if room == "system" else {room, "patch", "__version__"}
+    allowed = MAY_IMPORT[room] | everywhere
     for name in imports(module, text):
         outer, _, inner = name.partition(".")
         if outer == PACKAGE:
@@ -150,19 +139,33 @@ def test_every_room_is_in_the_table() -> None:
         ("formats.plan", "from gpt_cursor_runner.landing import git", "landing.git"),
         ("landing.sealing", "from gpt_cursor_runner.formats.plan import make_plan", "formats.plan"),
         ("landing.git", "import gpt_cursor_runner.ledger.events", "ledger.events"),
-        ("ledger.leases", "from gpt_cursor_runner.engine.presence import Beat", "engine.presence"),
+        (
+            "ledger.leases",
+            "from gpt_cursor_runner.engine.runner_lock import Beat",
+            "engine.runner_lock",
+        ),
         ("ledger.leases", "from ..landing import git", "landing.git"),
         ("ledger.leases", "def late():\n    from gpt_cursor_runner import wiring", "wiring"),
         ("ledger.leases", "import subprocess", "subprocess"),
         ("patch.paths", "from os import environ", "os"),
-        ("engine.embedded", "from gpt_cursor_runner.health.model import Reading", "health.model"),
+        (
+            "engine.embedded",
+            "from gpt_cursor_runner.health.monitor.model import Reading",
+            "health.monitor.model",
+        ),
         ("health.monitor", "from gpt_cursor_runner.gateway.app import create_app", "gateway.app"),
-        ("health.monitor", "from gpt_cursor_runner.config import Config", "config.Config"),
+        (
+            "health.monitor.monitor",
+            "from gpt_cursor_runner.alerts.recorder import Recorder",
+            "alerts.recorder",
+        ),
+        ("patch.model", "from gpt_cursor_runner.config import Config", "config.Config"),
         ("gateway.app", "from gpt_cursor_runner.runner.loop import Runner", "runner.loop"),
         ("runner.loop", "from gpt_cursor_runner.gateway.writer import Writer", "gateway.writer"),
         ("cli.up", "from gpt_cursor_runner.gateway.app import create_app", "gateway.app"),
         ("cli.up", "from gpt_cursor_runner.runner.loop import Runner", "runner.loop"),
-        ("logs", "from gpt_cursor_runner.config import Config", "config.Config"),
+        ("system.logs", "from gpt_cursor_runner.config import Config", "config.Config"),
+        ("system.clock", "from gpt_cursor_runner.patch.model import Patch", "patch.model"),
     ],
 )
 def test_a_wrong_import_is_found(module: str, text: str, wrong: str) -> None:

@@ -20,7 +20,7 @@ _EXAMPLES = 20
 
 
 @dataclass
-class Tally:
+class UptimeTally:
     """What was heard. Written by the pollers' thread, read when they are done."""
 
     answers: int = 0
@@ -51,7 +51,7 @@ class Crowd:
 
     def __init__(self, port: int, pollers: int, dice: random.Random) -> None:
         self.stage = Stage()
-        self.tally = Tally()
+        self.tally = UptimeTally()
         self._port = port
         self._offsets = [dice.random() for _ in range(pollers)]
         self._over = threading.Event()

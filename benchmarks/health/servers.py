@@ -21,7 +21,7 @@ from tests.running import Installation, free_port, installed, listens, wait_unti
 
 ROOT = Path(__file__).parents[2]
 PEERS_PYTHON = ROOT / ".venv-bench/bin/python"
-HELPER = "gpt_cursor_runner.health.filesystem"
+HELPER = "gpt_cursor_runner.health.probes.disk_worker"
 OURS = "ours"
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied)
 

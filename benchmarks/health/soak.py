@@ -155,7 +155,7 @@ class Load:
         time.sleep(1)  # the last report
 
     def unlanded(self) -> list[str]:
-        return [one for one in self.sent if self._ledger.reading.get(one).status != "landed"]
+        return [one for one in self.sent if self._ledger.queries.get(one).status != "landed"]
 
     def first_broken_link(self) -> object:
         return self._ledger.first_broken_link()

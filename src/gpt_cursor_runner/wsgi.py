@@ -10,8 +10,8 @@ from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
 from gpt_cursor_runner.config import find_config, load_config
-from gpt_cursor_runner.lifeline import follow_parent, hear_the_end
-from gpt_cursor_runner.logs import configure_logs
+from gpt_cursor_runner.system.logs import configure_logs
+from gpt_cursor_runner.system.supervision import follow_parent, hear_the_end
 from gpt_cursor_runner.wiring.gateway import build_gateway
 
 if TYPE_CHECKING:

@@ -113,7 +113,7 @@ def test_a_decision_is_carried_out_and_shown(terminal, put, name, status, become
 def test_the_reason_of_a_rejection_is_kept(terminal, put, ledger):
     put(status="held")
     assert terminal.type("reject", "p1", "-m", "too wide").exit_code == 0
-    assert ledger.reading.get("p1").outcome["message"] == "too wide"
+    assert ledger.queries.get("p1").outcome["message"] == "too wide"
 
 
 def test_the_list_is_tabs_when_piped(terminal, put):

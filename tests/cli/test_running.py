@@ -13,8 +13,8 @@ from typing import cast
 
 import pytest
 
-from gpt_cursor_runner.cli.answering import CommandFailed
 from gpt_cursor_runner.cli.client import Client
+from gpt_cursor_runner.cli.output import CommandFailed
 from gpt_cursor_runner.cli.send import _follow
 from tests.building import patch_body
 from tests.cli.builders import Terminal, refused
@@ -89,7 +89,7 @@ def test_the_users_own_key_is_used_and_no_passing_one_made(user, running, tmp_pa
     monkeypatch.setenv("GCR_KEY", running.key)
     user.json("send", file_with(tmp_path, patch_body(id="own-key")))
     ledger = running.ledger()
-    assert ledger.reading.get("own-key").submitted_by == "a test"
+    assert ledger.queries.get("own-key").submitted_by == "a test"
     ledger.close()
 
 

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.corpus.cases import PLACE, Case, read_corpus
-from tests.corpus.judging import Judged
+from tests.corpus.judging import ProbeResult
 from tests.corpus.running import judged_in_git
 from tests.corpus.table import aims, show
 
@@ -30,7 +30,7 @@ def main(words: list[str]) -> int:
     return 0 if all(met for _, met in aims(judged)) else 1
 
 
-def run(case: Case) -> Judged:
+def run(case: Case) -> ProbeResult:
     with tempfile.TemporaryDirectory(prefix="gcr-corpus-") as place:
         return judged_in_git(case, Path(place))
 

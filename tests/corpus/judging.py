@@ -36,17 +36,17 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Judged:
+class ProbeResult:
     case: Case
     verdict: Verdict
     why: str = ""
     named: tuple[bool, ...] = ()
 
 
-def judge(case: Case, outcome: Outcome) -> Judged:
+def judge(case: Case, outcome: Outcome) -> ProbeResult:
     """The verdict, worst first."""
     why = outcome.crash or ", ".join(outcome.strays or outcome.why)
-    return Judged(case, _verdict(case, outcome), why, outcome.named)
+    return ProbeResult(case, _verdict(case, outcome), why, outcome.named)
 
 
 def _verdict(case: Case, outcome: Outcome) -> Verdict:

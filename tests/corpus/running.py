@@ -17,7 +17,7 @@ from gpt_cursor_runner.patch.outcome import PatchRefused
 from gpt_cursor_runner.patch.parsing import parse_patch
 from tests.building import Repo
 from tests.corpus.cases import Case, Files
-from tests.corpus.judging import Judged, Outcome, judge
+from tests.corpus.judging import Outcome, ProbeResult, judge
 from tests.corpus.sending import Unsendable, body_of, is_offered
 from tests.formats.builders import MemoryTree
 
@@ -29,14 +29,14 @@ _SEALING = (
 )  # where a sealed patch leaves its commit
 
 
-def judged_in_memory(case: Case) -> Judged:
+def judged_in_memory(case: Case) -> ProbeResult:
     """The verdict on what the planner makes of a case; nothing is written
     anywhere.
     """
     return _judged(case, lambda: _tree_after(case, _plan(case, _memory_tree(case))))
 
 
-def judged_in_git(case: Case, sandbox: Path) -> Judged:
+def judged_in_git(case: Case, sandbox: Path) -> ProbeResult:
     """The verdict on the sealed commit of a case, in a repository three folders
     deep in a sandbox of its own.
     """
@@ -53,9 +53,9 @@ def judged_in_git(case: Case, sandbox: Path) -> Judged:
 
 def _judged(
     case: Case, run: Callable[[], Files], strays: Callable[[], tuple[str, ...]] = tuple
-) -> Judged:
+) -> ProbeResult:
     if not is_offered(case):
-        return Judged(case, "not offered", ", ".join(case.options))
+        return ProbeResult(case, "not offered", ", ".join(case.options))
     try:
         outcome = Outcome(run())
     except (PatchRefused, Unsendable) as refused:

@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tests.corpus.cases import Case
-from tests.corpus.judging import Judged
+from tests.corpus.judging import ProbeResult
 
 _GROUPS = ("core", "lenient", "options", "policy")
 
 
-def show(judged: Sequence[Judged]) -> str:
+def show(judged: Sequence[ProbeResult]) -> str:
     """The whole report."""
     lines = [*_table("source", judged, lambda case: case.source), ""]
     lines += [*_table("format", judged, lambda case: case.format), ""]
@@ -23,7 +23,7 @@ def show(judged: Sequence[Judged]) -> str:
     return "\n".join(lines)
 
 
-def aims(judged: Sequence[Judged]) -> list[tuple[str, bool]]:
+def aims(judged: Sequence[ProbeResult]) -> list[tuple[str, bool]]:
     """Each aim with its figures, and whether it is met."""
     core, lenient, options = (_share(judged, group) for group in ("core", "lenient", "options"))
     wrong, touched, crashed = (
@@ -53,30 +53,30 @@ def aims(judged: Sequence[Judged]) -> list[tuple[str, bool]]:
     ]
 
 
-def _share(judged: Iterable[Judged], group: str) -> tuple[int, int]:
+def _share(judged: Iterable[ProbeResult], group: str) -> tuple[int, int]:
     scored = [one for one in judged if one.case.group == group and one.verdict != "not offered"]
     return _count(scored, "right"), len(scored)
 
 
-def _count(judged: Iterable[Judged], verdict: str) -> int:
+def _count(judged: Iterable[ProbeResult], verdict: str) -> int:
     return sum(1 for one in judged if one.verdict == verdict)
 
 
-def _table(title: str, judged: Sequence[Judged], key: Callable[[Case], str]) -> Iterator[str]:
+def _table(title: str, judged: Sequence[ProbeResult], key: Callable[[Case], str]) -> Iterator[str]:
     yield f"{title:28}" + "".join(f"{group:>12}" for group in _GROUPS) + "   (right / scored)"
     for name in sorted({key(one.case) for one in judged}):
         yield _row(name, [one for one in judged if key(one.case) == name])
     yield _row("all", judged)
 
 
-def _row(name: str, judged: Sequence[Judged]) -> str:
+def _row(name: str, judged: Sequence[ProbeResult]) -> str:
     shares = (_share(judged, group) for group in _GROUPS)
     return f"{name:28}" + "".join(
         f"{f'{right}/{scored}' if scored else '-':>12}" for right, scored in shares
     )
 
 
-def _not_right(judged: Sequence[Judged]) -> Iterator[str]:
+def _not_right(judged: Sequence[ProbeResult]) -> Iterator[str]:
     for one in sorted(
         judged, key=lambda one: (_GROUPS.index(one.case.group), one.verdict, one.case.name)
     ):

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from structlog.testing import capture_logs
 
-from gpt_cursor_runner.engine.presence import Presence, boot_id
 from gpt_cursor_runner.engine.roll import Roll, host_name
+from gpt_cursor_runner.engine.runner_lock import RunnerLock, boot_id
 from gpt_cursor_runner.ledger.database import LEDGER_NAME
 from tests.building import make_ledger
 
@@ -23,7 +23,7 @@ class Clock:
 def test_a_beat_is_entered_every_five_seconds_and_the_end_at_once(ledger, tmp_path):
     clock, own = Clock(1_800_000_000.0), Clock()
     roll = Roll(ledger.runners, "one", clock, own)
-    with Presence(tmp_path, "one", roll.note) as presence:
+    with RunnerLock(tmp_path, "one", roll.note) as presence:
         (row,) = ledger.runners.all(0)
         assert (row.id, row.host, row.pid, row.boot_id) == (
             "one",

@@ -16,8 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from gpt_cursor_runner import wsgi
-from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
-from gpt_cursor_runner.health.probe import Probe
+from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.probe import Probe
 from gpt_cursor_runner.wiring import health as wiring
 
 _HOUR = 3600.0
@@ -30,8 +30,8 @@ class Broken:
     """
 
     def __init__(self, probe: Probe, read: Callable[[Probe], Any]) -> None:
-        self.terms = replace(
-            probe.terms, deadline_seconds=min(1.0, probe.terms.deadline_seconds), grace_seconds=0.0
+        self.spec = replace(
+            probe.spec, deadline_seconds=min(1.0, probe.spec.deadline_seconds), grace_seconds=0.0
         )
         self._probe, self._read = probe, read
 
@@ -86,14 +86,14 @@ def _recurse() -> None:
 
 
 def _only(name: str, read: Callable[[Probe], Any]) -> Callable[[Probe], Any]:
-    return lambda probe: read(probe) if probe.terms.name == name else probe.read()
+    return lambda probe: read(probe) if probe.spec.name == name else probe.read()
 
 
 class Spoilt:
     """A check beside the gateway's own that raises or returns rubbish."""
 
     def __init__(self, name: str, said: Callable[[], Any]) -> None:
-        self.terms = Terms(
+        self.spec = ProbeSpec(
             name, name, Criticality.IMPAIRING, interval_seconds=0.5, deadline_seconds=2.0
         )
         self._said = said

@@ -16,7 +16,7 @@ from typing import Any
 
 from standardwebhooks import Webhook
 
-from tests.health.receiver import Receiver
+from tests.receiver import Receiver
 from tests.running import Installation, wait_until
 
 SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
@@ -36,7 +36,7 @@ def alerting(place: Path, receiver: Receiver) -> Iterator[Installation]:
 
 
 def letters_about(receiver: Receiver, subject: str) -> list[dict[str, Any]]:
-    """The letters as received, each with its signature verified."""
+    """The alerts as received, each with its signature verified."""
     bodies = [Webhook(SECRET).verify(one.body, one.headers) for one in list(receiver.arrived)]
     return [body for body in bodies if body["subject"] == subject]
 
@@ -48,7 +48,7 @@ def test_a_trouble_and_its_end_are_told_once_in_order_through_a_dead_sink_and_a_
     with alerting(tmp_path, receiver) as here:
         here.kill("runner")
         ledger = here.ledger()
-        wait_until(lambda: ledger.outbox.owed() > 0, 15, "no letter is owed")
+        wait_until(lambda: ledger.outbox.owed() > 0, 15, "no alert is owed")
         here.kill("gateway")
         here.start("gateway")
         wait_until(lambda: _attempts(here) > 0, 30, "the dead sink was never tried")
@@ -80,8 +80,8 @@ def test_a_trouble_and_its_end_are_told_once_in_order_through_a_dead_sink_and_a_
 def _attempts(here: Installation) -> int:
     ledger = here.ledger()
     try:
-        letter = ledger.outbox.next("webhook", time.time() + 3600)
-        return letter.attempts if letter else 0
+        alert = ledger.outbox.next("webhook", time.time() + 3600)
+        return alert.attempts if alert else 0
     finally:
         ledger.close()
 
@@ -93,8 +93,8 @@ def test_a_cause_speaks_for_what_it_causes(tmp_path: Path):
         wait_until(
             lambda: letters_about(receiver, "filesystem") != [], 40, "the cause was never told"
         )
-        (letter,) = letters_about(receiver, "filesystem")
-        assert (letter["severity"], letter["code"], letter["overall_status"]) == (
+        (alert,) = letters_about(receiver, "filesystem")
+        assert (alert["severity"], alert["code"], alert["overall_status"]) == (
             "critical",
             "missing",
             "unknown",

@@ -160,10 +160,10 @@ def test_a_frozen_gateway_that_thaws_does_not_replay_its_last_word(tmp_path: Pat
 def test_a_monitor_started_before_a_fork_is_stale_in_the_child():
     program = (
         "import os, sys, time\n"
-        "from gpt_cursor_runner.health.clock import boottime\n"
-        "from gpt_cursor_runner.health.judging import judge\n"
-        "from gpt_cursor_runner.health.monitor import Monitor\n"
-        "from gpt_cursor_runner.health.sampler import Sampler\n"
+        "from gpt_cursor_runner.system.clock import boottime\n"
+        "from gpt_cursor_runner.health.monitor.judging import judge\n"
+        "from gpt_cursor_runner.health.monitor.monitor import Monitor\n"
+        "from gpt_cursor_runner.health.monitor.sampler import Sampler\n"
         "from tests.health.builders import FixedProbe, until\n"
         "monitor = Monitor([FixedProbe()], Sampler())\n"
         "monitor.start()\n"

@@ -175,7 +175,7 @@ def _helpers(here: Installation) -> list[psutil.Process]:
     return [
         one
         for one in family
-        if is_alive(one.pid) and "gpt_cursor_runner.health.filesystem" in one.cmdline()
+        if is_alive(one.pid) and "gpt_cursor_runner.health.probes.disk_worker" in one.cmdline()
     ]
 
 

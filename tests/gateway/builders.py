@@ -54,7 +54,7 @@ class Desk:
         return self.call("GET", path, **named)
 
     def ids(self) -> list[str]:
-        return [one.id for one in self.ledger.reading.page(limit=1000)]
+        return [one.id for one in self.ledger.queries.page(limit=1000)]
 
     def move(self, patch_id: str, to: str) -> None:
         """Drive a queued patch to an end, as a runner would leave it."""

@@ -72,7 +72,7 @@ def test_an_open_door_lets_everybody_in_but_not_as_admin(tmp_path):
     with desk_in(tmp_path, insecure_no_auth=True) as desk:
         assert desk.post(key=None).status_code == 202
         assert desk.get("/v1/patches", key="wrong").status_code == 200
-        assert desk.ledger.reading.page()[0].submitted_by == "anybody on this machine"
+        assert desk.ledger.queries.page()[0].submitted_by == "anybody on this machine"
 
 
 def test_a_ledger_that_cannot_be_read_is_503_and_health_goes_by_the_keys_it_knows(desk):

@@ -12,9 +12,9 @@ from werkzeug.test import Client, run_wsgi_app
 from gpt_cursor_runner.gateway.guard import (
     MAX_HEADER_BYTES,
     PERMITS,
+    ConcurrencyLimit,
     Guard,
-    Inside,
-    Permits,
+    InFlight,
     Turnstile,
 )
 from tests.building import patch_body
@@ -28,7 +28,7 @@ def inner(environ: Any, start_response: Any) -> Any:
 
 @pytest.fixture
 def permits():
-    return Permits(1)
+    return ConcurrencyLimit(1)
 
 
 class Closing(Client):
@@ -43,8 +43,8 @@ def client(permits):
     return Closing(validator(guarded(validator(inner), permits)))
 
 
-def guarded(application: Any, permits: Permits, inside: Inside | None = None) -> Guard:
-    return Guard(Turnstile(application, permits), ["localhost"], inside or Inside())
+def guarded(application: Any, permits: ConcurrencyLimit, inside: InFlight | None = None) -> Guard:
+    return Guard(Turnstile(application, permits), ["localhost"], inside or InFlight())
 
 
 def test_a_sender_without_a_permit_is_told_to_come_back(client, permits):
@@ -73,7 +73,7 @@ def test_a_permit_comes_back_even_from_an_application_that_raised(permits):
 
 
 def test_who_is_inside_is_counted_whatever_comes_of_it(permits):
-    inside, seen = Inside(), []
+    inside, seen = InFlight(), []
 
     def counting(environ, start_response):
         seen.append(inside.count())
@@ -99,7 +99,7 @@ def test_permits_come_back_after_every_kind_of_answer(shared_desk):
 
 
 def test_permits_are_never_more_or_fewer_however_many_threads_take_them():
-    permits, taken = Permits(10), []
+    permits, taken = ConcurrencyLimit(10), []
 
     def take_and_give():
         for _ in range(500):
@@ -139,7 +139,7 @@ def test_two_lengths_are_refused(client):
 
 def test_a_refused_head_has_no_body():
     environ = {"REQUEST_METHOD": "HEAD", "HTTP_X": "a" * MAX_HEADER_BYTES}
-    body, status, headers = run_wsgi_app(guarded(inner, Permits()), environ)
+    body, status, headers = run_wsgi_app(guarded(inner, ConcurrencyLimit()), environ)
     assert (b"".join(body), status) == (b"", "431 Request Header Fields Too Large")
     assert int(headers["Content-Length"]) > 0
 

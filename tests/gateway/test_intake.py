@@ -29,7 +29,7 @@ DIFF = (
 def test_a_patch_is_accepted_with_where_to_follow_it(desk, path):
     answer = desk.call("POST", path, patch_body(id="hello(1)"))
     assert (answer.status_code, answer.headers["Location"]) == (202, "/v1/patches/hello(1)")
-    stored = desk.ledger.reading.get("hello(1)")
+    stored = desk.ledger.queries.get("hello(1)")
     assert answer.json == {
         "patch_id": "hello(1)",
         "status": "queued",
@@ -45,7 +45,7 @@ def test_the_body_is_kept_byte_for_byte(desk):
         b' "T\\u00e9",\n"changes":[{"type":"upsert","path":"a","contents":"1"}]}\n'
     )
     assert desk.post(body).status_code == 202
-    assert desk.ledger.reading.request("raw") == body
+    assert desk.ledger.queries.request("raw") == body
 
 
 def test_the_same_again_is_answered_with_the_same_digest(desk):
@@ -78,7 +78,7 @@ def test_another_body_under_a_used_id_is_refused_and_the_first_stays(desk):
     desk.post(patch_body(id="used", title="First"))
     refused = problem(desk.post(patch_body(id="used", title="Second")), 409, "id_taken")
     assert "new id" in refused["detail"]
-    assert desk.ledger.reading.get("used").title == "First"
+    assert desk.ledger.queries.get("used").title == "First"
 
 
 def test_fifty_at_once_with_one_id_make_one_row(desk):
@@ -100,7 +100,7 @@ def test_a_version_used_twice_is_accepted_with_a_warning(desk):
 def test_a_raw_diff_brings_its_id_and_title_in_headers(desk):
     headers = {"Content_Type": "text/plain", "X_Patch_Id": "raw-1", "X_Patch_Title": "Greet warmly"}
     assert desk.call("POST", "/webhook", DIFF.encode(), **headers).status_code == 202
-    stored = desk.ledger.reading.get("raw-1")
+    stored = desk.ledger.queries.get("raw-1")
     assert (stored.title, stored.patch.changes[0].text) == ("Greet warmly", DIFF)
 
 
@@ -112,7 +112,7 @@ def test_a_raw_diff_brings_a_title_in_any_script_in_the_query(desk):
         ).status_code
         == 202
     )
-    stored = desk.ledger.reading.get("raw-2")
+    stored = desk.ledger.queries.get("raw-2")
     assert (stored.title, stored.patch.mode) == ("Grüße", "preview")
 
 
@@ -123,14 +123,14 @@ def test_a_raw_diff_without_an_id_says_what_is_missing(desk):
 
 def test_a_preview_is_recorded_as_one(desk):
     desk.post(patch_body(id="look", mode="preview"))
-    assert desk.ledger.reading.get("look").patch.mode == "preview"
+    assert desk.ledger.queries.get("look").patch.mode == "preview"
 
 
 def land_once_there(desk, patch_id: str) -> None:
     give_up_at = time.monotonic() + 15
     while time.monotonic() < give_up_at:
         with contextlib.suppress(UnknownPatch):
-            desk.ledger.reading.get(patch_id)
+            desk.ledger.queries.get(patch_id)
             break
         time.sleep(0.02)
     time.sleep(0.2)

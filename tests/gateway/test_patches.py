@@ -110,10 +110,10 @@ def test_a_decision_moves_the_patch_or_is_409(desk, status, decision, becomes):
     answer = desk.call("POST", f"/v1/patches/p/{decision}")
     if becomes is None:
         assert status in problem(answer, 409, "illegal_move")["detail"]
-        assert desk.ledger.reading.get("p").status == status
+        assert desk.ledger.queries.get("p").status == status
     else:
         assert (answer.status_code, answer.json["status"]) == (200, becomes)
-        assert desk.ledger.reading.events("p")[-1].actor == "key all"
+        assert desk.ledger.queries.events("p")[-1].actor == "key all"
 
 
 @pytest.mark.parametrize("how", ["body", "query"])
@@ -124,7 +124,7 @@ def test_the_reason_of_a_rejection_is_kept(desk, how):
     desk.call("POST", path, body) if how == "body" else desk.call(
         "POST", path + "?reason=not%20now"
     )
-    assert desk.ledger.reading.get("p").outcome["message"] == "not now"
+    assert desk.ledger.queries.get("p").outcome["message"] == "not now"
 
 
 def test_a_sender_takes_back_its_own_word_and_no_other(desk):
@@ -132,7 +132,7 @@ def test_a_sender_takes_back_its_own_word_and_no_other(desk):
     desk.post(patch_body(id="theirs"), key="all")
     problem(desk.call("POST", "/v1/patches/theirs/cancel", key="submit"), 403, "not_yours")
     assert desk.call("POST", "/v1/patches/mine/cancel", key="submit").json["status"] == "cancelled"
-    assert desk.ledger.reading.get("theirs").status == "queued"
+    assert desk.ledger.queries.get("theirs").status == "queued"
 
 
 @pytest.mark.parametrize("path", ["cancel", "approve", "reject", "retry"])

@@ -29,7 +29,7 @@ def send(desk: Desk, text: str, query: str = "", **headers: str) -> TestResponse
 
 
 def kept(desk: Desk) -> Any:
-    return desk.ledger.reading.get("raw").patch
+    return desk.ledger.queries.get("raw").patch
 
 
 @pytest.mark.parametrize("kind", FORMS)

@@ -247,7 +247,7 @@ def test_a_deep_reason_is_400_and_a_long_one_413(desk):
     problem(
         desk.call("POST", "/v1/patches/held/reject", b'{"reason": "' + b"x" * 20_000 + b'"}'), 413
     )
-    assert desk.ledger.reading.get("held").status == "held"
+    assert desk.ledger.queries.get("held").status == "held"
 
 
 JSON = st.recursive(

@@ -89,11 +89,11 @@ def test_the_cap_holds_however_the_body_comes_and_nothing_is_cut(served, way, ex
     assert status == (413 if extra > 0 else 202)
     ledger = served.ledger()
     try:
-        known = patch_id in [one.id for one in ledger.reading.page(limit=100)]
+        known = patch_id in [one.id for one in ledger.queries.page(limit=100)]
         assert known == (extra <= 0)
         if known:
             assert (
-                hashlib.sha256(ledger.reading.request(patch_id)).digest()
+                hashlib.sha256(ledger.queries.request(patch_id)).digest()
                 == hashlib.sha256(body).digest()
             )
     finally:

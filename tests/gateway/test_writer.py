@@ -86,7 +86,7 @@ def test_one_bad_row_does_not_cost_the_others_their_place(ledger, gate, writer):
         writer, gate, [make_admission(id=name) for name in ("good-1", "bad-1", "good-2")]
     )
     assert sum(isinstance(one, IntegrityError) for one in told) == 1
-    assert sorted(one.id for one in ledger.reading.page()) == ["good-1", "good-2"]
+    assert sorted(one.id for one in ledger.queries.page()) == ["good-1", "good-2"]
     assert writer.is_alive()
 
 
@@ -113,7 +113,7 @@ def test_who_gave_up_before_the_writer_came_is_never_written(ledger, gate, write
         gate.open.set()
         first.result()
         writer.accept(make_admission(id="last"), 10)
-    assert sorted(one.id for one in ledger.reading.page()) == ["first", "last"]
+    assert sorted(one.id for one in ledger.queries.page()) == ["first", "last"]
 
 
 def test_who_gave_up_while_it_was_written_does_not_know(ledger, gate, writer):
@@ -121,7 +121,7 @@ def test_who_gave_up_while_it_was_written_does_not_know(ledger, gate, writer):
         writer.accept(make_admission(id="unknown"), 0.2)
     gate.open.set()
     writer.accept(make_admission(id="next"), 10)
-    assert len(ledger.reading.page()) == 2
+    assert len(ledger.queries.page()) == 2
 
 
 def test_too_many_waiting_is_refused_at_once(gate, monkeypatch):

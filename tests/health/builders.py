@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt_cursor_runner.health.clock import boottime
-from gpt_cursor_runner.health.model import (
+from gpt_cursor_runner.health.monitor.model import (
     CheckState,
     Criticality,
     Metrics,
     Overall,
+    ProbeSpec,
     Reading,
     Snapshot,
     Status,
-    Terms,
 )
-from gpt_cursor_runner.health.monitor import Vitals
-from gpt_cursor_runner.health.probe import Probe
-from gpt_cursor_runner.health.probes import Surroundings, standard_probes
+from gpt_cursor_runner.health.monitor.monitor import Vitals
+from gpt_cursor_runner.health.monitor.probe import Probe
 from gpt_cursor_runner.health.probes.queue import LedgerProbe
+from gpt_cursor_runner.health.probes.standard import Surroundings, standard_probes
+from gpt_cursor_runner.system.clock import boottime
 
 NOW = 1000.0
 WALL = 1_800_000_000.0
@@ -45,7 +45,9 @@ class FixedProbe:
         name: str = "part",
         **others: Any,
     ):
-        self.terms = terms(name, **({"interval_seconds": 0.02, "deadline_seconds": 2.0} | others))
+        self.spec = make_spec(
+            name, **({"interval_seconds": 0.02, "deadline_seconds": 2.0} | others)
+        )
         self.said = said
         self.runs = self.under_way = self.most_at_once = 0
         self.closed = False
@@ -68,10 +70,10 @@ def reading(status: Status = Status.OK, code: str = "well", **others: Any) -> Re
     return Reading(status, code, **others)
 
 
-def terms(
+def make_spec(
     name: str = "part", criticality: Criticality = Criticality.CRITICAL, **others: Any
-) -> Terms:
-    return Terms(
+) -> ProbeSpec:
+    return ProbeSpec(
         name, name, criticality, **({"interval_seconds": 1.0, "deadline_seconds": 1.0} | others)
     )
 
@@ -92,7 +94,7 @@ def check(
         None if status is None else reading(status, code or status.value, **others.pop("said", {}))
     )
     defaults: dict[str, Any] = {
-        "terms": terms(name, criticality),
+        "spec": make_spec(name, criticality),
         "watched_since": NOW - 60 if found else NOW,
         "reading": found,
         "raw": found,

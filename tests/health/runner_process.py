@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from gpt_cursor_runner.engine.presence import LOCK_NAME, Presence
+from gpt_cursor_runner.engine.runner_lock import LOCK_NAME, RunnerLock
 
 BEAT_SECONDS = 0.02
 
@@ -34,7 +34,7 @@ def wedge(*_: object) -> None:
 
 def present(directory: Path, way: str) -> None:
     signal.signal(signal.SIGUSR1, wedge)
-    with Presence(directory, "runner-1") as presence:
+    with RunnerLock(directory, "runner-1") as presence:
         if way == "leaves" and os.fork() == 0:
             time.sleep(60)
             os._exit(0)

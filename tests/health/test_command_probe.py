@@ -8,7 +8,7 @@ from typing import Any
 import psutil
 import pytest
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status
+from gpt_cursor_runner.health.monitor.model import Criticality, Reading, Status
 from gpt_cursor_runner.health.probes.command import CommandProbe, OwnCheck
 from tests.building import SEARCH_PATH
 from tests.health.builders import until
@@ -53,14 +53,14 @@ def test_a_command_that_is_not_there_is_told():
 
 
 def test_the_terms_are_the_owners():
-    terms = probe("", interval_seconds=7, timeout_seconds=3, critical=True).terms
-    assert (terms.name, terms.component, terms.criticality) == (
+    spec = probe("", interval_seconds=7, timeout_seconds=3, critical=True).spec
+    assert (spec.name, spec.component, spec.criticality) == (
         "own_disk",
         "own_disk",
         Criticality.CRITICAL,
     )
-    assert (terms.interval_seconds, terms.deadline_seconds) == (7, 4)
-    assert probe("").terms.criticality is Criticality.IMPAIRING
+    assert (spec.interval_seconds, spec.deadline_seconds) == (7, 4)
+    assert probe("").spec.criticality is Criticality.IMPAIRING
 
 
 def test_a_command_sees_what_it_is_given_and_nothing_of_the_gateway(monkeypatch):

@@ -6,8 +6,8 @@ from typing import Any, Never
 
 import pytest
 
-from gpt_cursor_runner.health.containing import contained
-from gpt_cursor_runner.health.model import Reading, Status
+from gpt_cursor_runner.health.monitor.containing import contained
+from gpt_cursor_runner.health.monitor.model import Reading, Status
 
 
 def raising(error: BaseException) -> Callable[[], Never]:

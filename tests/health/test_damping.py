@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpt_cursor_runner.health.damping import flaps, settle
-from gpt_cursor_runner.health.model import CheckState, Reading, Status
-from tests.health.builders import NOW, check, reading, terms
+from gpt_cursor_runner.health.monitor.damping import flaps, settle
+from gpt_cursor_runner.health.monitor.model import CheckState, Reading, Status
+from tests.health.builders import NOW, check, make_spec, reading
 
 OK, FAIL = reading(), reading(Status.FAIL, "no_answer")
 
@@ -83,7 +83,7 @@ def test_another_code_of_the_same_status_is_shown_at_once():
 
 
 def test_a_check_falls_and_rises_after_as_many_runs_as_its_terms_say():
-    patient = check(terms=terms(fall=3, rise=1))
+    patient = check(spec=make_spec(fall=3, rise=1))
     assert counted(after(FAIL, FAIL, state=patient)) is Status.OK
     fallen = after(FAIL, FAIL, FAIL, state=patient)
     assert counted(fallen) is Status.FAIL
@@ -91,7 +91,7 @@ def test_a_check_falls_and_rises_after_as_many_runs_as_its_terms_say():
 
 
 def test_within_its_grace_a_part_that_was_never_well_is_starting():
-    unseen = check(status=None, terms=terms(grace_seconds=5.0))
+    unseen = check(status=None, spec=make_spec(grace_seconds=5.0))
     gone = reading(Status.FAIL, "down", fact=True, data={"pid": 1})
     starting = after(gone, gone, state=unseen)
     assert starting.reading and (starting.reading.status, starting.reading.code) == (
@@ -106,7 +106,7 @@ def test_within_its_grace_a_part_that_was_never_well_is_starting():
 
 
 def test_the_first_good_word_ends_the_grace():
-    unseen = check(status=None, terms=terms(grace_seconds=60.0))
+    unseen = check(status=None, spec=make_spec(grace_seconds=60.0))
     gone = reading(Status.FAIL, "down", fact=True)
     assert counted(after(OK, gone, state=unseen)) is Status.FAIL
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gpt_cursor_runner.health.filesystem import examine
-from gpt_cursor_runner.health.judging import judge
-from gpt_cursor_runner.health.model import Reading, Status
-from gpt_cursor_runner.health.monitor import Monitor
+from gpt_cursor_runner.health.monitor.judging import judge
+from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.monitor.monitor import Monitor
+from gpt_cursor_runner.health.monitor.sampler import Sampler
+from gpt_cursor_runner.health.probes.disk_worker import examine
 from gpt_cursor_runner.health.probes.filesystem import FilesystemProbe
-from gpt_cursor_runner.health.sampler import Sampler
 from tests.health.builders import until
 
 
@@ -47,7 +47,7 @@ def helpers() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children()
-        if "gpt_cursor_runner.health.filesystem" in child.cmdline()
+        if "gpt_cursor_runner.health.probes.disk_worker" in child.cmdline()
     ]
 
 
@@ -109,7 +109,7 @@ def test_a_forbidden_directory_is_denied(tmp_path):
     tmp_path.chmod(0o555)
     asking = (
         "import os, sys\n"
-        "from gpt_cursor_runner.health.filesystem import examine\n"
+        "from gpt_cursor_runner.health.probes.disk_worker import examine\n"
         "os.getuid() or os.setuid(65534)\n"  # root may write anywhere
         "print(examine(sys.argv[1])['code'])\n"
     )
@@ -137,7 +137,7 @@ def test_a_system_without_unnamed_files_is_served_and_left_clean(tmp_path, monke
 
 def test_a_helper_killed_at_any_moment_leaves_nothing(tmp_path):
     looping = (
-        "from gpt_cursor_runner.health.filesystem import examine\nwhile True:"
+        "from gpt_cursor_runner.health.probes.disk_worker import examine\nwhile True:"
         f" examine({str(tmp_path)!r})"
     )
     for number in range(10):
@@ -175,7 +175,7 @@ def test_a_stuck_helper_is_waited_for_and_no_second_one_is_started(probe):
 
 def test_a_stuck_helper_is_shown_as_late_and_comes_back_alone(probe, monkeypatch):
     monkeypatch.setattr(
-        probe, "terms", replace(probe.terms, interval_seconds=0.05, deadline_seconds=0.4)
+        probe, "spec", replace(probe.spec, interval_seconds=0.05, deadline_seconds=0.4)
     )
     monitor = Monitor([probe], Sampler())
     monitor.start()

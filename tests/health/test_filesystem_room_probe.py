@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from gpt_cursor_runner.health.model import Status
+from gpt_cursor_runner.health.monitor.model import Status
 from gpt_cursor_runner.health.probes.filesystem import FilesystemProbe
-from gpt_cursor_runner.health.threshold import Threshold
+from gpt_cursor_runner.health.probes.threshold import Threshold
 
 
 def mount(place: Path, options: str) -> None:
@@ -124,7 +124,7 @@ def test_a_directory_that_was_replaced_is_not_the_one_that_held_the_evidence(tmp
 def test_a_hundred_killed_processes_leave_no_file(tmp_path):
     loop = (
         "import os, sys\n"
-        "from gpt_cursor_runner.health.filesystem import examine\n"
+        "from gpt_cursor_runner.health.probes.disk_worker import examine\n"
         "for _ in range(100):\n"
         "    child = os.fork()\n"
         "    while child == 0: examine(sys.argv[1])\n"

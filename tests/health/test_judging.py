@@ -5,8 +5,8 @@ from itertools import product
 
 import pytest
 
-from gpt_cursor_runner.health.judging import ENGINE_STALE_SECONDS, judge
-from gpt_cursor_runner.health.model import CheckState, Criticality, Overall, Status
+from gpt_cursor_runner.health.monitor.judging import ENGINE_STALE_SECONDS, judge
+from gpt_cursor_runner.health.monitor.model import CheckState, Criticality, Overall, Status
 from tests.health.builders import NOW, check, snapshot
 
 CRITICAL, IMPAIRING = Criticality.CRITICAL, Criticality.IMPAIRING

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from gpt_cursor_runner.health.clock import boottime
-from gpt_cursor_runner.health.judging import Judged, Verdict, judge
-from gpt_cursor_runner.health.model import Identity, Overall, Reading, Status
-from gpt_cursor_runner.health.monitor import Lag, Monitor
-from gpt_cursor_runner.health.probe import Probe
-from gpt_cursor_runner.health.sampler import Sampler
-from gpt_cursor_runner.health.view import detailed_body
+from gpt_cursor_runner.gateway.health.view import detailed_body
+from gpt_cursor_runner.health.monitor.judging import ProbeResult, Verdict, judge
+from gpt_cursor_runner.health.monitor.model import Identity, Overall, Reading, Status
+from gpt_cursor_runner.health.monitor.monitor import Lag, Monitor
+from gpt_cursor_runner.health.monitor.probe import Probe
+from gpt_cursor_runner.health.monitor.sampler import Sampler
+from gpt_cursor_runner.system.clock import boottime
 from tests.health.builders import NOW, Clock, FixedProbe, reading, until
 
 
@@ -35,7 +35,7 @@ def verdict_of(monitor: Monitor, later: float = 0.0) -> Verdict:
     return judge(monitor.snapshot(), boottime() + later)
 
 
-def judged(monitor: Monitor, name: str) -> Judged:
+def judged(monitor: Monitor, name: str) -> ProbeResult:
     return next(one for one in verdict_of(monitor).checks if one.state.name == name)
 
 
@@ -152,8 +152,8 @@ def test_stopping_waits_for_no_stuck_check_and_closes_every_probe():
 def test_a_process_with_a_stuck_check_can_end():
     program = (
         "import atexit, threading\n"
-        "from gpt_cursor_runner.health.monitor import Monitor\n"
-        "from gpt_cursor_runner.health.sampler import Sampler\n"
+        "from gpt_cursor_runner.health.monitor.monitor import Monitor\n"
+        "from gpt_cursor_runner.health.monitor.sampler import Sampler\n"
         "from tests.health.builders import FixedProbe, until\n"
         "probe = FixedProbe(threading.Event().wait)\n"
         "monitor = Monitor([probe], Sampler())\n"

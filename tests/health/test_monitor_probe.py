@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from gpt_cursor_runner.health.model import Metrics, Status
-from gpt_cursor_runner.health.monitor import Monitor, Vitals
-from gpt_cursor_runner.health.probes import Surroundings
+from gpt_cursor_runner.health.monitor.model import Metrics, Status
+from gpt_cursor_runner.health.monitor.monitor import Monitor, Vitals
+from gpt_cursor_runner.health.monitor.sampler import Sampler
 from gpt_cursor_runner.health.probes.command import OwnCheck
 from gpt_cursor_runner.health.probes.monitor import MonitorProbe
 from gpt_cursor_runner.health.probes.repositories import WatchedRepository
 from gpt_cursor_runner.health.probes.resources import ResourcesProbe
-from gpt_cursor_runner.health.sampler import Sampler
+from gpt_cursor_runner.health.probes.standard import Surroundings
 from tests.building import SEARCH_PATH
 from tests.health.builders import NOW, Clock, FixedProbe, probes_of, until
 
@@ -118,7 +118,7 @@ def test_only_what_the_owner_named_is_watched_beside_the_gateway(ledger, tmp_pat
         probes = probes_of(tmp_path, ledger, surroundings=surroundings)
         for probe in probes:
             probe.close()
-        return [probe.terms.name for probe in probes]
+        return [probe.spec.name for probe in probes]
 
     always = ["web", "port", "filesystem", "queue", "webhook", "runner", "monitor", "resources"]
     assert names(Surroundings()) == always

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from gpt_cursor_runner.engine.presence import Presence, boot_id
 from gpt_cursor_runner.engine.roll import host_name
-from gpt_cursor_runner.health.model import Reading, Status
+from gpt_cursor_runner.engine.runner_lock import RunnerLock, boot_id
+from gpt_cursor_runner.health.monitor.model import Reading, Status
 from gpt_cursor_runner.health.probes.runner import RunnerProbe
 from gpt_cursor_runner.ledger.runners import RunnerRow
 from tests.building import make_ledger
@@ -112,7 +112,7 @@ def test_a_row_from_before_this_machine_was_started_anew_promises_nothing(tmp_pa
 def test_two_runners_are_both_shown_and_the_other_steps_in_for_the_one_that_is_down(
     watching, tmp_path
 ):
-    with Presence(tmp_path, "here") as presence:
+    with RunnerLock(tmp_path, "here") as presence:
         watching.after(0)
         presence.beat("idle")
         watching.ledger.beats()
@@ -138,7 +138,7 @@ def test_what_the_ledger_cannot_tell_is_unknown_and_hides_no_local_fact(watching
     with capture_logs() as logs:
         assert told(watching.after(2)) == (Status.UNKNOWN, "unread", "unknown")
         watching.after(2)
-        with Presence(tmp_path, "here") as presence:
+        with RunnerLock(tmp_path, "here") as presence:
             watching.after(0)
             presence.beat("idle")
             assert told(watching.after(0)) == (Status.OK, "up", "up")
@@ -169,7 +169,7 @@ def test_the_real_ledger_tells_of_the_others(tmp_path):
 
 def test_a_paused_runner_is_said_to_be_paused(watching, tmp_path):
     watching.ledger.rows = []
-    with Presence(tmp_path, "here") as presence:
+    with RunnerLock(tmp_path, "here") as presence:
         watching.after(0)
         presence.beat("paused")
         assert told(watching.after(1)) == (Status.WARN, "paused", "paused")
@@ -177,7 +177,7 @@ def test_a_paused_runner_is_said_to_be_paused(watching, tmp_path):
 
 def test_a_runner_that_turns_and_does_not_take_what_waits_is_stalled(watching, tmp_path):
     watching.ledger.rows = []
-    with Presence(tmp_path, "here") as presence:
+    with RunnerLock(tmp_path, "here") as presence:
 
         def turn(activity: str, seconds: float) -> tuple[Status, str, str]:
             presence.beat(activity)

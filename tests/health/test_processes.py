@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gpt_cursor_runner.health.model import Status
+from gpt_cursor_runner.health.monitor.model import Status
 from gpt_cursor_runner.health.probes.external_runner import ExternalRunnerProbe
-from gpt_cursor_runner.health.processes import Finder, is_program, runs_script
+from gpt_cursor_runner.health.probes.processes import Finder, is_program, runs_script
 from tests.health.builders import Clock, until
 
 NODE, PYTHON, BASH = "/usr/bin/node", "/usr/bin/python3.11", "/bin/bash"

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from gpt_cursor_runner.health.arrivals import Arrivals
-from gpt_cursor_runner.health.clock import boottime
-from gpt_cursor_runner.health.model import Reading, Status
+from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.probes.arrivals import Arrivals
 from gpt_cursor_runner.health.probes.queue import QueueProbe
 from gpt_cursor_runner.ledger.database import LEDGER_NAME, migrate, open_database
 from gpt_cursor_runner.ledger.facts import QueueFacts
 from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.system.clock import boottime
 from gpt_cursor_runner.wiring.ledger import BUSY_SECONDS
 from tests.health.builders import WALL, Clock
 
@@ -257,7 +257,7 @@ def test_a_ledger_as_patient_as_the_gateways_says_that_it_is_locked_before_the_c
     assert (
         BUSY_SECONDS <= waited < BUSY_SECONDS + 1.0
     )  # a busy machine may be late, the terms leave it less
-    assert QueueProbe.terms.deadline_seconds > BUSY_SECONDS + 0.4
+    assert QueueProbe.spec.deadline_seconds > BUSY_SECONDS + 0.4
 
 
 def test_one_trouble_is_logged_once_however_long_it_lasts(small):

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gpt_cursor_runner.health.containing import fit
-from gpt_cursor_runner.health.model import Reading, Status
-from gpt_cursor_runner.health.probes.repositories import RepositoriesProbe, WatchedRepository
+from gpt_cursor_runner.health.monitor.containing import fit
+from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.probes.repositories import (
+    RepositoriesProbe,
+    WatchedRepository,
+)
 from tests.building import SEARCH_PATH, Repo
 from tests.health.builders import Clock
 

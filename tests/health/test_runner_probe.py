@@ -14,8 +14,8 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from gpt_cursor_runner.engine.presence import BEAT_NAME, Beat, Presence, boot_id
-from gpt_cursor_runner.health.model import Reading, Status
+from gpt_cursor_runner.engine.runner_lock import BEAT_NAME, Beat, RunnerLock, boot_id
+from gpt_cursor_runner.health.monitor.model import Reading, Status
 from gpt_cursor_runner.health.probes.runner import RunnerProbe
 from tests.health import runner_process
 from tests.health.builders import Clock, until
@@ -121,7 +121,7 @@ def test_a_runner_that_lives_but_does_not_turn_is_stalled_at_its_limit(tmp_path,
 def test_a_runner_that_keeps_turning_is_up_for_as_long_as_it_does(tmp_path):
     clock = Clock()
     probe = RunnerProbe(tmp_path, monotonic=clock)
-    with Presence(tmp_path, "runner-1") as presence:
+    with RunnerLock(tmp_path, "runner-1") as presence:
         probe.read()
         for _ in range(5):
             clock.now += 9
@@ -132,7 +132,7 @@ def test_a_runner_that_keeps_turning_is_up_for_as_long_as_it_does(tmp_path):
 def test_a_runner_at_work_may_be_longer_over_one_step(tmp_path):
     clock = Clock()
     probe = RunnerProbe(tmp_path, monotonic=clock, working_stall_seconds=60)
-    with Presence(tmp_path, "runner-1") as presence:
+    with RunnerLock(tmp_path, "runner-1") as presence:
         probe.read()
         presence.beat("working", "patch-1")
         probe.read()
@@ -185,7 +185,7 @@ def seen_moving(directory: Path, beat: Beat) -> Reading:
     names.
     """
     probe = RunnerProbe(directory)
-    with Presence(directory, "runner-1"):
+    with RunnerLock(directory, "runner-1"):
         for sequence in range(3):
             (directory / BEAT_NAME).write_text(json.dumps(asdict(replace(beat, sequence=sequence))))
             found = probe.read()
@@ -246,7 +246,7 @@ def test_an_unreadable_record_is_not_taken_for_a_working_runner(tmp_path, start)
 def test_every_change_is_logged_once_with_the_pid(tmp_path):
     probe = RunnerProbe(tmp_path)
     with capture_logs() as logs:
-        with Presence(tmp_path, "runner-1") as presence:
+        with RunnerLock(tmp_path, "runner-1") as presence:
             probe.read()
             for _ in range(3):
                 presence.beat("idle")

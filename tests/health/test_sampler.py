@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from gpt_cursor_runner.health.cgroup import Cgroup
-from gpt_cursor_runner.health.model import COUNTERS, Metrics
-from gpt_cursor_runner.health.sampler import Sampler
+from gpt_cursor_runner.health.monitor.cgroup import Cgroup
+from gpt_cursor_runner.health.monitor.model import COUNTERS, Metrics
+from gpt_cursor_runner.health.monitor.sampler import Sampler
 from tests.health.builders import Clock
 
 

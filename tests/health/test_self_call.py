@@ -12,10 +12,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gpt_cursor_runner.health.model import Reading, Status
+from gpt_cursor_runner.health.monitor.model import Reading, Status
 from gpt_cursor_runner.health.probes.port import PortProbe
+from gpt_cursor_runner.health.probes.self_call import SelfCall
 from gpt_cursor_runner.health.probes.web import WebProbe
-from gpt_cursor_runner.health.self_call import SelfCall
 
 ME = "instance-1"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  for the length of a test

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gpt_cursor_runner.health.model import Status
+from gpt_cursor_runner.health.monitor.model import Status
 from gpt_cursor_runner.health.probes.tunnel import (
     TunnelEdgeProbe,
     TunnelProcessProbe,
@@ -175,5 +175,5 @@ def test_the_tunnels_process_is_known_by_its_file(tmp_path: Path):
 
 
 def test_the_cause_mutes_what_follows_from_it():
-    assert "tunnel_process" in TunnelEdgeProbe.terms.caused_by
-    assert {"tunnel_process", "tunnel_edge"} <= set(TunnelPublicProbe.terms.caused_by)
+    assert "tunnel_process" in TunnelEdgeProbe.spec.caused_by
+    assert {"tunnel_process", "tunnel_edge"} <= set(TunnelPublicProbe.spec.caused_by)

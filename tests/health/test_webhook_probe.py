@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gpt_cursor_runner.health.model import Status
+from gpt_cursor_runner.health.monitor.model import Status
 from gpt_cursor_runner.health.probes.webhook import WebhookProbe
 
 

@@ -1,11 +1,11 @@
-"""Flips, incidents and letters with a default for everything."""
+"""Flips, incidents and alerts with a default for everything."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gpt_cursor_runner.ledger.history import Flip, Incident, Page
-from gpt_cursor_runner.ledger.outbox import Letter
+from gpt_cursor_runner.ledger.history import Flip, HistoryBatch, Incident
+from gpt_cursor_runner.ledger.outbox import Alert
 
 NOW = 1_800_000_000.0  # the beginning of an hour
 DAY = 86_400
@@ -26,9 +26,9 @@ def make_incident(
     return Incident(id, subject, others.pop("severity", "critical"), "down", at, at, **others)
 
 
-def make_letter(key: str, subject: str = "runner", **others: Any) -> Letter:
+def make_alert(key: str, subject: str = "runner", **others: Any) -> Alert:
     defaults = {"sink": "ops", "incident_id": "i1", "kind": "trigger", "body": {"key": key}}
-    return Letter(
+    return Alert(
         key=key, subject=subject, **({"created_at": NOW, "not_before": NOW} | defaults | others)
     )
 
@@ -38,14 +38,14 @@ def trouble(
     subject: str = "runner",
     sinks: tuple[str, ...] = ("ops",),
     at: float = NOW,
-) -> Page:
+) -> HistoryBatch:
     """A page that opens an incident and tells every sink of it."""
-    letters = tuple(
-        make_letter(f"{id}-{sink}", subject, sink=sink, incident_id=id, created_at=at)
+    alerts = tuple(
+        make_alert(f"{id}-{sink}", subject, sink=sink, incident_id=id, created_at=at)
         for sink in sinks
     )
-    return Page(
+    return HistoryBatch(
         flips=(make_flip(subject, at=at, incident_id=id),),
         opened=(make_incident(id, subject, at),),
-        letters=letters,
+        alerts=alerts,
     )

@@ -118,14 +118,14 @@ def test_a_ledger_of_the_first_schema_keeps_all_it_holds(tmp_path: Path) -> None
     assert claimed is not None
     first.leases.finish(claimed, Status.LANDED, 1e12, {"code": "landed"})
     key, _ = first.keys.create("somebody", ["read"], 1.0)
-    before = (first.reading.page(), first.reading.events("landed"), first.reading.request("landed"))
+    before = (first.queries.page(), first.queries.events("landed"), first.queries.request("landed"))
     first.close()
 
     migrated = make_ledger(tmp_path)
     assert (
-        migrated.reading.page(),
-        migrated.reading.events("landed"),
-        migrated.reading.request("landed"),
+        migrated.queries.page(),
+        migrated.queries.events("landed"),
+        migrated.queries.request("landed"),
     ) == before
     assert migrated.keys.list() == [key]
     assert migrated.first_broken_link() is None
@@ -189,7 +189,7 @@ def test_a_locked_ledger_refuses_within_the_busy_time_and_keeps_nothing(tmp_path
         assert 0.2 < time.monotonic() - began < 2
         with pytest.raises(OperationalError, match="locked"):
             ledger.probe_write()
-    assert ledger.reading.page() == []
+    assert ledger.queries.page() == []
     other.dispose()
     ledger.close()
 
@@ -199,7 +199,7 @@ def test_reading_waits_for_no_writer(tmp_path: Path) -> None:
     ledger.intake.accept([make_admission(id="a")])
     other = open_database(tmp_path / "state", 1)
     with other.begin():
-        assert ledger.reading.get("a").id == "a"
+        assert ledger.queries.get("a").id == "a"
         assert ledger.queue_facts().queued == 1
     other.dispose()
     ledger.close()
@@ -208,7 +208,7 @@ def test_reading_waits_for_no_writer(tmp_path: Path) -> None:
 def test_the_probing_write_leaves_nothing(ledger: Ledger) -> None:
     ledger.probe_write()
     assert ledger.keys.list() == []
-    assert ledger.reading.page() == []
+    assert ledger.queries.page() == []
 
 
 def test_the_patch_is_on_the_disk_before_accept_returns(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
     ended = subprocess.run([sys.executable, "-c", script, str(tmp_path / "state")], check=False)
     assert ended.returncode == -9
     ledger = make_ledger(tmp_path / "state")
-    assert ledger.reading.get("kept").status == "queued"
+    assert ledger.queries.get("kept").status == "queued"
     assert ledger.first_broken_link() is None
     ledger.close()
 

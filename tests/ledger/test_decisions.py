@@ -49,15 +49,15 @@ def test_a_decision_moves_a_patch_from_the_states_it_fits_and_from_no_other(
     ledger: Ledger, decision: str, status: Status
 ) -> None:
     bring_to(ledger, status)
-    before = ledger.reading.get("a")
+    before = ledger.queries.get("a")
     to = LEGAL.get((decision, status))
     if to is None:
         with pytest.raises(IllegalMove, match=f"a is {status}"):
             DECISIONS[decision](ledger)
-        assert ledger.reading.get("a") == before
+        assert ledger.queries.get("a") == before
     else:
         DECISIONS[decision](ledger)
-        assert ledger.reading.get("a").status is to
+        assert ledger.queries.get("a").status is to
     assert ledger.first_broken_link() is None
 
 
@@ -70,20 +70,20 @@ def test_a_decision_on_an_unknown_patch_is_refused(ledger: Ledger, decision: str
 @pytest.mark.parametrize("decision", DECISIONS)
 def test_no_decision_is_kept_whose_event_cannot_be_written(ledger: Ledger, decision: str) -> None:
     bring_to(ledger, Status.QUEUED if decision == "cancel" else Status.HELD)
-    before = ledger.reading.get("a")
+    before = ledger.queries.get("a")
     with ledger.engine.begin() as connection:
         connection.execute(text("ALTER TABLE events RENAME TO away"))
     with pytest.raises(Exception, match="no such table"):
         DECISIONS[decision](ledger)
-    assert ledger.reading.get("a") == before
+    assert ledger.queries.get("a") == before
 
 
 def test_an_approval_names_who_and_what(ledger: Ledger) -> None:
     bring_to(ledger, Status.HELD)
     ledger.decisions.approve("a", "the owner", 300.0)
-    stored = ledger.reading.get("a")
+    stored = ledger.queries.get("a")
     assert stored.approved_by == "the owner"
-    event = ledger.reading.events("a")[-1]
+    event = ledger.queries.events("a")[-1]
     assert (event.kind, event.actor, event.data) == (
         "approved",
         "the owner",
@@ -95,7 +95,7 @@ def test_an_approval_names_who_and_what(ledger: Ledger) -> None:
 def test_a_patch_queued_anew_starts_with_a_clean_count(ledger: Ledger, decision: str) -> None:
     bring_to(ledger, Status.HELD)
     DECISIONS[decision](ledger)
-    stored = ledger.reading.get("a")
+    stored = ledger.queries.get("a")
     assert (stored.attempts, stored.cancel_asked_by, stored.reported_at) == (0, None, None)
     assert ledger.leases.something_waits(300.0)
 
@@ -103,28 +103,28 @@ def test_a_patch_queued_anew_starts_with_a_clean_count(ledger: Ledger, decision:
 def test_a_retry_is_no_approval(ledger: Ledger) -> None:
     bring_to(ledger, Status.HELD)
     ledger.decisions.retry("a", "somebody", 300.0)
-    assert ledger.reading.get("a").approved_by is None
+    assert ledger.queries.get("a").approved_by is None
 
 
 def test_asking_twice_to_cancel_is_asking_once(ledger: Ledger) -> None:
     bring_to(ledger, Status.RUNNING)
     ledger.decisions.cancel("a", "first", 300.0)
     ledger.decisions.cancel("a", "second", 301.0)
-    assert ledger.reading.get("a").cancel_asked_by == "first"
-    assert [one.kind for one in ledger.reading.events("a")].count("cancel_asked") == 1
+    assert ledger.queries.get("a").cancel_asked_by == "first"
+    assert [one.kind for one in ledger.queries.events("a")].count("cancel_asked") == 1
 
 
 def test_a_queued_patch_that_was_about_to_land_is_left_for_the_runner_to_cancel(
     ledger: Ledger,
 ) -> None:
     bring_to(ledger, Status.RUNNING)
-    ledger.leases.record(ledger.reading.get("a"), "landing", 250.0, {"commit": "c"})
+    ledger.leases.record(ledger.queries.get("a"), "landing", 250.0, {"commit": "c"})
     ledger.leases.reclaim(260.0, everything=True)
     assert ledger.decisions.cancel("a", "the sender", 300.0) is Status.QUEUED
-    assert ledger.reading.get("a").cancel_asked_by == "the sender"
+    assert ledger.queries.get("a").cancel_asked_by == "the sender"
 
 
 def test_a_reason_is_kept_with_the_refusal(ledger: Ledger) -> None:
     bring_to(ledger, Status.HELD)
     ledger.decisions.reject("a", "the owner", 300.0, "Too large")
-    assert ledger.reading.get("a").outcome == {"code": "rejected_by_owner", "message": "Too large"}
+    assert ledger.queries.get("a").outcome == {"code": "rejected_by_owner", "message": "Too large"}

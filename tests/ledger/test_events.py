@@ -102,11 +102,11 @@ def test_many_writers_make_one_chain(ledger: Ledger) -> None:
         list(pool.map(lambda name: ledger.intake.accept([make_admission(id=name)]), names))
         list(pool.map(lambda name: ledger.decisions.cancel(name, "the sender", 101.0), names))
     assert broken_at(ledger) is None
-    assert sum(len(ledger.reading.events(name)) for name in names) == 40
+    assert sum(len(ledger.queries.events(name)) for name in names) == 40
 
 
 def test_the_first_event_follows_from_nothing(chain: Ledger) -> None:
-    assert chain.reading.events("a")[0].previous == GENESIS
+    assert chain.queries.events("a")[0].previous == GENESIS
 
 
 plain = st.recursive(
@@ -134,5 +134,5 @@ def test_what_events_hold_survives_the_database(ledger: Ledger) -> None:
     assert claim is not None
     data = {"ünï": ["\udc80", "\x00", 1e300, 2**53, None, {"b": 1, "a": [True]}]}
     ledger.leases.record(claim, "sealed", 1e9 + 2 / 3, data)
-    assert ledger.reading.events("a")[-1].data == data
+    assert ledger.queries.events("a")[-1].data == data
     assert broken_at(ledger) is None

@@ -1,4 +1,4 @@
-"""Flips, incidents and letters: kept together or not at all, by whoever records
+"""Flips, incidents and alerts: kept together or not at all, by whoever records
 them.
 """
 
@@ -14,11 +14,11 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gpt_cursor_runner.ledger.database import open_database
-from gpt_cursor_runner.ledger.history import NotOpen, Page
+from gpt_cursor_runner.ledger.history import HistoryBatch, NotOpen
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.schema import flips, incidents, outbox
 from tests.building import make_ledger
-from tests.ledger.health_builders import NOW, make_flip, make_incident, make_letter, trouble
+from tests.ledger.health_builders import NOW, make_alert, make_flip, make_incident, trouble
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -27,14 +27,14 @@ def test_a_page_is_read_back_as_it_was_recorded(ledger: Ledger) -> None:
     ledger.history.record(trouble())
     assert ledger.history.open_incidents() == [make_incident()]
     assert ledger.history.flips() == [make_flip(incident_id="i1", seq=1)]
-    assert ledger.outbox.next("ops", NOW) == make_letter("i1-ops", seq=1)
+    assert ledger.outbox.next("ops", NOW) == make_alert("i1-ops", seq=1)
 
 
 def test_an_empty_page_writes_nothing_and_waits_for_nobody(tmp_path: Path) -> None:
     ledger = make_ledger(tmp_path, busy_seconds=0.1)
     other = open_database(tmp_path, 1)
     with other.begin():
-        ledger.history.record(Page())
+        ledger.history.record(HistoryBatch())
         with pytest.raises(OperationalError, match="locked"):
             ledger.history.record(trouble())
     assert ledger.history.flips() == []
@@ -54,54 +54,56 @@ def test_a_subject_has_one_open_incident_and_nothing_of_a_page_with_a_second_is_
 
 def test_one_page_may_close_an_incident_and_open_the_next_of_its_subject(ledger: Ledger) -> None:
     ledger.history.record(trouble("i1"))
-    ledger.history.record(Page(opened=(make_incident("i2"),), closed=("i1",), closed_at=NOW + 5))
+    ledger.history.record(
+        HistoryBatch(opened=(make_incident("i2"),), closed=("i1",), closed_at=NOW + 5)
+    )
     assert [one.id for one in ledger.history.open_incidents()] == ["i2"]
 
 
 @pytest.mark.parametrize(
     "page",
     [
-        Page(flips=(make_flip("web"),), closed=("gone",), closed_at=NOW),
-        Page(flips=(make_flip("web"),), reminded={"gone": NOW}),
-        Page(flips=(make_flip("web"),), muted={"gone": "tunnel"}),
-        Page(flips=(make_flip("web"),), escalated={"gone": "critical"}),
+        HistoryBatch(flips=(make_flip("web"),), closed=("gone",), closed_at=NOW),
+        HistoryBatch(flips=(make_flip("web"),), reminded={"gone": NOW}),
+        HistoryBatch(flips=(make_flip("web"),), muted={"gone": "tunnel"}),
+        HistoryBatch(flips=(make_flip("web"),), escalated={"gone": "critical"}),
     ],
 )
 def test_what_is_not_open_cannot_be_changed_and_takes_its_page_with_it(
-    ledger: Ledger, page: Page
+    ledger: Ledger, page: HistoryBatch
 ) -> None:
     ledger.history.record(trouble("gone"))
-    ledger.history.record(Page(closed=("gone",), closed_at=NOW))
+    ledger.history.record(HistoryBatch(closed=("gone",), closed_at=NOW))
     with pytest.raises(NotOpen, match="gone"):
         ledger.history.record(page)
     assert len(ledger.history.flips()) == 1
 
 
 def test_an_open_incident_is_muted_reminded_of_and_made_more_severe(ledger: Ledger) -> None:
-    ledger.history.record(Page(opened=(make_incident(severity="warning"),)))
+    ledger.history.record(HistoryBatch(opened=(make_incident(severity="warning"),)))
     ledger.history.record(
-        Page(muted={"i1": "tunnel"}, reminded={"i1": NOW + 9}, escalated={"i1": "critical"})
+        HistoryBatch(muted={"i1": "tunnel"}, reminded={"i1": NOW + 9}, escalated={"i1": "critical"})
     )
     [found] = ledger.history.open_incidents()
     assert (found.muted_by, found.reminded_at, found.severity) == ("tunnel", NOW + 9, "critical")
-    ledger.history.record(Page(muted={"i1": None}))
+    ledger.history.record(HistoryBatch(muted={"i1": None}))
     assert ledger.history.open_incidents()[0].muted_by is None
 
 
 def test_muting_takes_back_the_triggers_that_nobody_can_have_and_no_others(ledger: Ledger) -> None:
     ledger.history.record(trouble("i1", sinks=("unsent", "begun", "failed", "sent")))
     ledger.history.record(trouble("i2", "web", sinks=("unsent",)))
-    ledger.history.record(Page(letters=(make_letter("note", kind="flapping"),)))
+    ledger.history.record(HistoryBatch(alerts=(make_alert("note", kind="flapping"),)))
     for sink in ("begun", "failed", "sent"):
-        letter = ledger.outbox.next(sink, NOW)
-        assert letter is not None
+        alert = ledger.outbox.next(sink, NOW)
+        assert alert is not None
         if sink == "failed":
-            ledger.outbox.failed(letter, NOW, NOW + 60, "refused")
+            ledger.outbox.failed(alert, NOW, NOW + 60, "refused")
         else:
-            assert ledger.outbox.begin(letter, NOW)
+            assert ledger.outbox.begin(alert, NOW)
         if sink == "sent":
-            ledger.outbox.delivered(letter, NOW)
-    ledger.history.record(Page(muted={"i1": "tunnel"}))
+            ledger.outbox.delivered(alert, NOW)
+    ledger.history.record(HistoryBatch(muted={"i1": "tunnel"}))
     with ledger.engine.begin() as connection:
         left = set(connection.execute(select(outbox.c.key)).scalars())
     assert left == {"i1-begun", "i1-failed", "i1-sent", "i2-unsent", "note"}
@@ -110,7 +112,7 @@ def test_muting_takes_back_the_triggers_that_nobody_can_have_and_no_others(ledge
 def test_the_last_state_of_each_subject_is_that_of_its_last_flip(ledger: Ledger) -> None:
     assert ledger.history.last_states() == {}
     ledger.history.record(
-        Page(
+        HistoryBatch(
             flips=(
                 make_flip("web", "fail"),
                 make_flip("queue", "ok"),
@@ -123,7 +125,7 @@ def test_the_last_state_of_each_subject_is_that_of_its_last_flip(ledger: Ledger)
 
 def test_flips_are_read_newest_first_by_subject_time_and_page(ledger: Ledger) -> None:
     pages = [make_flip(("web", "queue")[number % 2], at=NOW + number) for number in range(6)]
-    ledger.history.record(Page(flips=tuple(pages)))
+    ledger.history.record(HistoryBatch(flips=tuple(pages)))
 
     def seqs(**wanted: object) -> list[int]:
         return [flip.seq for flip in ledger.history.flips(**wanted)]  # type: ignore[arg-type]
@@ -151,7 +153,7 @@ def test_two_processes_that_record_at_once_lose_nothing_and_keep_their_order(
         "for n in range(25):\n"
         "    ledger.history.record(trouble(f'{me}{n}', me))\n"
         "    ledger.history.observe(int(NOW), {'web': (1.0, 0.0, 0.0, 0.0)})\n"
-        "    ledger.history.record(Page(closed=(f'{me}{n}',), closed_at=NOW))\n"
+        "    ledger.history.record(HistoryBatch(closed=(f'{me}{n}',), closed_at=NOW))\n"
     )
     writers = [_run(script, str(tmp_path), name) for name in ("a", "b")]
     assert [writer.communicate(timeout=60)[1][-500:] for writer in writers] == [b"", b""]
@@ -218,16 +220,16 @@ def test_a_recorder_that_is_killed_leaves_a_flip_with_its_letters_or_neither(
 def test_a_locked_ledger_says_so_within_the_busy_time(tmp_path: Path) -> None:
     ledger = make_ledger(tmp_path, busy_seconds=0.2)
     ledger.history.record(trouble())
-    letter = ledger.outbox.next("ops", NOW)
-    assert letter is not None
+    alert = ledger.outbox.next("ops", NOW)
+    assert alert is not None
     other = open_database(tmp_path, 1)
     with other.begin():
         began = time.monotonic()
         with pytest.raises(OperationalError, match="locked"):
             ledger.history.observe(int(NOW), {"web": (1.0, 0.0, 0.0, 0.0)})
         with pytest.raises(OperationalError, match="locked"):
-            ledger.outbox.delivered(letter, NOW)
+            ledger.outbox.delivered(alert, NOW)
         assert time.monotonic() - began < 5
-        assert ledger.outbox.next("ops", NOW) == letter
+        assert ledger.outbox.next("ops", NOW) == alert
     other.dispose()
     ledger.close()

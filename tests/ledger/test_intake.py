@@ -33,11 +33,11 @@ def rows(ledger: Ledger) -> dict[str, int]:
 
 def test_a_patch_is_kept_with_its_delivery_and_its_first_event(ledger: Ledger) -> None:
     receipt = accept(ledger, id="a", title="First", at=1000.5, submitted_by="ci")
-    stored = ledger.reading.get("a")
+    stored = ledger.queries.get("a")
     assert receipt == Receipt(Status.QUEUED, stored.digest, False)
     assert (stored.title, stored.accepted_at, stored.submitted_by) == ("First", 1000.5, "ci")
-    assert ledger.reading.request("a") == b"{}"
-    assert [(one.kind, one.actor, one.at) for one in ledger.reading.events("a")] == [
+    assert ledger.queries.request("a") == b"{}"
+    assert [(one.kind, one.actor, one.at) for one in ledger.queries.events("a")] == [
         ("accepted", "ci", 1000.5)
     ]
     assert rows(ledger) == {"patches": 1, "deliveries": 1, "events": 1}
@@ -47,7 +47,7 @@ def test_a_delivery_that_is_not_kept_any_more_is_no_error(ledger: Ledger) -> Non
     accept(ledger, id="a")
     with ledger.engine.begin() as connection:
         connection.execute(deliveries.delete())
-    assert ledger.reading.request("a") is None
+    assert ledger.queries.request("a") is None
 
 
 def test_the_same_patch_again_is_a_replay(ledger: Ledger) -> None:
@@ -69,7 +69,7 @@ def test_a_replay_tells_where_the_patch_stands_now(ledger: Ledger) -> None:
 def test_another_patch_under_a_used_id_is_refused_and_changes_nothing(ledger: Ledger) -> None:
     accept(ledger, id="a", title="One")
     assert isinstance(accept(ledger, id="a", title="Two"), IdTaken)
-    assert ledger.reading.get("a").title == "One"
+    assert ledger.queries.get("a").title == "One"
     assert rows(ledger) == {"patches": 1, "deliveries": 1, "events": 1}
 
 
@@ -125,7 +125,7 @@ def test_a_version_or_phase_that_is_carried_already_is_accepted_with_a_warning(
     )
     assert isinstance(receipt, Receipt)
     assert receipt.warnings == warnings
-    assert ledger.reading.events("patch-v1.0(P1)_two")[0].data["warnings"] == list(warnings)
+    assert ledger.queries.events("patch-v1.0(P1)_two")[0].data["warnings"] == list(warnings)
 
 
 def test_an_id_outside_the_grammar_warns_of_nothing(ledger: Ledger) -> None:
@@ -163,6 +163,6 @@ def test_the_patch_that_is_read_back_is_the_one_that_was_sent(ledger: Ledger) ->
         id="a", description="ünï\u202ecode", priority=-3, tolerance="merge"
     )
     ledger.intake.accept([wish])
-    stored = ledger.reading.get("a")
+    stored = ledger.queries.get("a")
     assert stored.patch == wish.patch
     assert stored.patch.digest() == stored.digest

@@ -47,7 +47,7 @@ def test_a_claim_tells_who_works_until_when_and_counts(ledger: Ledger) -> None:
     got = claimed(ledger)
     assert (got.status, got.leased_by, got.leased_until) == (Status.RUNNING, "one", 230.0)
     assert (got.token, got.attempts) == (1, 1)
-    assert ledger.reading.events("a")[-1].data == {"attempt": 1, "token": 1}
+    assert ledger.queries.events("a")[-1].data == {"attempt": 1, "token": 1}
 
 
 def test_a_claim_skips_a_branch_that_is_busy(ledger: Ledger) -> None:
@@ -98,7 +98,7 @@ def test_a_patch_is_not_claimed_before_its_time(ledger: Ledger) -> None:
 def test_an_uncounted_attempt_brings_no_patch_nearer_to_failing(ledger: Ledger) -> None:
     got = claimed(ledger)
     ledger.leases.finish(got, Status.QUEUED, 210.0, {"code": "runner_stopped"}, counted=False)
-    assert ledger.reading.get("a").attempts == 0
+    assert ledger.queries.get("a").attempts == 0
 
 
 def test_a_stale_token_can_neither_record_nor_renew_nor_finish(ledger: Ledger) -> None:
@@ -106,16 +106,16 @@ def test_a_stale_token_can_neither_record_nor_renew_nor_finish(ledger: Ledger) -
     ledger.leases.reclaim(300.0)
     fresh = claim(ledger, 301.0, "two")
     assert fresh is not None
-    before = [one.kind for one in ledger.reading.events("a")]
+    before = [one.kind for one in ledger.queries.events("a")]
     with pytest.raises(LeaseLost):
         ledger.leases.record(stale, "sealed", 302.0, {})
     with pytest.raises(LeaseLost):
         ledger.leases.renew(stale, 302.0, LEASE)
     with pytest.raises(LeaseLost):
         ledger.leases.finish(stale, Status.LANDED, 302.0, {})
-    assert [one.kind for one in ledger.reading.events("a")] == before
+    assert [one.kind for one in ledger.queries.events("a")] == before
     ledger.leases.renew(fresh, 302.0, LEASE)
-    assert ledger.reading.get("a").leased_until == 332.0
+    assert ledger.queries.get("a").leased_until == 332.0
 
 
 def test_a_patch_ends_once(ledger: Ledger) -> None:
@@ -123,7 +123,7 @@ def test_a_patch_ends_once(ledger: Ledger) -> None:
     ledger.leases.finish(got, Status.LANDED, 210.0, {"code": "landed"})
     with pytest.raises(LeaseLost):
         ledger.leases.finish(got, Status.FAILED, 211.0, {"code": "late"})
-    assert ledger.reading.get("a").status is Status.LANDED
+    assert ledger.queries.get("a").status is Status.LANDED
 
 
 @pytest.mark.parametrize("to", Status)
@@ -131,12 +131,12 @@ def test_a_running_patch_goes_where_the_table_of_moves_says(ledger: Ledger, to: 
     got = claimed(ledger)
     if may_move(Status.RUNNING, to):
         assert ledger.leases.finish(got, to, 210.0, {"code": "x"}) is to
-        assert ledger.reading.get("a").status is to
-        assert ledger.reading.get("a").leased_by is None
+        assert ledger.queries.get("a").status is to
+        assert ledger.queries.get("a").leased_by is None
     else:
         with pytest.raises(IllegalMove):
             ledger.leases.finish(got, to, 210.0, {"code": "x"})
-        assert ledger.reading.get("a").status is Status.RUNNING
+        assert ledger.queries.get("a").status is Status.RUNNING
 
 
 def test_only_leases_that_ran_out_are_reclaimed(ledger: Ledger) -> None:
@@ -144,10 +144,10 @@ def test_only_leases_that_ran_out_are_reclaimed(ledger: Ledger) -> None:
     accept(ledger, "b", branch="develop")
     assert claim(ledger, 220.0) is not None
     assert ledger.leases.reclaim(231.0) == ["a"]
-    assert ledger.reading.get("a").status is Status.QUEUED
-    assert ledger.reading.get("b").status is Status.RUNNING
+    assert ledger.queries.get("a").status is Status.QUEUED
+    assert ledger.queries.get("b").status is Status.RUNNING
     assert ledger.leases.reclaim(231.0, everything=True) == ["b"]
-    lost = ledger.reading.events("a")[-1]
+    lost = ledger.queries.events("a")[-1]
     assert (lost.kind, lost.data) == ("lease_lost", {"runner": "one", "attempt": 1})
 
 
@@ -167,12 +167,12 @@ def test_a_patch_that_would_be_held_though_it_was_cancelled_is_cancelled(ledger:
         ledger.leases.finish(got, Status.HELD, 206.0, {"code": "needs_approval"})
         is Status.CANCELLED
     )
-    stored = ledger.reading.get("a")
+    stored = ledger.queries.get("a")
     assert stored.outcome == {
         "code": "cancelled",
         "message": "cancelled by the sender while it ran",
     }
-    assert ledger.reading.events("a")[-1].kind == "cancelled"
+    assert ledger.queries.events("a")[-1].kind == "cancelled"
 
 
 def test_a_landing_is_not_undone_by_a_cancel_that_came_too_late(ledger: Ledger) -> None:
@@ -197,7 +197,7 @@ def test_no_move_is_made_whose_event_cannot_be_written(ledger: Ledger, step: str
     got = claim(ledger) if step != "claim" else None
     if got is not None and step == "mark_reported":
         ledger.leases.finish(got, Status.LANDED, 210.0, {"code": "landed"})
-    before = ledger.reading.get("a")
+    before = ledger.queries.get("a")
     with ledger.engine.begin() as connection:
         connection.execute(text("ALTER TABLE events RENAME TO away"))
     with pytest.raises(OperationalError, match="no such table"):
@@ -211,24 +211,24 @@ def test_no_move_is_made_whose_event_cannot_be_written(ledger: Ledger, step: str
             ledger.leases.reclaim(999.0)
         else:
             ledger.leases.mark_reported(before, 220.0, {})
-    assert ledger.reading.get("a") == before
+    assert ledger.queries.get("a") == before
 
 
 def test_a_report_is_owed_for_every_end_and_every_hold(ledger: Ledger) -> None:
     got = claimed(ledger)
-    assert ledger.reading.unreported(10) == []
+    assert ledger.queries.unreported(10) == []
     ledger.leases.finish(got, Status.HELD, 210.0, {"code": "needs_approval"})
-    [held] = ledger.reading.unreported(10)
+    [held] = ledger.queries.unreported(10)
     ledger.leases.mark_reported(held, 211.0, {"status": "held"})
-    assert ledger.reading.unreported(10) == []
+    assert ledger.queries.unreported(10) == []
     ledger.decisions.reject("a", "the owner", 5.0, "")  # by a clock that was set back
-    assert [one.status for one in ledger.reading.unreported(10)] == [Status.REJECTED]
+    assert [one.status for one in ledger.queries.unreported(10)] == [Status.REJECTED]
 
 
 def test_a_report_of_an_earlier_state_does_not_settle_the_present_one(ledger: Ledger) -> None:
     got = claimed(ledger)
     ledger.leases.finish(got, Status.HELD, 210.0, {"code": "needs_approval"})
-    [held] = ledger.reading.unreported(10)
+    [held] = ledger.queries.unreported(10)
     ledger.decisions.approve("a", "the owner", 210.0)
     again = claim(ledger, 210.0)
     assert again is not None
@@ -236,23 +236,23 @@ def test_a_report_of_an_earlier_state_does_not_settle_the_present_one(ledger: Le
         again, Status.HELD, 210.0, {"code": "needs_approval"}
     )  # all at the same moment
     ledger.leases.mark_reported(held, 211.0, {"status": "held"})
-    assert [one.token for one in ledger.reading.unreported(10)] == [2]
+    assert [one.token for one in ledger.queries.unreported(10)] == [2]
 
 
 def test_a_report_is_marked_once(ledger: Ledger) -> None:
     ledger.leases.finish(claimed(ledger), Status.LANDED, 210.0, {"code": "landed"})
-    [ended] = ledger.reading.unreported(10)
+    [ended] = ledger.queries.unreported(10)
     ledger.leases.mark_reported(ended, 211.0, {})
     ledger.leases.mark_reported(replace(ended), 212.0, {})
-    assert [one.kind for one in ledger.reading.events("a")].count("reported") == 1
+    assert [one.kind for one in ledger.queries.events("a")].count("reported") == 1
 
 
 def test_owed_reports_come_in_bounded_portions_and_can_be_passed_over(ledger: Ledger) -> None:
     for number in range(5):
         accept(ledger, f"p{number}")
         ledger.decisions.cancel(f"p{number}", "the sender", 200.0)
-    assert [one.id for one in ledger.reading.unreported(2)] == ["p0", "p1"]
-    assert [one.id for one in ledger.reading.unreported(2, but_not={"p0", "p2"})] == ["p1", "p3"]
+    assert [one.id for one in ledger.queries.unreported(2)] == ["p0", "p1"]
+    assert [one.id for one in ledger.queries.unreported(2, but_not={"p0", "p2"})] == ["p1", "p3"]
 
 
 def test_finding_owed_reports_and_the_last_landing_reads_no_history(ledger: Ledger) -> None:

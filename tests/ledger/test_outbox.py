@@ -8,18 +8,18 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
-from gpt_cursor_runner.ledger.history import Page
+from gpt_cursor_runner.ledger.history import HistoryBatch
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.outbox import Letter
-from tests.ledger.health_builders import NOW, make_incident, make_letter
+from gpt_cursor_runner.ledger.outbox import Alert
+from tests.ledger.health_builders import NOW, make_alert, make_incident
 
 
-def post(ledger: Ledger, *letters: Letter) -> None:
+def post(ledger: Ledger, *alerts: Alert) -> None:
     opened = () if ledger.history.open_incidents() else (make_incident(),)
-    ledger.history.record(Page(opened=opened, letters=letters))
+    ledger.history.record(HistoryBatch(opened=opened, alerts=alerts))
 
 
-def due(ledger: Ledger, now: float = NOW, sink: str = "ops") -> Letter:
+def due(ledger: Ledger, now: float = NOW, sink: str = "ops") -> Alert:
     found = ledger.outbox.next(sink, now)
     assert found is not None
     return found
@@ -33,23 +33,23 @@ def test_nothing_is_owed_at_first(ledger: Ledger) -> None:
 def test_letters_go_out_in_the_order_in_which_they_were_written(ledger: Ledger) -> None:
     post(
         ledger,
-        make_letter("a", "web"),
-        make_letter("b", "queue"),
-        make_letter("c", "web", kind="resolve"),
+        make_alert("a", "web"),
+        make_alert("b", "queue"),
+        make_alert("c", "web", kind="resolve"),
     )
     order = []
-    while letter := ledger.outbox.next("ops", NOW):
-        order.append(letter.key)
-        assert ledger.outbox.delivered(letter, NOW)
+    while alert := ledger.outbox.next("ops", NOW):
+        order.append(alert.key)
+        assert ledger.outbox.delivered(alert, NOW)
     assert order == ["a", "b", "c"]
 
 
 def test_a_letter_that_waits_holds_up_its_subject_and_no_other(ledger: Ledger) -> None:
     post(
         ledger,
-        make_letter("a", "web"),
-        make_letter("c", "web", kind="resolve"),
-        make_letter("b", "queue"),
+        make_alert("a", "web"),
+        make_alert("c", "web", kind="resolve"),
+        make_alert("b", "queue"),
     )
     assert ledger.outbox.failed(due(ledger), NOW, NOW + 60, "refused")
     assert ledger.outbox.delivered(due(ledger), NOW)
@@ -61,13 +61,13 @@ def test_a_letter_that_waits_holds_up_its_subject_and_no_other(ledger: Ledger) -
 
 
 def test_a_letter_is_not_due_before_its_time(ledger: Ledger) -> None:
-    post(ledger, make_letter("a", not_before=NOW + 10))
+    post(ledger, make_alert("a", not_before=NOW + 10))
     assert ledger.outbox.next("ops", NOW + 9.9) is None
     assert due(ledger, NOW + 10).key == "a"
 
 
 def test_each_sink_is_owed_its_own(ledger: Ledger) -> None:
-    post(ledger, make_letter("a"), make_letter("b", sink="boss", created_at=NOW - 5))
+    post(ledger, make_alert("a"), make_alert("b", sink="boss", created_at=NOW - 5))
     assert (ledger.outbox.owed(), ledger.outbox.owed("ops"), ledger.outbox.owed("nobody")) == (
         2,
         1,
@@ -79,39 +79,39 @@ def test_each_sink_is_owed_its_own(ledger: Ledger) -> None:
 
 
 def test_a_letter_written_twice_is_kept_once(ledger: Ledger) -> None:
-    post(ledger, make_letter("a"), make_letter("a", body={"second": True}))
-    post(ledger, make_letter("a"), make_letter("b"))
+    post(ledger, make_alert("a"), make_alert("a", body={"second": True}))
+    post(ledger, make_alert("a"), make_alert("b"))
     assert ledger.outbox.owed() == 2
     assert due(ledger).body == {"key": "a"}
 
 
 def test_what_ended_meanwhile_is_left_alone(ledger: Ledger) -> None:
-    post(ledger, make_letter("a"))
-    letter = due(ledger)
-    assert ledger.outbox.begin(letter, NOW)
-    assert ledger.outbox.delivered(letter, NOW)
+    post(ledger, make_alert("a"))
+    alert = due(ledger)
+    assert ledger.outbox.begin(alert, NOW)
+    assert ledger.outbox.delivered(alert, NOW)
     late = NOW + 1
-    assert not ledger.outbox.begin(letter, late)
-    assert not ledger.outbox.delivered(letter, late)
-    assert not ledger.outbox.failed(letter, late, late, "late")
-    assert not ledger.outbox.give_up(letter, late, "late")
+    assert not ledger.outbox.begin(alert, late)
+    assert not ledger.outbox.delivered(alert, late)
+    assert not ledger.outbox.failed(alert, late, late, "late")
+    assert not ledger.outbox.give_up(alert, late, "late")
 
 
 def test_a_letter_held_back_while_it_was_in_hand_is_told_apart_from_the_next(
     ledger: Ledger,
 ) -> None:
-    post(ledger, make_letter("a"))
-    letter = due(ledger)
-    ledger.history.record(Page(muted={"i1": "tunnel"}))
-    ledger.history.record(Page(muted={"i1": None}, letters=(make_letter("b"),)))
-    assert due(ledger).seq == letter.seq  # the database numbers it anew
-    assert not ledger.outbox.begin(letter, NOW)
-    assert not ledger.outbox.delivered(letter, NOW)
+    post(ledger, make_alert("a"))
+    alert = due(ledger)
+    ledger.history.record(HistoryBatch(muted={"i1": "tunnel"}))
+    ledger.history.record(HistoryBatch(muted={"i1": None}, alerts=(make_alert("b"),)))
+    assert due(ledger).seq == alert.seq  # the database numbers it anew
+    assert not ledger.outbox.begin(alert, NOW)
+    assert not ledger.outbox.delivered(alert, NOW)
     assert due(ledger).key == "b"
 
 
 def test_letters_to_sinks_that_are_not_set_any_more_are_given_up(ledger: Ledger) -> None:
-    post(ledger, make_letter("a"), make_letter("b", sink="old"), make_letter("c", sink="older"))
+    post(ledger, make_alert("a"), make_alert("b", sink="old"), make_alert("c", sink="older"))
     assert ledger.outbox.give_up_all_but(["ops"], NOW) == 2
     assert (ledger.outbox.owed(), due(ledger).key) == (1, "a")
     assert ledger.outbox.give_up_all_but([], NOW) == 1
@@ -120,9 +120,9 @@ def test_letters_to_sinks_that_are_not_set_any_more_are_given_up(ledger: Ledger)
 def test_those_who_were_told_are_known_after_they_were(ledger: Ledger) -> None:
     post(
         ledger,
-        make_letter("a"),
-        make_letter("b", sink="boss"),
-        make_letter("c", sink="other", kind="flapping"),
+        make_alert("a"),
+        make_alert("b", sink="boss"),
+        make_alert("c", sink="other", kind="flapping"),
     )
     ledger.outbox.delivered(due(ledger), NOW)
     assert ledger.outbox.told("i1") == {"ops", "boss"}
@@ -134,7 +134,7 @@ def test_a_letter_of_no_kind_or_incident_is_refused_by_the_database(
     ledger: Ledger, wrong: dict[str, str]
 ) -> None:
     with pytest.raises(IntegrityError):
-        post(ledger, make_letter("a", **wrong))
+        post(ledger, make_alert("a", **wrong))
 
 
 def test_asking_what_is_due_reads_only_what_is_owed(ledger: Ledger) -> None:
@@ -147,9 +147,11 @@ def test_asking_what_is_due_reads_only_what_is_owed(ledger: Ledger) -> None:
     ledger.outbox.next("ops", NOW)
     statement, values = asked[-1]
     with ledger.engine.connect() as connection:
-        plan = [
-            row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
-        ]  # type: ignore[arg-type]
+        rows = connection.exec_driver_sql(
+            f"EXPLAIN QUERY PLAN {statement}",
+            values,  # type: ignore[arg-type]
+        )
+        plan = [row[-1] for row in rows]
     searches = [step for step in plan if step.startswith(("SEARCH", "SCAN"))]
     assert searches
     assert all("ix_outbox_owed" in step for step in searches), plan

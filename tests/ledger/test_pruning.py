@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sqlalchemy import event, insert, select
 
-from gpt_cursor_runner.ledger.history import Page
+from gpt_cursor_runner.ledger.history import HistoryBatch
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.schema import flips, incidents, observations, outbox
 from tests.building import make_admission, make_ledger
-from tests.ledger.health_builders import DAY, NOW, make_flip, make_incident, make_letter, trouble
+from tests.ledger.health_builders import DAY, NOW, make_alert, make_flip, make_incident, trouble
 
 LONG_AGO = NOW - 91 * DAY
 
@@ -25,7 +25,7 @@ def keys(ledger: Ledger) -> set[str]:
 def test_old_flips_go_but_the_last_of_each_subject(ledger: Ledger) -> None:
     ages = (("web", 95), ("web", 91), ("queue", 92), ("web", 89), ("web", 1))
     ledger.history.record(
-        Page(flips=tuple(make_flip(name, at=NOW - age * DAY) for name, age in ages))
+        HistoryBatch(flips=tuple(make_flip(name, at=NOW - age * DAY) for name, age in ages))
     )
     before = ledger.history.last_states()
     assert ledger.history.prune(NOW) == 2
@@ -35,7 +35,7 @@ def test_old_flips_go_but_the_last_of_each_subject(ledger: Ledger) -> None:
 
 def test_no_more_flips_are_kept_than_may_be_however_fresh(ledger: Ledger) -> None:
     steady = make_flip("queue")
-    ledger.history.record(Page(flips=(steady, *[make_flip("web")] * 1300)))
+    ledger.history.record(HistoryBatch(flips=(steady, *[make_flip("web")] * 1300)))
     assert ledger.history.prune(NOW, flips_kept=100) == 1200
     assert [flip.seq for flip in ledger.history.flips(limit=500)] == [*range(1301, 1201, -1), 1]
     assert ledger.history.prune(NOW, flips_kept=100) == 0
@@ -71,14 +71,14 @@ def test_letters_that_ended_go_after_a_month_and_owed_ones_never(ledger: Ledger)
         ("given-up", NOW - 31 * DAY),
         ("fresh", NOW - 29 * DAY),
     ):
-        letter = ledger.outbox.next(sink, NOW)
-        assert letter is not None
+        alert = ledger.outbox.next(sink, NOW)
+        assert alert is not None
         assert (
-            ledger.outbox.give_up(letter, at, "no")
+            ledger.outbox.give_up(alert, at, "no")
             if sink == "given-up"
-            else ledger.outbox.delivered(letter, at)
+            else ledger.outbox.delivered(alert, at)
         )
-    ledger.history.record(Page(closed=("i1",), closed_at=LONG_AGO + 1))
+    ledger.history.record(HistoryBatch(closed=("i1",), closed_at=LONG_AGO + 1))
     ledger.history.prune(NOW)
     assert keys(ledger) == {"i1-fresh", "i1-owed"}
 
@@ -90,10 +90,10 @@ def test_an_incident_goes_when_it_is_long_over_and_nothing_is_owed_of_it(ledger:
         ("owed", LONG_AGO),
         ("open", None),
     ):
-        ledger.history.record(Page(opened=(make_incident(name, name, LONG_AGO - DAY),)))
+        ledger.history.record(HistoryBatch(opened=(make_incident(name, name, LONG_AGO - DAY),)))
         if closed_at is not None:
-            ledger.history.record(Page(closed=(name,), closed_at=closed_at))
-    ledger.history.record(Page(letters=(make_letter("letter", incident_id="owed"),)))
+            ledger.history.record(HistoryBatch(closed=(name,), closed_at=closed_at))
+    ledger.history.record(HistoryBatch(alerts=(make_alert("alert", incident_id="owed"),)))
     ledger.history.prune(NOW)
     with ledger.engine.begin() as connection:
         assert set(connection.execute(select(incidents.c.id)).scalars()) == {
@@ -101,17 +101,17 @@ def test_an_incident_goes_when_it_is_long_over_and_nothing_is_owed_of_it(ledger:
             "owed",
             "open",
         }
-    [letter] = [ledger.outbox.next("ops", NOW)]
-    assert letter is not None
-    ledger.outbox.delivered(letter, NOW - 31 * DAY)
-    assert ledger.history.prune(NOW) == 2  # the letter, and then its incident
+    [alert] = [ledger.outbox.next("ops", NOW)]
+    assert alert is not None
+    ledger.outbox.delivered(alert, NOW - 31 * DAY)
+    assert ledger.history.prune(NOW) == 2  # the alert, and then its incident
 
 
 def test_who_was_told_of_a_trouble_is_known_as_long_as_it_lasts(ledger: Ledger) -> None:
     ledger.history.record(trouble("i1", at=LONG_AGO))
-    ledger.history.record(Page(letters=(make_letter("again", kind="reminder"),)))
-    while letter := ledger.outbox.next("ops", NOW):
-        ledger.outbox.delivered(letter, LONG_AGO)
+    ledger.history.record(HistoryBatch(alerts=(make_alert("again", kind="reminder"),)))
+    while alert := ledger.outbox.next("ops", NOW):
+        ledger.outbox.delivered(alert, LONG_AGO)
     ledger.history.prune(NOW)
     assert keys(ledger) == {"i1-ops"}
     assert ledger.outbox.told("i1") == {"ops"}

@@ -106,7 +106,7 @@ class Ghost:
             search_path=SEARCH_PATH,
             should_stop=lambda: wish() or time.monotonic() > give_up_at,
         ).run()
-        assert wish(), [(one.id, one.status, one.outcome) for one in self.ledger.reading.page()]
+        assert wish(), [(one.id, one.status, one.outcome) for one in self.ledger.queries.page()]
 
     def finish(self, *patch_ids: str) -> Stored:
         """Work until these patches ended, or are held, and are reported; the
@@ -123,7 +123,7 @@ class Ghost:
         return self.get(patch_ids[-1])
 
     def get(self, patch_id: str) -> Stored:
-        return self.ledger.reading.get(patch_id)
+        return self.ledger.queries.get(patch_id)
 
     def evidence(self, patch_id: str) -> Evidence:
         return Evidence(self.place / "patches" / patch_id)
@@ -132,7 +132,7 @@ class Ghost:
         return (self.evidence(patch_id).report() or b"").decode()
 
     def kinds(self, patch_id: str) -> list[str]:
-        return [event.kind for event in self.ledger.reading.events(patch_id)]
+        return [event.kind for event in self.ledger.queries.events(patch_id)]
 
     def sealed_refs(self) -> list[str]:
         return self.repo.run("for-each-ref", "refs/gcr").splitlines()
@@ -158,7 +158,7 @@ class Ghost:
             sandbox=lambda: choose_sandbox(self.repository.sandbox, SEARCH_PATH),
             evidence=self.evidence(claim.id),
             workspace=self.place / "workspaces" / str(claim.token),
-            history=self.ledger.reading.events(claim.id),
+            history=self.ledger.queries.events(claim.id),
             record=write,
             tick=lambda: None,
         ).walk()

@@ -261,7 +261,7 @@ def test_a_branch_that_moves_while_checks_run_is_checked_again_on_its_new_tip(
     assert kinds.count("checked") == 2
     assert kinds.index("base_moved") < kinds.index("carried") < kinds.index("landed")
     checked = [
-        one.data["tree"] for one in ghost.ledger.reading.events(landed.id) if one.kind == "checked"
+        one.data["tree"] for one in ghost.ledger.queries.events(landed.id) if one.kind == "checked"
     ]
     assert checked[-1] == ghost.repo.tip("main^{tree}") != checked[0]
 
@@ -344,5 +344,5 @@ def test_checks_run_in_the_best_sandbox_there_is(make_ghost: MakeGhost) -> None:
     )
     landed = ghost.finish(ghost.send())
     assert landed.status is Status.LANDED
-    checked = next(one for one in ghost.ledger.reading.events(landed.id) if one.kind == "checked")
+    checked = next(one for one in ghost.ledger.queries.events(landed.id) if one.kind == "checked")
     assert (checked.data["tier"] == "none") == bool(checked.data["sandbox_missing"])

@@ -11,7 +11,7 @@ EDIT = [{"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"h
 
 
 def planned(ghost: Ghost, patch_id: str) -> str:
-    (event,) = [one for one in ghost.ledger.reading.events(patch_id) if one.kind == "planned"]
+    (event,) = [one for one in ghost.ledger.queries.events(patch_id) if one.kind == "planned"]
     return str(event.data["plan_digest"])
 
 

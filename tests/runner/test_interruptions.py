@@ -13,7 +13,7 @@ import psutil
 import pytest
 from sqlalchemy import text
 
-from gpt_cursor_runner.engine.presence import Presence, RunnerAlreadyHere
+from gpt_cursor_runner.engine.runner_lock import RunnerAlreadyHere, RunnerLock
 from gpt_cursor_runner.ledger.stored import Stored
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
@@ -300,6 +300,6 @@ def test_a_lease_that_was_lost_is_left_alone(ghost: Ghost) -> None:
 
 def test_a_second_runner_refuses_the_same_state_directory(ghost: Ghost) -> None:
     state = ghost.place / "state"
-    with Presence(state, "first"), pytest.raises(RunnerAlreadyHere) as refused:
+    with RunnerLock(state, "first"), pytest.raises(RunnerAlreadyHere) as refused:
         ghost.work_until(lambda: True)
     assert refused.value.pid == psutil.Process().pid

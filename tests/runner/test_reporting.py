@@ -62,7 +62,7 @@ def facts(ghost: Ghost, patch_id: str) -> dict[str, Any]:
 
 def gathered_anew(ghost: Ghost, patch_id: str) -> dict[str, Any]:
     """The facts as the ledger gives them now, as JSON would carry them."""
-    history = [one for one in ghost.ledger.reading.events(patch_id) if one.kind != "reported"]
+    history = [one for one in ghost.ledger.queries.events(patch_id) if one.kind != "reported"]
     found: dict[str, Any] = json.loads(json.dumps(gather(ghost.get(patch_id), history)))
     return found
 
@@ -231,7 +231,7 @@ def test_the_time_a_person_took_is_not_counted_as_work(make_ghost: MakeGhost) ->
 def test_the_report_is_recorded_with_its_digests(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
     ghost.finish(patch_id)
-    reported = ghost.ledger.reading.events(patch_id)[-1]
+    reported = ghost.ledger.queries.events(patch_id)[-1]
     assert reported.kind == "reported"
     assert (
         reported.data["markdown_sha256"]

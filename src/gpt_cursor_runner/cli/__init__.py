@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from gpt_cursor_runner import __version__
-from gpt_cursor_runner.cli.answering import SCHEMA
+from gpt_cursor_runner.cli.output import SCHEMA
 
 # Name of the command → module it is in. Importing them all would make `gcr
 # --version` wait for Flask and SQLAlchemy.

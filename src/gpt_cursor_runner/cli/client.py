@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session
+from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session
 
 _PASSING_KEY_SECONDS = 3600.0
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import click
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
+from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.ledger.decisions import Decisions, IllegalMove
 from gpt_cursor_runner.ledger.stored import UnknownPatch
 
@@ -63,7 +63,7 @@ def _decide(
             raise CommandFailed(
                 Exit.FAILED, str(illegal), f"gcr show {shlex.quote(patch_id)}"
             ) from illegal
-        stored = ledger.reading.get(patch_id)
+        stored = ledger.queries.get(patch_id)
     session.say({"patch": stored.to_json()}, f"{patch_id}: {stored.status}")
 
 

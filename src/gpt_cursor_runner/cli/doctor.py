@@ -17,10 +17,10 @@ from typing import Literal
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.cli.client import anonymous
+from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.config import Config, Repository, find_config, search_path
-from gpt_cursor_runner.engine.presence import lock_is_held
+from gpt_cursor_runner.engine.runner_lock import lock_is_held
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 from gpt_cursor_runner.landing import sandbox
 from gpt_cursor_runner.landing.checking import CheckOrder

@@ -7,12 +7,12 @@ import signal
 
 import click
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
+from gpt_cursor_runner.alerts.sink import SinkRefused
+from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.config import Config, export, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, serve
-from gpt_cursor_runner.health.alerting.sink import SinkRefused
-from gpt_cursor_runner.lifeline import follow_parent
-from gpt_cursor_runner.logs import configure_logs
+from gpt_cursor_runner.system.logs import configure_logs
+from gpt_cursor_runner.system.supervision import follow_parent
 from gpt_cursor_runner.wiring.health import alert_sinks
 
 _TARGET = "gpt_cursor_runner.wsgi:application"

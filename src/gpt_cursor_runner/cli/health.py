@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command, table
 from gpt_cursor_runner.cli.client import Client, anonymous, connect
-from gpt_cursor_runner.cli.past import past
+from gpt_cursor_runner.cli.health_history import past
+from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command, table
 
 _EXITS = {"healthy": Exit.FINE, "degraded": Exit.DEGRADED}
 _WORST_FIRST = {"fail": 0, "unknown": 1, "warn": 2, "ok": 3, "pass": 3}

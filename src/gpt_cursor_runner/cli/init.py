@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
+from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.config import (
     CONFIG_NAME,
     DEFAULT_PORT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command, plain, table
+from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command, plain, table
 from gpt_cursor_runner.ledger.keys import SCOPES, Key
 
 _DAY_SECONDS = 86_400.0

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import click
 
-from gpt_cursor_runner.cli.answering import Session, command, table
+from gpt_cursor_runner.cli.output import Session, command, table
 from gpt_cursor_runner.patch.status import Status
 
 
@@ -19,7 +19,7 @@ from gpt_cursor_runner.patch.status import Status
 def patches(session: Session, status: str | None, repository: str | None, limit: int) -> None:
     """List patches, the latest first."""
     with session.ledger() as ledger:
-        found = ledger.reading.page(Status(status) if status else None, repository, limit)
+        found = ledger.queries.page(Status(status) if status else None, repository, limit)
     rows = [
         (one.status, one.id, one.repository, _when(one.accepted_at), one.title) for one in found
     ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from gpt_cursor_runner.cli.answering import plain, table
+from gpt_cursor_runner.cli.output import plain, table
 
 # As much of a diff as the gateway gives at all.
 DIFF_CHARS = 1_000_000

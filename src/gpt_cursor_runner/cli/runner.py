@@ -7,10 +7,10 @@ import threading
 
 import click
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
-from gpt_cursor_runner.engine.presence import RunnerAlreadyHere
-from gpt_cursor_runner.lifeline import parent_is_gone
-from gpt_cursor_runner.logs import configure_logs
+from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
+from gpt_cursor_runner.engine.runner_lock import RunnerAlreadyHere
+from gpt_cursor_runner.system.logs import configure_logs
+from gpt_cursor_runner.system.supervision import parent_is_gone
 from gpt_cursor_runner.wiring.runner import build_runner
 
 

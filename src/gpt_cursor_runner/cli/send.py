@@ -11,8 +11,8 @@ from typing import Any, get_args
 
 import click
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command, plain
 from gpt_cursor_runner.cli.client import Client, connect
+from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command, plain
 from gpt_cursor_runner.cli.previewing import DIFF_CHARS, preview_lines
 from gpt_cursor_runner.formats.sniffing import sniff
 from gpt_cursor_runner.patch.model import Tolerance

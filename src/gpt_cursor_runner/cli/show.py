@@ -12,7 +12,7 @@ from datetime import datetime
 
 import click
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command, plain, table
+from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command, plain, table
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
@@ -29,7 +29,7 @@ def show(session: Session, patch_id: str) -> None:
     """Show what became of a patch, step by step."""
     with session.ledger() as ledger:
         stored = _find(ledger, patch_id)
-        history = ledger.reading.events(patch_id)
+        history = ledger.queries.events(patch_id)
     outcome = stored.outcome or {}
     facts = [("patch", stored.id), ("title", stored.title), ("status", stored.status)]
     facts += [("target", f"{stored.repository} {stored.branch}"), ("from", stored.submitted_by)]
@@ -114,7 +114,7 @@ def report(session: Session, patch_id: str) -> None:
 
 def _find(ledger: Ledger, patch_id: str) -> Stored:
     try:
-        return ledger.reading.get(patch_id)
+        return ledger.queries.get(patch_id)
     except UnknownPatch:
         raise CommandFailed(Exit.FAILED, f"there is no patch {patch_id}", "gcr patches") from None
 

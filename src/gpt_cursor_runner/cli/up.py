@@ -15,9 +15,9 @@ from pathlib import Path
 
 import click
 
-from gpt_cursor_runner.cli.answering import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.cli.client import Client
 from gpt_cursor_runner.cli.gateway import refuse_useless_sinks, refuse_without_a_key
+from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.config import Config, export, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 

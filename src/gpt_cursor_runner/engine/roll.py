@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from gpt_cursor_runner.engine.presence import boot_id
+from gpt_cursor_runner.engine.runner_lock import boot_id
 from gpt_cursor_runner.ledger.runners import RunnerRow, Runners
 
 _log = structlog.get_logger(__name__)

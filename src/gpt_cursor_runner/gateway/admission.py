@@ -18,7 +18,7 @@ from gpt_cursor_runner.gateway.repeated_failures import RepeatedFailures
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.planning import Basis, plan_patch
 from gpt_cursor_runner.landing.previewing import Preview, preview
-from gpt_cursor_runner.ledger.reading import Reading
+from gpt_cursor_runner.ledger.queries import Queries
 from gpt_cursor_runner.ledger.stored import UnknownPatch
 from gpt_cursor_runner.patch.model import Change, Patch
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
@@ -53,7 +53,7 @@ class Door:
     """Decides what is let in. Reads the repositories; writes nothing."""
 
     config: Config
-    reading: Reading
+    queries: Queries
     search_path: str
     _gits: dict[str, Git] = field(default_factory=dict)
     _failures: RepeatedFailures = field(default_factory=RepeatedFailures)
@@ -164,11 +164,11 @@ class Door:
             )
 
     def _busy(self, repository: Repository) -> bool:
-        return bool(self.reading.active_on(repository.name, repository.branch))
+        return bool(self.queries.active_on(repository.name, repository.branch))
 
     def _came_before(self, patch: Patch | None) -> bool:
         try:
-            return patch is not None and bool(self.reading.get(patch.id))
+            return patch is not None and bool(self.queries.get(patch.id))
         except UnknownPatch:
             return False
 

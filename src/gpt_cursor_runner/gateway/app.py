@@ -15,13 +15,13 @@ from flask import Flask, Response, g, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from gpt_cursor_runner.gateway.guard import Guard, Inside, Permits, Turnstile
-from gpt_cursor_runner.gateway.health import HealthDoor
+from gpt_cursor_runner.gateway.guard import ConcurrencyLimit, Guard, InFlight, Turnstile
+from gpt_cursor_runner.gateway.health.routes import HealthApp
 from gpt_cursor_runner.gateway.patches import PatchesParts, patches_blueprint
 from gpt_cursor_runner.gateway.preview import preview_blueprint
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.gateway.webhook import WebhookParts, webhook_blueprint
-from gpt_cursor_runner.health.self_call import PULSE
+from gpt_cursor_runner.health.probes.self_call import PULSE
 
 log = structlog.get_logger()
 
@@ -30,10 +30,10 @@ _NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True)
 class GatewayParts:
-    health: HealthDoor
+    health: HealthApp
     instance_id: str
-    permits: Permits
-    inside: Inside
+    permits: ConcurrencyLimit
+    inside: InFlight
     webhook: WebhookParts
     patches: PatchesParts
     hosts: Sequence[str]

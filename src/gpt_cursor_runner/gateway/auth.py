@@ -12,8 +12,8 @@ from flask import g, request
 from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.gateway.problems import Problem
-from gpt_cursor_runner.health.rounds import Rounds
 from gpt_cursor_runner.ledger.keys import Key, KeyStore, split_key
+from gpt_cursor_runner.system.periodic import PeriodicThread
 
 log = structlog.get_logger()
 
@@ -97,7 +97,7 @@ class Ring:
         self._keys, self._clock, self._open = keys, clock, open_door
         self._held: Mapping[str, tuple[Key, str]] = {}
         self._unreadable = False
-        self._rounds = Rounds("key-ring", self._turn, patience_seconds=0.0)
+        self._rounds = PeriodicThread("key-ring", self._turn, patience_seconds=0.0)
 
     def start(self) -> None:
         """Look now, and from now on in a thread."""

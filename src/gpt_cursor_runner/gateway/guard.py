@@ -25,7 +25,7 @@ PERMITS = 48
 _FROM_THE_REQUEST = ("HTTP_", "CONTENT_TYPE", "QUERY_STRING")
 
 
-class Permits:
+class ConcurrencyLimit:
     """How many requests with a body may be inside at once."""
 
     def __init__(self, count: int = PERMITS) -> None:
@@ -48,7 +48,7 @@ class Permits:
         return self._free
 
 
-class Inside:
+class InFlight:
     """How many requests hold a thread of the server at this moment."""
 
     def __init__(self) -> None:
@@ -72,7 +72,9 @@ class Guard:
     names it may be asked under.
     """
 
-    def __init__(self, application: WSGIApplication, hosts: Sequence[str], inside: Inside) -> None:
+    def __init__(
+        self, application: WSGIApplication, hosts: Sequence[str], inside: InFlight
+    ) -> None:
         self._application, self._inside = application, inside
         self._hosts = frozenset(bare(host) for host in hosts)
 
@@ -102,7 +104,7 @@ class Guard:
 class Turnstile:
     """WSGI middleware before Flask: who may change something needs a permit."""
 
-    def __init__(self, application: WSGIApplication, permits: Permits) -> None:
+    def __init__(self, application: WSGIApplication, permits: ConcurrencyLimit) -> None:
         self._application, self._permits = application, permits
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -15,7 +15,7 @@ from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.gateway.waiting import Waiting, wait_seconds
 from gpt_cursor_runner.ledger.decisions import Decisions, IllegalMove
 from gpt_cursor_runner.ledger.evidence import Evidence
-from gpt_cursor_runner.ledger.reading import Reading
+from gpt_cursor_runner.ledger.queries import Queries
 from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
 from gpt_cursor_runner.patch.identity import PatchId
 from gpt_cursor_runner.patch.status import FINAL, Status
@@ -28,7 +28,7 @@ _MAX_REASON_BYTES = 16 * 1024
 @dataclass(frozen=True)
 class PatchesParts:
     authority: Authority
-    reading: Reading
+    queries: Queries
     decisions: Decisions
     waiting: Waiting
     patches_dir: Path
@@ -55,7 +55,7 @@ def _page(parts: PatchesParts) -> Callable[[], Response]:
     def page() -> Response:
         parts.authority.require("read")
         limit = max(1, min(_number("limit") or _PAGE, _MAX_PAGE))
-        found = parts.reading.page(
+        found = parts.queries.page(
             _status(), request.args.get("repository"), limit, _number("cursor")
         )
         cursor = found[-1].seq if len(found) == limit else None
@@ -94,7 +94,7 @@ def _log(parts: PatchesParts) -> Callable[[str], Response]:
     def log(patch_id: str) -> Response:
         parts.authority.require("read")
         _known(parts, patch_id)
-        events = [event.to_json() for event in parts.reading.events(patch_id)]
+        events = [event.to_json() for event in parts.queries.events(patch_id)]
         checks = _evidence(parts, patch_id).check_logs()
         return jsonify({"patch_id": patch_id, "events": events, "checks": checks})
 
@@ -134,7 +134,7 @@ def _decisions(parts: PatchesParts) -> dict[str, Callable[[str], Response]]:
                 act(patch_id, key.name, parts.clock())
             except IllegalMove as illegal:
                 raise Problem(409, "illegal_move", f"Nothing changed: {illegal}.") from illegal
-            return jsonify(parts.reading.get(patch_id).to_json())
+            return jsonify(parts.queries.get(patch_id).to_json())
 
         return view
 
@@ -151,7 +151,7 @@ def _decisions(parts: PatchesParts) -> dict[str, Callable[[str], Response]]:
 def _known(parts: PatchesParts, patch_id: str) -> Stored:
     try:
         PatchId.parse(patch_id)
-        return parts.reading.get(patch_id)
+        return parts.queries.get(patch_id)
     except (UnknownPatch, ValueError):
         raise Problem(404, "no_such_patch", "There is no patch of that id here.") from None
 

@@ -13,7 +13,7 @@ from flask import request
 from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.gateway.problems import Problem
-from gpt_cursor_runner.ledger.reading import Reading
+from gpt_cursor_runner.ledger.queries import Queries
 from gpt_cursor_runner.ledger.stored import Stored
 from gpt_cursor_runner.patch.status import FINAL, Status
 
@@ -30,7 +30,7 @@ class Waiting:
     about to stop.
     """
 
-    reading: Reading
+    queries: Queries
     leaving: threading.Event = field(default_factory=threading.Event)
     places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_WAITERS))
 
@@ -57,7 +57,7 @@ class Waiting:
         # A ledger in trouble must not turn the answer for a patch that was
         # accepted into a failure.
         try:
-            stored = self.reading.get(patch_id)
+            stored = self.queries.get(patch_id)
         except SQLAlchemyError:
             return None
         return stored if stored.status in FINAL | {Status.HELD} else None

@@ -12,8 +12,8 @@ from concurrent.futures import TimeoutError as FutureTimeout
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from gpt_cursor_runner.health.clock import boottime
 from gpt_cursor_runner.ledger.intake import Admission, IdTaken, Intake, Receipt
+from gpt_cursor_runner.system.clock import boottime
 
 log = structlog.get_logger()
 

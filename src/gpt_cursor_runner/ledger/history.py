@@ -13,11 +13,20 @@ from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
 from gpt_cursor_runner.ledger import observations
 from gpt_cursor_runner.ledger.database import READ_ONLY
 from gpt_cursor_runner.ledger.observations import UPTIME_WINDOWS, Observation, Seconds, Uptime
-from gpt_cursor_runner.ledger.outbox import Letter, hold_back, post
+from gpt_cursor_runner.ledger.outbox import Alert, hold_back, post
 from gpt_cursor_runner.ledger.pruning import FLIPS_KEPT, prune
 from gpt_cursor_runner.ledger.schema import flips, incidents
 
-__all__ = ["Flip", "History", "Incident", "NotOpen", "Observation", "Page", "Seconds", "Uptime"]
+__all__ = [
+    "Flip",
+    "History",
+    "HistoryBatch",
+    "Incident",
+    "NotOpen",
+    "Observation",
+    "Seconds",
+    "Uptime",
+]
 
 
 class NotOpen(Exception):
@@ -58,7 +67,7 @@ class Incident:
 
 
 @dataclass(frozen=True)
-class Page:
+class HistoryBatch:
     """All that one look adds. `closed`, and the keys of the mappings, are ids
     of open incidents.
 
@@ -74,12 +83,12 @@ class Page:
     muted: Mapping[str, str | None] = field(default_factory=dict)
     reminded: Mapping[str, float] = field(default_factory=dict)
     escalated: Mapping[str, str] = field(default_factory=dict)
-    letters: tuple[Letter, ...] = ()
+    alerts: tuple[Alert, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         changed = self.closed or self.muted or self.reminded or self.escalated
-        return not (self.flips or self.opened or changed or self.letters)
+        return not (self.flips or self.opened or changed or self.alerts)
 
 
 class History:
@@ -89,7 +98,7 @@ class History:
         self._engine = engine
         self._reading_engine = engine.execution_options(**{READ_ONLY: True})
 
-    def record(self, page: Page) -> None:
+    def record(self, page: HistoryBatch) -> None:
         """Keep a page whole, on the disk when this returns, or nothing of it.
 
         Muting an incident takes out its triggers that no sink was handed yet.
@@ -104,7 +113,7 @@ class History:
                 connection.execute(incidents.insert(), [asdict(one) for one in page.opened])
             if page.flips:
                 connection.execute(flips.insert(), [_flip_row(one) for one in page.flips])
-            post(connection, page.letters)
+            post(connection, page.alerts)
 
     def last_states(self) -> dict[str, tuple[str, str]]:
         """By subject the status and code of its last flip."""
@@ -176,7 +185,7 @@ class History:
         return prune(self._engine, now, flips_kept)
 
 
-def _change_open(connection: Connection, page: Page) -> None:
+def _change_open(connection: Connection, page: HistoryBatch) -> None:
     for incident_id, cause in page.muted.items():
         _change(connection, incident_id, muted_by=cause)
         if cause is not None:

@@ -19,7 +19,7 @@ from gpt_cursor_runner.ledger.intake import Intake
 from gpt_cursor_runner.ledger.keys import KeyStore
 from gpt_cursor_runner.ledger.leases import Leases
 from gpt_cursor_runner.ledger.outbox import Outbox
-from gpt_cursor_runner.ledger.reading import Reading
+from gpt_cursor_runner.ledger.queries import Queries
 from gpt_cursor_runner.ledger.runners import Runners
 from gpt_cursor_runner.ledger.schema import keys
 
@@ -33,7 +33,7 @@ class Ledger:
         self.intake = Intake(engine)
         self.leases = Leases(engine)
         self.decisions = Decisions(engine)
-        self.reading = Reading(engine)
+        self.queries = Queries(engine)
         self.keys = KeyStore(engine)
         self.history = History(engine)
         self.outbox = Outbox(engine)

@@ -1,4 +1,4 @@
-"""The outbox: letters about incidents, each kept until its sink took it or was
+"""The outbox: alerts about incidents, each kept until its sink took it or was
 given up.
 """
 
@@ -15,7 +15,7 @@ from gpt_cursor_runner.ledger.schema import outbox
 
 
 @dataclass(frozen=True)
-class Letter:
+class Alert:
     """One message to one sink. `key` is what the receiver knows repeats by;
     times are epoch seconds.
 
@@ -38,7 +38,7 @@ class Letter:
 class Outbox:
     """What is owed to the sinks. Every time is passed in, as epoch seconds.
 
-    A letter that ended, or was held back, since it was read is left alone: the
+    A alert that ended, or was held back, since it was read is left alone: the
     moves answer whether it was still owed.
     """
 
@@ -46,8 +46,8 @@ class Outbox:
         self._engine = engine
         self._reading_engine = engine.execution_options(**{READ_ONLY: True})
 
-    def next(self, sink: str, now: float) -> Letter | None:
-        """The earliest letter that is due: of every subject only its first one
+    def next(self, sink: str, now: float) -> Alert | None:
+        """The earliest alert that is due: of every subject only its first one
         counts, so that they stay in order.
         """
         earlier = outbox.alias("earlier")
@@ -61,29 +61,29 @@ class Outbox:
         )
         with self._reading_engine.begin() as connection:
             row = connection.execute(first.limit(1)).first()
-        return None if row is None else _letter(row)
+        return None if row is None else _alert(row)
 
-    def begin(self, letter: Letter, now: float) -> bool:
+    def begin(self, alert: Alert, now: float) -> bool:
         """Note, before it is sent, that its sink may have it from now on, so
         that it is not held back any more.
         """
-        return self._move(letter, begun_at=func.coalesce(outbox.c.begun_at, now))
+        return self._move(alert, begun_at=func.coalesce(outbox.c.begun_at, now))
 
-    def delivered(self, letter: Letter, now: float) -> bool:
+    def delivered(self, alert: Alert, now: float) -> bool:
         """Its sink took it."""
-        return self._move(letter, delivered_at=now, trouble=None)
+        return self._move(alert, delivered_at=now, trouble=None)
 
-    def failed(self, letter: Letter, now: float, not_before: float, trouble: str) -> bool:
+    def failed(self, alert: Alert, now: float, not_before: float, trouble: str) -> bool:
         """Its sink did not take it; try again at `not_before`."""
         return self._move(
-            letter, attempts=outbox.c.attempts + 1, not_before=not_before, trouble=trouble
+            alert, attempts=outbox.c.attempts + 1, not_before=not_before, trouble=trouble
         )
 
-    def give_up(self, letter: Letter, now: float, trouble: str) -> bool:
-        """Its sink will never take it; the next letter of its subject comes to
+    def give_up(self, alert: Alert, now: float, trouble: str) -> bool:
+        """Its sink will never take it; the next alert of its subject comes to
         its turn.
         """
-        return self._move(letter, given_up_at=now, trouble=trouble)
+        return self._move(alert, given_up_at=now, trouble=trouble)
 
     def give_up_all_but(self, sinks: Collection[str], now: float) -> int:
         """Give up what is owed to sinks that are not set any more, which nobody
@@ -96,12 +96,12 @@ class Outbox:
             ).rowcount
 
     def owed(self, sink: str | None = None) -> int:
-        """How many letters wait."""
+        """How many alerts wait."""
         with self._reading_engine.begin() as connection:
             return connection.execute(select(func.count()).where(_owed(), *_to(sink))).scalar_one()
 
     def oldest_owed_at(self, sink: str | None = None) -> float | None:
-        """When the letter that has waited longest was written; None when
+        """When the alert that has waited longest was written; None when
         nothing is owed.
         """
         with self._reading_engine.begin() as connection:
@@ -116,23 +116,23 @@ class Outbox:
         with self._reading_engine.begin() as connection:
             return frozenset(connection.execute(select(outbox.c.sink).where(triggers)).scalars())
 
-    def _move(self, letter: Letter, **values: object) -> bool:
+    def _move(self, alert: Alert, **values: object) -> bool:
         # By its key: SQLite gives the number of the last row, once that is
         # deleted, to the next one.
-        moved = update(outbox).where(outbox.c.key == letter.key, _owed()).values(**values)
+        moved = update(outbox).where(outbox.c.key == alert.key, _owed()).values(**values)
         with self._engine.begin() as connection:
             return connection.execute(moved).rowcount == 1
 
 
-def post(connection: Connection, letters: Sequence[Letter]) -> None:
-    """Add letters, inside the caller's transaction; one whose key is there
-    already is the same letter, kept once.
+def post(connection: Connection, alerts: Sequence[Alert]) -> None:
+    """Add alerts, inside the caller's transaction; one whose key is there
+    already is the same alert, kept once.
     """
-    if not letters:
+    if not alerts:
         return
-    wanted = {letter.key: letter for letter in reversed(letters)}
+    wanted = {alert.key: alert for alert in reversed(alerts)}
     known = set(connection.execute(select(outbox.c.key).where(outbox.c.key.in_(wanted))).scalars())
-    rows = [_row(one) for one in letters if wanted[one.key] is one and one.key not in known]
+    rows = [_row(one) for one in alerts if wanted[one.key] is one and one.key not in known]
     if rows:
         connection.execute(outbox.insert(), rows)
 
@@ -157,10 +157,10 @@ def _owed(table: FromClause = outbox) -> ColumnElement[bool]:
     return table.c.delivered_at.is_(None) & table.c.given_up_at.is_(None)
 
 
-def _row(letter: Letter) -> dict[str, Any]:
-    fields = {name: getattr(letter, name) for name in Letter.__dataclass_fields__ if name != "seq"}
-    return {**fields, "body": dict(letter.body)}
+def _row(alert: Alert) -> dict[str, Any]:
+    fields = {name: getattr(alert, name) for name in Alert.__dataclass_fields__ if name != "seq"}
+    return {**fields, "body": dict(alert.body)}
 
 
-def _letter(row: Row[Any]) -> Letter:
-    return Letter(**{name: getattr(row, name) for name in Letter.__dataclass_fields__})
+def _alert(row: Row[Any]) -> Alert:
+    return Alert(**{name: getattr(row, name) for name in Alert.__dataclass_fields__})

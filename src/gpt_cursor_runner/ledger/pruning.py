@@ -29,7 +29,7 @@ def prune(engine: Engine, now: float, flips_kept: int = FLIPS_KEPT) -> int:
     return (
         _delete(engine, flips, _old_flips(engine, now, flips_kept))
         + _delete(engine, observations, _old_observations(now))
-        + _delete(engine, outbox, _old_letters(now))
+        + _delete(engine, outbox, _old_alerts(now))
         + _delete(engine, incidents, _old_incidents(now))
     )
 
@@ -74,7 +74,7 @@ def _old_observations(now: float) -> ColumnElement[bool]:
     return or_(minutes, hours)
 
 
-def _old_letters(now: float) -> ColumnElement[bool]:
+def _old_alerts(now: float) -> ColumnElement[bool]:
     """Of an open incident the triggers are kept: they say who has to hear of
     its end.
     """
@@ -85,6 +85,6 @@ def _old_letters(now: float) -> ColumnElement[bool]:
 
 
 def _old_incidents(now: float) -> ColumnElement[bool]:
-    """Those of which a letter is still kept wait for it."""
-    letter = select(outbox.c.seq).where(outbox.c.incident_id == incidents.c.id).exists()
-    return (incidents.c.closed_at < now - _INCIDENTS_KEPT_SECONDS) & ~letter
+    """Those of which a alert is still kept wait for it."""
+    alert = select(outbox.c.seq).where(outbox.c.incident_id == incidents.c.id).exists()
+    return (incidents.c.closed_at < now - _INCIDENTS_KEPT_SECONDS) & ~alert

@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.engine.embedded import Engine
-from gpt_cursor_runner.engine.presence import Presence
 from gpt_cursor_runner.engine.roll import Roll
+from gpt_cursor_runner.engine.runner_lock import RunnerLock
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
 from gpt_cursor_runner.landing.sealing import sealed_ref
@@ -77,7 +77,7 @@ class Runner:
         has the state directory.
         """
         roll = Roll(self.ledger.runners, self.runner_id, self.ledger.clock)
-        with Presence(self.state_dir, self.runner_id, roll.note) as presence:
+        with RunnerLock(self.state_dir, self.runner_id, roll.note) as presence:
             log.info("runner_started", runner=self.runner_id)
             while not self.should_stop():
                 presence.beat("idle")
@@ -91,7 +91,7 @@ class Runner:
                     time.sleep(_TROUBLE_SECONDS)
             log.info("runner_stopped", runner=self.runner_id)
 
-    def _turn(self, presence: Presence) -> None:
+    def _turn(self, presence: RunnerLock) -> None:
         if self._recovery_owed:
             self._recover()
         self._settle_owed()
@@ -103,13 +103,13 @@ class Runner:
             presence.beat("working", claim.id)
             self._work(claim, presence)
 
-    def _work(self, claim: Stored, presence: Presence) -> None:
+    def _work(self, claim: Stored, presence: RunnerLock) -> None:
         try:
             self._finish(claim, self._walk(claim, presence))
         except LeaseLost:
             log.warning("lease_lost")
 
-    def _walk(self, claim: Stored, presence: Presence) -> Ending:
+    def _walk(self, claim: Stored, presence: RunnerLock) -> Ending:
         try:
             return self._attempt(claim, presence).walk()
         except StopAsked:
@@ -164,12 +164,12 @@ class Runner:
         """The refusal, knowing which others this sender's patches met of late."""
         since = self.ledger.clock() - _RECENT_SECONDS
         met = Counter(kinds(refused.faults))
-        for outcome in self.ledger.reading.rejections(claim.submitted_by, claim.repository, since):
+        for outcome in self.ledger.queries.rejections(claim.submitted_by, claim.repository, since):
             errors = outcome.get("errors", [])
             met.update({(error["code"], error.get("path", "")) for error in errors} & met.keys())
         return advised(refused, met)
 
-    def _attempt(self, claim: Stored, presence: Presence) -> Attempt:
+    def _attempt(self, claim: Stored, presence: RunnerLock) -> Attempt:
         repository = self.repositories.get(claim.repository)
         if repository is None:
             raise WorldFailed(
@@ -184,16 +184,16 @@ class Runner:
             sandbox=lambda: self._sandbox(repository),
             evidence=Evidence(self.patches_dir / claim.id),
             workspace=self.workspaces_dir / f"{claim.seq}-{claim.token}",
-            history=self.ledger.reading.events(claim.id),
+            history=self.ledger.queries.events(claim.id),
             record=lambda kind, data: self._record(claim, presence, kind, data),
             tick=lambda: self._tick(claim, presence),
         )
 
-    def _record(self, claim: Stored, presence: Presence, kind: str, data: dict[str, Any]) -> None:
+    def _record(self, claim: Stored, presence: RunnerLock, kind: str, data: dict[str, Any]) -> None:
         presence.beat("working", claim.id)
         self.ledger.leases.record(claim, kind, self.ledger.clock(), data)
 
-    def _tick(self, claim: Stored, presence: Presence) -> None:
+    def _tick(self, claim: Stored, presence: RunnerLock) -> None:
         presence.beat("working", claim.id)
         if self.should_stop():
             raise StopAsked
@@ -215,7 +215,7 @@ class Runner:
         """
         now = time.monotonic()
         self._unsettled = {patch: until for patch, until in self._unsettled.items() if until > now}
-        for stored in self.ledger.reading.unreported(_SETTLED_A_TURN, but_not=self._unsettled):
+        for stored in self.ledger.queries.unreported(_SETTLED_A_TURN, but_not=self._unsettled):
             try:
                 self._settle(stored)
             except SQLAlchemyError:
@@ -230,8 +230,8 @@ class Runner:
         """
         if stored.status in FINAL:
             self._forget_seal(stored)
-        history = self.ledger.reading.events(stored.id)
-        request = self.ledger.reading.request(stored.id)
+        history = self.ledger.queries.events(stored.id)
+        request = self.ledger.queries.request(stored.id)
         facts = write_report(Evidence(self.patches_dir / stored.id), stored, history, request)
         self.ledger.leases.mark_reported(stored, self.ledger.clock(), facts)
 

@@ -12,17 +12,17 @@ from gpt_cursor_runner.config import Config, search_path
 from gpt_cursor_runner.gateway.admission import Door
 from gpt_cursor_runner.gateway.app import GatewayParts, create_app
 from gpt_cursor_runner.gateway.auth import Authority, Ring
-from gpt_cursor_runner.gateway.guard import Guard, Inside, Permits
-from gpt_cursor_runner.gateway.health import HealthDoor
-from gpt_cursor_runner.gateway.health_history import HistoryDesk
-from gpt_cursor_runner.gateway.ops import OpsListener
+from gpt_cursor_runner.gateway.guard import ConcurrencyLimit, Guard, InFlight
+from gpt_cursor_runner.gateway.health.history import HealthHistoryApi
+from gpt_cursor_runner.gateway.health.ops import OpsListener
+from gpt_cursor_runner.gateway.health.routes import HealthApp
 from gpt_cursor_runner.gateway.patches import PatchesParts
 from gpt_cursor_runner.gateway.waiting import Waiting
 from gpt_cursor_runner.gateway.webhook import WebhookParts
 from gpt_cursor_runner.gateway.writer import Writer
-from gpt_cursor_runner.health.clock import boottime
-from gpt_cursor_runner.health.judging import judge
-from gpt_cursor_runner.health.model import Identity
+from gpt_cursor_runner.health.monitor.judging import judge
+from gpt_cursor_runner.health.monitor.model import Identity
+from gpt_cursor_runner.system.clock import boottime
 from gpt_cursor_runner.wiring.health import Health, Inner, build_health
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
@@ -65,16 +65,16 @@ class Gateway:
 def build_gateway(config: Config) -> Gateway:
     """Everything one gateway process needs; nothing runs until `start`."""
     ledger = build_ledger(config)
-    permits, inside, writer = Permits(), Inside(), Writer(ledger.intake)
+    permits, inside, writer = ConcurrencyLimit(), InFlight(), Writer(ledger.intake)
     identity = Identity(secrets.token_hex(8), config.server.port)
     health = build_health(config, ledger, identity, Inner(permits, inside, writer))
     ring = Ring(ledger.keys, ledger.clock, open_door=config.server.insecure_no_auth)
-    health_door = HealthDoor(
-        health.monitor, identity, ring, HistoryDesk(ledger.history, health.clock)
+    health_door = HealthApp(
+        health.monitor, identity, ring, HealthHistoryApi(ledger.history, health.clock)
     )
     authority = Authority(ledger.keys, ledger.clock, open_door=config.server.insecure_no_auth)
-    waiting = Waiting(ledger.reading)
-    door = Door(config, ledger.reading, search_path())
+    waiting = Waiting(ledger.queries)
+    door = Door(config, ledger.queries, search_path())
     webhook = WebhookParts(
         authority,
         door,
@@ -85,7 +85,7 @@ def build_gateway(config: Config) -> Gateway:
         lambda: judge(health.monitor.snapshot(), boottime()).overall,
     )
     patches = PatchesParts(
-        authority, ledger.reading, ledger.decisions, waiting, config.state.patches_dir, ledger.clock
+        authority, ledger.queries, ledger.decisions, waiting, config.state.patches_dir, ledger.clock
     )
     parts = GatewayParts(
         health_door, identity.instance_id, permits, inside, webhook, patches, _hosts(config)
@@ -93,11 +93,11 @@ def build_gateway(config: Config) -> Gateway:
     return Gateway(create_app(parts), health, writer, waiting, ring, _ops(config, health_door))
 
 
-def _ops(config: Config, health: HealthDoor) -> OpsListener | None:
+def _ops(config: Config, health: HealthApp) -> OpsListener | None:
     port = config.ops_port
     # What is asked here takes none of the main port's threads, and so does not
     # count among the requests inside.
-    return OpsListener(Guard(health, _hosts(config), Inside()), port) if port else None
+    return OpsListener(Guard(health, _hosts(config), InFlight()), port) if port else None
 
 
 def _hosts(config: Config) -> list[str]:

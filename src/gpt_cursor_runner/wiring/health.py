@@ -7,27 +7,27 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gpt_cursor_runner.alerts.dead_mans_switch import DeadMansSwitch
+from gpt_cursor_runner.alerts.dispatch import AlertDispatcher
+from gpt_cursor_runner.alerts.incidents import Policy
+from gpt_cursor_runner.alerts.recorder import Recorder
+from gpt_cursor_runner.alerts.service_notify import ServiceNotify
+from gpt_cursor_runner.alerts.sink import Sink
+from gpt_cursor_runner.alerts.sinks import build_sinks
 from gpt_cursor_runner.config import Config, environment_of_checks, notify_socket, watchdog_seconds
-from gpt_cursor_runner.gateway.guard import Inside, Permits
+from gpt_cursor_runner.gateway.guard import ConcurrencyLimit, InFlight
 from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
 from gpt_cursor_runner.gateway.writer import Writer
-from gpt_cursor_runner.health.alerting.dispatch import Dispatch
-from gpt_cursor_runner.health.alerting.sink import Sink
-from gpt_cursor_runner.health.alerting.sinks import build_sinks
-from gpt_cursor_runner.health.clock import SteadyClock, boottime
-from gpt_cursor_runner.health.incidents import Policy
-from gpt_cursor_runner.health.judging import Verdict, judge
-from gpt_cursor_runner.health.model import Identity
-from gpt_cursor_runner.health.monitor import Monitor
-from gpt_cursor_runner.health.pinger import Pinger
-from gpt_cursor_runner.health.probes import Surroundings, standard_probes
-from gpt_cursor_runner.health.probes.alerts import AlertsProbe
+from gpt_cursor_runner.health.monitor.judging import Verdict, judge
+from gpt_cursor_runner.health.monitor.model import Identity
+from gpt_cursor_runner.health.monitor.monitor import Monitor
+from gpt_cursor_runner.health.monitor.sampler import Sampler
+from gpt_cursor_runner.alerts.probe import AlertsProbe
 from gpt_cursor_runner.health.probes.command import OwnCheck
 from gpt_cursor_runner.health.probes.repositories import WatchedRepository
-from gpt_cursor_runner.health.recorder import Recorder
-from gpt_cursor_runner.health.sampler import Sampler
-from gpt_cursor_runner.health.service_notify import ServiceNotify
+from gpt_cursor_runner.health.probes.standard import Surroundings, standard_probes
 from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.system.clock import SteadyClock, boottime
 
 # A runner elsewhere that neither said good-bye nor beat for an hour is gone,
 # and nobody's trouble any more.
@@ -38,8 +38,8 @@ _RUNNER_FORGOTTEN_SECONDS = 3600.0
 class Inner:
     """What only the gateway itself can tell of itself."""
 
-    permits: Permits
-    inside: Inside
+    permits: ConcurrencyLimit
+    inside: InFlight
     writer: Writer
 
 
@@ -51,8 +51,8 @@ class Health:
 
     monitor: Monitor
     recorder: Recorder
-    dispatch: Dispatch
-    pinger: Pinger | None
+    dispatch: AlertDispatcher
+    pinger: DeadMansSwitch | None
     notify: ServiceNotify | None
     clock: Callable[[], float]
 
@@ -72,7 +72,7 @@ def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inne
     work.
     """
     clock, sinks, sampler = SteadyClock(), alert_sinks(config), Sampler()
-    dispatch = Dispatch(ledger.outbox, sinks, clock, random.random)
+    dispatch = AlertDispatcher(ledger.outbox, sinks, clock, random.random)
     probes = standard_probes(
         state_directory=config.state.dir,
         patches_directory=config.state.patches_dir,
@@ -103,7 +103,9 @@ def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inne
         monitor=monitor,
         recorder=recorder,
         dispatch=dispatch,
-        pinger=Pinger(health.ping_url, health.ping_seconds, verdict) if health.ping_url else None,
+        pinger=DeadMansSwitch(health.ping_url, health.ping_seconds, verdict)
+        if health.ping_url
+        else None,
         notify=ServiceNotify(address, watchdog_seconds() or 0.0, verdict) if address else None,
         clock=clock,
     )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
+from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
 
 _OUTPUT_BYTES = 64 * 1024
 _GLANCE_SECONDS = 0.05
@@ -47,7 +47,7 @@ class CommandProbe:
     def __init__(self, check: OwnCheck, environment: Mapping[str, str]) -> None:
         name = "own_" + check.name
         criticality = Criticality.CRITICAL if check.critical else Criticality.IMPAIRING
-        self.terms = Terms(
+        self.spec = ProbeSpec(
             name, name, criticality, check.interval_seconds, check.timeout_seconds + 1
         )
         self._command = check.command

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
-from gpt_cursor_runner.health.processes import Finder, runs_script
+from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.probes.processes import Finder, runs_script
 
 _STATES = {
     "running": (Status.OK, "up", "up", "it runs"),
@@ -23,7 +23,7 @@ class ExternalRunnerProbe:
     without its directory.
     """
 
-    terms = Terms(
+    spec = ProbeSpec(
         "external_runner",
         "external_runner",
         Criticality.IMPAIRING,

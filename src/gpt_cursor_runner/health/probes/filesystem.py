@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gpt_cursor_runner.health.filesystem_process import FilesystemProcess, ProcessDied
-from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
-from gpt_cursor_runner.health.threshold import Threshold
+from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.probes.disk_worker_client import FilesystemProcess, ProcessDied
+from gpt_cursor_runner.health.probes.threshold import Threshold
 
 _REMEDIES = {
     "read_only": "Mount the disk for writing, or move the state directory.",
@@ -34,7 +34,7 @@ _FREE_INODES_PERCENT = Threshold(on=5, off=8)
 class FilesystemProbe:
     """Writes, syncs, reads back and drops a file in `directory`."""
 
-    terms = Terms(
+    spec = ProbeSpec(
         "filesystem",
         "fs_writable",
         Criticality.CRITICAL,

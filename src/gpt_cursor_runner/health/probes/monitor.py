@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
-from gpt_cursor_runner.health.monitor import Vitals
+from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.monitor import Vitals
 
 LAGGING_SECONDS = 2.0
 _BEHIND_LOOKS = 2
@@ -18,7 +18,7 @@ class MonitorProbe:
     `history_behind` is how many flips are not written down yet.
     """
 
-    terms = Terms(
+    spec = ProbeSpec(
         "monitor",
         "health_engine",
         Criticality.IMPAIRING,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
-from gpt_cursor_runner.health.self_call import Answer, Found, SelfCall
+from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.probes.self_call import Answer, Found, SelfCall
 
 _WHO = "See who listens there (`gcr doctor`), stop it or choose another port."
 _LOG = "See the gateway's log."
@@ -12,7 +12,7 @@ _LOG = "See the gateway's log."
 class PortProbe:
     """Reads the gateway's call to itself for whose the port is."""
 
-    terms = Terms(
+    spec = ProbeSpec(
         "port",
         "port_bound",
         Criticality.CRITICAL,

@@ -11,10 +11,10 @@ from typing import Protocol
 
 import structlog
 
-from gpt_cursor_runner.health.arrivals import Arrivals, Since
-from gpt_cursor_runner.health.clock import boottime
-from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
+from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.probes.arrivals import Arrivals, Since
 from gpt_cursor_runner.ledger.facts import QueueFacts
+from gpt_cursor_runner.system.clock import boottime
 
 _log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ class QueueProbe:
 
     # Longer than the ledger waits for another writer, so that "locked" is said
     # before this check is late.
-    terms = Terms(
+    spec = ProbeSpec(
         "queue",
         "queue",
         Criticality.CRITICAL,

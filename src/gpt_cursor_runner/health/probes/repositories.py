@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt_cursor_runner.health.arrivals import Since
-from gpt_cursor_runner.health.clock import boottime
-from gpt_cursor_runner.health.filesystem_process import FilesystemProcess, ProcessDied
-from gpt_cursor_runner.health.model import SEVERITY, Criticality, Reading, Status, Terms
+from gpt_cursor_runner.health.monitor.model import SEVERITY, Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.probes.arrivals import Since
+from gpt_cursor_runner.health.probes.disk_worker_client import FilesystemProcess, ProcessDied
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.system.clock import boottime
 
 FOREIGN_LOCK_SECONDS = 60.0
 _MOST_SHOWN = 50
@@ -53,7 +53,7 @@ class RepositoriesProbe:
     neither the gateway nor its port.
     """
 
-    terms = Terms(
+    spec = ProbeSpec(
         "repositories",
         "repositories",
         Criticality.IMPAIRING,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gpt_cursor_runner.health.clock import boottime
-from gpt_cursor_runner.health.model import Criticality, Metrics, Reading, Status, Terms
-from gpt_cursor_runner.health.threshold import Threshold
+from gpt_cursor_runner.health.monitor.model import Criticality, Metrics, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.probes.threshold import Threshold
+from gpt_cursor_runner.system.clock import boottime
 
 _MEMORY_PERCENT = Threshold(on=95, off=90)
 _STALE_SECONDS = 15.0
@@ -21,7 +21,7 @@ class ResourcesProbe:
     trouble.
     """
 
-    terms = Terms(
+    spec = ProbeSpec(
         "resources",
         "resources",
         Criticality.IMPAIRING,

@@ -18,11 +18,11 @@ from pathlib import Path
 import psutil
 import structlog
 
-from gpt_cursor_runner.engine.presence import Beat, boot_id, lock_is_held, read_beat
 from gpt_cursor_runner.engine.roll import host_name
-from gpt_cursor_runner.health.arrivals import Since
-from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
-from gpt_cursor_runner.health.other_runners import OtherRunner, OtherRunners
+from gpt_cursor_runner.engine.runner_lock import Beat, boot_id, lock_is_held, read_beat
+from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.probes.arrivals import Since
+from gpt_cursor_runner.health.probes.other_runners import OtherRunner, OtherRunners
 from gpt_cursor_runner.ledger.runners import RunnerRow
 
 _log = structlog.get_logger(__name__)
@@ -64,7 +64,7 @@ class RunnerProbe:
     could be claimed and nobody does.
     """
 
-    terms = Terms(
+    spec = ProbeSpec(
         "runner",
         "ghost_runner",
         Criticality.IMPAIRING,

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import secrets
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
-from gpt_cursor_runner.health.outbound import Response, Unanswered, fetch
-from gpt_cursor_runner.health.processes import Finder, is_program
+from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.probes.processes import Finder, is_program
+from gpt_cursor_runner.system.http_client import NoAnswer, Response, fetch
 
 _GRACE_SECONDS = 30.0
 _CALL_SECONDS = 8.0
@@ -34,7 +34,7 @@ _ORIGIN_LOST = (502, 504, 521, 522, 523, 530)
 class TunnelProcessProbe:
     """Finds cloudflared by the name of its file."""
 
-    terms = Terms(
+    spec = ProbeSpec(
         "tunnel_process",
         "tunnel_process",
         Criticality.IMPAIRING,
@@ -68,7 +68,7 @@ class TunnelEdgeProbe:
     ready.
     """
 
-    terms = Terms(
+    spec = ProbeSpec(
         "tunnel_edge",
         "tunnel_edge",
         Criticality.IMPAIRING,
@@ -86,7 +86,7 @@ class TunnelEdgeProbe:
         """Well when it says 200 and counts at least one."""
         try:
             answer = fetch("GET", self._url, seconds=self._seconds)
-        except Unanswered as silent:
+        except NoAnswer as silent:
             message = f"{self._url}: {silent}"
             return Reading(Status.FAIL, "no_answer", message, {"why": silent.code}, _START)
         connections = _said(answer).get("readyConnections")
@@ -117,7 +117,7 @@ class TunnelPublicProbe:
     know.
     """
 
-    terms = Terms(
+    spec = ProbeSpec(
         "tunnel_public",
         "tunnel_public",
         Criticality.IMPAIRING,
@@ -137,7 +137,7 @@ class TunnelPublicProbe:
         nonce = secrets.token_urlsafe(12)
         try:
             answer = fetch("GET", f"{self._url}?nonce={nonce}", seconds=self._seconds)
-        except Unanswered as silent:
+        except NoAnswer as silent:
             return Reading(
                 Status.FAIL, "no_answer", f"{self._url}: {silent}", {"why": silent.code}, _ADDRESS
             )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
-from gpt_cursor_runner.health.self_call import PULSE, Found, SelfCall
+from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.probes.self_call import PULSE, Found, SelfCall
 
 
 class WebProbe:
@@ -16,7 +16,7 @@ class WebProbe:
     nobody is left to answer another.
     """
 
-    terms = Terms(
+    spec = ProbeSpec(
         "web",
         "flask_responsive",
         Criticality.CRITICAL,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from gpt_cursor_runner.health.model import Criticality, Reading, Status, Terms
+from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
 
 
 class WebhookProbe:
@@ -14,7 +14,7 @@ class WebhookProbe:
     the permits left for requests.
     """
 
-    terms = Terms(
+    spec = ProbeSpec(
         "webhook",
         "webhook_endpoint",
         Criticality.CRITICAL,

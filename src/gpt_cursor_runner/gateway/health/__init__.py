@@ -1,0 +1,1 @@
+"""The HTTP routes of health and the shapes of their answers."""

@@ -1,3 +1,0 @@
-"""Telling people: what a letter says, where it goes, and how it gets there at
-least once.
-"""

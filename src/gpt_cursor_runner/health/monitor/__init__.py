@@ -1,0 +1,1 @@
+"""Runs the checks, judges their results and publishes the snapshot."""

@@ -1,0 +1,3 @@
+"""Floor 0: what knows nothing of this product: clocks, threads, processes, HTTP,
+logs.
+"""

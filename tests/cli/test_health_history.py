@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gpt_cursor_runner.cli.health_history import past
+
+
+def uptime(ratio: float | None) -> dict[str, Any]:
+    return {window: {"ratio": ratio} for window in ("1h", "24h", "7d", "30d")}
+
+
+def history(**others: Any) -> dict[str, Any]:
+    strip = {
+        "overall": ["ok", "ok", "warn"],
+        "runner": [None, "ok", "fail"],
+        "disk": ["unknown", "ok", "ok"],
+    }
+    body = {
+        "flips": [],
+        "uptime": {"overall": uptime(0.99996), "runner": uptime(0.5), "disk": uptime(1.0)},
+        "strip": {"seconds": 60, "since": "2026-08-01T12:00:00+00:00", "checks": strip},
+    }
+    return body | others
+
+
+def lines(body: dict[str, Any]) -> list[str]:
+    return [click.unstyle(line) for line in past(body)]
+
+
+def test_a_strip_per_check_the_whole_first_and_worse_is_taller():
+    shown = lines(history())
+    assert [line.split()[:2] for line in shown[1:4]] == [
+        ["overall", "▁▁▃"],
+        ["disk", "▆▁▁"],
+        ["runner", "·▁█"],
+    ]
+
+
+def test_a_share_is_never_rounded_up_to_all():
+    shown = {line.split()[0]: line.split()[2] for line in lines(history())[1:4]}
+    assert shown == {"overall": "<100%", "disk": "100.00%", "runner": "50.00%"}
+
+
+def test_what_nobody_saw_has_no_share():
+    body = history(uptime={})
+    assert lines(body)[1].split()[2:] == ["-"] * 4
+
+
+def test_the_last_changes_are_told_with_what_was_before():
+    flip = {"at": "2026-08-01T12:00:00+00:00", "check": "runner", "status": "fail", "code": "down"}
+    before = {"status": "ok", "code": "up"}
+    told = lines(history(flips=[{**flip, "before": before}, {**flip, "before": None}]))
+    assert told[-2].endswith("runner: ok (up) -> fail (down)")
+    assert told[-1].endswith("runner: not seen before -> fail (down)")
+
+
+def test_a_gateway_that_has_just_begun_says_so():
+    body = history(strip={"seconds": 60, "since": "", "checks": {}})
+    assert lines(body) == ["nothing was recorded yet; the gateway writes down every minute"]

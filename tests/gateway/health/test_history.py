@@ -1,0 +1,198 @@
+"""`GET /health/history` over a real ledger."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from werkzeug.test import Client, TestResponse
+
+from gpt_cursor_runner.gateway.auth import Ring
+from gpt_cursor_runner.gateway.health.history import HealthHistoryApi
+from gpt_cursor_runner.gateway.health.routes import HealthApp
+from gpt_cursor_runner.gateway.problems import Problem
+from gpt_cursor_runner.health.monitor.model import Identity
+from gpt_cursor_runner.ledger.history import Flip, HistoryBatch
+from gpt_cursor_runner.ledger.ledger import Ledger
+from tests.gateway.builders import problem
+from tests.gateway.health.test_routes import Shown, bearing
+from tests.health.builders import until
+
+MINUTE, HOUR = 60, 3600
+NOW = 1_800_000_030.0  # half a minute after a whole hour
+START = 1_800_000_000
+
+
+@dataclass
+class Asking:
+    ledger: Ledger
+    client: Client
+    owner: dict[str, str]
+
+    def get(self, query: str = "") -> TestResponse:
+        return self.client.get(f"/health/history{query}", headers=self.owner)
+
+    def body(self, query: str = "") -> dict[str, Any]:
+        answer = self.get(query)
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = json.loads(answer.data)
+        return body
+
+    def flip(self, subject: str, status: str, at: float, before: str | None = None) -> None:
+        flip = Flip(
+            subject, status, f"{status}_code", before, before and f"{before}_code", at, "instance-1"
+        )
+        self.ledger.history.record(HistoryBatch(flips=(flip,)))
+
+
+@pytest.fixture
+def asking(ledger: Ledger) -> Asking:
+    ring = Ring(ledger.keys, time.time)
+    owner = bearing(ledger, ring, "read")
+    door = HealthApp(
+        Shown(), Identity("instance-1", 5555), ring, HealthHistoryApi(ledger.history, lambda: NOW)
+    )
+    return Asking(ledger, Client(door), owner)
+
+
+def test_the_history_is_for_who_has_a_key(asking):
+    problem(asking.client.get("/health/history"), 401, "no_key")
+
+
+def test_without_a_past_the_history_is_empty(asking):
+    body = asking.body()
+    assert (body["flips"], body["before"], body["uptime"], body["strip"]["checks"]) == (
+        [],
+        None,
+        {},
+        {},
+    )
+
+
+def test_changes_come_newest_first_and_page_by_page(asking):
+    asking.flip("runner", "ok", START - 30)
+    asking.flip("runner", "fail", START - 20, before="ok")
+    asking.flip("queue", "warn", START - 10, before="ok")
+    first = asking.body("?limit=2")
+    assert [(one["check"], one["status"]) for one in first["flips"]] == [
+        ("queue", "warn"),
+        ("runner", "fail"),
+    ]
+    assert first["flips"][1]["before"] == {"status": "ok", "code": "ok_code"}
+    assert first["flips"][1]["at"] == "2027-01-15T07:59:40.000000+00:00"
+    rest = asking.body(f"?limit=2&before={first['before']}")
+    assert [(one["check"], one["before"]) for one in rest["flips"]] == [("runner", None)]
+    assert rest["before"] is None
+
+
+def test_changes_can_be_asked_for_by_check_and_from_a_moment_on(asking):
+    for at in (START - 30, START - 10):
+        asking.flip("runner", "ok", at)
+        asking.flip("queue", "ok", at)
+    for since in (str(START - 20), "2027-01-15T07:59:40Z", "2027-01-15T08:59:40%2B01:00"):
+        flips = asking.body(f"?check=runner&since={since}")["flips"]
+        assert [(one["check"], one["at"][11:19]) for one in flips] == [("runner", "07:59:50")]
+
+
+def test_the_strip_has_the_worst_of_every_minute_and_nothing_where_nobody_looked(asking):
+    observe = asking.ledger.history.observe
+    observe(START - 59 * MINUTE, {"runner": (60, 0, 0, 0), "queue": (0, 0, 0, 60)})
+    observe(START - MINUTE, {"runner": (59, 0, 1, 0)})
+    observe(START - 60 * MINUTE, {"runner": (0, 1, 0, 0)})
+    observe(START, {"runner": (0, 0, 1, 0)})  # under way
+    observe(START - 61 * MINUTE, {"runner": (0, 0, 60, 0)})  # more than an hour ago
+    strip = asking.body()["strip"]
+    assert (strip["seconds"], strip["since"]) == (60, "2027-01-15T07:00:00.000000+00:00")
+    assert strip["checks"]["runner"] == ["warn", "ok", *[None] * 57, "fail"]
+    assert strip["checks"]["queue"] == [None, "unknown", *[None] * 58]
+    assert list(asking.body("?check=queue")["strip"]["checks"]) == ["queue"]
+
+
+def test_the_strip_of_a_day_goes_by_the_hour(asking):
+    asking.ledger.history.observe(START - 23 * HOUR, {"runner": (30, 30, 0, 0)})
+    strip = asking.body("?by=hour")["strip"]
+    assert (strip["seconds"], strip["since"]) == (3600, "2027-01-14T08:00:00.000000+00:00")
+    assert strip["checks"]["runner"] == [None, "warn", *[None] * 22]
+
+
+def test_uptime_counts_what_was_seen_and_says_what_was_not(asking):
+    asking.ledger.history.observe(
+        START - MINUTE, {"runner": (30, 15, 15, 0), "queue": (60, 0, 0, 0)}
+    )
+    uptime = asking.body("?check=runner")["uptime"]
+    assert list(uptime) == ["runner"] and list(uptime["runner"]) == ["1h", "24h", "7d", "30d"]
+    assert uptime["runner"]["1h"] == {
+        "ratio": 0.75,
+        "ok_seconds": 30,
+        "warn_seconds": 15,
+        "fail_seconds": 15,
+        "unknown_seconds": 0,
+        "unobserved_seconds": 3540,
+    }
+
+
+@pytest.mark.parametrize(
+    ("query", "pointers"),
+    [
+        ("?limit=0", ["/limit"]),
+        ("?limit=501", ["/limit"]),
+        ("?limit=ten", ["/limit"]),
+        ("?before=-1", ["/before"]),
+        ("?since=yesterday", ["/since"]),
+        ("?since=2026-01-01T00:00:00", ["/since"]),
+        ("?since=99999999999999999999", ["/since"]),
+        ("?check=../etc", ["/check"]),
+        ("?check=", ["/check"]),
+        ("?by=year&limit=x", ["/limit", "/by"]),
+    ],
+)
+def test_values_that_cannot_be_used_are_all_named(asking, query, pointers):
+    body = problem(asking.get(query), 422, "bad_query")
+    assert [one["pointer"] for one in body["errors"]] == pointers
+    assert all(one["hint"] for one in body["errors"])
+
+
+def test_a_ledger_that_cannot_be_read_is_503(asking):
+    with asking.ledger.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE flips")
+    answer = asking.get()
+    problem(answer, 503, "ledger_unavailable")
+    assert answer.headers["Retry-After"] == "5"
+
+
+class Slow:
+    """A past that takes as long as it is told to."""
+
+    def __init__(self) -> None:
+        self.reading = 0
+        self.may_end = threading.Event()
+
+    def flips(self, *_: object) -> list[Any]:
+        self.reading += 1
+        assert self.may_end.wait(10)
+        return []
+
+    def observations(self, *_: object) -> list[Any]:
+        return []
+
+    def uptime(self, *_: object) -> dict[str, Any]:
+        return {}
+
+
+def test_a_ledger_that_hangs_takes_two_threads_and_no_more():
+    slow = Slow()
+    desk = HealthHistoryApi(slow, time.time)
+    threads = [threading.Thread(target=lambda: desk.show({})) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    assert until(lambda: slow.reading == 2)
+    with pytest.raises(Problem, match="Others are reading"):
+        desk.show({})
+    slow.may_end.set()
+    for thread in threads:
+        thread.join()
+    assert desk.show({})

@@ -1,0 +1,233 @@
+"""The ops listener: by itself, and beside a main port that is busy or on its
+way out.
+"""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gpt_cursor_runner.gateway.health import ops
+from gpt_cursor_runner.gateway.health.ops import OpsListener
+from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
+from tests.building import patch_body
+from tests.running import Installation, free_port, listens, wait_until
+
+ROOT = Path(__file__).parents[3]
+
+
+def hello(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", "2")])
+    return [] if environ["REQUEST_METHOD"] == "HEAD" else [b"{}"]
+
+
+@contextmanager
+def listening(port: int, application: Any = hello) -> Iterator[OpsListener]:
+    listener = OpsListener(application, port)
+    listener.start()
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def wait_for(listener: OpsListener, state: str) -> None:
+    wait_until(lambda: listener.state() == state, 5, f"it is not {state}")
+
+
+def ask(port: int, path: str = "/", method: str = "GET", seconds: float = 5) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def test_it_answers_on_loopback_and_can_start_again_at_once():
+    port = free_port()
+    for _ in range(3):
+        with listening(port) as listener:
+            wait_for(listener, "listening")
+            assert ask(port) == (200, b"{}") and ask(port, method="HEAD") == (200, b"")
+        assert not listens(port)
+
+
+def test_a_connection_left_open_holds_up_neither_the_end_nor_the_next_start():
+    port = free_port()
+    with listening(port) as listener:
+        wait_for(listener, "listening")
+        with socket.create_connection(("127.0.0.1", port)):
+            began = time.monotonic()
+            listener.close()
+            assert time.monotonic() - began < 1 and not listens(port)
+            with listening(port) as following:
+                wait_for(following, "listening")
+
+
+def test_a_taken_port_is_told_and_tried_again(monkeypatch):
+    monkeypatch.setattr(ops, "_TRY_AGAIN_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        listener = OpsListener(hello, port)
+        listener.start()
+        wait_for(listener, "unavailable")
+        trouble = listener.trouble
+    wait_for(listener, "listening")
+    assert (ask(port), trouble, listener.trouble) == (
+        (200, b"{}"),
+        os.strerror(errno.EADDRINUSE),
+        None,
+    )
+    listener.close()
+
+
+def test_slow_clients_hold_nobody_up():
+    port = free_port()
+    with listening(port) as listener, ExitStack() as held:
+        wait_for(listener, "listening")
+        for _ in range(60):
+            slow = held.enter_context(socket.create_connection(("127.0.0.1", port)))
+            slow.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+        began = time.monotonic()
+        assert ask(port)[0] == 200
+        assert time.monotonic() - began < 0.25
+
+
+@dataclass
+class Served:
+    """A gateway process with a slow route, and where its listeners are."""
+
+    one: Installation
+    ops_port: int
+    done: Path
+    process: subprocess.Popen[bytes]
+
+    def ops(self, path: str) -> tuple[int, dict[str, Any]]:
+        status, body = ask(self.ops_port, path)
+        said: dict[str, Any] = json.loads(body)
+        return status, said
+
+    def reasons(self) -> list[str]:
+        said: list[str] = self.ops("/health")[1]["reasons"]
+        return said
+
+
+@contextmanager
+def served(place: Path) -> Iterator[Served]:
+    one, ops_port, done = Installation.create(place), free_port(), place / "done"
+    said = {"GCR_CONFIG": str(one.config), "GCR_HEALTH__OPS_PORT": str(ops_port)}
+    said |= {"SLOW_UNTIL": str(done), "SLOW_PORT": str(one.port)}
+    with (place / "gateway.log").open("wb") as log:
+        command = [sys.executable, "-m", "tests.gateway.slow_gateway"]
+        process = subprocess.Popen(
+            command, env={**os.environ, **said}, cwd=ROOT, stdout=log, stderr=log
+        )
+    try:
+        wait_until(
+            lambda: listens(one.port) and listens(ops_port), 30, "the gateway does not listen"
+        )
+        made = Served(one, ops_port, done, process)
+        wait_until(lambda: made.reasons() == ["runner.down"], 20, "the gateway is not well")
+        yield made
+    finally:
+        done.touch()
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(25)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def started(work: Callable[[], object], count: int) -> list[threading.Thread]:
+    threads = [threading.Thread(target=work) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+def test_when_every_thread_is_busy_the_ops_listener_says_so_at_once_and_it_passes(tmp_path):
+    with served(tmp_path) as gateway:
+        slow = started(lambda: gateway.one.call("GET", "/slow"), BLOCKING_THREADS)
+        wait_until(
+            lambda: "web.web_saturated" in gateway.reasons(), 15, "it did not say that all are busy"
+        )
+        began = time.monotonic()
+        status, body = gateway.ops("/health")
+        assert time.monotonic() - began < 0.25
+        assert (status, body["overall_status"]) == (503, "unknown")
+        assert gateway.ops("/readyz")[0] == 503 and gateway.ops("/livez")[0] == 200
+        with pytest.raises(TimeoutError):
+            gateway.one.call("GET", "/health", key=None, seconds=0.5)
+        gateway.done.touch()
+        for thread in slow:
+            thread.join()
+        wait_until(lambda: gateway.reasons() == ["runner.down"], 15, "it did not recover")
+        assert gateway.one.call("GET", "/readyz", key=None).status == 200
+
+
+def test_the_ops_listener_answers_as_the_main_port_does(tmp_path):
+    with served(tmp_path) as gateway:
+        for path in (
+            "/health",
+            "/health?http=200",
+            "/livez?nonce=n",
+            "/readyz",
+            "/startupz",
+            "/metrics",
+            "/nowhere",
+        ):
+            for method in ("GET", "HEAD"):
+                main = gateway.one.call(method, path, key=None) if method == "GET" else None
+                status, body = ask(gateway.ops_port, path, method)
+                assert (body == b"") is (method == "HEAD")
+                assert main is None or status == main.status, path
+        wrong = http.client.HTTPConnection("127.0.0.1", gateway.ops_port, timeout=5)
+        wrong.request("GET", "/health", headers={"Host": "evil.example"})
+        assert wrong.getresponse().status == 400
+        wrong.close()
+
+
+def test_a_gateway_told_to_end_says_that_it_drains_and_finishes_what_is_in_flight(tmp_path):
+    with served(tmp_path) as gateway:
+        in_flight(gateway)
+        assert gateway.process.wait(20) == 0
+
+
+def in_flight(gateway: Served) -> None:
+    body = json.dumps(patch_body(id="in-flight")).encode()
+    lines = [
+        "POST /webhook HTTP/1.1",
+        f"Host: 127.0.0.1:{gateway.one.port}",
+        f"Authorization: Bearer {gateway.one.key}",
+    ]
+    lines += ["Content-Type: application/json", f"Content-Length: {len(body)}", "", ""]
+    with socket.create_connection(("127.0.0.1", gateway.one.port), timeout=10) as connection:
+        connection.sendall("\r\n".join(lines).encode() + body[:10])
+        time.sleep(0.2)
+        gateway.process.send_signal(signal.SIGTERM)
+        wait_until(
+            lambda: "gateway.draining" in gateway.ops("/readyz")[1]["reasons"],
+            5,
+            "it did not say so",
+        )
+        assert gateway.ops("/readyz")[0] == 503 and gateway.ops("/livez")[0] == 200
+        connection.sendall(body[10:])
+        assert connection.recv(65536).split(b" ")[1] == b"202"

@@ -1,0 +1,577 @@
+"""The health routes: given snapshots first, then real checks and a real runner
+behind real HTTP.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from wsgiref.validate import validator
+
+import pytest
+from flask import Flask, jsonify, request
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event
+from werkzeug.serving import make_server
+from werkzeug.test import Client
+
+from gpt_cursor_runner.gateway.auth import Ring
+from gpt_cursor_runner.gateway.health.history import HealthHistoryApi
+from gpt_cursor_runner.gateway.health.routes import MAX_FRESH, HealthApp
+from gpt_cursor_runner.health.monitor.model import (
+    Criticality,
+    Identity,
+    Metrics,
+    Overall,
+    Snapshot,
+    Status,
+)
+from gpt_cursor_runner.health.monitor.monitor import Monitor
+from gpt_cursor_runner.health.monitor.sampler import Sampler
+from gpt_cursor_runner.ledger.facts import QueueFacts
+from gpt_cursor_runner.ledger.ledger import Ledger
+from tests.gateway.builders import problem
+from tests.gateway.health.test_view import USERS_SAMPLE, missing
+from tests.health import runner_process
+from tests.health.builders import NOW, Clock, check, gateway_checks, probes_of, snapshot, until
+
+ME = Identity("instance-1", 5555, "3.1.1")
+
+
+class Shown:
+    """Stands where the monitor stands and shows what it is given; without
+    anything it fails.
+    """
+
+    def __init__(self) -> None:
+        self.now: Snapshot | None = snapshot(*gateway_checks())
+        self.reads = 0
+        self.freshening = 0
+        self.fresh_may_end = threading.Event()
+        self.fresh_may_end.set()
+
+    def snapshot(self) -> Snapshot:
+        self.reads += 1
+        if self.now is None:
+            raise RuntimeError("no snapshot at /srv/secret")
+        return self.now
+
+    def freshen(self) -> None:
+        self.freshening += 1
+        assert self.fresh_may_end.wait(10)
+
+
+@pytest.fixture
+def shown() -> Shown:
+    return Shown()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def ring(ledger: Ledger) -> Ring:
+    return Ring(ledger.keys, time.time)
+
+
+@pytest.fixture
+def door(shown: Shown, clock: Clock, ring: Ring, ledger: Ledger) -> HealthApp:
+    return HealthApp(shown, ME, ring, HealthHistoryApi(ledger.history, ledger.clock), clock)
+
+
+class Closing(Client):
+    """Closes what it read, as the validator demands of a server."""
+
+    def open(self, *said: Any, **named: Any) -> Any:
+        return super().open(*said, buffered=True, **named)
+
+
+@pytest.fixture
+def client(door: HealthApp) -> Client:
+    return Closing(validator(door))
+
+
+@pytest.fixture
+def owner(ledger: Ledger, ring: Ring) -> dict[str, str]:
+    """The header of somebody with a key."""
+    return bearing(ledger, ring, "read")
+
+
+def bearing(ledger: Ledger, ring: Ring, *scopes: str) -> dict[str, str]:
+    _, text = ledger.keys.create("somebody", scopes, time.time())
+    ring.look()
+    return {"Authorization": f"Bearer {text}"}
+
+
+DEGRADED = gateway_checks(runner=check("runner", Status.FAIL, Criticality.IMPAIRING, code="down"))
+UNKNOWN = gateway_checks(filesystem=check("filesystem", Status.FAIL, code="read_only"))
+ROWS = [
+    # word, checks, seconds later, /health, /readyz
+    ("healthy", gateway_checks(), 0, 200, 200),
+    ("degraded", DEGRADED, 0, 200, 200),
+    ("unknown", UNKNOWN, 0, 503, 503),
+    ("error", gateway_checks(), 6, 503, 503),
+]
+
+
+@pytest.mark.parametrize(
+    ("word", "checks", "later", "status", "ready"), ROWS, ids=[row[0] for row in ROWS]
+)
+def test_the_map_from_words_to_http(client, shown, clock, word, checks, later, status, ready):
+    shown.now = snapshot(*checks)
+    clock.now += later
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json["overall_status"]) == (status, word)
+    assert client.head("/health").status_code == status and client.head("/health").data == b""
+    soft = client.get("/health?http=200")
+    assert (soft.status_code, soft.json) == (200, answer.json)
+    assert client.get("/readyz").status_code == ready
+    assert client.get("/livez").status_code == 200
+
+
+def test_before_the_first_round_nothing_is_vouched_for(client, shown):
+    shown.now = snapshot(check("filesystem", None), check("queue", None))
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json["reasons"]) == (
+        503,
+        ["filesystem.starting", "queue.starting"],
+    )
+    assert [client.get(path).status_code for path in ("/startupz", "/readyz", "/livez")] == [
+        503,
+        503,
+        200,
+    ]
+
+
+def test_startup_is_over_once_every_critical_check_ran_even_if_it_failed(client, shown):
+    shown.now = snapshot(*UNKNOWN)
+    assert client.get("/startupz").status_code == 200
+    assert client.get("/startupz").json == {"started": True, "reasons": ["filesystem.read_only"]}
+
+
+def test_who_is_not_ready_says_when_to_come_back(client, shown):
+    shown.now = snapshot(*UNKNOWN)
+    answer = client.get("/readyz")
+    assert (answer.json, answer.headers["Retry-After"]) == (
+        {"ready": False, "reasons": ["filesystem.read_only"]},
+        "5",
+    )
+    shown.now = snapshot(*gateway_checks())
+    assert "Retry-After" not in client.get("/readyz").headers
+
+
+@pytest.mark.parametrize("path", ["/health", "/livez", "/readyz", "/startupz"])
+def test_no_edge_may_keep_an_answer(client, path):
+    answer = client.get(path)
+    assert (answer.headers["Cache-Control"], answer.content_type) == (
+        "no-store",
+        "application/json",
+    )
+
+
+def test_only_the_age_changes_between_two_publications(client, clock):
+    first = client.get("/health").json
+    clock.now += 0.5
+    second = client.get("/health").json
+    assert second.pop("age_ms") - first.pop("age_ms") == 500
+    assert first == second
+
+
+def test_a_reading_turns_stale_between_two_publications(client, shown, clock):
+    shown.now = snapshot(*gateway_checks(queue=check("queue", age=3.0)))
+    assert client.get("/health").json["overall_status"] == "healthy"
+    clock.now += 1.01
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json["reasons"]) == (503, ["queue.stale"])
+
+
+def test_a_publication_shows_at_once(client, shown):
+    assert client.get("/health").json["components"]["fs_writable"] is True
+    shown.now = snapshot(*UNKNOWN)
+    assert client.get("/health").json["components"]["fs_writable"] is False
+
+
+@pytest.mark.parametrize(("path", "status"), [("/health", 503), ("/health?http=200", 200)])
+def test_when_everything_fails_there_is_still_an_answer(client, shown, path, status):
+    shown.now = None
+    answer = client.get(path)
+    assert (answer.status_code, answer.json["overall_status"]) == (status, "error")
+    assert answer.json["reasons"] == ["health_engine.failed"]
+    assert {where.rsplit("/")[-1] for where in missing(USERS_SAMPLE, answer.json)} == {
+        "count",
+        "percent",
+        "bytes_recv",
+    }
+    assert answer.json["timestamp"][:10] == time.strftime("%Y-%m-%d", time.gmtime())
+    assert b"secret" not in answer.data and answer.data.index(b"overall_status") < 10
+
+
+def test_the_owner_sees_every_check_and_a_stranger_none(client, owner):
+    assert b"checks" not in client.get("/health?verbose").data
+    body = client.get("/health", headers=owner).json
+    assert list(body["checks"]) == ["web", "port", "filesystem", "queue", "webhook", "runner"]
+    assert next(iter(body)) == "overall_status"
+
+
+def test_a_key_without_the_scope_is_a_stranger_and_a_closed_room_says_so(client, ledger, ring):
+    sender = bearing(ledger, ring, "submit")
+    assert b"checks" not in client.get("/health", headers=sender).data
+    problem(client.get("/health/checks/web", headers=sender), 403, "scope_missing")
+
+
+def test_the_draft_shape_for_who_asks_for_it(client, shown):
+    shown.now = snapshot(*UNKNOWN)
+    answer = client.get(
+        "/health", headers={"Accept": "application/health+json, application/json;q=0.5"}
+    )
+    assert (answer.status_code, answer.content_type) == (503, "application/health+json")
+    assert json.loads(answer.data)["status"] == "fail"
+
+
+@pytest.mark.parametrize("raised", [SystemExit, RecursionError, MemoryError, KeyboardInterrupt])
+def test_there_is_an_answer_whatever_is_raised_on_the_way_to_it(shown, ring, ledger, raised):
+    def broken() -> float:
+        raise raised("/srv/secret")
+
+    client = Closing(
+        HealthApp(shown, ME, ring, HealthHistoryApi(ledger.history, ledger.clock), broken)
+    )
+    assert (
+        client.get("/health").status_code,
+        json.loads(client.get("/health").data)["overall_status"],
+    ) == (
+        503,
+        "error",
+    )
+    for path in ("/livez", "/readyz", "/startupz", "/metrics"):
+        answer = client.get(path)
+        problem(answer, 503, "health_engine_failed")
+        assert answer.headers["Retry-After"] == "5" and b"secret" not in answer.data
+
+
+@pytest.mark.parametrize(
+    "path", ["/health", "/livez", "/readyz", "/startupz", "/metrics", "/health/history"]
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS"])
+def test_only_reading_is_allowed(client, path, method):
+    answer = client.open(path, method=method)
+    problem(answer, 405, "method")
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize("path", ["/", "/health/", "/healthz", "/health/checks", "/webhook"])
+def test_alone_the_door_knows_its_own_paths_only(client, path):
+    problem(client.get(path), 404, "no_such_route")
+
+
+def test_before_another_application_it_answers_its_own_and_passes_the_rest_on(door):
+    client = Client(
+        door.before(lambda environ, start_response: (start_response("200 OK", []), [b"inner"])[1])
+    )
+    assert client.get("/webhook").data == client.post("/").data == b"inner"
+    assert b'"status": "pass"' in client.get("/livez").data
+
+
+@pytest.mark.parametrize("path", ["/readyz", "/startupz", "/livez"])
+def test_the_gates_tell_the_owner_what_they_know_when_asked(client, shown, owner, path):
+    shown.now = snapshot(*UNKNOWN)
+    told = client.get(f"{path}?verbose", headers=owner).json["checks"]
+    assert told["filesystem"] == {"status": "fail", "code": "read_only"} and len(told) == 6
+    assert "checks" not in client.get(path, headers=owner).json
+    assert "checks" not in client.get(f"{path}?verbose").json
+
+
+def test_the_owner_may_leave_a_check_out_of_the_word(client, shown, owner):
+    shown.now = snapshot(
+        *gateway_checks(runner=DEGRADED[-1], filesystem=UNKNOWN[2]), overall=Overall.UNKNOWN
+    )
+    answer = client.get("/health?exclude=filesystem,nobody", headers=owner)
+    body = answer.json
+    assert (answer.status_code, body["overall_status"], body["status"], body["ready"]) == (
+        200,
+        "degraded",
+        "warn",
+        True,
+    )
+    assert (body["excluded"], body["reasons"], body["since"]) == (
+        ["filesystem"],
+        ["runner.down"],
+        None,
+    )
+    assert (
+        body["checks"]["filesystem"]["status"] == "fail"
+        and body["components"]["fs_writable"] is False
+    )
+    stranger = client.get("/health?exclude=filesystem")
+    assert (stranger.status_code, "excluded" in stranger.json) == (503, False)
+
+
+def test_fresh_readings_are_for_the_owner(client, shown, owner):
+    client.get("/health?fresh=1")
+    client.get("/health?fresh=1", headers={"Authorization": "Bearer wrong"})
+    assert shown.freshening == 0
+    assert client.get("/health?fresh=1", headers=owner).status_code == 200
+    assert shown.freshening == 1
+
+
+def test_when_enough_wait_for_fresh_readings_the_next_gets_what_is_known(door, shown, owner):
+    shown.fresh_may_end.clear()
+    waiting = [
+        threading.Thread(target=lambda: Client(door).get("/health?fresh=1", headers=owner))
+        for _ in range(MAX_FRESH)
+    ]
+    for thread in waiting:
+        thread.start()
+    assert until(lambda: shown.freshening == MAX_FRESH)
+    assert Client(door).get("/health?fresh=1", headers=owner).status_code == 200
+    assert shown.freshening == MAX_FRESH
+    shown.fresh_may_end.set()
+    for thread in waiting:
+        thread.join()
+    assert Client(door).get("/health?fresh=1", headers=owner).status_code == 200
+    assert shown.freshening == MAX_FRESH + 1
+
+
+def test_one_check_is_told_to_the_owner_alone(client, shown, owner):
+    shown.now = snapshot(*UNKNOWN)
+    for stranger in ({}, {"Authorization": "Bearer wrong"}):
+        answer = client.get("/health/checks/filesystem", headers=stranger)
+        problem(answer, 401, "no_key")
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    answer = client.get("/health/checks/filesystem", headers=owner)
+    assert (answer.status_code, answer.json["name"], answer.json["code"]) == (
+        503,
+        "filesystem",
+        "read_only",
+    )
+    assert client.get("/health/checks/filesystem?http=200", headers=owner).json == answer.json
+    assert client.get("/health/checks/filesystem?http=200", headers=owner).status_code == 200
+    assert client.get("/health/checks/web", headers=owner).status_code == 200
+
+
+def test_a_check_that_is_none_is_404_with_those_there_are(client, owner):
+    body = problem(client.get("/health/checks/disk", headers=owner), 404, "no_such_check")
+    assert body["checks"] == ["web", "port", "filesystem", "queue", "webhook", "runner"]
+
+
+def test_metrics_are_rendered_once_for_a_snapshot_and_can_be_parsed(client, shown):
+    first = client.get("/metrics")
+    assert (first.status_code, first.content_type) == (
+        200,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )
+    samples = {
+        (one.name, *one.labels.values()): one.value
+        for family in text_string_to_metric_families(first.text)
+        for one in family.samples
+    }
+    assert samples["gcr_health_overall", "healthy"] == 1
+    assert samples["gcr_check_status", "runner", "ok"] == 1
+    assert client.get("/metrics").data == first.data
+    shown.now = snapshot(*UNKNOWN)
+    assert 'gcr_health_overall{state="unknown"} 1.0' in client.get("/metrics").text
+
+
+def test_wrong_missing_and_right_keys_take_the_same_time(door, shown, owner):
+    headers = [{}, {"Authorization": "Bearer gcr_0123456789ab_" + "A" * 43}, owner]
+    client, took = Client(door), []
+    for header in headers:
+        times = []
+        for _ in range(60):
+            began = time.perf_counter()
+            assert client.get("/health", headers=header).status_code == 200
+            times.append(time.perf_counter() - began)
+        took.append(statistics.median(times))
+    assert max(took) - min(took) < 0.005
+
+
+FULL = {
+    "message": "m" * 500,
+    "remedy": "r" * 500,
+    "data": {f"k{n}": "\u00e4" * 38 for n in range(95)},
+}
+
+
+def many(status: Status = Status.FAIL) -> list[Any]:
+    code, names = (
+        "a_code_that_is_as_long_as_codes_may_be_1",
+        [f"own-check-with-a-long-name-{n}" for n in range(44)],
+    )
+    return [check(name, status, Criticality.IMPAIRING, code=code, said=FULL) for name in names]
+
+
+def test_the_answers_stay_small_however_many_checks_there_are(client, shown, owner):
+    unread = Metrics.unread(NOW)
+    groups = {"cpu": unread.cpu, "memory": unread.memory, "network": unread.network}
+    why = {
+        f"{group}.{name}": "two_samples_needed" for group, names in groups.items() for name in names
+    }
+    shown.now = replace(
+        snapshot(*gateway_checks(), *many()), metrics=replace(unread, unreadable=why)
+    )
+    stranger, told = client.get("/health"), client.get("/health", headers=owner)
+    assert len(stranger.data) < 4096 and b"overall_status" in stranger.data[:512]
+    assert len(stranger.json["reasons"]) + stranger.json["reasons_omitted"] == 44
+    assert len(told.data) < 65_536 and b"overall_status" in told.data[:512]
+    assert len(told.json["checks"]) == 50 and len(told.json["reasons"]) == 44
+    one = told.json["checks"]["own-check-with-a-long-name-0"]
+    assert (one["data_omitted"], one["data"]) == (True, {}) and one["message"].startswith("mmm")
+    whole = client.get("/health/checks/own-check-with-a-long-name-0", headers=owner).json
+    assert whole["data"] == FULL["data"]
+
+
+def test_a_hundred_polls_run_no_check_and_read_no_ledger(door, shown, ledger):
+    queries: list[str] = []
+    event.listen(ledger.engine, "before_cursor_execute", lambda *said: queries.append(said[2]))
+    threads = [threading.Thread(target=lambda: Client(door).get("/health")) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (shown.reads, shown.freshening, queries) == (100, 0, [])
+
+
+@pytest.mark.parametrize("nonce", ["abc-DEF_123", "x" * 64])
+def test_livez_echoes_a_nonce_with_its_own_name(client, nonce):
+    assert client.get(f"/livez?nonce={nonce}").json == {
+        "status": "pass",
+        "instance_id": "instance-1",
+        "nonce": nonce,
+    }
+
+
+@pytest.mark.parametrize("nonce", ["", "x" * 65, "<script>", "a b", "a\nb", "abc\n", "ä"])
+def test_livez_echoes_nothing_long_or_strange(client, nonce):
+    assert client.get("/livez", query_string={"nonce": nonce}).json["nonce"] is None
+
+
+def test_livez_fails_only_when_the_machinery_is_long_dead(client, clock):
+    clock.now += 30
+    assert client.get("/livez?nonce=n").status_code == 200
+    clock.now += 0.1
+    answer = client.get("/livez?nonce=n")
+    assert (answer.status_code, answer.json) == (
+        503,
+        {"status": "fail", "instance_id": "instance-1", "nonce": "n"},
+    )
+
+
+def test_a_failing_disk_does_not_touch_livez(client, shown):
+    shown.now = snapshot(
+        *[replace(one, reading=None, finished_at=None) for one in UNKNOWN], ticked_at=NOW
+    )
+    assert client.get("/livez").status_code == 200
+
+
+class OpenLedger:
+    """A ledger that takes everything, until told otherwise."""
+
+    trouble: Exception | None = None
+
+    def probe_write(self) -> None:
+        if self.trouble:
+            raise self.trouble
+
+    def queue_facts(self) -> QueueFacts:
+        return QueueFacts(
+            queued=0, running=0, held=0, failed=0, oldest_queued_at=None, last_landed_at=None
+        )
+
+
+class Gateway:
+    """Real HTTP, real checks, a real runner process."""
+
+    def __init__(self, directory: Path, kept: Ledger) -> None:
+        self.directory = directory
+        self.ledger = OpenLedger()
+        app = Flask("gateway")
+        self.server = make_server("127.0.0.1", 0, app, threaded=True)
+        identity = Identity("instance-1", self.server.port)
+        patches, port = directory / "patches", self.server.port
+        probes = probes_of(directory, self.ledger, patches_directory=patches, port=port)
+        self.monitor = Monitor(probes, Sampler())
+        app.add_url_rule(
+            "/pulse",
+            view_func=lambda: jsonify(instance_id="instance-1", nonce=request.args["nonce"]),
+        )
+        door = HealthApp(
+            self.monitor,
+            identity,
+            Ring(kept.keys, kept.clock),
+            HealthHistoryApi(kept.history, kept.clock),
+        )
+        app.wsgi_app = door.before(app.wsgi_app)  # type: ignore[method-assign, assignment]
+        self.monitor.start()
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def health(self) -> dict[str, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.server.port, timeout=5)
+        connection.request("GET", "/health")
+        body: dict[str, Any] = json.load(connection.getresponse())
+        connection.close()
+        return body
+
+    def says(self, word: str, *reasons: str, within: float = 5.0) -> bool:
+        return until(
+            lambda: (
+                (body := self.health())["overall_status"] == word and body["reasons"] == [*reasons]
+            ),
+            within,
+        )
+
+    def close(self) -> None:
+        self.monitor.stop()
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, ledger: Ledger) -> Iterator[Gateway]:
+    (tmp_path / "patches").mkdir()
+    one = Gateway(tmp_path, ledger)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, runner_process.__file__, str(tmp_path), "beats"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout and process.stdout.readline() == b"here\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def test_a_whole_gateway_is_healthy_and_a_killed_runner_shows_within_two_seconds(gateway, runner):
+    assert gateway.says("healthy")
+    components = gateway.health()["components"]
+    assert (components["ghost_runner"], components[f"port_{gateway.server.port}_bound"]) == (
+        "up",
+        True,
+    )
+    runner.kill()
+    assert gateway.says("degraded", "runner.down", within=2.0)
+    assert gateway.health()["components"]["webhook_endpoint"] == "operational"
+
+
+def test_a_whole_gateway_says_which_part_fails_and_comes_back(gateway, runner):
+    assert gateway.says("healthy")
+    gateway.ledger.trouble = OSError("database disk image is malformed")
+    assert gateway.says("unknown", "queue.corrupt")
+    assert gateway.health()["components"]["webhook_endpoint"] == "failing"
+    gateway.ledger.trouble = None
+    assert gateway.says("healthy", within=8.0)

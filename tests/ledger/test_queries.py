@@ -1,0 +1,94 @@
+"""Reading: pages, single patches, and how the queue stands."""
+
+from __future__ import annotations
+
+import pytest
+
+from gpt_cursor_runner.ledger.facts import QueueFacts
+from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.stored import UnknownPatch
+from gpt_cursor_runner.patch.status import Status
+from tests.building import make_admission
+
+
+def accept(ledger: Ledger, *names: str, **members: object) -> None:
+    ledger.intake.accept([make_admission(id=name, **members) for name in names])  # type: ignore[arg-type]
+
+
+def test_pages_cover_every_patch_once_the_latest_first(ledger: Ledger) -> None:
+    names = [f"p{number:02}" for number in range(25)]
+    accept(ledger, *names)
+    seen, before = [], None
+    while page := ledger.queries.page(limit=10, before=before):
+        seen += [one.id for one in page]
+        before = page[-1].seq
+    assert seen == names[::-1]
+
+
+def test_a_page_is_not_shifted_by_patches_that_arrive_meanwhile(ledger: Ledger) -> None:
+    accept(ledger, "a", "b", "c", "d")
+    first = ledger.queries.page(limit=2)
+    accept(ledger, "e", "f")
+    assert [one.id for one in ledger.queries.page(limit=2, before=first[-1].seq)] == ["b", "a"]
+
+
+def test_a_page_can_be_of_one_state_or_one_repository(ledger: Ledger) -> None:
+    accept(ledger, "a", "b")
+    accept(ledger, "c", repository="site")
+    ledger.decisions.cancel("a", "the sender", 1.0)
+    assert [one.id for one in ledger.queries.page(status=Status.QUEUED)] == ["c", "b"]
+    assert [one.id for one in ledger.queries.page(repository="app")] == ["b", "a"]
+    assert [one.id for one in ledger.queries.page(status=Status.CANCELLED, repository="site")] == []
+
+
+def test_reading_an_unknown_patch_says_so(ledger: Ledger) -> None:
+    for read in (ledger.queries.get, ledger.queries.events):
+        with pytest.raises(UnknownPatch):
+            read("nobody")
+
+
+def test_active_patches_are_counted_by_branch(ledger: Ledger) -> None:
+    accept(ledger, "a", "b")
+    accept(ledger, "c", branch="develop")
+    ledger.leases.claim("one", 1e12, 30.0)
+    assert ledger.queries.active_on("app", "main") == 2
+    ledger.decisions.cancel("b", "the sender", 1.0)
+    assert ledger.queries.active_on("app", "main") == 1
+
+
+def test_an_empty_queue_has_no_moments(ledger: Ledger) -> None:
+    assert ledger.queue_facts() == QueueFacts(0, 0, 0, 0, None, None)
+
+
+def test_the_facts_of_the_queue_are_those_of_its_patches(ledger: Ledger) -> None:
+    for number, end in enumerate(
+        (Status.LANDED, Status.LANDED, Status.HELD, Status.FAILED, Status.PREVIEWED)
+    ):
+        accept(ledger, f"p{number}", at=100.0 + number)
+        claim = ledger.leases.claim("one", 200.0, 30.0)
+        assert claim is not None
+        ledger.leases.finish(claim, end, 210.0 + number, {"code": "x"})
+    accept(ledger, "running", "waiting", at=300.0)
+    accept(ledger, "later", at=301.0)
+    ledger.leases.claim("one", 302.0, 30.0)
+    assert ledger.queue_facts(now=302.0) == QueueFacts(
+        queued=2,
+        running=1,
+        held=1,
+        failed=1,
+        oldest_queued_at=300.0,
+        last_landed_at=211.0,
+        oldest_queued_seq=7,
+        last_seq=8,
+        oldest_claimable_seq=None,
+        oldest_running_at=302.0,
+        failed_lately=1,
+    )
+
+
+def test_what_clients_read_of_a_patch_is_json(ledger: Ledger) -> None:
+    accept(ledger, "a", at=100.0, title="First")
+    told = ledger.queries.get("a").to_json()
+    assert told["patch_id"] == "a"
+    assert told["status"] == "queued"
+    assert "body" not in told

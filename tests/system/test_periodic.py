@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import threading
+import time
+
+from structlog.testing import capture_logs
+
+from gpt_cursor_runner.system.periodic import PeriodicThread
+from tests.health.builders import until
+
+
+def test_turns_follow_one_another_until_the_last_one():
+    seen: list[str] = []
+
+    def turn() -> float:
+        seen.append("turn")
+        return 0.01
+
+    rounds = PeriodicThread("test", turn, 2.0, last=lambda: seen.append("last"))
+    rounds.start()
+    assert until(lambda: len(seen) > 3)
+    rounds.stop()
+    assert seen[-1] == "last" and seen.count("last") == 1
+
+
+def test_a_turn_that_raises_is_logged_and_the_next_one_comes():
+    came = threading.Event()
+    troubles = [RuntimeError("not this time")]
+
+    def turn() -> float:
+        if troubles:
+            raise troubles.pop()
+        came.set()
+        return 60.0
+
+    with capture_logs() as logs:
+        rounds = PeriodicThread("test", turn, 2.0)
+        rounds.start()
+        assert came.wait(5)
+        rounds.stop()
+    assert [(one["event"], one["thread"]) for one in logs] == [("turn_failed", "test")]
+
+
+def test_stopping_ends_a_long_rest_and_waits_for_no_endless_turn():
+    resting = PeriodicThread("rest", lambda: 3600.0, 2.0)
+    hanging = PeriodicThread("hang", lambda: time.sleep(30) or 0.0, 0.1)  # type: ignore[func-returns-value]
+    for rounds in (resting, hanging):
+        rounds.start()
+    began = time.monotonic()
+    resting.stop()
+    hanging.stop()
+    assert time.monotonic() - began < 2.0
+
+
+def test_what_never_began_can_be_stopped():
+    PeriodicThread("never", lambda: 0.0, 2.0).stop()
