@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.ledger.database import migrate, open_database
-from gpt_cursor_runner.ledger.intake import Admission, Delivery
+from gpt_cursor_runner.ledger.intake import AdmittedPatch, Delivery
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.patch.model import Patch
 from gpt_cursor_runner.patch.status import Status
@@ -67,7 +67,7 @@ def send(place: Path, theirs: Connection) -> None:
             f'{{"id": "b{number}", "title": "t", "changes": [{{"type": "delete", "path": "a"}}]}}'
         )
         delivery = Delivery(f"r{number}", time.time(), "bench", "application/json", b"{}")
-        ledger.intake.accept([Admission(patch, "app", "main", delivery)])
+        ledger.intake.accept([AdmittedPatch(patch, "app", "main", delivery)])
         theirs.send(time.monotonic())
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.ledger.database import migrate, open_database
-from gpt_cursor_runner.ledger.intake import Admission, Delivery
+from gpt_cursor_runner.ledger.intake import AdmittedPatch, Delivery
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.patch.model import Patch
 
@@ -118,8 +118,8 @@ def make_admission(
     at: float | None = None,
     submitted_by: str = "a test",
     **members: Any,
-) -> Admission:
+) -> AdmittedPatch:
     patch = make_patch(**members)
     now = time.time() if at is None else at
     delivery = Delivery(f"request-{next(_numbers)}", now, submitted_by, "application/json", b"{}")
-    return Admission(patch, repository, branch, delivery)
+    return AdmittedPatch(patch, repository, branch, delivery)

@@ -20,10 +20,10 @@ from gpt_cursor_runner.alerts.dispatch import (
     AlertSender,
     Delivery,
 )
+from gpt_cursor_runner.alerts.probe import AlertsProbe
 from gpt_cursor_runner.alerts.sink import NotDelivered, Sink
 from gpt_cursor_runner.alerts.sinks.webhook import WebhookSink
 from gpt_cursor_runner.health.monitor.model import Status
-from gpt_cursor_runner.alerts.probe import AlertsProbe
 from gpt_cursor_runner.ledger.history import HistoryBatch, Incident
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.outbox import Alert

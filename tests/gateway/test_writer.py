@@ -15,7 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gpt_cursor_runner.gateway.writer import NotWritten, OutcomeUnknown, Writer
-from gpt_cursor_runner.ledger.intake import Admission, IdTaken, Intake, Receipt
+from gpt_cursor_runner.ledger.intake import AdmittedPatch, IdTaken, Intake, Receipt
 from tests.building import make_admission, make_ledger
 
 
@@ -30,7 +30,7 @@ class Gate:
         self.open = threading.Event()
         self.batches: list[int] = []
 
-    def accept(self, admissions: Sequence[Admission]) -> list[Receipt | IdTaken]:
+    def accept(self, admissions: Sequence[AdmittedPatch]) -> list[Receipt | IdTaken]:
         assert self.open.wait(10)
         self.batches.append(len(admissions))
         if self.trouble and any(one.patch.id.startswith("bad") for one in admissions):
@@ -52,11 +52,11 @@ def writer(gate):
 
 
 def together(
-    writer: Writer, gate: Gate, admissions: Sequence[Admission], patience: float = 10.0
+    writer: Writer, gate: Gate, admissions: Sequence[AdmittedPatch], patience: float = 10.0
 ) -> list[Any]:
     """Send all of them while the gate is shut, then open it; what each was told."""
 
-    def send(one: Admission) -> object:
+    def send(one: AdmittedPatch) -> object:
         try:
             return writer.accept(one, patience)
         except Exception as trouble:  # noqa: BLE001  whatever it is, it is the answer

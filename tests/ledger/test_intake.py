@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from gpt_cursor_runner.ledger.intake import Admission, IdTaken, Receipt
+from gpt_cursor_runner.ledger.intake import AdmittedPatch, IdTaken, Receipt
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.schema import deliveries, events, patches
 from gpt_cursor_runner.patch.model import Patch
@@ -159,7 +159,7 @@ def test_the_digest_is_that_of_the_wishes_not_of_their_spelling() -> None:
 
 
 def test_the_patch_that_is_read_back_is_the_one_that_was_sent(ledger: Ledger) -> None:
-    wish: Admission = make_admission(
+    wish: AdmittedPatch = make_admission(
         id="a", description="ünï\u202ecode", priority=-3, tolerance="merge"
     )
     ledger.intake.accept([wish])

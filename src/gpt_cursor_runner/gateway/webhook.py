@@ -17,7 +17,7 @@ from gpt_cursor_runner.gateway.bodies import declared_type, read_patch
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.gateway.waiting import Waiting, wait_seconds
 from gpt_cursor_runner.gateway.writer import NotWritten, OutcomeUnknown, Writer
-from gpt_cursor_runner.ledger.intake import Admission, Delivery, IdTaken, Receipt
+from gpt_cursor_runner.ledger.intake import AdmittedPatch, Delivery, IdTaken, Receipt
 
 _ACCEPT_PATIENCE_SECONDS = 5.0
 
@@ -49,7 +49,7 @@ def webhook_blueprint(parts: WebhookParts) -> Blueprint:
         repository = admitted.repository
         receipt = _accept(
             parts.writer,
-            Admission(
+            AdmittedPatch(
                 admitted.patch,
                 repository.name,
                 repository.branch,
@@ -63,7 +63,7 @@ def webhook_blueprint(parts: WebhookParts) -> Blueprint:
     return webhook
 
 
-def _accept(writer: Writer, admission: Admission) -> Receipt:
+def _accept(writer: Writer, admission: AdmittedPatch) -> Receipt:
     again = {"Retry-After": "5"}
     try:
         receipt = writer.accept(admission, _ACCEPT_PATIENCE_SECONDS)

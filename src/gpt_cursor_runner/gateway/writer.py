@@ -12,7 +12,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from gpt_cursor_runner.ledger.intake import Admission, IdTaken, Intake, Receipt
+from gpt_cursor_runner.ledger.intake import AdmittedPatch, IdTaken, Intake, Receipt
 from gpt_cursor_runner.system.clock import boottime
 
 log = structlog.get_logger()
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 _MAX_BATCH = 256
 _MAX_WAITING = 1024
 
-_Waiting = tuple[Admission, "Future[Receipt | IdTaken]"]
+_Waiting = tuple[AdmittedPatch, "Future[Receipt | IdTaken]"]
 
 
 class NotWritten(Exception):
@@ -56,7 +56,7 @@ class Writer:
         """
         return self._recorded_at
 
-    def accept(self, admission: Admission, patience_seconds: float) -> Receipt | IdTaken:
+    def accept(self, admission: AdmittedPatch, patience_seconds: float) -> Receipt | IdTaken:
         """The ledger's answer, given after it is on the disk.
 
         Raises NotWritten or OutcomeUnknown when there is none in time (the same

@@ -28,9 +28,9 @@ class Delivery:
 
 
 @dataclass(frozen=True)
-class Admission:
-    """A patch that passed the door, bound for a repository's branch. `observed`
-    goes into its first event.
+class AdmittedPatch:
+    """A patch that may be recorded, with its target branch and the request it
+    came in. `observed` goes into its first event.
     """
 
     patch: Patch
@@ -63,14 +63,14 @@ class Intake:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def accept(self, admissions: Sequence[Admission]) -> list[Receipt | IdTaken]:
+    def accept(self, admissions: Sequence[AdmittedPatch]) -> list[Receipt | IdTaken]:
         """Keep all of these in one transaction, on the disk when this returns.
         Repeats are recognised one by one.
         """
         with self._engine.begin() as connection:
             return [self._accept_one(connection, one) for one in admissions]
 
-    def _accept_one(self, connection: Connection, wish: Admission) -> Receipt | IdTaken:
+    def _accept_one(self, connection: Connection, wish: AdmittedPatch) -> Receipt | IdTaken:
         patch, delivery = wish.patch, wish.delivery
         digest = patch.digest()
         known = connection.execute(
@@ -96,7 +96,7 @@ class Intake:
         return Receipt(Status.QUEUED, digest, False, warnings)
 
 
-def _patch_row(wish: Admission, digest: str) -> dict[str, Any]:
+def _patch_row(wish: AdmittedPatch, digest: str) -> dict[str, Any]:
     patch, delivery = wish.patch, wish.delivery
     return {
         "id": patch.id,
@@ -115,7 +115,7 @@ def _patch_row(wish: Admission, digest: str) -> dict[str, Any]:
     }
 
 
-def _delivery_row(wish: Admission) -> dict[str, Any]:
+def _delivery_row(wish: AdmittedPatch) -> dict[str, Any]:
     delivery = wish.delivery
     return {
         "request_id": delivery.request_id,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from gpt_cursor_runner.alerts.dead_mans_switch import DeadMansSwitch
 from gpt_cursor_runner.alerts.dispatch import AlertDispatcher
 from gpt_cursor_runner.alerts.incidents import Policy
+from gpt_cursor_runner.alerts.probe import AlertsProbe
 from gpt_cursor_runner.alerts.recorder import Recorder
 from gpt_cursor_runner.alerts.service_notify import ServiceNotify
 from gpt_cursor_runner.alerts.sink import Sink
@@ -22,7 +23,6 @@ from gpt_cursor_runner.health.monitor.judging import Verdict, judge
 from gpt_cursor_runner.health.monitor.model import Identity
 from gpt_cursor_runner.health.monitor.monitor import Monitor
 from gpt_cursor_runner.health.monitor.sampler import Sampler
-from gpt_cursor_runner.alerts.probe import AlertsProbe
 from gpt_cursor_runner.health.probes.command import OwnCheck
 from gpt_cursor_runner.health.probes.repositories import WatchedRepository
 from gpt_cursor_runner.health.probes.standard import Surroundings, standard_probes
