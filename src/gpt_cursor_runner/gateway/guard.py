@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gpt_cursor_runner.gateway.problems import Problem
-from gpt_cursor_runner.gateway.replies import refusal, send
+from gpt_cursor_runner.gateway.wsgi import problem_response, send
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -81,7 +81,7 @@ class Guard:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         problem = _refusal(environ) or self._foreign(environ)
         if problem is not None:
-            return send(environ, start_response, refusal(problem))
+            return send(environ, start_response, problem_response(problem))
         with self._inside:
             return self._application(environ, start_response)
 
@@ -113,7 +113,7 @@ class Turnstile:
         if not self._permits.take():
             detail = "The webhook is busy. Nothing was accepted; send it again."
             busy = Problem(503, "busy", detail, headers={"Retry-After": "1"})
-            return send(environ, start_response, refusal(busy))
+            return send(environ, start_response, problem_response(busy))
         # A view has read its body and done its work when the call returns, so
         # the permit need not outlive it.
         try:

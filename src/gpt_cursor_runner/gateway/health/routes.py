@@ -24,7 +24,7 @@ from gpt_cursor_runner.gateway.health.history import HealthHistoryApi
 from gpt_cursor_runner.gateway.health.ietf import ietf_body
 from gpt_cursor_runner.gateway.health.rendered import Rendered, fallback, http_status, public_texts
 from gpt_cursor_runner.gateway.problems import Problem
-from gpt_cursor_runner.gateway.replies import Asked, Reply, refusal, send
+from gpt_cursor_runner.gateway.wsgi import WsgiRequest, WsgiResponse, problem_response, send
 from gpt_cursor_runner.health.monitor.judging import Verdict, judge
 from gpt_cursor_runner.health.monitor.model import Identity, Overall, Snapshot
 from gpt_cursor_runner.system.clock import boottime
@@ -78,7 +78,7 @@ class HealthApp:
         )
         self._metrics = Rendered(lambda seen, verdict, at: exposition(seen, verdict, identity, at))
         self._fresh_places = threading.Semaphore(MAX_FRESH)
-        self._routes: dict[str, Callable[[Asked], Reply]] = {
+        self._routes: dict[str, Callable[[WsgiRequest], WsgiResponse]] = {
             "/health": self._health,
             "/livez": self._live,
             "/readyz": self._ready,
@@ -99,57 +99,61 @@ class HealthApp:
 
         return front
 
-    def _route(self, path: str) -> Callable[[Asked], Reply] | None:
+    def _route(self, path: str) -> Callable[[WsgiRequest], WsgiResponse] | None:
         return self._routes.get(path) or (self._check if path.startswith(_ONE_CHECK) else None)
 
-    def _answer(self, environ: WSGIEnvironment) -> Reply:
-        asked = Asked(environ)
+    def _answer(self, environ: WSGIEnvironment) -> WsgiResponse:
+        request = WsgiRequest(environ)
         try:
-            route = self._route(asked.path)
+            route = self._route(request.path)
             if route is None:
                 raise Problem(404, "no_such_route", "There is nothing under this path.")
             if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
                 raise Problem(
                     405, "method", "Use GET or HEAD here.", headers={"Allow": "GET, HEAD"}
                 )
-            return route(asked)
+            return route(request)
         except Problem as problem:
-            return refusal(problem)
+            return problem_response(problem)
         except BaseException:  # noqa: BLE001  the door's edge: there is an answer, whatever a rendering did
-            _log.exception("health_answer_failed", path=asked.path[:200])
-            return self._failed(asked)
+            _log.exception("health_answer_failed", path=request.path[:200])
+            return self._failed(request)
 
-    def _failed(self, asked: Asked) -> Reply:
-        if asked.path == "/health":
-            return Reply(http_status(Overall.ERROR, _soft(asked)), self._fallback(time.time()))
+    def _failed(self, request: WsgiRequest) -> WsgiResponse:
+        if request.path == "/health":
+            return WsgiResponse(
+                http_status(Overall.ERROR, _soft(request)), self._fallback(time.time())
+            )
         detail = "The health machinery failed; the gateway's log has the reason."
-        return refusal(Problem(503, "health_engine_failed", detail, headers=dict([_RETRY_LATER])))
+        return problem_response(
+            Problem(503, "health_engine_failed", detail, headers=dict([_RETRY_LATER]))
+        )
 
-    def _health(self, asked: Asked) -> Reply:
-        may_read = self._ring.may_read(asked.authorization)
-        if may_read and asked.query.get("fresh") == "1":
+    def _health(self, request: WsgiRequest) -> WsgiResponse:
+        may_read = self._ring.may_read(request.authorization)
+        if may_read and request.query.get("fresh") == "1":
             self._freshen()
-        if may_read and _IETF not in asked.accept:
-            return self._details(asked)
+        if may_read and _IETF not in request.accept:
+            return self._details(request)
         snapshot, now = self._monitor.snapshot(), self._now()
-        if _IETF in asked.accept:
+        if _IETF in request.accept:
             verdict, body = self._ietf.of(snapshot, now)
-            return Reply(http_status(verdict.overall, _soft(asked)), body, _IETF)
+            return WsgiResponse(http_status(verdict.overall, _soft(request)), body, _IETF)
         verdict, text = self._public.of(snapshot, now)
-        return Reply(http_status(verdict.overall, _soft(asked)), text.at(now))
+        return WsgiResponse(http_status(verdict.overall, _soft(request)), text.at(now))
 
-    def _details(self, asked: Asked) -> Reply:
+    def _details(self, request: WsgiRequest) -> WsgiResponse:
         """Every check; `?exclude` leaves some out of the word, which then says
         so.
         """
         snapshot, now = self._monitor.snapshot(), self._now()
         verdict = judge(snapshot, now)
         body = view.detailed_body(snapshot, verdict, self._identity, now)
-        excluded = _excluded(asked, snapshot)
+        excluded = _excluded(request, snapshot)
         if excluded:
             verdict = judge(snapshot, now, excluded)
             body = view.leaving_out(body, verdict, excluded)
-        return _json(body, http_status(verdict.overall, _soft(asked)))
+        return _json(body, http_status(verdict.overall, _soft(request)))
 
     def _freshen(self) -> None:
         """Let the checks run now; with too many waiting already, what is known
@@ -161,84 +165,88 @@ class HealthApp:
             finally:
                 self._fresh_places.release()
 
-    def _live(self, asked: Asked) -> Reply:
+    def _live(self, request: WsgiRequest) -> WsgiResponse:
         snapshot, now = self._monitor.snapshot(), self._now()
         alive, nonce = (
             now - snapshot.ticked_at <= _DEAD_ENGINE_SECONDS,
-            asked.query.get("nonce", ""),
+            request.query.get("nonce", ""),
         )
         said = {
             "status": "pass" if alive else "fail",
             "instance_id": self._identity.instance_id,
             "nonce": nonce if _NONCE.fullmatch(nonce) else None,
         }
-        return _json(said | self._verbose(asked, snapshot, now), 200 if alive else 503)
+        return _json(said | self._verbose(request, snapshot, now), 200 if alive else 503)
 
-    def _ready(self, asked: Asked) -> Reply:
-        return self._gate(asked, "ready", lambda verdict: verdict.ready)
+    def _ready(self, request: WsgiRequest) -> WsgiResponse:
+        return self._gate(request, "ready", lambda verdict: verdict.ready)
 
-    def _started(self, asked: Asked) -> Reply:
-        return self._gate(asked, "started", lambda verdict: verdict.started)
+    def _started(self, request: WsgiRequest) -> WsgiResponse:
+        return self._gate(request, "started", lambda verdict: verdict.started)
 
-    def _gate(self, asked: Asked, name: str, opens: Callable[[Verdict], bool]) -> Reply:
+    def _gate(
+        self, request: WsgiRequest, name: str, opens: Callable[[Verdict], bool]
+    ) -> WsgiResponse:
         snapshot, now = self._monitor.snapshot(), self._now()
         verdict = judge(snapshot, now)
         said = {
             name: opens(verdict),
             "reasons": list(verdict.reasons),
-            **self._verbose(asked, snapshot, now),
+            **self._verbose(request, snapshot, now),
         }
         if said[name]:
             return _json(said)
         return _json(said, 503)._replace(headers=(_RETRY_LATER,))
 
-    def _verbose(self, asked: Asked, snapshot: Snapshot, now: float) -> dict[str, Any]:
+    def _verbose(self, request: WsgiRequest, snapshot: Snapshot, now: float) -> dict[str, Any]:
         """Every check in two words, for who may read them and asks for them."""
-        if "verbose" not in asked.query or not self._ring.may_read(asked.authorization):
+        if "verbose" not in request.query or not self._ring.may_read(request.authorization):
             return {}
         checks = judge(snapshot, now).checks
         return {
             "checks": {one.state.name: {"status": one.status, "code": one.code} for one in checks}
         }
 
-    def _check(self, asked: Asked) -> Reply:
-        self._require_read(asked)
+    def _check(self, request: WsgiRequest) -> WsgiResponse:
+        self._require_read(request)
         snapshot, now = self._monitor.snapshot(), self._now()
         checks = {one.state.name: one for one in judge(snapshot, now).checks}
-        name = asked.path.removeprefix(_ONE_CHECK)
+        name = request.path.removeprefix(_ONE_CHECK)
         if name not in checks:
             raise Problem(
                 404, "no_such_check", f"The checks are {', '.join(checks)}.", checks=list(checks)
             )
-        well = checks[name].proven or _soft(asked)
+        well = checks[name].proven or _soft(request)
         return _json(
             {"name": name, **view.check_body(checks[name], snapshot, now)}, 200 if well else 503
         )
 
-    def _past(self, asked: Asked) -> Reply:
-        self._require_read(asked)
-        return Reply(200, self._history.show(asked.query))
+    def _past(self, request: WsgiRequest) -> WsgiResponse:
+        self._require_read(request)
+        return WsgiResponse(200, self._history.show(request.query))
 
-    def _exposition(self, _asked: Asked) -> Reply:
-        return Reply(200, self._metrics.of(self._monitor.snapshot(), self._now())[1], CONTENT_TYPE)
+    def _exposition(self, _asked: WsgiRequest) -> WsgiResponse:
+        return WsgiResponse(
+            200, self._metrics.of(self._monitor.snapshot(), self._now())[1], CONTENT_TYPE
+        )
 
-    def _require_read(self, asked: Asked) -> None:
-        key = self._ring.key(asked.authorization)
+    def _require_read(self, request: WsgiRequest) -> None:
+        key = self._ring.key(request.authorization)
         if key is None:
             raise no_key()
         if not key.allows("read"):
             raise scope_missing("read")
 
 
-def _json(body: dict[str, Any], status: int = 200) -> Reply:
-    return Reply(status, json.dumps(body).encode())
+def _json(body: dict[str, Any], status: int = 200) -> WsgiResponse:
+    return WsgiResponse(status, json.dumps(body).encode())
 
 
-def _soft(asked: Asked) -> bool:
-    return asked.query.get("http") == "200"
+def _soft(request: WsgiRequest) -> bool:
+    return request.query.get("http") == "200"
 
 
-def _excluded(asked: Asked, snapshot: Snapshot) -> list[str]:
+def _excluded(request: WsgiRequest, snapshot: Snapshot) -> list[str]:
     """The checks named by `?exclude=a,b`; a name of none is passed over."""
-    named: Collection[str] = asked.query.get("exclude", "").split(",")
+    named: Collection[str] = request.query.get("exclude", "").split(",")
     return [state.name for state in snapshot.checks if state.name in named]

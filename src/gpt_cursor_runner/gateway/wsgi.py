@@ -1,5 +1,5 @@
-"""Answering in plain WSGI, before and beside Flask: what was asked, and what
-goes back.
+"""Requests and responses in plain WSGI, for the routes that are answered in
+front of Flask.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger(__name__)
 
-# An edge that kept an answer would replay "healthy" for a dead gateway.
+# A cache at the edge would replay "healthy" for a gateway that has died.
 _NO_STORE = ("Cache-Control", "no-store")
-_LINES = {one.value: f"{one.value} {one.phrase}" for one in HTTPStatus}
+_STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
-class Asked:
-    """One request, read where somebody looks."""
+class WsgiRequest:
+    """A view of a WSGI environment; the query is parsed at its first use only."""
 
     def __init__(self, environ: WSGIEnvironment) -> None:
         self._environ = environ
@@ -45,32 +45,40 @@ class Asked:
 
     @cached_property
     def query(self) -> Mapping[str, str]:
-        """Every name once; said twice, the last word counts."""
+        """The last value of every parameter."""
         text = self._environ.get("QUERY_STRING")
-        return dict(parse_qsl(text, keep_blank_values=True)) if text else {}
+        if not text:
+            return {}
+        return dict(parse_qsl(text, keep_blank_values=True))
 
 
-class Reply(NamedTuple):
-    """What goes back."""
-
+class WsgiResponse(NamedTuple):
     status: int
     body: bytes
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def send(environ: WSGIEnvironment, start_response: StartResponse, reply: Reply) -> Iterable[bytes]:
-    """Give the reply; to HEAD the same without its body."""
-    length = ("Content-Length", str(len(reply.body)))
-    start_response(
-        _LINES[reply.status],
-        [("Content-Type", reply.content_type), length, _NO_STORE, *reply.headers],
-    )
-    return [] if environ["REQUEST_METHOD"] == "HEAD" else [reply.body]
+def send(
+    environ: WSGIEnvironment, start_response: StartResponse, response: WsgiResponse
+) -> Iterable[bytes]:
+    """Start the response and return its body; HEAD gets the same headers and
+    no body.
+    """
+    headers = [
+        ("Content-Type", response.content_type),
+        ("Content-Length", str(len(response.body))),
+        _NO_STORE,
+        *response.headers,
+    ]
+    start_response(_STATUS_LINES[response.status], headers)
+    if environ["REQUEST_METHOD"] == "HEAD":
+        return []
+    return [response.body]
 
 
-def refusal(problem: Problem) -> Reply:
-    """A problem, under a request id of its own that the log knows too."""
+def problem_response(problem: Problem) -> WsgiResponse:
+    """The problem as JSON, with a new request id that is logged as well."""
     request_id = secrets.token_hex(8)
     _log.info(
         "refused_before_the_application",
@@ -79,4 +87,4 @@ def refusal(problem: Problem) -> Reply:
         code=problem.code,
     )
     headers = (("X-Request-Id", request_id), *problem.headers.items())
-    return Reply(problem.status, problem.text(request_id).encode(), PROBLEM_TYPE, headers)
+    return WsgiResponse(problem.status, problem.text(request_id).encode(), PROBLEM_TYPE, headers)
