@@ -80,9 +80,9 @@ def idle_share(engine: EmbeddedEngine) -> float:
 
 
 def open_ledger(place: Path) -> Ledger:
-    engine = open_database(place, busy_seconds=5)
-    migrate(engine)
-    return Ledger(engine)
+    database = open_database(place, busy_seconds=5)
+    migrate(database)
+    return Ledger(database)
 
 
 if __name__ == "__main__":

@@ -90,9 +90,9 @@ class Repo:
 
 def make_ledger(directory: Path, busy_seconds: float = 5.0) -> Ledger:
     directory.mkdir(parents=True, exist_ok=True)
-    engine = open_database(directory, busy_seconds)
-    migrate(engine)
-    return Ledger(engine)
+    database = open_database(directory, busy_seconds)
+    migrate(database)
+    return Ledger(database)
 
 
 def patch_body(**members: Any) -> dict[str, Any]:

@@ -100,7 +100,9 @@ def world(tmp_path) -> Iterator[World]:
 @contextmanager
 def locked(ledger: Ledger) -> Iterator[None]:
     """Another process has the ledger and does not let go of it."""
-    with closing(sqlite3.connect(str(ledger.engine.url.database), isolation_level=None)) as other:
+    with closing(
+        sqlite3.connect(str(ledger.database.engine.url.database), isolation_level=None)
+    ) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
 
@@ -352,7 +354,7 @@ def test_kill_9_leaves_every_incident_with_its_flip_and_its_alerts(tmp_path):
             seen = len(ledger.history.flips(limit=10_000))
             assert until(partial(_has_more_flips, ledger, seen + 6), 20)
             process.send_signal(signal.SIGKILL)
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         orphans = connection.exec_driver_sql(
             "SELECT COUNT(*) FROM incidents i WHERE NOT EXISTS (SELECT 1 FROM flips f WHERE"
             " f.incident_id = i.id) OR (SELECT COUNT(*) FROM outbox o WHERE o.incident_id = i.id)"
@@ -388,6 +390,6 @@ def _look_for(recorder: Recorder, probe: FixedProbe, runs: int) -> None:
 
 
 def _alerts(ledger: Ledger) -> list[tuple[str, str]]:
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         rows = connection.exec_driver_sql("SELECT kind, subject FROM outbox ORDER BY seq")
         return [(row.kind, row.subject) for row in rows]

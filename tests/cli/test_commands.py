@@ -29,7 +29,7 @@ def put(ledger):
 
     def put_one(patch_id="p1", status="queued", outcome=None, **members):
         ledger.intake.accept([make_admission(id=patch_id, **members)])
-        with ledger.engine.begin() as connection:
+        with ledger.database.write() as connection:
             row = (status, json.dumps(outcome) if outcome else None, patch_id)
             connection.exec_driver_sql(
                 "UPDATE patches SET status = ?, outcome = ? WHERE id = ?", row

@@ -56,7 +56,7 @@ def revoke_all(installation):
 def break_chain(installation):
     ledger = installation.ledger()
     ledger.intake.accept([make_admission()])
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         connection.exec_driver_sql("UPDATE events SET actor = 'somebody else'")
     ledger.close()
 

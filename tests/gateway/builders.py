@@ -58,7 +58,7 @@ class Desk:
 
     def move(self, patch_id: str, to: str) -> None:
         """Drive a queued patch to an end, as a runner would leave it."""
-        with self.ledger.engine.begin() as connection:
+        with self.ledger.database.write() as connection:
             connection.exec_driver_sql(
                 "UPDATE patches SET status = ?, updated_at = ? WHERE id = ?",
                 (to, time.time(), patch_id),

@@ -38,7 +38,9 @@ def test_an_expired_key_is_refused(desk):
 def test_a_live_key_is_looked_up_once_in_a_while(ledger):
     _, text = ledger.keys.create("busy", ["read"], time.time())
     authority, queries = Authority(ledger.keys, time.time), []
-    event.listen(ledger.engine, "before_cursor_execute", lambda *said: queries.append(said[2]))
+    event.listen(
+        ledger.database.engine, "before_cursor_execute", lambda *said: queries.append(said[2])
+    )
     for _ in range(50):
         assert asked(authority, text).name == "busy"
     assert sum("SELECT" in query for query in queries) == 1
@@ -76,7 +78,7 @@ def test_an_open_door_lets_everybody_in_but_not_as_admin(tmp_path):
 
 
 def test_a_ledger_that_cannot_be_read_is_503_and_health_goes_by_the_keys_it_knows(desk):
-    with desk.ledger.engine.begin() as connection:
+    with desk.ledger.database.write() as connection:
         connection.exec_driver_sql("DROP TABLE keys")
     answer = desk.get("/v1/patches", key="read")
     problem(answer, 503, "ledger_unavailable")
@@ -107,7 +109,9 @@ def test_the_ring_asks_no_ledger_when_it_is_asked(ledger):
     _, text = ledger.keys.create("reader", ["read"], time.time())
     ring, queries = Ring(ledger.keys, time.time), []
     ring.look()
-    event.listen(ledger.engine, "before_cursor_execute", lambda *said: queries.append(said[2]))
+    event.listen(
+        ledger.database.engine, "before_cursor_execute", lambda *said: queries.append(said[2])
+    )
     assert ring.may_read(bearer(text)) and not ring.may_read("") and queries == []
 
 

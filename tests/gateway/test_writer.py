@@ -73,7 +73,7 @@ def together(
 
 def test_those_who_come_while_one_is_written_share_a_transaction(ledger, gate, writer):
     commits: list[object] = []
-    event.listen(ledger.engine, "commit", commits.append)
+    event.listen(ledger.database.engine, "commit", commits.append)
     told = together(writer, gate, [make_admission() for _ in range(30)])
     assert sum(gate.batches) == 30 and len(gate.batches) <= 3
     assert len(commits) == len(gate.batches)
@@ -139,7 +139,7 @@ def test_a_locked_ledger_is_told_in_time(tmp_path):
     )
     writer = Writer(ledger.intake)
     writer.start()
-    with other.engine.begin() as holder:
+    with other.database.write() as holder:
         holder.exec_driver_sql("SELECT 1")
         began = time.monotonic()
         with pytest.raises((OperationalError, NotWritten)):

@@ -32,10 +32,10 @@ def never() -> float:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    engine = open_database(tmp_path, busy_seconds=0.1)
-    migrate(engine)
-    yield Ledger(engine)
-    engine.dispose()
+    database = open_database(tmp_path, busy_seconds=0.1)
+    migrate(database)
+    yield Ledger(database)
+    database.close()
 
 
 class SmallLedger:
@@ -70,12 +70,12 @@ def test_the_real_ledger_is_proven_writable_and_keeps_nothing_of_it(ledger):
     found = QueueProbe(ledger, never).read()
     assert (found.status, found.code) == (Status.OK, "writable")
     assert found.data["queued"] == 0
-    with ledger.engine.connect() as connection:
+    with ledger.database.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM keys").scalar() == 0
 
 
 def test_a_patch_recorded_while_we_waited_for_our_turn_proves_that_the_ledger_takes_writes(ledger):
-    with sqlite3.connect(ledger.engine.url.database, isolation_level=None) as other:
+    with sqlite3.connect(ledger.database.engine.url.database, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         found = QueueProbe(ledger, boottime).read()
         long_ago = boottime()
@@ -87,7 +87,7 @@ def test_a_patch_recorded_while_we_waited_for_our_turn_proves_that_the_ledger_ta
 
 
 def test_the_real_ledger_that_another_writer_holds_is_locked(ledger, tmp_path):
-    with sqlite3.connect(ledger.engine.url.database, isolation_level=None) as other:
+    with sqlite3.connect(ledger.database.engine.url.database, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         found = QueueProbe(ledger, never).read()
         other.execute("ROLLBACK")
@@ -244,15 +244,15 @@ def test_how_long_the_oldest_attempt_runs_follows_our_own_clock(small):
 def test_a_ledger_as_patient_as_the_gateways_says_that_it_is_locked_before_the_check_is_late(
     tmp_path,
 ):
-    engine = open_database(tmp_path, BUSY_SECONDS)
-    migrate(engine)
+    database = open_database(tmp_path, BUSY_SECONDS)
+    migrate(database)
     with sqlite3.connect(tmp_path / LEDGER_NAME, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
-        found = QueueProbe(Ledger(engine), never).read()
+        found = QueueProbe(Ledger(database), never).read()
         waited = time.monotonic() - began
     other.close()
-    engine.dispose()
+    database.close()
     assert found.code == "locked"
     assert (
         BUSY_SECONDS <= waited < BUSY_SECONDS + 1.0

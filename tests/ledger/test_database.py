@@ -16,24 +16,30 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import CheckConstraint, Engine, event, inspect, text
+from sqlalchemy import CheckConstraint, event, inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from gpt_cursor_runner.ledger import database
-from gpt_cursor_runner.ledger.database import LEDGER_NAME, NewerSchema, migrate, open_database
+from gpt_cursor_runner.ledger.database import (
+    LEDGER_NAME,
+    MIGRATIONS,
+    NewerSchema,
+    migrate,
+    newest_revision,
+    open_database,
+)
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.schema import HEAD, metadata
+from gpt_cursor_runner.ledger.schema import metadata
 from gpt_cursor_runner.patch.status import Status
 from tests.building import make_admission, make_ledger
 
 
 def test_the_migrated_schema_is_the_schema_of_the_code(ledger: Ledger) -> None:
-    with ledger.engine.connect() as connection:
+    with ledger.database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
 
 def test_every_index_and_check_of_the_code_is_in_the_database(ledger: Ledger) -> None:
-    found = inspect(ledger.engine)
+    found = inspect(ledger.database.engine)
     for table in metadata.sorted_tables:
         there = {one["name"]: one for one in found.get_indexes(table.name)}
         for index in table.indexes:
@@ -54,7 +60,7 @@ def test_every_index_and_check_of_the_code_is_in_the_database(ledger: Ledger) ->
 
 
 def test_live_connections_are_durable_and_check_references(ledger: Ledger) -> None:
-    connections = [ledger.engine.connect() for _ in range(3)]
+    connections = [ledger.database.engine.connect() for _ in range(3)]
     for connection in connections:
         said = {
             name: connection.execute(text(f"PRAGMA {name}")).scalar_one()
@@ -73,27 +79,27 @@ def test_live_connections_are_durable_and_check_references(ledger: Ledger) -> No
 def test_an_event_of_no_patch_is_refused_by_the_database(ledger: Ledger) -> None:
     columns = "(patch_id, at, kind, actor, data, previous, digest)"
     row = f"INSERT INTO events {columns} VALUES ('no', 1, 'x', 'x', '{{}}', 'p', 'd')"  # noqa: S608  all of it is here
-    with pytest.raises(IntegrityError, match="FOREIGN KEY"), ledger.engine.begin() as connection:
+    with pytest.raises(IntegrityError, match="FOREIGN KEY"), ledger.database.write() as connection:
         connection.execute(text(row))
 
 
-def test_the_head_that_is_named_is_the_newest_migration() -> None:
-    scripts = ScriptDirectory(str(Path(database.__file__).parent / "migrations"))
-    assert scripts.get_current_head() == HEAD
+def test_the_newest_revision_is_the_head_of_the_migrations() -> None:
+    scripts = ScriptDirectory(str(MIGRATIONS))
+    assert scripts.get_current_head() == newest_revision()
 
 
 def test_a_ledger_at_its_head_is_opened_while_another_process_writes(tmp_path: Path) -> None:
     writer = make_ledger(tmp_path)
-    with writer.engine.begin():
-        engine = open_database(tmp_path, busy_seconds=0.1)
-        migrate(engine)
-        engine.dispose()
+    with writer.database.write():
+        database = open_database(tmp_path, busy_seconds=0.1)
+        migrate(database)
+        database.close()
     writer.close()
 
 
 def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
     newer = make_ledger(tmp_path)
-    with newer.engine.begin() as connection:
+    with newer.database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     newer.close()
     with pytest.raises(NewerSchema, match="schema 9999"):
@@ -106,13 +112,13 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_ledger_of_the_first_schema_keeps_all_it_holds(tmp_path: Path) -> None:
-    engine = open_database(tmp_path, 1)
+    database = open_database(tmp_path, 1)
     scripts = Config()
-    scripts.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
-    with engine.begin() as connection:
+    scripts.set_main_option("script_location", str(MIGRATIONS))
+    with database.write() as connection:
         scripts.attributes["connection"] = connection
         alembic.upgrade(scripts, "0001")
-    first = Ledger(engine)
+    first = Ledger(database)
     first.intake.accept([make_admission(id="landed"), make_admission(id="waiting")])
     claimed = first.leases.claim("one", 1e12, 30.0)
     assert claimed is not None
@@ -130,25 +136,25 @@ def test_a_ledger_of_the_first_schema_keeps_all_it_holds(tmp_path: Path) -> None
     assert migrated.keys.list() == [key]
     assert migrated.first_broken_link() is None
     assert migrated.queue_facts().oldest_queued_seq == 2
-    with migrated.engine.connect() as connection:
+    with migrated.database.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     migrated.close()
 
 
 def test_a_migration_that_fails_half_way_leaves_nothing_behind(tmp_path: Path) -> None:
-    engine = open_database(tmp_path, 1)
+    database = open_database(tmp_path, 1)
 
     def fail(_: object, __: object, statement: str, *___: object) -> None:
         if "CREATE TABLE events" in statement:
             raise OSError("the disk is full")
 
-    event.listen(engine, "before_cursor_execute", fail)
+    event.listen(database.engine, "before_cursor_execute", fail)
     with pytest.raises(OSError, match="full"):
-        migrate(engine)
-    event.remove(engine, "before_cursor_execute", fail)
-    assert inspect(engine).get_table_names() == []
-    migrate(engine)
-    engine.dispose()
+        migrate(database)
+    event.remove(database.engine, "before_cursor_execute", fail)
+    assert inspect(database.engine).get_table_names() == []
+    migrate(database)
+    database.close()
 
 
 def test_processes_that_start_together_on_a_fresh_directory_all_get_a_ledger(
@@ -156,7 +162,7 @@ def test_processes_that_start_together_on_a_fresh_directory_all_get_a_ledger(
 ) -> None:
     script = (
         "import sys; from pathlib import Path; from gpt_cursor_runner.ledger.database import *;"
-        "sys.stdin.read(); e = open_database(Path(sys.argv[1]), 10); migrate(e); print('ready')"
+        "sys.stdin.read(); d = open_database(Path(sys.argv[1]), 10); migrate(d); print('ready')"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     pipe = subprocess.PIPE
@@ -182,7 +188,7 @@ def test_the_state_directory_may_have_any_name(tmp_path: Path, name: str) -> Non
 def test_a_locked_ledger_refuses_within_the_busy_time_and_keeps_nothing(tmp_path: Path) -> None:
     ledger = make_ledger(tmp_path / "state", busy_seconds=0.3)
     other = open_database(tmp_path / "state", 1)
-    with other.begin():
+    with other.write():
         began = time.monotonic()
         with pytest.raises(OperationalError, match="locked"):
             ledger.intake.accept([make_admission()])
@@ -190,7 +196,7 @@ def test_a_locked_ledger_refuses_within_the_busy_time_and_keeps_nothing(tmp_path
         with pytest.raises(OperationalError, match="locked"):
             ledger.probe_write()
     assert ledger.queries.page() == []
-    other.dispose()
+    other.close()
     ledger.close()
 
 
@@ -198,10 +204,10 @@ def test_reading_waits_for_no_writer(tmp_path: Path) -> None:
     ledger = make_ledger(tmp_path / "state", busy_seconds=0.1)
     ledger.intake.accept([make_admission(id="a")])
     other = open_database(tmp_path / "state", 1)
-    with other.begin():
+    with other.write():
         assert ledger.queries.get("a").id == "a"
         assert ledger.queue_facts().queued == 1
-    other.dispose()
+    other.close()
     ledger.close()
 
 
@@ -255,6 +261,6 @@ def test_what_was_accepted_survives_a_kill(tmp_path: Path) -> None:
 
 def test_a_database_of_another_program_is_not_taken_for_a_ledger(tmp_path: Path) -> None:
     (tmp_path / LEDGER_NAME).write_text("not a database, but long enough to be read as one" * 40)
-    engine: Engine = open_database(tmp_path, 1)
+    database = open_database(tmp_path, 1)
     with pytest.raises(Exception, match="not a database"):
-        migrate(engine)
+        migrate(database)

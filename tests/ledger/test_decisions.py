@@ -71,7 +71,7 @@ def test_a_decision_on_an_unknown_patch_is_refused(ledger: Ledger, decision: str
 def test_no_decision_is_kept_whose_event_cannot_be_written(ledger: Ledger, decision: str) -> None:
     bring_to(ledger, Status.QUEUED if decision == "cancel" else Status.HELD)
     before = ledger.queries.get("a")
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         connection.execute(text("ALTER TABLE events RENAME TO away"))
     with pytest.raises(Exception, match="no such table"):
         DECISIONS[decision](ledger)

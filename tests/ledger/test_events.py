@@ -27,7 +27,7 @@ def chain(ledger: Ledger) -> Ledger:
 
 
 def change(ledger: Ledger, statement: str) -> None:
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         connection.execute(text("PRAGMA defer_foreign_keys = ON"))
         connection.execute(text(statement))
 

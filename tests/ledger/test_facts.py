@@ -69,21 +69,21 @@ def test_only_what_failed_within_a_day_failed_lately(ledger: Ledger) -> None:
 def test_the_ledger_s_own_clock_says_what_is_due(ledger: Ledger) -> None:
     accept(ledger, "a")
     ledger.leases.finish(claim(ledger), Status.QUEUED, NOW, {}, not_before=NOW + 60)
-    told = Ledger(ledger.engine, clock=lambda: NOW)
+    told = Ledger(ledger.database, clock=lambda: NOW)
     assert told.queue_facts().oldest_claimable_seq is None
-    told = Ledger(ledger.engine, clock=lambda: NOW + 60)
+    told = Ledger(ledger.database, clock=lambda: NOW + 60)
     assert told.queue_facts().oldest_claimable_seq == 1
 
 
 def test_the_facts_are_read_from_indexes_and_never_by_walking_all_patches(ledger: Ledger) -> None:
     asked: list[tuple[str, object]] = []
     event.listen(
-        ledger.engine,
+        ledger.database.engine,
         "before_cursor_execute",
         lambda _, __, said, values, *___: asked.append((said, values)),
     )
     ledger.queue_facts()
-    with ledger.engine.connect() as connection:
+    with ledger.database.engine.connect() as connection:
         plans = [
             row[-1]
             for statement, values in asked.copy()

@@ -33,12 +33,12 @@ def test_a_page_is_read_back_as_it_was_recorded(ledger: Ledger) -> None:
 def test_an_empty_page_writes_nothing_and_waits_for_nobody(tmp_path: Path) -> None:
     ledger = make_ledger(tmp_path, busy_seconds=0.1)
     other = open_database(tmp_path, 1)
-    with other.begin():
+    with other.write():
         ledger.history.record(HistoryBatch())
         with pytest.raises(OperationalError, match="locked"):
             ledger.history.record(trouble())
     assert ledger.history.flips() == []
-    other.dispose()
+    other.close()
     ledger.close()
 
 
@@ -104,7 +104,7 @@ def test_muting_takes_back_the_triggers_that_nobody_can_have_and_no_others(ledge
         if sink == "sent":
             ledger.outbox.delivered(alert, NOW)
     ledger.history.record(HistoryBatch(muted={"i1": "tunnel"}))
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         left = set(connection.execute(select(outbox.c.key)).scalars())
     assert left == {"i1-begun", "i1-failed", "i1-sent", "i2-unsent", "note"}
 
@@ -184,7 +184,7 @@ def record(number, nth):
         if left[0] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
     for name in ("before_cursor_execute", "commit"):
-        event.listen(ledger.engine, name, strike)
+        event.listen(ledger.database.engine, name, strike)
     for n in range(10**6):
         ledger.history.record(trouble(f"{number}-{n}", f"{number}-{n}", ("one", "two")))
 
@@ -206,7 +206,7 @@ def test_a_recorder_that_is_killed_leaves_a_flip_with_its_letters_or_neither(
     make_ledger(tmp_path).close()
     assert _run(_KILLED, str(tmp_path)).communicate(timeout=60)[1][-800:] == b""
     ledger = make_ledger(tmp_path)
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         counts = [
             connection.execute(select(func.count()).select_from(one)).scalar_one()
             for one in (flips, incidents, outbox)
@@ -223,7 +223,7 @@ def test_a_locked_ledger_says_so_within_the_busy_time(tmp_path: Path) -> None:
     alert = ledger.outbox.next("ops", NOW)
     assert alert is not None
     other = open_database(tmp_path, 1)
-    with other.begin():
+    with other.write():
         began = time.monotonic()
         with pytest.raises(OperationalError, match="locked"):
             ledger.history.observe(int(NOW), {"web": (1.0, 0.0, 0.0, 0.0)})
@@ -231,5 +231,5 @@ def test_a_locked_ledger_says_so_within_the_busy_time(tmp_path: Path) -> None:
             ledger.outbox.delivered(alert, NOW)
         assert time.monotonic() - began < 5
         assert ledger.outbox.next("ops", NOW) == alert
-    other.dispose()
+    other.close()
     ledger.close()

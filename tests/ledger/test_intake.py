@@ -24,7 +24,7 @@ def accept(ledger: Ledger, **members: object) -> Receipt | IdTaken:
 
 
 def rows(ledger: Ledger) -> dict[str, int]:
-    with ledger.engine.connect() as connection:
+    with ledger.database.engine.connect() as connection:
         return {
             table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()
             for table in (patches, deliveries, events)
@@ -45,7 +45,7 @@ def test_a_patch_is_kept_with_its_delivery_and_its_first_event(ledger: Ledger) -
 
 def test_a_delivery_that_is_not_kept_any_more_is_no_error(ledger: Ledger) -> None:
     accept(ledger, id="a")
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         connection.execute(deliveries.delete())
     assert ledger.queries.request("a") is None
 
@@ -105,11 +105,11 @@ def test_nothing_of_a_group_is_kept_when_one_of_it_cannot_be(ledger: Ledger) -> 
 
 
 def test_a_patch_whose_event_cannot_be_written_is_not_kept(ledger: Ledger) -> None:
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         connection.execute(text("ALTER TABLE events RENAME TO away"))
     with pytest.raises(OperationalError):
         accept(ledger, id="a")
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         connection.execute(text("ALTER TABLE away RENAME TO events"))
     assert rows(ledger) == {"patches": 0, "deliveries": 0, "events": 0}
 

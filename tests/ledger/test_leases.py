@@ -69,7 +69,7 @@ def test_the_database_itself_allows_one_running_patch_on_a_branch(ledger: Ledger
     second = text("UPDATE patches SET status = 'running', leased_by = 'thief' WHERE id = 'b'")
     with (
         pytest.raises(IntegrityError, match=r"patches\.repository, patches\.branch"),
-        ledger.engine.begin() as connection,
+        ledger.database.write() as connection,
     ):
         connection.execute(second)
 
@@ -82,7 +82,7 @@ def test_the_database_itself_refuses_a_state_that_makes_no_sense(
     ledger: Ledger, change: str
 ) -> None:
     accept(ledger, "a")
-    with pytest.raises(IntegrityError, match="CHECK"), ledger.engine.begin() as connection:
+    with pytest.raises(IntegrityError, match="CHECK"), ledger.database.write() as connection:
         connection.execute(text(f"UPDATE patches SET {change}"))  # noqa: S608  the cases stand above
 
 
@@ -198,7 +198,7 @@ def test_no_move_is_made_whose_event_cannot_be_written(ledger: Ledger, step: str
     if got is not None and step == "mark_reported":
         ledger.leases.finish(got, Status.LANDED, 210.0, {"code": "landed"})
     before = ledger.queries.get("a")
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         connection.execute(text("ALTER TABLE events RENAME TO away"))
     with pytest.raises(OperationalError, match="no such table"):
         if got is None:
@@ -260,7 +260,7 @@ def test_finding_owed_reports_and_the_last_landing_reads_no_history(ledger: Ledg
     look into an index alone.
     """
     asked: list[str] = []
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         for query in (
             (
                 "SELECT * FROM patches WHERE status IN ('landed', 'held') AND reported_at IS NULL"

@@ -48,7 +48,7 @@ def test_a_minute_is_never_longer_than_a_minute(ledger: Ledger) -> None:
 def test_an_hour_is_the_sum_of_its_minutes_however_they_are_filled(
     ledger: Ledger, seconds: list[tuple[float, float, float, float]]
 ) -> None:
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         connection.execute(observations.delete())
     for number, of in enumerate(seconds):
         ledger.history.observe(HOUR + 60 * (number % 2), {"web": of})
@@ -115,7 +115,7 @@ def test_every_minute_of_a_window_counts_once_and_none_beside_it(
             "seconds": {"web": (60.0 * min(60, minute + 2), 0.0, 0.0, 0.0)},
         }
     )
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         connection.execute(insert(observations), minutes)
         connection.execute(insert(observations), hours)
     found = ledger.history.uptime(end + 59.9)["web"]

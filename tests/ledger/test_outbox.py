@@ -140,13 +140,13 @@ def test_a_letter_of_no_kind_or_incident_is_refused_by_the_database(
 def test_asking_what_is_due_reads_only_what_is_owed(ledger: Ledger) -> None:
     asked: list[tuple[str, object]] = []
     event.listen(
-        ledger.engine,
+        ledger.database.engine,
         "before_cursor_execute",
         lambda _, __, said, values, *___: asked.append((said, values)),
     )
     ledger.outbox.next("ops", NOW)
     statement, values = asked[-1]
-    with ledger.engine.connect() as connection:
+    with ledger.database.engine.connect() as connection:
         rows = connection.exec_driver_sql(
             f"EXPLAIN QUERY PLAN {statement}",
             values,  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ LONG_AGO = NOW - 91 * DAY
 
 
 def keys(ledger: Ledger) -> set[str]:
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         return set(connection.execute(select(outbox.c.key)).scalars())
 
 
@@ -50,7 +50,7 @@ def test_minutes_go_after_a_week_and_hours_after_ninety_days(ledger: Ledger) -> 
         }
 
     kept = [row(60, 6.9), row(60, 7), row(3600, 8), row(3600, 89)]
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         connection.execute(insert(observations), [*kept, row(60, 7.1), row(3600, 90.1)])
     before = ledger.history.uptime(NOW)
     assert ledger.history.prune(NOW) == 2
@@ -95,7 +95,7 @@ def test_an_incident_goes_when_it_is_long_over_and_nothing_is_owed_of_it(ledger:
             ledger.history.record(HistoryBatch(closed=(name,), closed_at=closed_at))
     ledger.history.record(HistoryBatch(alerts=(make_alert("alert", incident_id="owed"),)))
     ledger.history.prune(NOW)
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         assert set(connection.execute(select(incidents.c.id)).scalars()) == {
             "lately",
             "owed",
@@ -120,11 +120,11 @@ def test_who_was_told_of_a_trouble_is_known_as_long_as_it_lasts(ledger: Ledger) 
 def test_patches_are_accepted_while_much_is_pruned(tmp_path: Path) -> None:
     ledger = make_ledger(tmp_path, busy_seconds=1.0)
     old = {"at": LONG_AGO, "subject": "web", "status": "ok", "code": "well", "instance_id": "i"}
-    with ledger.engine.begin() as connection:
+    with ledger.database.write() as connection:
         connection.execute(insert(flips), [old] * 8000)
     deleted: list[int] = []
     event.listen(
-        ledger.engine,
+        ledger.database.engine,
         "after_cursor_execute",
         lambda _, cursor, *__: deleted.append(cursor.rowcount),
     )

@@ -252,7 +252,7 @@ def test_a_clock_that_is_set_back_does_not_cost_a_patch_its_report(ghost: Ghost)
 def test_a_repository_that_left_the_settings_fails_its_patches_alone(ghost: Ghost) -> None:
     gone = ghost.send(repository="gone")
     ghost.clock.ahead = -100
-    with ghost.ledger.engine.begin() as connection:
+    with ghost.ledger.database.write() as connection:
         connection.execute(
             text("UPDATE patches SET repository = 'gone', attempts = 2 WHERE id = :id"),
             {"id": gone},
@@ -270,7 +270,7 @@ def test_what_a_killed_runner_left_in_its_workspace_is_swept(ghost: Ghost) -> No
 
 def test_a_ledger_in_trouble_ends_no_runner(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
-    with ghost.ledger.engine.begin() as connection:
+    with ghost.ledger.database.write() as connection:
         connection.execute(text("ALTER TABLE events RENAME TO events_away"))
     mended = threading.Timer(0.3, _mend, [ghost])
     mended.start()
@@ -279,7 +279,7 @@ def test_a_ledger_in_trouble_ends_no_runner(ghost: Ghost) -> None:
 
 
 def _mend(ghost: Ghost) -> None:
-    with ghost.ledger.engine.begin() as connection:
+    with ghost.ledger.database.write() as connection:
         connection.execute(text("ALTER TABLE events_away RENAME TO events"))
 
 

@@ -80,7 +80,7 @@ class EmbeddedEngine:
         if self._watch is None:
             # The driver's own connection: the pragma must be asked outside of
             # any transaction.
-            self._watch = self.ledger.engine.raw_connection()
+            self._watch = self.ledger.database.raw_connection()
         try:
             cursor = self._watch.cursor()
             version: int = cursor.execute("PRAGMA data_version").fetchone()[0]

@@ -1,34 +1,89 @@
-"""Opening the SQLite ledger: durable, exclusive for writers, and at the
-schema's head.
+"""The ledger's SQLite file: durable writes, one writer at a time, and a schema
+at its newest migration.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import time
+from contextlib import AbstractContextManager
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, select
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    PoolProxiedConnection,
+    Row,
+    String,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    select,
+)
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
-from gpt_cursor_runner.ledger.schema import HEAD, version
-
 LEDGER_NAME = "ledger.sqlite3"
-READ_ONLY = "gcr_read_only"
-_WAL_PATIENCE_SECONDS = 2.0
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+_READ_ONLY = "gcr_read_only"
+_WAL_TIMEOUT_SECONDS = 2.0
+# Alembic keeps this table. It is declared here because importing Alembic takes
+# longer than most commands run.
+_revisions = Table(
+    "alembic_version", MetaData(), Column("version_num", String(32), primary_key=True)
+)
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+Record = TypeVar("Record", bound=_Dataclass)
 
 
 class NewerSchema(SQLAlchemyError):
-    """The ledger is from a later version of this program, which alone may write
-    to it.
+    """A newer version of this program migrated the ledger; this one must not
+    write to it.
     """
 
 
-def open_database(directory: Path, busy_seconds: float) -> Engine:
-    """An engine on the ledger in `directory`; `busy_seconds` is how long a
-    writer waits for another one.
+class Database:
+    """Transactions on the ledger, each on a pooled connection of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._reading_engine = engine.execution_options(**{_READ_ONLY: True})
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """A transaction that sees one state of the ledger and never waits for a
+        writer.
+        """
+        return self._reading_engine.begin()
+
+    def write(self) -> AbstractContextManager[Connection]:
+        """A transaction that holds the write lock from its first moment. It is
+        on the disk when the block ends; an exception rolls it back.
+        """
+        return self.engine.begin()
+
+    def raw_connection(self) -> PoolProxiedConnection:
+        """The driver's own connection, in no transaction."""
+        return self.engine.raw_connection()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_database(directory: Path, busy_seconds: float) -> Database:
+    """Open the ledger in `directory`. A writer waits `busy_seconds` for another
+    writer before it fails.
     """
     engine = create_engine(
         URL.create("sqlite", database=str(directory / LEDGER_NAME)),
@@ -39,60 +94,76 @@ def open_database(directory: Path, busy_seconds: float) -> Engine:
     )
     event.listen(engine, "connect", _prepare_connection)
     event.listen(engine, "begin", _begin)
-    return engine
+    return Database(engine)
 
 
-def migrate(engine: Engine) -> None:
-    """Bring the schema to its head; a read, and nothing more, when it is there
-    already.
+def migrate(database: Database) -> None:
+    """Migrate the schema to the newest revision; a single read when it is
+    there already.
 
-    Raises NewerSchema when a later version of this program has been here.
+    Raises NewerSchema when the ledger has a revision that this version of the
+    program does not have.
     """
-    with engine.execution_options(**{READ_ONLY: True}).begin() as connection:
-        found = (
-            connection.execute(select(version)).scalar()
-            if inspect(connection).has_table(version.name)
-            else None
-        )
-    if found == HEAD:
+    newest = newest_revision()
+    revision = _revision(database)
+    if revision == newest:
         return
-    if found is not None and found > HEAD:
+    if revision is not None and revision > newest:
         raise NewerSchema(
-            f"it has schema {found}, written by a newer version; this one knows {HEAD}"
+            f"the ledger has schema {revision}, written by a newer version of this program;"
+            f" this version supports schemas up to {newest}"
         )
-    # Loaded here, because it takes longer than most commands and is needed once
-    # in the life of a schema.
+    # Imported here because it takes longer than most commands run, and is
+    # needed once in the life of a schema.
     import alembic.command
     import alembic.config
 
     settings = alembic.config.Config()
-    scripts = str(Path(__file__).parent / "migrations")
-    settings.set_main_option(
-        "script_location", scripts.replace("%", "%%")
-    )  # a configparser reads it
-    with engine.begin() as connection:
+    # Alembic reads its settings through configparser, which interpolates "%".
+    settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    with database.write() as connection:
         settings.attributes["connection"] = connection
-        alembic.command.upgrade(settings, HEAD)
+        alembic.command.upgrade(settings, newest)
+
+
+def newest_revision() -> str:
+    """The revision of the newest migration, from the name of its file."""
+    names = [file.name for file in (MIGRATIONS / "versions").glob("[0-9]*.py")]
+    return max(names).partition("_")[0]
+
+
+def from_row(kind: type[Record], row: Row[Any], **converted: object) -> Record:
+    """Build the dataclass `kind` from the columns named like its fields.
+    `converted` holds fields whose type is not the column's.
+    """
+    values = {field.name: getattr(row, field.name) for field in fields(kind)}
+    return kind(**{**values, **converted})
+
+
+def _revision(database: Database) -> str | None:
+    with database.read() as connection:
+        if not inspect(connection).has_table(_revisions.name):
+            return None
+        return connection.execute(select(_revisions.c.version_num)).scalar()
 
 
 def _prepare_connection(connection: sqlite3.Connection, _: Any) -> None:  # noqa: ANN401  SQLAlchemy's record
-    # The driver must not begin transactions by itself: _begin says BEGIN
-    # IMMEDIATE where it means it.
+    # The driver would begin deferred transactions by itself; `_begin` decides
+    # between BEGIN and BEGIN IMMEDIATE.
     connection.isolation_level = None
     cursor = connection.cursor()
-    _into_wal(cursor)
-    # WAL with FULL syncs at every commit: a 202 means the patch is on the disk.
-    # NORMAL could lose it with the power.
+    _set_wal_mode(cursor)
+    # With FULL, WAL is synced at every commit, so that an accepted patch is on
+    # the disk. NORMAL could lose it when the power fails.
     cursor.execute("PRAGMA synchronous = FULL")
     cursor.execute("PRAGMA foreign_keys = ON")
     cursor.close()
 
 
-def _into_wal(cursor: sqlite3.Cursor) -> None:
-    """Processes that meet on a fresh file refuse one another here at once: this
-    pragma knows no busy timeout.
-    """
-    give_up_at = time.monotonic() + _WAL_PATIENCE_SECONDS
+def _set_wal_mode(cursor: sqlite3.Cursor) -> None:
+    # This pragma ignores the busy timeout: processes that open a fresh file at
+    # the same time fail at once, so they retry here.
+    give_up_at = time.monotonic() + _WAL_TIMEOUT_SECONDS
     while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
@@ -105,7 +176,7 @@ def _into_wal(cursor: sqlite3.Cursor) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # A writer takes the write lock at once: upgrading a read transaction later
-    # fails instead of waiting.
-    read_only = connection.get_execution_options().get(READ_ONLY, False)
+    # A write transaction takes the write lock at once: to upgrade a read
+    # transaction later fails with "database is locked" instead of waiting.
+    read_only = connection.get_execution_options().get(_READ_ONLY, False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, update
+from sqlalchemy import Connection, update
 
 from gpt_cursor_runner.ledger import events
+from gpt_cursor_runner.ledger.database import Database
 from gpt_cursor_runner.ledger.schema import patches
 from gpt_cursor_runner.ledger.stored import Stored, find
 from gpt_cursor_runner.patch.status import Status, may_move
@@ -42,8 +43,8 @@ class Decisions:
     or IllegalMove when it cannot be.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def cancel(self, patch_id: str, actor: str, now: float) -> Status:
         """Cancel a queued patch at once; ask the runner to stop one at work.
@@ -53,7 +54,7 @@ class Decisions:
         too: its runner may have been lost after the branch had moved, and only
         a look at the branch can tell.
         """
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             stored = find(connection, patch_id)
             may_have_landed = stored.status is Status.QUEUED and events.has_kind(
                 connection, patch_id, "landing"
@@ -78,7 +79,7 @@ class Decisions:
         """Let a held patch go on; the approval covers the patch as it was sent,
         under its digest.
         """
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             stored = find(connection, patch_id)
             facts = {"digest": stored.digest}
             _decide(
@@ -96,7 +97,7 @@ class Decisions:
     def reject(self, patch_id: str, actor: str, now: float, reason: str) -> None:
         """Refuse a held patch for good."""
         outcome = {"code": "rejected_by_owner", "message": reason or f"rejected by {actor}"}
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             stored = find(connection, patch_id)
             _decide(
                 connection,
@@ -111,7 +112,7 @@ class Decisions:
 
     def retry(self, patch_id: str, actor: str, now: float) -> None:
         """Queue a failed or held patch again, with its attempts counted anew."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             stored = find(connection, patch_id)
             _decide(connection, stored, Status.QUEUED, "retried", actor, now, {}, **_AFRESH)
 

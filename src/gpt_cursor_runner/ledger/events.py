@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from gpt_cursor_runner.ledger.database import from_row
 from gpt_cursor_runner.ledger.schema import events
 
 GENESIS = "0" * 64
@@ -101,6 +102,4 @@ def first_broken_link(connection: Connection) -> Event | None:
 
 
 def _event(row: Row[Any]) -> Event:
-    return Event(
-        row.seq, row.patch_id, row.at, row.kind, row.actor, row.data, row.previous, row.digest
-    )
+    return from_row(Event, row)

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from gpt_cursor_runner.ledger import observations
-from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.database import Database, from_row
 from gpt_cursor_runner.ledger.observations import UPTIME_WINDOWS, Observation, Seconds, Uptime
 from gpt_cursor_runner.ledger.outbox import Alert, hold_back, post
 from gpt_cursor_runner.ledger.pruning import FLIPS_KEPT, prune
@@ -94,9 +94,8 @@ class HistoryBatch:
 class History:
     """What health wrote down. Every time is passed in, as epoch seconds."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._reading_engine = engine.execution_options(**{READ_ONLY: True})
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def record(self, page: HistoryBatch) -> None:
         """Keep a page whole, on the disk when this returns, or nothing of it.
@@ -107,7 +106,7 @@ class History:
         """
         if page.is_empty:
             return
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             _change_open(connection, page)
             if page.opened:
                 connection.execute(incidents.insert(), [asdict(one) for one in page.opened])
@@ -119,7 +118,7 @@ class History:
         """By subject the status and code of its last flip."""
         last = select(func.max(flips.c.seq)).group_by(flips.c.subject)
         wanted = select(flips.c.subject, flips.c.status, flips.c.code).where(flips.c.seq.in_(last))
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             return {row.subject: (row.status, row.code) for row in connection.execute(wanted)}
 
     def open_incidents(self) -> list[Incident]:
@@ -127,12 +126,9 @@ class History:
         still_open = (
             select(incidents).where(incidents.c.closed_at.is_(None)).order_by(incidents.c.opened_at)
         )
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(still_open)
-            return [
-                Incident(**{name: getattr(row, name) for name in Incident.__dataclass_fields__})
-                for row in rows
-            ]
+            return [from_row(Incident, row) for row in rows]
 
     def flips(
         self,
@@ -148,25 +144,22 @@ class History:
         wanted += [flips.c.subject == subject] if subject is not None else []
         wanted += [flips.c.at >= since] if since is not None else []
         wanted += [flips.c.seq < before] if before is not None else []
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(
                 select(flips).where(*wanted).order_by(flips.c.seq.desc()).limit(limit)
             )
-            return [
-                Flip(**{name: getattr(row, name) for name in Flip.__dataclass_fields__})
-                for row in rows
-            ]
+            return [from_row(Flip, row) for row in rows]
 
     def observe(self, minute_start: int, seconds: Mapping[str, Seconds]) -> None:
         """Add seconds of ok, warn, fail and unknown to a minute and to its hour."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             observations.add(connection, minute_start, seconds)
 
     def observations(self, length: int, since: float) -> list[Observation]:
         """The minutes (`length` 60) or hours (3600) that begin at `since` or
         later, the oldest first.
         """
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             return observations.read(connection, length, since)
 
     def uptime(
@@ -175,14 +168,14 @@ class History:
         """By subject, and by the label of each window (its length in seconds)
         that ends with the last whole minute.
         """
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             return observations.uptime(connection, now, windows)
 
     def prune(self, now: float, flips_kept: int = FLIPS_KEPT) -> int:
         """Delete what is older than it is kept, in short transactions; how many
         rows that were.
         """
-        return prune(self._engine, now, flips_kept)
+        return prune(self._database, now, flips_kept)
 
 
 def _change_open(connection: Connection, page: HistoryBatch) -> None:

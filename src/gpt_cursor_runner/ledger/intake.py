@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, select
 
 from gpt_cursor_runner.ledger import events
+from gpt_cursor_runner.ledger.database import Database
 from gpt_cursor_runner.ledger.schema import deliveries, patches
 from gpt_cursor_runner.patch.model import Patch
 from gpt_cursor_runner.patch.status import Status
@@ -60,14 +61,14 @@ class IdTaken(Exception):
 class Intake:
     """The one way into the ledger."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def accept(self, admissions: Sequence[AdmittedPatch]) -> list[Receipt | IdTaken]:
         """Keep all of these in one transaction, on the disk when this returns.
         Repeats are recognised one by one.
         """
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             return [self._accept_one(connection, one) for one in admissions]
 
     def _accept_one(self, connection: Connection, wish: AdmittedPatch) -> Receipt | IdTaken:

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, Row, func, or_, select, update
+from sqlalchemy import Row, func, or_, select, update
 
-from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.database import Database, from_row
 from gpt_cursor_runner.ledger.schema import keys
 
 SCOPES = ("submit", "read", "approve", "admin")
@@ -49,9 +49,8 @@ class Key:
 class KeyStore:
     """Keys in the ledger. Every time is passed in, as epoch seconds."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._reading_engine = engine.execution_options(**{READ_ONLY: True})
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def create(
         self, name: str, scopes: Sequence[str], now: float, expires_at: float | None = None
@@ -67,7 +66,7 @@ class KeyStore:
             "scopes": " ".join(sorted(set(scopes))),
             "created_at": now,
         }
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             row = connection.execute(
                 keys.insert()
                 .values(**values, secret_sha256=_hash(secret), expires_at=expires_at)
@@ -80,14 +79,14 @@ class KeyStore:
         other text.
         """
         key_id, secret_sha256 = split_key(text)
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             row = connection.execute(select(keys).where(keys.c.id == key_id)).first()
         same = hmac.compare_digest(row.secret_sha256 if row else _hash("nobody"), secret_sha256)
         return _key(row) if row is not None and same and _key(row).is_live(now) else None
 
     def list(self) -> list[Key]:
         """Every key, revoked ones too, the oldest first."""
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             return [
                 _key(row) for row in connection.execute(select(keys).order_by(keys.c.created_at))
             ]
@@ -96,7 +95,7 @@ class KeyStore:
         """By its id, every key that was not revoked, and the hash of its
         secret; whether it ended is the reader's.
         """
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(select(keys).where(keys.c.revoked_at.is_(None)))
             return {row.id: (_key(row), row.secret_sha256) for row in rows}
 
@@ -105,24 +104,24 @@ class KeyStore:
         live = keys.c.revoked_at.is_(None) & or_(
             keys.c.expires_at.is_(None), keys.c.expires_at > now
         )
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             return connection.execute(select(func.count()).where(live)).scalar_one() > 0
 
     def revoke(self, key_id: str, now: float) -> bool:
         """Whether there was a live key of that id; it opens nothing from now on."""
         mine = (keys.c.id == key_id) & keys.c.revoked_at.is_(None)
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             return connection.execute(update(keys).where(mine).values(revoked_at=now)).rowcount == 1
 
     def forget(self, key_id: str) -> None:
         """Remove a key that was made for one passing use."""
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(keys.delete().where(keys.c.id == key_id))
 
     def expire(self, key_id: str, at: float) -> None:
         """Let a key end at a moment, or earlier where it was to end earlier."""
         later = or_(keys.c.expires_at.is_(None), keys.c.expires_at > at)
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(update(keys).where(keys.c.id == key_id, later).values(expires_at=at))
 
 
@@ -140,5 +139,4 @@ def _hash(secret: str) -> str:
 
 
 def _key(row: Row[Any]) -> Key:
-    fields = {name: getattr(row, name) for name in Key.__dataclass_fields__}
-    return Key(**{**fields, "scopes": frozenset(row.scopes.split())})
+    return from_row(Key, row, scopes=frozenset(row.scopes.split()))

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, select, update
+from sqlalchemy import ColumnElement, select, update
 
 from gpt_cursor_runner.ledger import events
-from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.database import Database
 from gpt_cursor_runner.ledger.decisions import IllegalMove
 from gpt_cursor_runner.ledger.schema import patches
-from gpt_cursor_runner.ledger.stored import Stored, from_row
+from gpt_cursor_runner.ledger.stored import Stored, stored_patch
 from gpt_cursor_runner.patch.outcome import CancelAsked, LeaseLost
 from gpt_cursor_runner.patch.status import Status, may_move
 
@@ -22,9 +22,8 @@ class Leases:
     epoch seconds.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._reading_engine = engine.execution_options(**{READ_ONLY: True})
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def claim(self, runner_id: str, now: float, lease_seconds: float) -> Stored | None:
         """Lease the next patch, by priority and then arrival, of a branch on
@@ -56,7 +55,7 @@ class Leases:
             )
             .returning(patches)
         )
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             row = connection.execute(statement).first()
             if row is None:
                 return None
@@ -68,13 +67,13 @@ class Leases:
                 now,
                 {"attempt": row.attempts, "token": row.token},
             )
-            return from_row(row)
+            return stored_patch(row)
 
     def something_waits(self, now: float) -> bool:
         """Whether a patch is queued and due; a read, so that an idle runner
         writes nothing.
         """
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             due = (
                 select(patches.c.seq)
                 .where(patches.c.status == Status.QUEUED, patches.c.not_before <= now)
@@ -86,7 +85,7 @@ class Leases:
         """Prolong the lease; raise LeaseLost when it is not ours any more,
         CancelAsked when somebody wants a stop.
         """
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             values = {"leased_until": now + lease_seconds}
             renewed = (
                 update(patches)
@@ -104,7 +103,7 @@ class Leases:
         """Add an event to a patch we hold; raise LeaseLost when we do not, and
         CancelAsked when we should stop.
         """
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             touched = update(patches).where(_is_ours(claim)).values(updated_at=now)
             row = connection.execute(
                 touched.returning(patches.c.cancel_asked_by, patches.c.leased_by)
@@ -133,7 +132,7 @@ class Leases:
         """
         if not may_move(Status.RUNNING, to):
             raise IllegalMove(claim.id, Status.RUNNING, to)
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             asked_by = connection.execute(
                 select(patches.c.cancel_asked_by).where(_is_ours(claim))
             ).scalar()
@@ -167,8 +166,8 @@ class Leases:
         if not everything:
             lost = lost.where(patches.c.leased_until < now)
         freed = []
-        with self._engine.begin() as connection:
-            for claim in [from_row(row) for row in connection.execute(lost)]:
+        with self._database.write() as connection:
+            for claim in [stored_patch(row) for row in connection.execute(lost)]:
                 values = {"status": Status.QUEUED, "updated_at": now, "reported_at": None, **_FREE}
                 if (
                     connection.execute(
@@ -196,7 +195,7 @@ class Leases:
             & (patches.c.token == stored.token)
         )
         owed = same & patches.c.reported_at.is_(None)
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             if (
                 connection.execute(update(patches).where(owed).values(reported_at=now)).rowcount
                 == 1

@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, FromClause, Row, func, select, update
+from sqlalchemy import ColumnElement, Connection, FromClause, func, select, update
 
-from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.database import Database, from_row
 from gpt_cursor_runner.ledger.schema import outbox
 
 
@@ -42,9 +42,8 @@ class Outbox:
     moves answer whether it was still owed.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._reading_engine = engine.execution_options(**{READ_ONLY: True})
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def next(self, sink: str, now: float) -> Alert | None:
         """The earliest alert that is due: of every subject only its first one
@@ -59,9 +58,9 @@ class Outbox:
             .where(due, ~select(earlier.c.seq).where(before).exists())
             .order_by(outbox.c.seq)
         )
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             row = connection.execute(first.limit(1)).first()
-        return None if row is None else _alert(row)
+        return None if row is None else from_row(Alert, row)
 
     def begin(self, alert: Alert, now: float) -> bool:
         """Note, before it is sent, that its sink may have it from now on, so
@@ -90,21 +89,21 @@ class Outbox:
         would ever send; how many they were.
         """
         orphaned = update(outbox).where(_owed(), outbox.c.sink.not_in(sinks))
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             return connection.execute(
                 orphaned.values(given_up_at=now, trouble="this sink is not set any more")
             ).rowcount
 
     def owed(self, sink: str | None = None) -> int:
         """How many alerts wait."""
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             return connection.execute(select(func.count()).where(_owed(), *_to(sink))).scalar_one()
 
     def oldest_owed_at(self, sink: str | None = None) -> float | None:
         """When the alert that has waited longest was written; None when
         nothing is owed.
         """
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             oldest = select(func.min(outbox.c.created_at)).where(_owed(), *_to(sink))
             return connection.execute(oldest).scalar()
 
@@ -113,14 +112,14 @@ class Outbox:
         to hear of its end.
         """
         triggers = (outbox.c.incident_id == incident_id) & (outbox.c.kind == "trigger")
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             return frozenset(connection.execute(select(outbox.c.sink).where(triggers)).scalars())
 
     def _move(self, alert: Alert, **values: object) -> bool:
         # By its key: SQLite gives the number of the last row, once that is
         # deleted, to the next one.
         moved = update(outbox).where(outbox.c.key == alert.key, _owed()).values(**values)
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             return connection.execute(moved).rowcount == 1
 
 
@@ -160,7 +159,3 @@ def _owed(table: FromClause = outbox) -> ColumnElement[bool]:
 def _row(alert: Alert) -> dict[str, Any]:
     fields = {name: getattr(alert, name) for name in Alert.__dataclass_fields__ if name != "seq"}
     return {**fields, "body": dict(alert.body)}
-
-
-def _alert(row: Row[Any]) -> Alert:
-    return Alert(**{name: getattr(row, name) for name in Alert.__dataclass_fields__})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from sqlalchemy import ColumnElement, Engine, Table, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Table, func, or_, select, tuple_
 
-from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.database import Database
 from gpt_cursor_runner.ledger.observations import HOUR, MINUTE, MINUTES_KEPT_SECONDS
 from gpt_cursor_runner.ledger.schema import flips, incidents, observations, outbox
 
@@ -21,27 +21,27 @@ _PIECE = 500
 _PAUSE_SECONDS = 0.02
 
 
-def prune(engine: Engine, now: float, flips_kept: int = FLIPS_KEPT) -> int:
+def prune(database: Database, now: float, flips_kept: int = FLIPS_KEPT) -> int:
     """Delete what is older than it is kept, or too much; how many rows that
     were.
     """
     # Letters before incidents, which they refer to.
     return (
-        _delete(engine, flips, _old_flips(engine, now, flips_kept))
-        + _delete(engine, observations, _old_observations(now))
-        + _delete(engine, outbox, _old_alerts(now))
-        + _delete(engine, incidents, _old_incidents(now))
+        _delete(database, flips, _old_flips(database, now, flips_kept))
+        + _delete(database, observations, _old_observations(now))
+        + _delete(database, outbox, _old_alerts(now))
+        + _delete(database, incidents, _old_incidents(now))
     )
 
 
-def _delete(engine: Engine, table: Table, old: ColumnElement[bool]) -> int:
+def _delete(database: Database, table: Table, old: ColumnElement[bool]) -> int:
     key = tuple_(*table.primary_key.columns)
     piece = table.delete().where(
         key.in_(select(*table.primary_key.columns).where(old).limit(_PIECE))
     )
     deleted = 0
     while True:
-        with engine.begin() as connection:
+        with database.write() as connection:
             count = connection.execute(piece).rowcount
         deleted += count
         if count < _PIECE:
@@ -49,10 +49,10 @@ def _delete(engine: Engine, table: Table, old: ColumnElement[bool]) -> int:
         time.sleep(_PAUSE_SECONDS)
 
 
-def _old_flips(engine: Engine, now: float, flips_kept: int) -> ColumnElement[bool]:
+def _old_flips(database: Database, now: float, flips_kept: int) -> ColumnElement[bool]:
     """All but the last flip of each subject, which tells how that stands."""
     beyond = select(flips.c.seq).order_by(flips.c.seq.desc()).offset(flips_kept).limit(1)
-    with engine.execution_options(**{READ_ONLY: True}).begin() as connection:
+    with database.read() as connection:
         too_many = connection.execute(beyond).scalar() or 0
     later = flips.alias("later")
     followed = (

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, func, select
+from sqlalchemy import ColumnElement, func, select
 
 from gpt_cursor_runner.ledger import events
-from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.database import Database
 from gpt_cursor_runner.ledger.schema import deliveries, patches
-from gpt_cursor_runner.ledger.stored import Stored, find, from_row
+from gpt_cursor_runner.ledger.stored import Stored, find, stored_patch
 from gpt_cursor_runner.patch.status import FINAL, Status
 
 
 class Queries:
     """Reads, each in a transaction that never waits for a writer."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine.execution_options(**{READ_ONLY: True})
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def get(self, patch_id: str) -> Stored:
         """Raise UnknownPatch when there is none of that id."""
-        with self._engine.begin() as connection:
+        with self._database.read() as connection:
             return find(connection, patch_id)
 
     def page(
@@ -39,17 +39,17 @@ class Queries:
         wanted += [patches.c.status == status] if status else []
         wanted += [patches.c.repository == repository] if repository else []
         wanted += [patches.c.seq < before] if before is not None else []
-        with self._engine.begin() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(
                 select(patches).where(*wanted).order_by(patches.c.seq.desc()).limit(limit)
             )
-            return [from_row(row) for row in rows]
+            return [stored_patch(row) for row in rows]
 
     def events(self, patch_id: str) -> list[events.Event]:
         """What happened to the patch, oldest first; raise UnknownPatch when
         there is none of that id.
         """
-        with self._engine.begin() as connection:
+        with self._database.read() as connection:
             find(connection, patch_id)
             return events.read(connection, patch_id)
 
@@ -57,7 +57,7 @@ class Queries:
         """The body of the delivery that brought the patch, byte for byte; None
         when it is not kept any more.
         """
-        with self._engine.begin() as connection:
+        with self._database.read() as connection:
             first = (
                 select(deliveries.c.body)
                 .where(deliveries.c.patch_id == patch_id)
@@ -69,7 +69,7 @@ class Queries:
         """How many patches are queued or running for a branch."""
         active = patches.c.status.in_([Status.QUEUED, Status.RUNNING])
         here = (patches.c.repository == repository) & (patches.c.branch == branch)
-        with self._engine.begin() as connection:
+        with self._database.read() as connection:
             return connection.execute(select(func.count()).where(active, here)).scalar_one()
 
     def rejections(
@@ -84,7 +84,7 @@ class Queries:
             .order_by(patches.c.updated_at.desc())
             .limit(limit)
         )
-        with self._engine.begin() as connection:
+        with self._database.read() as connection:
             return [row.outcome for row in connection.execute(wanted) if row.outcome]
 
     def unreported(self, limit: int, but_not: Collection[str] = ()) -> list[Stored]:
@@ -98,5 +98,5 @@ class Queries:
             .order_by(patches.c.seq)
             .limit(limit)
         )
-        with self._engine.begin() as connection:
-            return [from_row(row) for row in connection.execute(wanted)]
+        with self._database.read() as connection:
+            return [stored_patch(row) for row in connection.execute(wanted)]

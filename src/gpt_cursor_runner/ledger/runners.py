@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import func, select, update
 
-from gpt_cursor_runner.ledger.database import READ_ONLY
+from gpt_cursor_runner.ledger.database import Database, from_row
 from gpt_cursor_runner.ledger.schema import runners
 
 _KEPT_SECONDS = 7 * 86_400
@@ -35,9 +35,8 @@ class RunnerRow:
 class Runners:
     """Written by each runner of itself, read by health."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._reading_engine = engine.execution_options(**{READ_ONLY: True})
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def started(self, row: RunnerRow) -> None:
         """Add a runner, in place of an earlier life of the same id, and forget
@@ -45,7 +44,7 @@ class Runners:
         """
         last_sign = func.coalesce(runners.c.stopped_at, runners.c.beat_at)
         gone = (runners.c.id == row.id) | (last_sign < row.started_at - _KEPT_SECONDS)
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             connection.execute(runners.delete().where(gone))
             connection.execute(runners.insert().values(**asdict(row)))
 
@@ -69,14 +68,11 @@ class Runners:
             .where(runners.c.beat_at >= since)
             .order_by(runners.c.beat_at.desc(), runners.c.id)
         )
-        with self._reading_engine.begin() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(fresh)
-            return [
-                RunnerRow(**{name: getattr(row, name) for name in RunnerRow.__dataclass_fields__})
-                for row in rows
-            ]
+            return [from_row(RunnerRow, row) for row in rows]
 
     def _change(self, runner_id: str, values: dict[str, object]) -> bool:
         alive = (runners.c.id == runner_id) & runners.c.stopped_at.is_(None)
-        with self._engine.begin() as connection:
+        with self._database.write() as connection:
             return connection.execute(update(runners).where(alive).values(values)).rowcount == 1

@@ -239,8 +239,3 @@ runners = Table(
     Column("patch_id", String(128)),
     Column("stopped_at", Float),
 )
-
-# The newest migration. Alembic keeps the table of the version; it is named here
-# to be asked without Alembic.
-HEAD = "0002"
-version = Table("alembic_version", MetaData(), Column("version_num", String(32), primary_key=True))

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from gpt_cursor_runner.ledger.database import from_row
 from gpt_cursor_runner.ledger.schema import patches
 from gpt_cursor_runner.patch.model import Patch
 from gpt_cursor_runner.patch.status import Status
@@ -70,9 +71,8 @@ def find(connection: Connection, patch_id: str) -> Stored:
     row = connection.execute(select(patches).where(patches.c.id == patch_id)).first()
     if row is None:
         raise UnknownPatch(patch_id)
-    return from_row(row)
+    return stored_patch(row)
 
 
-def from_row(row: Row[Any]) -> Stored:
-    fields = {name: getattr(row, name) for name in Stored.__dataclass_fields__}
-    return Stored(**{**fields, "status": Status(row.status)})
+def stored_patch(row: Row[Any]) -> Stored:
+    return from_row(Stored, row, status=Status(row.status))

@@ -16,6 +16,6 @@ def build_ledger(config: Config, busy_seconds: float = BUSY_SECONDS) -> Ledger:
     state = config.state
     for directory in (state.dir, state.patches_dir, state.workspaces_dir, state.logs_dir):
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = open_database(state.dir, busy_seconds)
-    migrate(engine)
-    return Ledger(engine)
+    database = open_database(state.dir, busy_seconds)
+    migrate(database)
+    return Ledger(database)

@@ -157,7 +157,7 @@ def test_values_that_cannot_be_used_are_all_named(asking, query, pointers):
 
 
 def test_a_ledger_that_cannot_be_read_is_503(asking):
-    with asking.ledger.engine.begin() as connection:
+    with asking.ledger.database.write() as connection:
         connection.exec_driver_sql("DROP TABLE flips")
     answer = asking.get()
     problem(answer, 503, "ledger_unavailable")

@@ -433,7 +433,9 @@ def test_the_answers_stay_small_however_many_checks_there_are(client, shown, own
 
 def test_a_hundred_polls_run_no_check_and_read_no_ledger(door, shown, ledger):
     queries: list[str] = []
-    event.listen(ledger.engine, "before_cursor_execute", lambda *said: queries.append(said[2]))
+    event.listen(
+        ledger.database.engine, "before_cursor_execute", lambda *said: queries.append(said[2])
+    )
     threads = [threading.Thread(target=lambda: Client(door).get("/health")) for _ in range(100)]
     for thread in threads:
         thread.start()
