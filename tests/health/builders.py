@@ -171,7 +171,6 @@ def probes_of(directory: Path, ledger: LedgerProbe, **others: Any) -> tuple[Prob
         "recorded_at": lambda: float("-inf"),
         "busy": lambda: 0,
         "threads": 64,
-        "rows": tuple,
         "latest": lambda: metrics(boottime()),
         "vitals": lambda: Vitals(0.0, (), ()),
         "history_behind": lambda: 0,

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -260,3 +261,64 @@ def test_every_change_is_logged_once_with_the_pid(tmp_path):
     ]
     me = os.getpid()
     assert changes == [(None, "starting", me), ("starting", "up", me), ("up", "down", me)]
+
+
+def test_the_runner_is_listed_with_its_host_and_the_age_of_its_beat(tmp_path):
+    clock = Clock()
+    probe = RunnerProbe(tmp_path, monotonic=clock)
+    assert probe.read().data["runners"] == []
+    with RunnerLock(tmp_path, "here") as lock:
+        probe.read()
+        lock.beat("idle")
+        probe.read()
+        clock.now += 2
+        (runner,) = probe.read().data["runners"]
+    assert runner == {
+        "id": "here",
+        "host": socket.gethostname(),
+        "state": "up",
+        "activity": "idle",
+        "sequence_age_seconds": 2.0,
+    }
+
+
+def test_a_paused_runner_reads_as_paused(tmp_path):
+    clock = Clock()
+    probe = RunnerProbe(tmp_path, monotonic=clock)
+    with RunnerLock(tmp_path, "here") as lock:
+        probe.read()
+        lock.beat("paused")
+        reading = probe.read()
+    assert (reading.status, reading.code, state(reading)) == (Status.WARN, "paused", "paused")
+
+
+def test_a_runner_that_turns_and_does_not_claim_the_waiting_patch_is_stalled(tmp_path):
+    clock = Clock()
+    unclaimed: tuple[int, None] | None = None
+    probe = RunnerProbe(tmp_path, lambda: unclaimed, monotonic=clock)
+    with RunnerLock(tmp_path, "here") as lock:
+
+        def turn(activity: str, seconds: float) -> Reading:
+            lock.beat(activity)
+            clock.now += seconds
+            return probe.read()
+
+        turn("idle", 0)
+        unclaimed = (3, None)
+        assert turn("idle", 1).code == "up"
+        assert turn("idle", 9).code == "up"
+        assert turn("idle", 5.9).code == "up"
+        stalled = turn("idle", 0.2)
+        assert (stalled.status, stalled.code, state(stalled)) == (
+            Status.FAIL,
+            "not_claiming",
+            "stalled",
+        )
+        assert turn("working", 1).code == "up"  # on another patch
+        assert turn("idle", 9).code == "up"
+        unclaimed = (4, None)  # one was claimed, another waits
+        assert turn("idle", 9).code == "up"
+        unclaimed = None
+        assert turn("idle", 9).code == "up"
+        unclaimed = (5, None)
+        assert turn("idle", 9).code == "up"

@@ -51,26 +51,13 @@ class Beat:
     patch_id: str | None = None
 
 
-def _nobody(sequence: int, activity: str, patch_id: str | None) -> None:
-    """Nobody else is told of a beat."""
-
-
 class RunnerLock:
     """Held by the runner for its life: the exclusive lock, and the record it
     rewrites at every beat.
-
-    `tell` hears of every beat after it was written: its sequence, activity and
-    patch.
     """
 
-    def __init__(
-        self,
-        directory: Path,
-        runner_id: str,
-        tell: Callable[[int, str, str | None], None] = _nobody,
-    ) -> None:
+    def __init__(self, directory: Path, runner_id: str) -> None:
         self._directory = directory
-        self._tell = tell
         self._identity = (runner_id, os.getpid(), psutil.Process().create_time(), boot_id())
         self._sequence = 0
         self._lock = -1
@@ -108,7 +95,6 @@ class RunnerLock:
         self._sequence += 1
         text = json.dumps(asdict(Beat(*self._identity, self._sequence, activity, patch_id)))
         os.pwrite(self._record, text.encode().ljust(_RECORD_BYTES), 0)
-        self._tell(self._sequence, activity, patch_id)
 
     def _take_lock(self) -> None:
         # A prober holds the shared lock for some microseconds; only a lock that

@@ -20,7 +20,6 @@ from gpt_cursor_runner.ledger.keys import KeyStore
 from gpt_cursor_runner.ledger.leases import Leases
 from gpt_cursor_runner.ledger.outbox import Outbox
 from gpt_cursor_runner.ledger.queries import Queries
-from gpt_cursor_runner.ledger.runners import Runners
 from gpt_cursor_runner.ledger.schema import keys
 
 
@@ -37,7 +36,6 @@ class Ledger:
         self.keys = KeyStore(database)
         self.history = History(database)
         self.outbox = Outbox(database)
-        self.runners = Runners(database)
 
     def probe_write(self) -> None:
         """Write a row and roll it back; raise what the database raises when it

@@ -14,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.engine.embedded import Engine
-from gpt_cursor_runner.engine.roll import Roll
 from gpt_cursor_runner.engine.runner_lock import RunnerLock
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
@@ -76,8 +75,7 @@ class Runner:
         """Work until told to stop. Raises RunnerAlreadyHere when another runner
         has the state directory.
         """
-        roll = Roll(self.ledger.runners, self.runner_id, self.ledger.clock)
-        with RunnerLock(self.state_dir, self.runner_id, roll.note) as presence:
+        with RunnerLock(self.state_dir, self.runner_id) as presence:
             log.info("runner_started", runner=self.runner_id)
             while not self.should_stop():
                 presence.beat("idle")

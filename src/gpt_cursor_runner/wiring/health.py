@@ -29,10 +29,6 @@ from gpt_cursor_runner.health.probes.standard import Surroundings, standard_prob
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.system.clock import SteadyClock, boottime
 
-# A runner elsewhere that neither said good-bye nor beat for an hour is gone,
-# and nobody's trouble any more.
-_RUNNER_FORGOTTEN_SECONDS = 3600.0
-
 
 @dataclass(frozen=True)
 class Inner:
@@ -85,7 +81,6 @@ def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inne
         recorded_at=inner.writer.recorded_at,
         busy=inner.inside.count,
         threads=BLOCKING_THREADS,
-        rows=lambda: ledger.runners.all(since=clock() - _RUNNER_FORGOTTEN_SECONDS),
         latest=lambda: sampler.latest,
         vitals=lambda: monitor.vitals(),  # noqa: PLW0108  it is made of these probes
         history_behind=lambda: recorder.behind(),  # noqa: PLW0108

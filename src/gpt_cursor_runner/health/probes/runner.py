@@ -4,26 +4,23 @@ sequence that moves says the second.
 No command line is read and no process list is scanned: an editor with the right
 file name open proves nothing. The sequence is timed by this reader's own clock,
 one that stands still while the machine sleeps: no two clocks need to agree, and
-a runner that slept with us did not stall. Runners of other machines are known
-by their ledger rows alone.
+a runner that slept with us did not stall.
 """
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import structlog
 
-from gpt_cursor_runner.engine.roll import host_name
 from gpt_cursor_runner.engine.runner_lock import Beat, boot_id, lock_is_held, read_beat
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
 from gpt_cursor_runner.health.probes.arrivals import Since
-from gpt_cursor_runner.health.probes.other_runners import OtherRunner, OtherRunners
-from gpt_cursor_runner.ledger.runners import RunnerRow
 
 _log = structlog.get_logger(__name__)
 
@@ -49,10 +46,6 @@ _BY_ACTIVITY = {
 Identity = tuple[str, int, float, str]
 
 
-def _no_rows() -> Sequence[RunnerRow]:
-    return ()
-
-
 def _nothing_waits() -> object:
     return None
 
@@ -60,8 +53,8 @@ def _nothing_waits() -> object:
 class RunnerProbe:
     """States (`data["state"]`): up, down, stalled, paused, starting, unknown.
 
-    `rows` are the runners of the ledger. `unmoved` stays the same while a patch
-    could be claimed and nobody does.
+    `unmoved` returns an equal value for as long as a claimable patch waits
+    unclaimed, and None while none waits.
     """
 
     spec = ProbeSpec(
@@ -76,14 +69,12 @@ class RunnerProbe:
     def __init__(
         self,
         state_directory: Path,
-        rows: Callable[[], Sequence[RunnerRow]] = _no_rows,
         unmoved: Callable[[], object] = _nothing_waits,
         stall_seconds: float = STALL_SECONDS,
         working_stall_seconds: float = WORKING_STALL_SECONDS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._directory = state_directory
-        self._others = OtherRunners(rows, monotonic)
         self._unmoved = unmoved
         self._unclaimed = Since()
         self._at_work = False
@@ -98,19 +89,16 @@ class RunnerProbe:
         self._last_state: str | None = None
 
     def read(self) -> Reading:
-        """What lock, beat and process say together; and where nothing works
-        here, who works elsewhere.
-        """
+        """Judges the runner by its lock, its beat and its process."""
         held = lock_is_held(self._directory)
         beat = read_beat(self._directory) if held else None
         if held:
             self._follow(beat)
-            here = self._judge(beat)
+            reading = self._judge(beat)
         else:
-            here = _down("down", "no runner holds the lock of the state directory")
-        others = self._others.look(beat.runner_id if beat else None)
-        self._at_work = any(one.activity == "working" for one in (beat, *others) if one)
-        reading = _together(here, beat, others, self._still_for())
+            reading = _down("down", "no runner holds the lock of the state directory")
+        self._at_work = beat is not None and beat.activity == "working"
+        reading = _with_runners(reading, beat, self._still_for())
         self._tell_change(reading)
         if not held:
             self._forget()
@@ -120,9 +108,7 @@ class RunnerProbe:
         """Nothing is held between two looks."""
 
     def at_work(self) -> bool:
-        """Whether a patch was being worked on at the last look, here or
-        elsewhere.
-        """
+        """Whether the runner worked on a patch when it was last read."""
         return self._at_work
 
     def _follow(self, beat: Beat | None) -> None:
@@ -202,49 +188,21 @@ class RunnerProbe:
             self._last_state = state
 
 
-def _together(
-    here: Reading, beat: Beat | None, others: Sequence[OtherRunner], still_for: float
-) -> Reading:
-    """The reading of this machine's runner, unless it is not well and another
-    machine's is.
+def _with_runners(reading: Reading, beat: Beat | None, still_for: float) -> Reading:
+    """Adds the list `runners`: one entry at most, since the lock allows one
+    runner per state directory.
     """
-    shown = [asdict(one) for one in others]
-    if beat:
-        mine = {
+    runners: list[dict[str, object]] = []
+    if beat is not None:
+        entry = {
             "id": beat.runner_id,
-            "host": host_name(),
-            "state": here.data["state"],
+            "host": socket.gethostname(),
+            "state": reading.data["state"],
             "activity": beat.activity,
+            "sequence_age_seconds": round(still_for, 1),
         }
-        shown = [{**mine, "sequence_age_seconds": round(still_for, 1)}, *shown]
-    here = replace(here, data={**here.data, "runners": shown})
-    if here.status is Status.OK:
-        return here
-    states = [one.state for one in others]
-    if "up" in states:
-        words = f"{states.count('up')} at work on other machines; here: {here.message}"
-        return replace(
-            here,
-            status=Status.OK,
-            code="up",
-            message=words,
-            data={**here.data, "state": "up"},
-            remedy="",
-        )
-    if here.data["state"] == "down" and "starting" in states:
-        return replace(
-            here, status=Status.WARN, code="starting", data={**here.data, "state": "starting"}
-        )
-    if here.data["state"] == "down" and "unknown" in states:
-        words = "none here; the ledger, which knows of those elsewhere, cannot be read"
-        return replace(
-            here,
-            status=Status.UNKNOWN,
-            code="unread",
-            message=words,
-            data={**here.data, "state": "unknown"},
-        )
-    return here
+        runners.append(entry)
+    return replace(reading, data={**reading.data, "runners": runners})
 
 
 def _process_of(beat: Beat) -> psutil.Process | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -30,7 +30,6 @@ from gpt_cursor_runner.health.probes.tunnel import (
 )
 from gpt_cursor_runner.health.probes.web import WebProbe
 from gpt_cursor_runner.health.probes.webhook import WebhookProbe
-from gpt_cursor_runner.ledger.runners import RunnerRow
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,6 @@ def standard_probes(
     recorded_at: Callable[[], float],
     busy: Callable[[], int],
     threads: int,
-    rows: Callable[[], Sequence[RunnerRow]],
     latest: Callable[[], Metrics],
     vitals: Callable[[], Vitals],
     history_behind: Callable[[], int],
@@ -75,7 +73,7 @@ def standard_probes(
     """
     self_call = SelfCall(host, port, instance_id)
     queue = QueueProbe(ledger, recorded_at)
-    runner = RunnerProbe(state_directory, rows, queue.unmoved)
+    runner = RunnerProbe(state_directory, queue.unmoved)
     return (
         WebProbe(self_call, busy, threads),
         PortProbe(self_call),
