@@ -128,6 +128,18 @@ def test_no_room_imports_what_it_may_not() -> None:
     assert [wrong for module, text in sources().items() for wrong in trespasses(module, text)] == []
 
 
+# Words of the product that a module about clocks, threads and processes has no
+# use for.
+_PRODUCT_WORDS = re.compile(r"(?i)\b(gcr|patch(es)?|runners?|gateway|ledger|cursor)\b|gcr_")
+
+
+def test_system_does_not_mention_the_product() -> None:
+    for module, text in sources().items():
+        if room_of(module) == "system":
+            own_imports = text.replace(f"from {PACKAGE}.system", "")
+            assert not _PRODUCT_WORDS.findall(own_imports), module
+
+
 def test_every_room_is_in_the_table() -> None:
     assert {room_of(module) for module in sources()} == set(MAY_IMPORT)
 

@@ -10,9 +10,9 @@ from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
 from gpt_cursor_runner.config import find_config, load_config
-from gpt_cursor_runner.system.logs import configure_logs
-from gpt_cursor_runner.system.supervision import follow_parent, hear_the_end
+from gpt_cursor_runner.system.supervision import call_on_termination, follow_parent
 from gpt_cursor_runner.wiring.gateway import build_gateway
+from gpt_cursor_runner.wiring.logs import configure_logs
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 def application() -> WSGIApplication:
     """The factory named to granian."""
     config = load_config(find_config())
-    configure_logs(config.state.log_file("gateway"))
+    configure_logs(config.state, "gateway")
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         follow_parent(parent.pid, lambda: os._exit(1))
     gateway = build_gateway(config)
     gateway.start()
-    hear_the_end(gateway.leave)
+    call_on_termination(gateway.leave)
     # A forked worker leaves without `atexit`; this is run whichever way it was
     # started. The history's end is written, and no thread logs while the
     # interpreter is taken down, which would abort the process.

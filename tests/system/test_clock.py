@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import time
 
-from gpt_cursor_runner.system.clock import SteadyClock, boottime
+import pytest
+
+from gpt_cursor_runner.system.clock import (
+    SteadyClock,
+    boottime,
+    format_local,
+    format_rfc3339,
+    parse_rfc3339,
+)
 from tests.health.builders import Clock
 
 
@@ -38,3 +46,27 @@ def test_a_jump_that_is_taken_back_leaves_nothing_behind():
     assert clock() == 1_000_000.0
     wall.now += 3600.5
     assert clock() == 1_000_000.5
+
+
+def test_a_time_is_formatted_in_utc_with_its_offset():
+    assert format_rfc3339(1_785_585_600.1239) == "2026-08-01T12:00:00.123+00:00"
+    assert format_rfc3339(1_785_585_600.5, "microseconds") == "2026-08-01T12:00:00.500000+00:00"
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-08-01T12:00:00Z", "2026-08-01T14:00:00+02:00", "2026-08-01 12:00:00.0+00:00"]
+)
+def test_a_time_with_its_offset_is_parsed(text):
+    assert parse_rfc3339(text) == 1_785_585_600
+
+
+@pytest.mark.parametrize("text", ["", "now", "2026-08-01T12:00:00", "2026-13-01T12:00:00Z"])
+def test_a_time_without_an_offset_is_refused(text):
+    with pytest.raises(ValueError, match=r"."):
+        parse_rfc3339(text)
+
+
+def test_a_local_time_is_the_same_moment():
+    text = format_local(1_785_585_600.9)
+    assert parse_rfc3339(text) == 1_785_585_600
+    assert " " in text

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt_cursor_runner.system.http_client import BODY_BYTES, NoAnswer, fetch
+from gpt_cursor_runner.system.http_client import MAX_BODY_BYTES, RequestFailed, fetch
 from tests.running import free_port
 
 
@@ -63,7 +63,7 @@ def saying(*pieces: bytes, pause: float = 0.0) -> Callable[[socket.socket, bytes
 
 
 def refusal(url: str, seconds: float = 5.0) -> str:
-    with pytest.raises(NoAnswer) as raised:
+    with pytest.raises(RequestFailed) as raised:
         fetch("GET", url, seconds=seconds)
     return raised.value.code
 
@@ -119,9 +119,9 @@ def test_an_answer_in_drips_has_one_deadline_for_all_of_it(head):
 
 
 def test_of_a_body_without_end_the_first_part_is_kept():
-    more_to_come = saying(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (BODY_BYTES + 5), pause=3)
+    more_to_come = saying(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MAX_BODY_BYTES + 5), pause=3)
     with answering(more_to_come) as port:
-        assert fetch("GET", f"http://127.0.0.1:{port}/", seconds=2.0).body == b"x" * BODY_BYTES
+        assert fetch("GET", f"http://127.0.0.1:{port}/", seconds=2.0).body == b"x" * MAX_BODY_BYTES
 
 
 def test_each_way_of_no_answer_has_its_word():
@@ -132,11 +132,11 @@ def test_each_way_of_no_answer_has_its_word():
     with answering(saying()) as port:
         assert refusal(f"http://127.0.0.1:{port}/") == "broken"
     with answering(saying(b"no http at all\r\n\r\n")) as port:
-        assert refusal(f"http://127.0.0.1:{port}/") == "broken"
+        assert refusal(f"http://127.0.0.1:{port}/") == "not_http"
 
 
 def test_a_header_that_would_split_the_request_is_refused_here():
-    with answering(saying(b"HTTP/1.1 200 OK\r\n\r\n")) as port, pytest.raises(NoAnswer):
+    with answering(saying(b"HTTP/1.1 200 OK\r\n\r\n")) as port, pytest.raises(RequestFailed):
         fetch("GET", f"http://127.0.0.1:{port}/", headers={"X": "a\r\nY: b"})
 
 

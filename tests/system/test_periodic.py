@@ -54,3 +54,36 @@ def test_stopping_ends_a_long_rest_and_waits_for_no_endless_turn():
 
 def test_what_never_began_can_be_stopped():
     PeriodicThread("never", lambda: 0.0, 2.0).stop()
+
+
+def test_wake_starts_the_next_turn_at_once():
+    turns: list[float] = []
+
+    def turn() -> float:
+        turns.append(time.monotonic())
+        return 3600.0
+
+    thread = PeriodicThread("test", turn, 2.0)
+    thread.start()
+    assert until(lambda: len(turns) == 1)
+    thread.wake()
+    assert until(lambda: len(turns) == 2)
+    thread.stop()
+    assert not thread.is_alive()
+
+
+def test_a_wake_during_a_turn_is_not_lost():
+    turns: list[float] = []
+    threads: list[PeriodicThread] = []
+
+    def turn() -> float:
+        turns.append(time.monotonic())
+        if len(turns) == 1:
+            threads[0].wake()
+        return 3600.0
+
+    thread = PeriodicThread("test", turn, 2.0)
+    threads.append(thread)
+    thread.start()
+    assert until(lambda: len(turns) == 2)
+    thread.stop()

@@ -13,7 +13,7 @@ import structlog
 
 from gpt_cursor_runner.health.monitor.judging import Verdict
 from gpt_cursor_runner.health.monitor.model import Overall
-from gpt_cursor_runner.system.http_client import NoAnswer, fetch
+from gpt_cursor_runner.system.http_client import RequestFailed, fetch
 from gpt_cursor_runner.system.periodic import PeriodicThread
 
 _log = structlog.get_logger(__name__)
@@ -61,6 +61,6 @@ class DeadMansSwitch:
         """The address is a secret of its service, so only a code is told."""
         try:
             status = fetch("GET", self._url, seconds=_CALL_SECONDS).status
-        except NoAnswer as unanswered:
-            return unanswered.code
+        except RequestFailed as error:
+            return error.code
         return None if 200 <= status < 300 else f"answered_{status}"

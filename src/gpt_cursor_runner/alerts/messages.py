@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from gpt_cursor_runner.ledger.history import Incident
+from gpt_cursor_runner.system.clock import format_rfc3339
 
 SCHEMA = "alert/1"
 
@@ -74,8 +74,8 @@ def body(key: str, incident: Incident, occasion: Occasion, instance_id: str) -> 
         "status": occasion.status,
         "code": occasion.code,
         "overall_status": occasion.overall,
-        "at": _utc(occasion.at),
-        "since": _utc(incident.opened_at),
+        "at": format_rfc3339(occasion.at),
+        "since": format_rfc3339(incident.opened_at),
         "title": _title(incident, occasion),
         "next_step": (
             "Nothing: it is over." if ended else _next_step(incident.subject, occasion.code)
@@ -108,7 +108,3 @@ def _span(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
-
-
-def _utc(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")

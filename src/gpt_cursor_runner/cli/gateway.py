@@ -11,9 +11,9 @@ from gpt_cursor_runner.alerts.sink import SinkRefused
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.config import Config, export, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, serve
-from gpt_cursor_runner.system.logs import configure_logs
 from gpt_cursor_runner.system.supervision import follow_parent
 from gpt_cursor_runner.wiring.health import alert_sinks
+from gpt_cursor_runner.wiring.logs import configure_logs
 
 _TARGET = "gpt_cursor_runner.wsgi:application"
 
@@ -27,7 +27,7 @@ def gateway(session: Session, insecure_no_auth: bool, parent: int | None) -> Non
     """Serve the webhook, health and the read API in the foreground."""
     export(find_config(session.config_path), insecure_no_auth)
     config = session.config()
-    configure_logs(config.state.log_file("granian"))
+    configure_logs(config.state, "granian")
     refuse_without_a_key(session)
     refuse_useless_sinks(config)
     if parent is not None:

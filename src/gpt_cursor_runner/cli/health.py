@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime
 from typing import Any
 
 import click
@@ -14,6 +13,7 @@ import click
 from gpt_cursor_runner.cli.client import Client, anonymous, connect
 from gpt_cursor_runner.cli.health_history import past
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command, table
+from gpt_cursor_runner.system.clock import format_local, parse_rfc3339
 
 _EXITS = {"healthy": Exit.FINE, "degraded": Exit.DEGRADED}
 _WORST_FIRST = {"fail": 0, "unknown": 1, "warn": 2, "ok": 3, "pass": 3}
@@ -124,10 +124,10 @@ def _detail(one: dict[str, Any]) -> str:
 
 
 def _local(moment: str | None) -> str:
-    """A moment of the answer in the reader's own time, to the second."""
-    return (
-        datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else ""
-    )
+    """A time of the answer in the time zone of this machine."""
+    if moment is None:
+        return ""
+    return format_local(parse_rfc3339(moment))
 
 
 def _ask_until_healthy(client: Client, give_up_at: float) -> dict[str, Any]:

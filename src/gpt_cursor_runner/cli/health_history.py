@@ -5,7 +5,6 @@ was well, and what changed last.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import click
 
 from gpt_cursor_runner.cli.output import plain
+from gpt_cursor_runner.system.clock import format_local, parse_rfc3339
 
 # Taller is worse, so that a strip can be read without its colours.
 _SHOWN = {
@@ -82,4 +82,4 @@ def _said(before: Mapping[str, Any] | None) -> str:
 
 
 def _local(moment: str) -> str:
-    return datetime.fromisoformat(moment).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return format_local(parse_rfc3339(moment))

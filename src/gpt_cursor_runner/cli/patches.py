@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import click
 
 from gpt_cursor_runner.cli.output import Session, command, table
 from gpt_cursor_runner.patch.status import Status
+from gpt_cursor_runner.system.clock import format_local
 
 
 @command("patches")
@@ -21,12 +20,9 @@ def patches(session: Session, status: str | None, repository: str | None, limit:
     with session.ledger() as ledger:
         found = ledger.queries.page(Status(status) if status else None, repository, limit)
     rows = [
-        (one.status, one.id, one.repository, _when(one.accepted_at), one.title) for one in found
+        (one.status, one.id, one.repository, format_local(one.accepted_at), one.title)
+        for one in found
     ]
     lines = table(("STATUS", "ID", "REPOSITORY", "ACCEPTED", "TITLE"), rows)
     empty = "No patches yet. Send one: gcr send FILE --wait"
     session.say({"patches": [one.to_json() for one in found]}, lines if found else empty)
-
-
-def _when(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().isoformat(sep=" ", timespec="seconds")

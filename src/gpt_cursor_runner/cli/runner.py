@@ -9,8 +9,8 @@ import click
 
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.engine.runner_lock import RunnerAlreadyHere
-from gpt_cursor_runner.system.logs import configure_logs
 from gpt_cursor_runner.system.supervision import parent_is_gone
+from gpt_cursor_runner.wiring.logs import configure_logs
 from gpt_cursor_runner.wiring.runner import build_runner
 
 
@@ -19,7 +19,7 @@ from gpt_cursor_runner.wiring.runner import build_runner
 def runner(session: Session, parent: int | None) -> None:
     """Claim patches and work on them, in the foreground."""
     config = session.config()
-    configure_logs(config.state.log_file("runner"))
+    configure_logs(config.state, "runner")
     told_to_stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told_to_stop.set())

@@ -8,7 +8,6 @@ import json
 import shlex
 import sys
 import time
-from datetime import datetime
 
 import click
 
@@ -17,6 +16,7 @@ from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
 from gpt_cursor_runner.patch.status import FINAL
+from gpt_cursor_runner.system.clock import format_local
 
 # A patch ends first and is reported after: whoever was told of the end may ask
 # before the report is on the disk.
@@ -50,10 +50,7 @@ def show(session: Session, patch_id: str) -> None:
     ]
     lines += [
         "",
-        (
-            "accepted "
-            f" {datetime.fromtimestamp(start).astimezone().isoformat(sep=' ', timespec='seconds')}"
-        ),
+        f"accepted  {format_local(start)}",
     ]
     session.say(
         {"patch": stored.to_json(), "events": [event.to_json() for event in history]}, lines

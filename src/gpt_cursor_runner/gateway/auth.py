@@ -97,7 +97,7 @@ class Ring:
         self._keys, self._clock, self._open = keys, clock, open_door
         self._held: Mapping[str, tuple[Key, str]] = {}
         self._unreadable = False
-        self._rounds = PeriodicThread("key-ring", self._turn, patience_seconds=0.0)
+        self._rounds = PeriodicThread("key-ring", self._turn, join_seconds=0.0)
 
     def start(self) -> None:
         """Look now, and from now on in a thread."""

@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from gpt_cursor_runner import __version__
@@ -20,6 +19,7 @@ from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.stored import Stored
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.rendering import render
+from gpt_cursor_runner.system.clock import format_rfc3339
 
 SCHEMA = "report/1"
 
@@ -283,9 +283,9 @@ def _next_steps(stored: Stored, outcome: Mapping[str, Any]) -> list[str]:
 
 
 def _clock(at: float | None) -> str | None:
-    return (
-        None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
-    )
+    if at is None:
+        return None
+    return format_rfc3339(at)
 
 
 def _seconds(start: float | None, end: float | None) -> float | None:

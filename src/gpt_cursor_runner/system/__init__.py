@@ -1,3 +1,3 @@
-"""Floor 0: what knows nothing of this product: clocks, threads, processes, HTTP,
-logs.
+"""Floor 0: clocks, threads, child processes, HTTP and logs, without any
+knowledge of this product.
 """

@@ -1,5 +1,5 @@
-"""One request to the outside: one deadline for all of it, no redirects, TLS
-verified by the system's store.
+"""One HTTP request with one deadline for all of it, without redirects, TLS
+verified against the certificates of the system.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException
+from http.client import BadStatusLine, HTTPException, LineTooLong, RemoteDisconnected
 
 from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -23,13 +23,16 @@ from urllib3.exceptions import (
 )
 from urllib3.util import Url, make_headers, parse_url
 
-BODY_BYTES = 64 * 1024
-_PIECE_BYTES = 8192
+MAX_BODY_BYTES = 64 * 1024
+_CHUNK_BYTES = 8192
+# Some services reject the default of a library, so requests carry the name of
+# the program: that of the package.
+_USER_AGENT = __name__.partition(".")[0].replace("_", "-")
 
 
-class NoAnswer(Exception):
-    """No whole answer came. `code` says why: bad_url, no_host, refused,
-    timed_out, tls or broken.
+class RequestFailed(Exception):
+    """No complete response arrived. `code` is bad_url, no_host, refused,
+    timed_out, tls, not_http or broken.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -39,9 +42,7 @@ class NoAnswer(Exception):
 
 @dataclass(frozen=True)
 class Response:
-    """What was answered: header names in small letters, and no more than the
-    first 64 KiB of the body.
-    """
+    """Header names are in lower case; `body` is cut at the caller's limit."""
 
     status: int
     headers: Mapping[str, str]
@@ -54,26 +55,25 @@ def fetch(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
     seconds: float = 10.0,
+    max_body_bytes: int = MAX_BODY_BYTES,
 ) -> Response:
-    """The answer, whatever its status; raise NoAnswer when there is none
-    within `seconds`.
+    """Send one request and return its response, of any status; raise
+    RequestFailed when none is complete within `seconds`.
 
-    Looking up the host's name is the system's affair, and the one part that the
-    deadline cannot cut short.
+    The deadline does not cover the resolution of the host's name, which the
+    system's resolver does not let go of.
     """
     give_up_at = time.monotonic() + seconds
     try:
         parsed = parse_url(url)
         connection = _connection(parsed, seconds)
-        with _ended_at(give_up_at, connection, seconds):
-            return _exchange(connection, method, parsed, body, dict(headers or {}))
-    except (
-        HTTPError,
-        HTTPException,
-        OSError,
-        ValueError,
-    ) as trouble:  # the last: a header that holds a newline
-        raise _told(trouble, time.monotonic() >= give_up_at, seconds) from trouble
+        with _closed_at(give_up_at, connection):
+            _send(connection, method, parsed, body, headers or {})
+            return _receive(connection, max_body_bytes)
+    # ValueError: a header with a line break in it
+    except (HTTPError, HTTPException, OSError, ValueError) as error:
+        is_late = time.monotonic() >= give_up_at
+        raise _request_failed(error, is_late, seconds) from error
 
 
 def _connection(url: Url, seconds: float) -> HTTPConnection:
@@ -82,72 +82,98 @@ def _connection(url: Url, seconds: float) -> HTTPConnection:
     host = url.host.strip("[]")
     if url.scheme == "http":
         return HTTPConnection(host, url.port, timeout=seconds)
-    return HTTPSConnection(
-        host, url.port, timeout=seconds, ssl_context=ssl.create_default_context()
-    )
+    context = ssl.create_default_context()
+    return HTTPSConnection(host, url.port, timeout=seconds, ssl_context=context)
 
 
 @contextmanager
-def _ended_at(give_up_at: float, connection: HTTPConnection, seconds: float) -> Iterator[None]:
-    """A timeout of a socket begins anew with every byte, so that an answer in
-    drips has to be cut off from outside.
-    """
+def _closed_at(give_up_at: float, connection: HTTPConnection) -> Iterator[None]:
+    """Connect, and shut the connection down at the deadline."""
     try:
         connection.connect()
-        axe = threading.Timer(max(0.0, give_up_at - time.monotonic()), _cut, [connection.sock])
-        axe.daemon = True
-        axe.start()
+        # The timeout of a socket starts again with every byte, so that a slow
+        # but steady response has to be cut off from another thread.
+        left = max(0.0, give_up_at - time.monotonic())
+        timer = threading.Timer(left, _shut_down, [connection.sock])
+        timer.daemon = True
+        timer.start()
         try:
             yield
         finally:
-            axe.cancel()
-        if time.monotonic() >= give_up_at:  # what was cut off can look like an answer that ended
+            timer.cancel()
+        # A body without a length that was cut off looks like a complete one.
+        if time.monotonic() >= give_up_at:
             raise TimeoutError
     finally:
         connection.close()
 
 
-def _cut(connection: socket.socket) -> None:
-    with suppress(OSError):  # it ended just now by itself
-        socket.socket.shutdown(
-            connection, socket.SHUT_RDWR
-        )  # the TLS object of the reading thread is left alone
+def _shut_down(connection: socket.socket) -> None:
+    with suppress(OSError):  # closed by the other side just before
+        # The method of the plain socket: that of a TLS socket would change the
+        # TLS object under the thread that reads from it.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
-def _exchange(
-    connection: HTTPConnection, method: str, url: Url, body: bytes | None, headers: dict[str, str]
-) -> Response:
-    known = {"User-Agent": "gpt-cursor-runner", "Connection": "close"}
+def _send(
+    connection: HTTPConnection,
+    method: str,
+    url: Url,
+    body: bytes | None,
+    headers: Mapping[str, str],
+) -> None:
+    all_headers = {"User-Agent": _USER_AGENT, "Connection": "close"}
     if url.auth:
-        known |= make_headers(basic_auth=url.auth)
+        all_headers |= make_headers(basic_auth=url.auth)
+    all_headers |= headers
     connection.request(
-        method, url.request_uri, body, known | headers, preload_content=False, decode_content=False
-    )
-    answer = connection.getresponse()
-    return Response(
-        answer.status,
-        {name.lower(): value for name, value in answer.headers.items()},
-        _body(answer),
+        method, url.request_uri, body, all_headers, preload_content=False, decode_content=False
     )
 
 
-def _body(answer: HTTPResponse) -> bytes:
-    received = b""
-    while len(received) < BODY_BYTES and (piece := answer.read1(_PIECE_BYTES)):
-        received += piece
-    return received[:BODY_BYTES]
+def _receive(connection: HTTPConnection, max_body_bytes: int) -> Response:
+    response = connection.getresponse()
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return Response(response.status, headers, _read_body(response, max_body_bytes))
 
 
-def _told(trouble: Exception, is_late: bool, seconds: float) -> NoAnswer:
-    causes = (trouble, trouble.__cause__)
-    if any(isinstance(one, LocationParseError) for one in causes):
-        return NoAnswer("bad_url", str(trouble))
-    if any(isinstance(one, NameResolutionError | socket.gaierror) for one in causes):
-        return NoAnswer("no_host", "the host's name cannot be resolved")
-    if any(isinstance(one, ConnectionRefusedError) for one in causes):
-        return NoAnswer("refused", "nobody listens there")
-    if is_late or any(isinstance(one, TimeoutError | ConnectTimeoutError) for one in causes):
-        return NoAnswer("timed_out", f"no whole answer within {seconds:g} s")
-    if any(isinstance(one, ssl.SSLError) for one in causes):
-        return NoAnswer("tls", str(trouble))
-    return NoAnswer("broken", f"{type(trouble).__name__}: {trouble}")
+def _read_body(response: HTTPResponse, max_bytes: int) -> bytes:
+    body = bytearray()
+    while len(body) < max_bytes:
+        chunk = response.read1(_CHUNK_BYTES)
+        if not chunk:
+            break
+        body += chunk
+    return bytes(body[:max_bytes])
+
+
+# The first row that matches counts: RemoteDisconnected is a BadStatusLine too.
+_CAUSES: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
+    ((LocationParseError,), "bad_url", "{error}"),
+    ((NameResolutionError, socket.gaierror), "no_host", "the host's name cannot be resolved"),
+    ((ConnectionRefusedError,), "refused", "connection refused"),
+    (
+        (TimeoutError, ConnectTimeoutError),
+        "timed_out",
+        "no complete response within {seconds:g} s",
+    ),
+    ((ssl.SSLError,), "tls", "{error}"),
+    ((RemoteDisconnected,), "broken", "the connection was closed without a response"),
+    ((BadStatusLine, LineTooLong), "not_http", "the response is not HTTP"),
+    ((Exception,), "broken", "{kind}: {error}"),
+)
+
+
+def _request_failed(error: Exception, is_late: bool, seconds: float) -> RequestFailed:
+    # urllib3 wraps the errors of a connection in its own.
+    causes = [error]
+    if isinstance(error.__cause__, Exception):
+        causes.append(error.__cause__)
+    if is_late:
+        # A connection that was shut down at the deadline fails in many ways.
+        causes.append(TimeoutError())
+    for kinds, code, message in _CAUSES:
+        if any(isinstance(cause, kinds) for cause in causes):
+            kind = type(error).__name__
+            return RequestFailed(code, message.format(error=error, kind=kind, seconds=seconds))
+    raise AssertionError("the last row matches every error")

@@ -1,6 +1,4 @@
-"""Logs: one JSON object a line, ours and the libraries' alike, each with the
-request or patch it belongs to.
-"""
+"""Logs: one JSON object a line, also for the records of libraries."""
 
 from __future__ import annotations
 
@@ -8,6 +6,7 @@ import logging
 import logging.handlers
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,19 @@ import structlog
 
 _MAX_FILE_BYTES = 10 * 1024 * 1024
 _KEPT_FILES = 5
-# The text of a key, wherever it may have strayed: into a path, a title, the
-# message of a library.
-_KEY = re.compile(r"(gcr_[0-9a-f]{12})_[A-Za-z0-9_-]{20,}")
 
 
-def configure_logs(file: Path | None = None, level: int = logging.INFO) -> None:
-    """Send every log line to `file`, which is kept from growing without end, or
-    to standard error.
+def configure_logs(
+    file: Path | None = None,
+    *,
+    secrets: re.Pattern[str] | None = None,
+    quiet: Sequence[str] = (),
+    level: int = logging.INFO,
+) -> None:
+    """Send every log line to `file`, rotated at 10 MiB, or to standard error.
+
+    `secrets` is replaced by its first group in every line; loggers named in
+    `quiet` log from WARNING on.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -37,25 +41,28 @@ def configure_logs(file: Path | None = None, level: int = logging.INFO) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    rendering: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.JSONRenderer(),
+    ]
+    if secrets is not None:
+        rendering.append(_redaction(secrets))
     handler = _handler(file)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
-                _without_keys,
-            ],
-        )
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=rendering)
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name in quiet:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _without_keys(_logger: Any, _method: str, line: Any) -> str:  # noqa: ANN401  the line as rendered, structlog cannot know
-    return _KEY.sub(r"\1_…", line)
+def _redaction(secrets: re.Pattern[str]) -> structlog.typing.Processor:
+    def redact(_logger: Any, _method: str, line: Any) -> str:  # noqa: ANN401  the type of structlog's processors
+        return secrets.sub(r"\1_…", line)
+
+    return redact
 
 
 def _handler(file: Path | None) -> logging.Handler:

@@ -1,6 +1,4 @@
-"""Processes that belong together end together: a child sees that its parent is
-gone and follows.
-"""
+"""A process follows its parent to the end, and acts on SIGTERM and SIGINT."""
 
 from __future__ import annotations
 
@@ -11,43 +9,45 @@ import threading
 import time
 from collections.abc import Callable
 
-_GLANCE_SECONDS = 0.25
+_POLL_SECONDS = 0.25
+_TERMINATION = {signal.SIGTERM, signal.SIGINT}
 
 
 def parent_is_gone(expected: int) -> bool:
-    """Whether the process that started us is no more: the kernel has given us
-    another parent.
+    """Whether the process that started this one has ended: the kernel has then
+    assigned another parent.
     """
     return os.getppid() != expected
 
 
 def follow_parent(expected: int, leave: Callable[[], None]) -> None:
-    """Call `leave` once when the parent is gone. A kill -9 of the parent leaves
-    no other sign.
+    """Call `leave` once, in a thread, when the parent has ended. A kill -9 of
+    the parent leaves no other sign.
     """
 
     def watch() -> None:
         while not parent_is_gone(expected):
-            time.sleep(_GLANCE_SECONDS)
+            time.sleep(_POLL_SECONDS)
         leave()
 
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+    # Not a PeriodicThread: it runs for the life of the process, and once.
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
-def hear_the_end(notify: Callable[[], None]) -> None:
-    """Call `notify` once SIGTERM or SIGINT arrives, whoever handles these
-    signals, now or later.
+def call_on_termination(notify: Callable[[], None]) -> None:
+    """Call `notify` once, in a thread, when SIGTERM or SIGINT arrives, also
+    when other code installs its handlers for them, now or later.
 
-    To be called in the main thread, in a process without another wake-up
+    To be called in the main thread of a process without another wake-up
     descriptor.
     """
-    ours, theirs = socket.socketpair()
-    theirs.setblocking(False)
-    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
 
-    def listen(_kept_open: socket.socket) -> None:
-        while not {signal.SIGTERM, signal.SIGINT} & set(ours.recv(64)):
+    def listen(_sender_kept_open: socket.socket) -> None:
+        while not _TERMINATION & set(receiver.recv(64)):
             pass
         notify()
 
-    threading.Thread(target=listen, args=(theirs,), name="end-of-process", daemon=True).start()
+    threading.Thread(target=listen, args=(sender,), name="termination", daemon=True).start()

@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from gpt_cursor_runner import __version__
 from gpt_cursor_runner.alerts.sink import NotDelivered
 from gpt_cursor_runner.ledger.outbox import Alert
-from gpt_cursor_runner.system.http_client import NoAnswer, fetch
+from gpt_cursor_runner.system.http_client import RequestFailed, fetch
 
 _SECONDS = 10.0
 _LONGEST_WAIT_SECONDS = 3600.0  # a receiver that asks for more is asked again all the same
@@ -42,8 +42,8 @@ class WebhookSink:
         body = json.dumps(alert.body, separators=(",", ":")).encode()
         try:
             answer = fetch("POST", self._url, body, self._headers(alert, body), self._seconds)
-        except NoAnswer as unanswered:
-            raise NotDelivered(f"no answer ({unanswered.code})") from unanswered
+        except RequestFailed as error:
+            raise NotDelivered(f"no answer ({error.code})") from error
         if not 200 <= answer.status < 300:
             raise NotDelivered(f"answered {answer.status}", self._wait_asked(answer.headers))
 

@@ -5,12 +5,10 @@ well, a strip of the last hour or day.
 from __future__ import annotations
 
 import json
-import math
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +19,7 @@ from gpt_cursor_runner.health.monitor.model import SEVERITY, Status
 from gpt_cursor_runner.ledger.history import Flip
 from gpt_cursor_runner.ledger.observations import Observation, Uptime
 from gpt_cursor_runner.patch.outcome import Fault
+from gpt_cursor_runner.system.clock import parse_rfc3339
 
 SCHEMA = "health-history/1"
 MAX_LIMIT = 500
@@ -197,11 +196,9 @@ def _moment(text: str) -> float | None:
     try:
         if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
             return float(text)
-        moment = datetime.fromisoformat(text)
-        seconds = moment.timestamp() if moment.tzinfo else math.nan
-    except (ValueError, OverflowError):
+        return parse_rfc3339(text)
+    except ValueError:
         return None
-    return seconds if math.isfinite(seconds) else None
 
 
 _READ: dict[str, tuple[Callable[[str], object], str]] = {

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from gpt_cursor_runner.health.monitor.judging import ProbeResult, Verdict
@@ -19,6 +18,7 @@ from gpt_cursor_runner.health.monitor.model import (
     Snapshot,
     Status,
 )
+from gpt_cursor_runner.system.clock import format_rfc3339
 
 SCHEMA = "health/1"
 USER_PORT = 5555
@@ -204,12 +204,12 @@ def check_body(one: ProbeResult, snapshot: Snapshot, now: float) -> dict[str, An
 
 def utc(wall: float) -> str:
     """RFC 3339 with its offset."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="microseconds")
+    return format_rfc3339(wall, "microseconds")
 
 
 def naive_utc(wall: float) -> str:
     """The user's own form: UTC, microseconds, no offset."""
-    return datetime.fromtimestamp(wall, UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
+    return utc(wall).removesuffix("+00:00")
 
 
 def _some(reasons: tuple[str, ...]) -> dict[str, Any]:

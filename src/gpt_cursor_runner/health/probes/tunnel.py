@@ -12,7 +12,7 @@ import secrets
 
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
 from gpt_cursor_runner.health.probes.processes import Finder, is_program
-from gpt_cursor_runner.system.http_client import NoAnswer, Response, fetch
+from gpt_cursor_runner.system.http_client import RequestFailed, Response, fetch
 
 _GRACE_SECONDS = 30.0
 _CALL_SECONDS = 8.0
@@ -86,9 +86,9 @@ class TunnelEdgeProbe:
         """Well when it says 200 and counts at least one."""
         try:
             answer = fetch("GET", self._url, seconds=self._seconds)
-        except NoAnswer as silent:
-            message = f"{self._url}: {silent}"
-            return Reading(Status.FAIL, "no_answer", message, {"why": silent.code}, _START)
+        except RequestFailed as error:
+            message = f"{self._url}: {error}"
+            return Reading(Status.FAIL, "no_answer", message, {"why": error.code}, _START)
         connections = _said(answer).get("readyConnections")
         data = {
             "http_status": answer.status,
@@ -137,9 +137,9 @@ class TunnelPublicProbe:
         nonce = secrets.token_urlsafe(12)
         try:
             answer = fetch("GET", f"{self._url}?nonce={nonce}", seconds=self._seconds)
-        except NoAnswer as silent:
+        except RequestFailed as error:
             return Reading(
-                Status.FAIL, "no_answer", f"{self._url}: {silent}", {"why": silent.code}, _ADDRESS
+                Status.FAIL, "no_answer", f"{self._url}: {error}", {"why": error.code}, _ADDRESS
             )
         return self._judge(answer, nonce)
 
