@@ -123,7 +123,7 @@ def test_what_a_sender_wrote_at_length_is_cut_in_the_answer() -> None:
         + b"x\ny\n"
     }
     refused = refusal(files, {"type": "apply_patch", "text": text})
-    assert [len(fault["message"]) for fault in refused.to_json()["errors"]] == [2000]
+    assert [len(fault.to_json()["message"]) for fault in refused.faults] == [2000]
 
 
 def test_a_pattern_that_is_slow_to_prepare_is_too_long() -> None:

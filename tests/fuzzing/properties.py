@@ -16,7 +16,8 @@ from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.sniffing import sniff
 from gpt_cursor_runner.formats.tree import Plan
 from gpt_cursor_runner.patch.model import Tolerance
-from gpt_cursor_runner.patch.outcome import PatchRefused
+from gpt_cursor_runner.patch.faults import PatchRefused
+from gpt_cursor_runner.patch.outcome import Rejected
 from gpt_cursor_runner.patch.parsing import Parsed, Unreadable, parse_patch, read_json
 from gpt_cursor_runner.patch.paths import parse_path
 from tests.formats.builders import MemoryTree
@@ -123,7 +124,7 @@ def _planned(given: Input, parsed: Parsed, tolerance: Tolerance) -> Plan | None:
 
 
 def _check_refusal(refused: PatchRefused) -> None:
-    told = json.dumps(refused.to_json(), ensure_ascii=False).encode()
+    told = json.dumps(Rejected.of(refused).to_json(), ensure_ascii=False).encode()
     if not refused.faults:
         raise Broken("a refusal without a fault")
     for fault in refused.faults:

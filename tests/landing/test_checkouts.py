@@ -11,7 +11,7 @@ import pytest
 
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.landing import BaseMoved, move_branch
-from gpt_cursor_runner.patch.outcome import HumanNeeded, WorldFailed
+from gpt_cursor_runner.patch.faults import CheckoutInUse, HumanNeeded, WorldFailed
 from tests.building import SEARCH_PATH, Repo
 from tests.landing.builders import Files, commit_of, git_that_first
 
@@ -94,8 +94,9 @@ def test_overlapping_work_is_in_the_way(repo: Repo, staged: bool) -> None:
         repo.run("add", "greeting.py")
     held = refusal(repo)
     assert held.code == "checkout_in_the_way"
-    assert "greeting.py" in held.sentence
-    assert held.facts["checkout"] == str(repo.path)
+    assert "greeting.py" in held.message
+    assert isinstance(held.cause, CheckoutInUse)
+    assert held.cause.checkout == str(repo.path)
 
 
 @pytest.mark.parametrize("ignored", [False, True])
@@ -104,7 +105,7 @@ def test_an_untracked_file_is_in_the_way_even_an_ignored_one(repo: Repo, ignored
     repo.write({".env": "SECRET=mine\n"})
     held = refusal(repo, {".env": "SECRET=theirs\n"})
     assert held.code == "checkout_in_the_way"
-    assert ".env" in held.sentence
+    assert ".env" in held.message
 
 
 def test_an_untracked_directory_where_a_file_would_be_is_in_the_way(repo: Repo) -> None:
@@ -163,7 +164,9 @@ def test_work_in_a_linked_worktree_is_in_the_way(repo: Repo, tmp_path: Path) -> 
     repo.run("checkout", "--quiet", "-b", "side")
     repo.run("worktree", "add", "--quiet", str(tmp_path / "linked"), "main")
     (tmp_path / "linked" / "greeting.py").write_text("my own idea\n")
-    assert refusal(repo).facts["checkout"] == str(tmp_path / "linked")
+    cause = refusal(repo).cause
+    assert isinstance(cause, CheckoutInUse)
+    assert cause.checkout == str(tmp_path / "linked")
     assert (tmp_path / "linked" / "greeting.py").read_text() == "my own idea\n"
 
 
@@ -186,7 +189,7 @@ def test_a_locked_worktree_that_is_not_there_is_waited_for(repo: Repo, tmp_path:
     (tmp_path / "stick").rename(tmp_path / "unplugged")
     held = refusal(repo)
     assert held.code == "branch_in_use"
-    assert "not there now" in held.sentence
+    assert "not there now" in held.message
 
 
 def test_a_branch_checked_out_twice_waits_for_its_owner(repo: Repo, tmp_path: Path) -> None:
@@ -282,7 +285,7 @@ def test_an_owner_in_the_middle_of_something_is_left_alone(
     start(repo)
     held = refusal(repo, {"added.txt": "added\n"})
     assert held.code == "branch_in_use"
-    assert f"in the middle of a {word}" in held.sentence
+    assert f"in the middle of a {word}" in held.message
 
 
 def test_a_rebase_of_another_branch_does_not_hold_this_one(repo: Repo, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from gpt_cursor_runner.config import DEFAULT_PROTECTED
 from gpt_cursor_runner.landing.policy import Approval, protected_paths, require_approval
-from gpt_cursor_runner.patch.outcome import HumanNeeded
+from gpt_cursor_runner.patch.faults import ApprovalRule, HumanNeeded
 from tests.landing.builders import plan_of
 
 
@@ -90,10 +90,11 @@ def test_the_paths_that_need_a_person_are_named_and_kept() -> None:
     plan = plan_of({f"ci/{number}.yml": "x" for number in range(7)})
     with pytest.raises(HumanNeeded, match=r"ci/0.yml, .* and 2 more") as held:
         require_approval(plan, "protected", ["ci/"])
-    assert len(held.value.facts["protected_paths"]) == 7
+    assert isinstance(held.value.cause, ApprovalRule)
+    assert len(held.value.cause.protected_paths) == 7
 
 
 def test_an_owner_who_approves_everything_still_sees_what_is_protected() -> None:
     with pytest.raises(HumanNeeded) as held:
         require_approval(plan_of({"Makefile": "x", "a": "x"}), "always", ["Makefile"])
-    assert held.value.facts["protected_paths"] == ["Makefile"]
+    assert held.value.cause == ApprovalRule(("Makefile",))

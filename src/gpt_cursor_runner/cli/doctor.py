@@ -89,7 +89,7 @@ def _machine() -> Iterator[Finding]:
         fine = git[:2] >= OLDEST_GIT
         fact = f"git {'.'.join(map(str, git))}"
     except WorldFailed as missing:
-        fine, fact = False, missing.sentence
+        fine, fact = False, missing.message
     yield Finding(
         "git",
         "PASS" if fine else "FAIL",
@@ -177,7 +177,7 @@ def _repository(repository: Repository) -> Finding:
     try:
         tip = Git.at(repository.path, search_path()).tip(repository.branch)
     except WorldFailed as trouble:
-        return Finding(name, "FAIL", trouble.sentence, why, trouble.next_step)
+        return Finding(name, "FAIL", trouble.message, why, trouble.next_step)
     return Finding(name, "PASS", f"{repository.path}, {repository.branch} at {tip[:12]}", why)
 
 
@@ -228,7 +228,7 @@ def _rehearsed(repository: Repository) -> Iterator[Finding]:
                 )
                 yield Finding(name, "PASS" if fine else "FAIL", fact, why, "" if fine else advice)
     except WorldFailed as trouble:
-        yield Finding(name, "FAIL", trouble.sentence, why, trouble.next_step)
+        yield Finding(name, "FAIL", trouble.message, why, trouble.next_step)
 
 
 def _processes(session: Session, config: Config) -> Iterator[Finding]:

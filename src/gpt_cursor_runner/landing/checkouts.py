@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpt_cursor_runner.landing.git import Git, GitFailed
-from gpt_cursor_runner.patch.outcome import HumanNeeded, WorldFailed
+from gpt_cursor_runner.patch.faults import CheckoutInUse, HumanNeeded, WorldFailed
 
 _HEADS = "refs/heads/"
 # While these name the branch, HEAD is detached from it and will be put back on it.
@@ -88,15 +88,15 @@ def follow(checkout: Checkout, ref: str, old: str, new: str, patience_seconds: f
     _put_back(git, orig_head, old)
     if _VETO in refusal or git.resolve(ref) != old:
         return
-    facts = {"checkout": str(checkout.path), "git_said": refusal[:2000], "branch_at": old}
+    in_use = CheckoutInUse(str(checkout.path), git_said=refusal[:2000], branch_at=old)
     if _INDEX_LOCKED in refusal:
         advice = f"If no git runs there, remove the stale index.lock, {_STAYS_SEALED}"
         raise HumanNeeded(
-            "checkout_locked", "another git holds the index of the checkout", advice, facts
+            "checkout_locked", "another git holds the index of the checkout", advice, in_use
         )
     sentence = f"the checkout has work in it that this patch would overwrite: {_named(refusal)}"
     raise HumanNeeded(
-        "checkout_in_the_way", sentence, f"Commit or move that work away, {_STAYS_SEALED}", facts
+        "checkout_in_the_way", sentence, f"Commit or move that work away, {_STAYS_SEALED}", in_use
     )
 
 
@@ -226,7 +226,7 @@ def _in_use(sentence: str, path: Path) -> HumanNeeded:
         "branch_in_use",
         sentence,
         f"Finish it or abort it, {_STAYS_SEALED}",
-        {"checkout": str(path)},
+        CheckoutInUse(str(path)),
     )
 
 

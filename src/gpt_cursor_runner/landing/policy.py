@@ -10,7 +10,7 @@ from typing import Literal
 import pathspec
 
 from gpt_cursor_runner.formats.tree import Plan
-from gpt_cursor_runner.patch.outcome import HumanNeeded
+from gpt_cursor_runner.patch.faults import ApprovalRule, HumanNeeded
 from gpt_cursor_runner.patch.paths import fold_path
 
 Approval = Literal["never", "protected", "always"]
@@ -30,7 +30,7 @@ def require_approval(plan: Plan, approval: Approval, protected: Sequence[str]) -
         "needs_approval",
         reason,
         "Look at the diff, then approve or reject.",
-        {"protected_paths": touched},
+        ApprovalRule(tuple(touched)),
     )
 
 

@@ -1,153 +1,387 @@
-"""Faults, and the exceptions that say whose fault something was.
+"""Outcomes: how an attempt or a decision left a patch, one class per ending.
 
-A reader of this module sees every way an attempt can end; `runner/attempt.py`
-maps each exception to one reaction.
+`to_json` gives the members that are stored with the patch, sent to clients and
+used as payload of the event. `read_outcome` reads them back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
 
-_MOST_CHARACTERS = 2_000  # of one text in a fault, excerpts aside
+from gpt_cursor_runner.patch.events import EventKind, Landing
+from gpt_cursor_runner.patch.faults import (
+    ApprovalRule,
+    CancelAsked,
+    CheckoutInUse,
+    Closest,
+    Fault,
+    FirstDifference,
+    HoldCause,
+    HumanNeeded,
+    LeaseLost,
+    PatchRefused,
+    PlacedHunk,
+    WorldFailed,
+)
+from gpt_cursor_runner.patch.status import Status
+
+__all__ = [
+    "CancelAsked",
+    "Cancelled",
+    "Closest",
+    "DiffSummary",
+    "Failed",
+    "Fault",
+    "FirstDifference",
+    "Held",
+    "HumanNeeded",
+    "Interrupted",
+    "Landed",
+    "LeaseLost",
+    "Outcome",
+    "PatchRefused",
+    "PlacedHunk",
+    "Previewed",
+    "Push",
+    "Rejected",
+    "RejectedByOwner",
+    "Requeued",
+    "WorldFailed",
+    "read_outcome",
+]
 
 
 @dataclass(frozen=True)
-class FirstDifference:
-    """Where the text sent and the text in the file part ways (line numbers from
-    1).
-    """
+class DiffSummary:
+    """What a commit changes; `files` may be cut, the counts are not."""
 
-    patch_line: int
-    file_line: int
-    expected: str
-    actual: str
-    kind: str  # space | tab | eol | unicode | indent | content
+    files: tuple[str, ...]
+    files_changed: int
+    insertions: int
+    deletions: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "files": list(self.files),
+            "files_changed": self.files_changed,
+            "insertions": self.insertions,
+            "deletions": self.deletions,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> DiffSummary | None:
+        if "files_changed" not in data:
+            return None
+        return cls(
+            files=tuple(data.get("files", ())),
+            files_changed=data["files_changed"],
+            insertions=data.get("insertions", 0),
+            deletions=data.get("deletions", 0),
+        )
 
 
 @dataclass(frozen=True)
-class Closest:
-    """The place in the file that most resembles what the patch looked for."""
+class Push:
+    """A push of the landed commit; `reason` is set when it failed."""
 
-    line: int
-    similarity: float
-    excerpt: str
-    first_difference: FirstDifference | None = None
+    remote: str
+    pushed: bool
+    reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return _without_none(asdict(self))
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing wrong with a request or its plan, said so that a model can mend
-    it in one try.
+@dataclass(frozen=True)
+class Landed:
+    """The branch holds the patch.
 
-    `pointer` is an RFC 6901 pointer into the body as it was sent; `change` and
-    `hunk` count from 0.
+    `checkout` is the path of the owner's checkout that was moved along with the
+    branch. The other facts are those of the steps after the move, each of which
+    may have failed.
     """
+
+    status: ClassVar[Status] = Status.LANDED
+    kind: ClassVar[EventKind] = EventKind.LANDED
+    code: ClassVar[str] = "landed"
+
+    branch: str
+    landing: Landing
+    checkout: str | None = None
+    # False when an earlier attempt moved the branch and was lost before it
+    # could record more.
+    checkout_observed: bool = True
+    change: DiffSummary | None = None
+    change_unknown: str | None = None
+    tag: str | None = None
+    tag_taken: str | None = None
+    tag_failed: str | None = None
+    push: Push | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        body = {"code": self.code, "branch": self.branch, **self.landing.to_json()}
+        if self.checkout_observed:
+            body["checkout"] = self.checkout
+        if self.change is not None:
+            body |= self.change.to_json()
+        for name in ("change_unknown", "tag", "tag_taken", "tag_failed"):
+            value = getattr(self, name)
+            if value is not None:
+                body[name] = value
+        if self.push is not None:
+            body["push"] = self.push.to_json()
+        return body
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Landed:
+        push = data.get("push")
+        return cls(
+            branch=data.get("branch", ""),
+            landing=Landing.from_json(data),
+            checkout=data.get("checkout"),
+            checkout_observed="checkout" in data,
+            change=DiffSummary.from_json(data),
+            change_unknown=data.get("change_unknown"),
+            tag=data.get("tag"),
+            tag_taken=data.get("tag_taken"),
+            tag_failed=data.get("tag_failed"),
+            push=None if push is None else Push(**push),
+        )
+
+
+@dataclass(frozen=True)
+class Previewed:
+    """The patch was checked as far as landing; the branch was not moved."""
+
+    status: ClassVar[Status] = Status.PREVIEWED
+    kind: ClassVar[EventKind] = EventKind.PREVIEWED
+    code: ClassVar[str] = "previewed"
+
+    change: DiffSummary | None
+
+    def to_json(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"code": self.code}
+        if self.change is not None:
+            body |= self.change.to_json()
+        return body
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Previewed:
+        return cls(DiffSummary.from_json(data))
+
+
+@dataclass(frozen=True)
+class Held:
+    """The patch is sealed and waits for a person."""
+
+    status: ClassVar[Status] = Status.HELD
+    kind: ClassVar[EventKind] = EventKind.HELD
 
     code: str
     message: str
     next_step: str
-    pointer: str = ""
-    change: int | None = None
-    hunk: int | None = None
-    path: str | None = None
-    patch_line: int | None = None
-    expected: tuple[str, ...] = ()
-    closest: Closest | None = None
-    candidates: tuple[str, ...] = ()
-    file_sha256: str | None = None
-    rungs_tried: tuple[str, ...] = ()
+    cause: HoldCause | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The fault as it is answered and stored: empty members left out, long
-        texts cut, `hint` beside `next_step`.
-        """
-        body = {
-            key: _cut(value)
-            for key, value in asdict(self).items()
-            if value not in (None, "", (), [])
-        }
-        return {"pointer": self.pointer, **body, "hint": _cut(self.next_step)}
+        body = {"code": self.code, "message": self.message, "next_step": self.next_step}
+        if self.cause is not None:
+            body |= _without_none(asdict(self.cause))
+        return body
+
+    @classmethod
+    def of(cls, needed: HumanNeeded) -> Held:
+        return cls(needed.code, needed.message, needed.next_step, needed.cause)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Held:
+        return cls(**_reason(data), cause=_hold_cause(data))
 
 
-@dataclass(frozen=True, slots=True)
-class PlacedHunk:
-    """A hunk that found its place: `line` is where it starts in the file, from
-    1.
+@dataclass(frozen=True)
+class Rejected:
+    """The sender's fault. `good` are the hunks that matched, `base` the commit
+    that the patch was planned on.
     """
 
-    change: int
-    hunk: int
-    path: str
-    line: int
-    rung: str
-    similarity: float = 1.0
-
-
-class PatchRefused(Exception):
-    """The sender's fault: the patch cannot be applied as it stands. Never
-    retried.
-    """
-
-    def __init__(
-        self, faults: Sequence[Fault], good: Sequence[PlacedHunk] = (), code: str = "plan_refused"
-    ) -> None:
-        super().__init__(faults[0].message if faults else code)
-        self.code = code
-        self.faults = tuple(faults)
-        self.good = tuple(good)
-        self.base: str | None = None  # the commit it was planned on, once somebody knows
-
-    def to_json(self) -> dict[str, Any]:
-        """The refusal as stored with a rejected patch and answered with a 422."""
-        return {
-            "code": self.code,
-            **({"base": self.base} if self.base else {}),
-            "errors": [fault.to_json() for fault in self.faults],
-            "good": [asdict(hunk) for hunk in self.good],
-        }
-
-
-@dataclass
-class HumanNeeded(Exception):
-    """Nobody's fault: a person has to decide or to clear the way. The patch is
-    held, still sealed.
-    """
+    status: ClassVar[Status] = Status.REJECTED
+    kind: ClassVar[EventKind] = EventKind.REJECTED
 
     code: str
-    sentence: str
+    faults: tuple[Fault, ...]
+    good: tuple[PlacedHunk, ...] = ()
+    base: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        body: dict[str, Any] = {"code": self.code}
+        if self.base:
+            body["base"] = self.base
+        body["errors"] = [fault.to_json() for fault in self.faults]
+        body["good"] = [asdict(hunk) for hunk in self.good]
+        return body
+
+    @classmethod
+    def of(cls, refused: PatchRefused) -> Rejected:
+        return cls(refused.code, refused.faults, refused.good, refused.base)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Rejected:
+        return cls(
+            code=data.get("code", ""),
+            faults=tuple(Fault.from_json(error) for error in data.get("errors", ())),
+            good=tuple(PlacedHunk(**hunk) for hunk in data.get("good", ())),
+            base=data.get("base"),
+        )
+
+
+@dataclass(frozen=True)
+class RejectedByOwner:
+    """The owner rejected a held patch."""
+
+    status: ClassVar[Status] = Status.REJECTED
+    kind: ClassVar[EventKind] = EventKind.REJECTED
+    code: ClassVar[str] = "rejected_by_owner"
+
+    message: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message}
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A fault of this machine or this program, and no attempt is left."""
+
+    status: ClassVar[Status] = Status.FAILED
+    kind: ClassVar[EventKind] = EventKind.FAILED
+
+    code: str
+    message: str
     next_step: str
-    facts: dict[str, Any] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        return self.sentence
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Failed:
+        return cls(**_reason(data))
 
 
-@dataclass
-class WorldFailed(Exception):
-    """Our fault or the machine's: retried a bounded number of times, then the
-    patch fails.
-    """
+@dataclass(frozen=True)
+class Requeued:
+    """As `Failed`, but the patch will be tried again."""
+
+    status: ClassVar[Status] = Status.QUEUED
+    kind: ClassVar[EventKind] = EventKind.REQUEUED
 
     code: str
-    sentence: str
-    next_step: str = "See `gcr doctor`."
+    message: str
+    next_step: str
 
-    def __str__(self) -> str:
-        return self.sentence
-
-
-class CancelAsked(Exception):
-    """Somebody cancelled the patch while it ran."""
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
-class LeaseLost(Exception):
-    """Another runner may own the patch now: stop at once and touch nothing more."""
+@dataclass(frozen=True)
+class Interrupted:
+    """The runner was stopped. This attempt does not count towards the limit of
+    attempts.
+    """
+
+    status: ClassVar[Status] = Status.QUEUED
+    kind: ClassVar[EventKind] = EventKind.REQUEUED
+    code: ClassVar[str] = "runner_stopped"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code}
 
 
-def _cut(value: object) -> object:
-    """Names, paths and anchors are the sender's, and may be as long as a body."""
-    if isinstance(value, str) and len(value) > _MOST_CHARACTERS:
-        return value[: _MOST_CHARACTERS - 1] + "…"
-    return value
+@dataclass(frozen=True)
+class Cancelled:
+    """The patch was cancelled, before or while it ran."""
+
+    status: ClassVar[Status] = Status.CANCELLED
+    kind: ClassVar[EventKind] = EventKind.CANCELLED
+    code: ClassVar[str] = "cancelled"
+
+    message: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"code": self.code, "message": self.message}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Cancelled:
+        return cls(data.get("message", ""))
+
+    @classmethod
+    def while_running(cls, actor: str) -> Cancelled:
+        return cls(f"cancelled by {actor} while it ran")
+
+    @classmethod
+    def before_running(cls, actor: str) -> Cancelled:
+        return cls(f"cancelled by {actor} before it ran")
+
+
+Outcome = (
+    Landed
+    | Previewed
+    | Held
+    | Rejected
+    | RejectedByOwner
+    | Failed
+    | Requeued
+    | Interrupted
+    | Cancelled
+)
+
+
+def read_outcome(status: Status, data: Mapping[str, Any] | None) -> Outcome | None:
+    """Read the stored outcome of a patch in this status; None while it has none.
+
+    A patch that was queued again keeps the outcome of its last ending, read here
+    as the reason why it was queued.
+    """
+    if data is None:
+        return None
+    return _READERS[status](data)
+
+
+def _read_rejection(data: Mapping[str, Any]) -> Rejected | RejectedByOwner:
+    if data.get("code") == RejectedByOwner.code:
+        return RejectedByOwner(data.get("message", ""))
+    return Rejected.from_json(data)
+
+
+def _read_requeue(data: Mapping[str, Any]) -> Requeued | Interrupted:
+    if data.get("code") == Interrupted.code:
+        return Interrupted()
+    return Requeued(**_reason(data))
+
+
+_READERS: dict[Status, Callable[[Mapping[str, Any]], Outcome]] = {
+    Status.LANDED: Landed.from_json,
+    Status.PREVIEWED: Previewed.from_json,
+    Status.HELD: Held.from_json,
+    Status.REJECTED: _read_rejection,
+    Status.FAILED: Failed.from_json,
+    Status.CANCELLED: Cancelled.from_json,
+    Status.QUEUED: _read_requeue,
+    Status.RUNNING: _read_requeue,
+}
+
+
+def _reason(data: Mapping[str, Any]) -> dict[str, str]:
+    return {name: data.get(name, "") for name in ("code", "message", "next_step")}
+
+
+def _hold_cause(data: Mapping[str, Any]) -> HoldCause | None:
+    if "protected_paths" in data:
+        return ApprovalRule(tuple(data["protected_paths"]))
+    if "checkout" in data:
+        return CheckoutInUse(data["checkout"], data.get("git_said"), data.get("branch_at"))
+    return None
+
+
+def _without_none(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if value is not None}

@@ -23,13 +23,14 @@ from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.leases import cancelled_by
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.stored import Stored
-from gpt_cursor_runner.patch.outcome import (
+from gpt_cursor_runner.patch.faults import (
     CancelAsked,
     HumanNeeded,
     LeaseLost,
     PatchRefused,
     WorldFailed,
 )
+from gpt_cursor_runner.patch.outcome import Held, Rejected
 from gpt_cursor_runner.patch.repeating import advised, kinds
 from gpt_cursor_runner.patch.status import FINAL, Status
 from gpt_cursor_runner.runner.attempt import Attempt, Ending
@@ -134,17 +135,17 @@ class Runner:
         """
         match trouble:
             case PatchRefused():
-                return Ending(Status.REJECTED, self._with_advice(claim, trouble).to_json())
+                outcome = Rejected.of(self._with_advice(claim, trouble))
+                return Ending(Status.REJECTED, outcome.to_json())
             case HumanNeeded():
-                words = {"message": trouble.sentence, "next_step": trouble.next_step}
-                return Ending(Status.HELD, {"code": trouble.code, **words, **trouble.facts})
+                return Ending(Status.HELD, Held.of(trouble).to_json())
             case CancelAsked():
                 return Ending(Status.CANCELLED, cancelled_by(str(trouble)))
             case WorldFailed():
-                log.warning("attempt_failed", code=trouble.code, reason=trouble.sentence)
+                log.warning("attempt_failed", code=trouble.code, reason=trouble.message)
                 facts = {
                     "code": trouble.code,
-                    "message": trouble.sentence,
+                    "message": trouble.message,
                     "next_step": trouble.next_step,
                 }
             case _:

@@ -117,7 +117,7 @@ class RepositoriesProbe:
         except GitFailed:
             return _Look(Status.FAIL, "not_a_repository", f"{path} is not a git repository")
         except WorldFailed as trouble:
-            return _Look(Status.UNKNOWN, "no_answer", trouble.sentence)
+            return _Look(Status.UNKNOWN, "no_answer", trouble.message)
         return _Look(Status.OK, "ok", directory=directory)
 
     def _long_locked(self, looks: dict[str, _Look]) -> dict[str, str]:
