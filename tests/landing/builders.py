@@ -9,9 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from gpt_cursor_runner.formats.tree import File, FileAction, Plan
+from gpt_cursor_runner.landing.commit_tree import CommitTree
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.landing import compose
-from gpt_cursor_runner.landing.objects import CommitTree, Objects
+from gpt_cursor_runner.landing.objects import Objects
 from gpt_cursor_runner.landing.sealing import Sealed, seal
 from tests.building import SEARCH_PATH, Repo
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from gpt_cursor_runner.config import Check
 from gpt_cursor_runner.landing.checking import (
     KEPT_BYTES,
-    CheckOrder,
     CheckResult,
     checks_digest,
     run_check,
@@ -24,7 +24,7 @@ from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from tests.building import SEARCH_PATH
 
-Check = Callable[..., CheckResult]
+Run = Callable[..., CheckResult]
 # Of `[["tests",["pytest","-q"],"passed",0,"none"]]`: it stands in commits, so
 # it may never change.
 DIGEST = "67f238434be54cd59fb999de3b401e6ba61a1e5397209fc91e3e74aa1cacec77"
@@ -47,11 +47,17 @@ def log(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def check(sandbox: Sandbox, workspace: Workspace, log: Path) -> Check:
+def check(sandbox: Sandbox, workspace: Workspace, log: Path) -> Run:
     def run(
         *command: str, seconds: float = 20.0, tick: Callable[[], None] = lambda: None
     ) -> CheckResult:
-        return run_check(CheckOrder("tests", command, seconds), workspace, sandbox, log, tick)
+        return run_check(
+            Check(name="tests", command=command, timeout_seconds=seconds),
+            workspace,
+            sandbox,
+            log,
+            tick,
+        )
 
     return run
 
@@ -83,17 +89,17 @@ def word(tmp_path: Path) -> str:
     ("script", "verdict", "code"),
     [("exit 0", "passed", 0), ("exit 1", "failed", 1), ("exit 77", "failed", 77)],
 )
-def test_the_exit_code_decides(check: Check, script: str, verdict: str, code: int) -> None:
+def test_the_exit_code_decides(check: Run, script: str, verdict: str, code: int) -> None:
     result = check("sh", "-c", script)
-    assert (result.verdict, result.exit_code) == (verdict, code)
+    assert (result.status, result.exit_code) == (verdict, code)
 
 
-def test_a_check_that_a_signal_ends_has_failed(check: Check) -> None:
-    assert check("sh", "-c", "kill -9 $$").verdict == "failed"
+def test_a_check_that_a_signal_ends_has_failed(check: Run) -> None:
+    assert check("sh", "-c", "kill -9 $$").status == "failed"
 
 
 def test_what_a_check_says_on_either_stream_is_kept(
-    check: Check, log: Path, sandbox: Sandbox
+    check: Run, log: Path, sandbox: Sandbox
 ) -> None:
     result = check("sh", "-c", "echo out; echo err >&2")
     assert (result.tail, log.read_text()) == ("out\nerr\n", "out\nerr\n")
@@ -107,31 +113,31 @@ def test_what_a_check_says_on_either_stream_is_kept(
     assert 0 < result.seconds < 10
 
 
-def test_a_check_reads_nothing_from_anywhere(check: Check) -> None:
+def test_a_check_reads_nothing_from_anywhere(check: Run) -> None:
     assert check("sh", "-c", "cat; tty").tail == "not a tty\n"
 
 
-def test_a_check_that_takes_too_long_is_ended_in_time(check: Check, word: str) -> None:
+def test_a_check_that_takes_too_long_is_ended_in_time(check: Run, word: str) -> None:
     began = time.monotonic()
     result = check("sh", "-c", f"echo begun; sleep {word}", seconds=0.3)
-    assert result.verdict == "timed_out"
+    assert result.status == "timed_out"
     assert result.tail == "begun\n"
     assert 0.3 <= time.monotonic() - began < 2.5
     assert not alive(word)
 
 
-def test_a_check_that_will_not_go_is_made_to(check: Check, word: str) -> None:
+def test_a_check_that_will_not_go_is_made_to(check: Run, word: str) -> None:
     result = check("sh", "-c", f"trap '' TERM INT HUP; sleep {word} & sleep {word}", seconds=0.3)
-    assert result.verdict == "timed_out"
+    assert result.status == "timed_out"
     assert result.seconds < 5
     assert not alive(word)
 
 
-def test_what_a_check_leaves_behind_is_ended_with_it(check: Check, word: str) -> None:
+def test_what_a_check_leaves_behind_is_ended_with_it(check: Run, word: str) -> None:
     """It ignores the polite signal, and holds the pipe open."""
     began = time.monotonic()
     result = check("sh", "-c", f"(trap '' TERM; sleep {word}; true) & echo done")
-    assert (result.verdict, result.tail) == ("passed", "done\n")
+    assert (result.status, result.tail) == ("passed", "done\n")
     assert time.monotonic() - began < 1.5
     assert not alive(word)
 
@@ -144,34 +150,38 @@ def test_a_daemon_of_a_check_in_the_sandbox_is_ended_at_the_deadline(
         f"setsid sh -c 'trap \"\" TERM HUP; sleep {word}' </dev/null >/dev/null 2>&1 & sleep {word}"
     )
     result = run_check(
-        CheckOrder("tests", ("sh", "-c", script), 0.3), workspace, sandbox, log, lambda: None
+        Check(name="tests", command=("sh", "-c", script), timeout_seconds=0.3),
+        workspace,
+        sandbox,
+        log,
+        lambda: None,
     )
-    assert result.verdict == "timed_out"
+    assert result.status == "timed_out"
     assert not alive(word)
 
 
 @pytest.mark.parametrize("program", ["no-such-program", "./no-such-program", "/no/such/program"])
-def test_a_program_that_is_not_there_was_not_started(check: Check, program: str) -> None:
+def test_a_program_that_is_not_there_was_not_started(check: Run, program: str) -> None:
     result = check(program, "--version")
-    assert (result.verdict, result.exit_code) == ("not_started", None)
+    assert (result.status, result.exit_code) == ("not_started", None)
     assert program in result.tail
 
 
 def test_a_script_whose_interpreter_is_missing_was_not_started(
-    check: Check, workspace: Workspace
+    check: Run, workspace: Workspace
 ) -> None:
     (workspace.tree / "check.sh").write_text("#!/no/such/interpreter\n")
     (workspace.tree / "check.sh").chmod(0o755)
-    assert check("./check.sh").verdict == "not_started"
+    assert check("./check.sh").status == "not_started"
 
 
-def test_a_flood_is_counted_whole_and_kept_at_both_ends(check: Check, log: Path) -> None:
+def test_a_flood_is_counted_whole_and_kept_at_both_ends(check: Run, log: Path) -> None:
     size = 50_000_000
     script = f"import sys; sys.stdout.write('first line\\n' + 'x' * {size} + '\\nlast line\\n')"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     result = check("/usr/bin/python3", "-c", script)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert result.verdict == "passed"
+    assert result.status == "passed"
     assert result.output_bytes == size + 22
     kept = log.read_bytes()
     assert len(kept) < KEPT_BYTES + 200_000
@@ -181,25 +191,25 @@ def test_a_flood_is_counted_whole_and_kept_at_both_ends(check: Check, log: Path)
     assert grown < 20_000  # kilobytes
 
 
-def test_nothing_is_left_out_of_what_fits(check: Check, log: Path) -> None:
+def test_nothing_is_left_out_of_what_fits(check: Run, log: Path) -> None:
     result = check("/usr/bin/python3", "-c", f"print('x' * {KEPT_BYTES - 1})")
     assert result.output_bytes == KEPT_BYTES == len(log.read_bytes())
 
 
-def test_output_that_is_no_text_is_shown_as_far_as_it_is(check: Check, log: Path) -> None:
+def test_output_that_is_no_text_is_shown_as_far_as_it_is(check: Run, log: Path) -> None:
     result = check("printf", r"caf\351 \033[31mred\033[0m\000\r\n\tend\n")
     assert result.tail == "caf\ufffd red\n\tend\n"
     assert log.read_bytes() == b"caf\xe9 \x1b[31mred\x1b[0m\0\r\n\tend\n"
 
 
-def test_a_check_that_closes_its_output_is_still_waited_for(check: Check) -> None:
+def test_a_check_that_closes_its_output_is_still_waited_for(check: Run) -> None:
     result = check("sh", "-c", "echo before; exec >&- 2>&-; sleep 0.4; exit 3")
-    assert (result.verdict, result.exit_code, result.tail) == ("failed", 3, "before\n")
+    assert (result.status, result.exit_code, result.tail) == ("failed", 3, "before\n")
     assert result.seconds >= 0.4
 
 
-def test_a_check_that_closes_its_output_still_has_a_deadline(check: Check, word: str) -> None:
-    assert check("sh", "-c", f"exec >&- 2>&-; sleep {word}", seconds=0.3).verdict == "timed_out"
+def test_a_check_that_closes_its_output_still_has_a_deadline(check: Run, word: str) -> None:
+    assert check("sh", "-c", f"exec >&- 2>&-; sleep {word}", seconds=0.3).status == "timed_out"
     assert not alive(word)
 
 
@@ -207,7 +217,7 @@ class Interrupted(Exception):
     """What a tick raises to end a check."""
 
 
-def test_an_interruption_ends_the_check_and_is_passed_on(check: Check, word: str) -> None:
+def test_an_interruption_ends_the_check_and_is_passed_on(check: Run, word: str) -> None:
     ticks: list[float] = []
 
     def tick() -> None:
@@ -221,14 +231,14 @@ def test_an_interruption_ends_the_check_and_is_passed_on(check: Check, word: str
     assert not alive(word)
 
 
-def test_whoever_waits_is_asked_also_during_a_flood(check: Check) -> None:
+def test_whoever_waits_is_asked_also_during_a_flood(check: Run) -> None:
     ticks: list[None] = []
     check("sh", "-c", "timeout 0.9 yes; true", tick=lambda: ticks.append(None))
     assert len(ticks) >= 3
 
 
 def test_a_group_that_cannot_be_noted_is_ended(
-    check: Check, workspace: Workspace, word: str, monkeypatch: pytest.MonkeyPatch
+    check: Run, workspace: Workspace, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -244,7 +254,13 @@ def test_a_sandbox_that_does_not_start_is_not_the_senders_fault(
 ) -> None:
     sandbox = choose_sandbox("required", SEARCH_PATH, [tmp_path / "gone"])
     with pytest.raises(WorldFailed, match="Can't find source path") as failed:
-        run_check(CheckOrder("tests", ("true",), 5), workspace, sandbox, log, lambda: None)
+        run_check(
+            Check(name="tests", command=("true",), timeout_seconds=5),
+            workspace,
+            sandbox,
+            log,
+            lambda: None,
+        )
     assert failed.value.code == "sandbox_failed"
     assert "sandbox_read_only" in failed.value.next_step
 
@@ -256,7 +272,13 @@ def test_a_sandbox_that_was_removed_is_not_the_senders_fault(
     (tmp_path / "bin" / "true").symlink_to("/usr/bin/true")
     sandbox = replace(choose_sandbox("required", SEARCH_PATH), search_path=str(tmp_path / "bin"))
     with pytest.raises(WorldFailed) as failed:
-        run_check(CheckOrder("tests", ("true",), 5), workspace, sandbox, log, lambda: None)
+        run_check(
+            Check(name="tests", command=("true",), timeout_seconds=5),
+            workspace,
+            sandbox,
+            log,
+            lambda: None,
+        )
     assert failed.value.code == "sandbox_failed"
 
 
@@ -271,7 +293,7 @@ def test_the_digest_follows_what_was_found_and_not_how_long_it_took() -> None:
     others = [
         replace(result, name="lint"),
         replace(result, command=("pytest", "-q", "x")),
-        replace(result, verdict="failed"),
+        replace(result, status="failed"),
         replace(result, exit_code=1),
         replace(result, tier="bubblewrap"),
     ]

@@ -23,7 +23,6 @@ from gpt_cursor_runner.config import Config, Repository, find_config, search_pat
 from gpt_cursor_runner.engine.runner_lock import lock_is_held
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 from gpt_cursor_runner.landing import sandbox
-from gpt_cursor_runner.landing.checking import CheckOrder
 from gpt_cursor_runner.landing.git import OLDEST_GIT, Git, version
 from gpt_cursor_runner.landing.rehearsal import rehearse
 from gpt_cursor_runner.patch.outcome import WorldFailed
@@ -205,17 +204,14 @@ def _checks(repository: Repository) -> Iterator[Finding]:
 def _rehearsed(repository: Repository) -> Iterator[Finding]:
     name, why = f"checks {repository.name}", "what fails here is blamed on every patch"
     advice = "mend the branch, or the check in runner.toml"
-    orders = [CheckOrder(one.name, one.command, one.timeout_seconds) for one in repository.checks]
     try:
         git = Git.at(repository.path, search_path())
         chosen = sandbox.choose_sandbox(
             repository.sandbox, search_path(), repository.sandbox_read_only
         )
         with tempfile.TemporaryDirectory(prefix="gcr-doctor-") as place:
-            for result in rehearse(
-                git, repository.branch, orders, chosen, Path(place) / "workspace"
-            ):
-                fine = result.verdict == "passed"
+            for result in rehearse(git, repository, chosen, Path(place) / "workspace"):
+                fine = result.status == "passed"
                 last = (
                     ""
                     if fine
@@ -223,7 +219,7 @@ def _rehearsed(repository: Repository) -> Iterator[Finding]:
                     + (result.tail.strip().splitlines() or ["it printed nothing"])[-1][:200]
                 )
                 fact = (
-                    f"{result.name} {result.verdict} on {repository.branch} in {result.seconds:.1f}"
+                    f"{result.name} {result.status} on {repository.branch} in {result.seconds:.1f}"
                     f" s{last}"
                 )
                 yield Finding(name, "PASS" if fine else "FAIL", fact, why, "" if fine else advice)

@@ -23,7 +23,7 @@ from gpt_cursor_runner.config import (
     load_config,
     search_path,
 )
-from gpt_cursor_runner.landing.git import Git, GitFailed
+from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
@@ -105,20 +105,14 @@ def _set_up(path: Path, text: str) -> tuple[str, str]:
 def _repository(place: Path) -> tuple[Git, Path]:
     try:
         git = Git.at(place.resolve(), search_path())
-        inside = git.run(
-            "-C",
-            str(place.resolve()),
-            "rev-parse",
-            "--show-toplevel",
-            explicit=False,
-            also_fine=(128,),
-        )
+        top = run_in(
+            place.resolve(), search_path(), "rev-parse", "--show-toplevel", also_fine=(128,)
+        )[0]
     except (WorldFailed, GitFailed) as none:
         message = f"{place.resolve()} is not a git repository"
         raise CommandFailed(
             Exit.FAILED, message, "git init && git commit --allow-empty -m 'Begin', then gcr init"
         ) from none
-    top = os.fsdecode(inside.removesuffix(b"\n"))
     return git, Path(top) if top else git.directory
 
 
@@ -147,8 +141,7 @@ def _branch(git: Git, place: Path, named: str | None) -> str:
 def _checked_out(git: Git, place: Path) -> str:
     # Asked from the place itself: each worktree of a repository has a HEAD of
     # its own.
-    head = git.run("-C", str(place.resolve()), "symbolic-ref", "--short", "HEAD", explicit=False)
-    return head.decode(errors="surrogateescape").rstrip("\n")
+    return run_in(place.resolve(), git.search_path, "symbolic-ref", "--short", "HEAD")[0]
 
 
 def _check(text: str) -> tuple[str, list[str]]:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from gpt_cursor_runner.landing.git import Git, GitFailed
+from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
 from gpt_cursor_runner.patch.faults import CheckoutInUse, HumanNeeded, WorldFailed
 
 _HEADS = "refs/heads/"
@@ -195,10 +195,12 @@ def _main_checkout(git: Git) -> Path:
     """The main work tree of a repository whose git directory lies apart, which
     `git worktree list` does not know.
     """
-    for start in (git.directory, git.given):
+    for start in (git.directory, git.registered_path):
         if start is not None:
             with suppress(GitFailed):
-                top, directory = git.at_path(start, "--show-toplevel", "--absolute-git-dir")
+                top, directory = run_in(
+                    start, git.search_path, "rev-parse", "--show-toplevel", "--absolute-git-dir"
+                )
                 if Path(directory) == git.directory:
                     return Path(top)
     raise WorldFailed(

@@ -1,55 +1,27 @@
-"""The only door to git: argument lists, an explicit git directory, no hooks, no
-foreign configuration, a deadline.
+"""The only module that runs git: argument lists, an explicit git directory, no
+hooks, pinned configuration, a deadline.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.landing.git_isolation import NO_HOOKS, command_line, git_environment
+from gpt_cursor_runner.patch.faults import WorldFailed
+from gpt_cursor_runner.system import processes
 
+# The first version whose `merge-tree` merges (--write-tree).
 OLDEST_GIT = (2, 38)
-AUTHOR_NAME = "GPT-Cursor Runner"
-AUTHOR_EMAIL = "gpt-cursor-runner@localhost"
 _DEADLINE_SECONDS = 120.0
-_GRACE_SECONDS = 2.0
-
-# What a repository's own configuration could otherwise make git run, skip or
-# decide.
-_PINNED = {
-    "core.fsmonitor": "false",
-    "core.fsync": "committed,reference",  # loose objects too: by default git syncs packs only
-    "core.fsyncMethod": "fsync",
-    "core.filesRefLockTimeout": "1000",  # milliseconds; the default of 100 gives up on a busy disk
-    "core.quotePath": "false",
-    "i18n.commitEncoding": "UTF-8",
-    "commit.gpgSign": "false",
-    "tag.gpgSign": "false",
-    "gc.auto": "0",
-    "maintenance.auto": "false",
-    "merge.autoStash": "false",
-    "merge.conflictStyle": "merge",
-    "merge.default": "text",
-    # A change lands at the path that was planned, or nowhere: see
-    # `_refuse_strays` in sealing.py.
-    "merge.renames": "false",
-    "merge.directoryRenames": "false",
-    "merge.renormalize": "false",
-    "merge.verifySignatures": "false",
-    "protocol.ext.allow": "never",
-    "submodule.recurse": "false",
-}
+_BRING_BACK = "Bring it back, or correct the path in runner.toml."
 
 
 class GitFailed(Exception):
-    """git answered with an exit code that was not expected."""
+    """git ended with an unexpected exit code."""
 
     def __init__(self, arguments: tuple[str, ...], code: int, stdout: bytes, stderr: str) -> None:
         self.code = code
@@ -65,16 +37,15 @@ class Git:
     """git on one repository. `directory` is its git directory; `search_path` is
     where the binary is looked for.
 
-    Without a `work_tree` git sees objects and refs alone: neither an index nor
-    attributes of the directory the runner happens to be in. `given` is the path
-    under which the owner registered the repository.
+    Without a `work_tree` git sees only objects and refs, neither an index nor
+    attribute files. `registered_path` is the path in the owner's settings.
     """
 
     directory: Path
     search_path: str
     work_tree: Path | None = None
-    given: Path | None = None
-    hooks: Path = Path("/dev/null")
+    registered_path: Path | None = None
+    hooks: Path = NO_HOOKS
     deadline_seconds: float = _DEADLINE_SECONDS
 
     @classmethod
@@ -83,25 +54,19 @@ class Git:
         WorldFailed when it is none.
         """
         try:
-            found = cls(Path(), search_path).at_path(path, "--git-common-dir")
-        except GitFailed as no_repository:
+            directory = run_in(path, search_path, "rev-parse", "--git-common-dir")[0]
+        except GitFailed as error:
             raise WorldFailed(
                 "repository_unreachable",
-                f"{path} is not a git repository: {no_repository.stderr.strip()}",
+                f"{path} is not a git repository: {error.stderr.strip()}",
                 f"Correct the path in runner.toml, or run `git init {path}`.",
-            ) from no_repository
-        return cls((path / found[0]).resolve(), search_path, given=path)
+            ) from error
+        return cls((path / directory).resolve(), search_path, registered_path=path)
 
     def worktree(self, path: Path) -> Git:
         """The same repository, from one of its checkouts."""
-        return Git(Path(self.at_path(path, "--absolute-git-dir")[0]), self.search_path, path)
-
-    def at_path(self, path: Path, *what: str) -> list[str]:
-        """What `git rev-parse` finds from a path, a line for each thing asked,
-        whoever owns the files there.
-        """
-        arguments = ("-C", str(path), "-c", "safe.directory=*", "rev-parse", *what)
-        return self.line(*arguments, explicit=False).split("\n")
+        directory = run_in(path, self.search_path, "rev-parse", "--absolute-git-dir")[0]
+        return Git(Path(directory), self.search_path, path)
 
     def run(
         self,
@@ -109,59 +74,24 @@ class Git:
         data: bytes = b"",
         also_fine: tuple[int, ...] = (),
         environment: Mapping[str, str] | None = None,
-        explicit: bool = True,
     ) -> bytes:
-        """What git printed; raise GitFailed for any exit code but 0 and
+        """The output of git; raise GitFailed for an exit code other than 0 and
         `also_fine`, WorldFailed at the deadline.
         """
-        with self.start(*arguments, environment=environment, explicit=explicit) as process:
-            try:
-                stdout, stderr = process.communicate(data, self.deadline_seconds)
-            except subprocess.TimeoutExpired as late:
-                raise WorldFailed(
-                    "git_timed_out",
-                    f"git {arguments[0]} took longer than {self.deadline_seconds:.0f} s",
-                    "See whether the disk or the remote answers, then requeue the patch.",
-                ) from late
-            finally:
-                end(process)
-        if process.returncode != 0 and process.returncode not in also_fine:
-            raise GitFailed(arguments, process.returncode, stdout, stderr.decode(errors="replace"))
-        return stdout
-
-    def start(
-        self,
-        *arguments: str,
-        environment: Mapping[str, str] | None = None,
-        explicit: bool = True,
-        stderr: int = subprocess.PIPE,
-    ) -> subprocess.Popen[bytes]:
-        """A running git with pipes, leader of a process group of its own; raise
-        WorldFailed when it does not start.
-        """
-        start_in = self.work_tree or (self.directory if explicit else None)
+        start_directory = self.work_tree or self.directory
         try:
-            return subprocess.Popen(
+            completed = processes.run(
                 self.command(*arguments),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=self.environment(explicit) | dict(environment or {}),
-                cwd=start_in,
-                start_new_session=True,
+                self.deadline_seconds,
+                data=data,
+                environment=self.environment() | dict(environment or {}),
+                directory=start_directory,
             )
-        except OSError as cannot:
-            if start_in is not None and not start_in.is_dir():
-                advice = "Bring it back, or correct the path in runner.toml."
-                raise WorldFailed(
-                    "repository_unreachable", f"{start_in} is gone", advice
-                ) from cannot
-            reason = (
-                "git is not installed"
-                if isinstance(cannot, FileNotFoundError)
-                else f"git: {cannot.strerror}"
-            )
-            raise WorldFailed("git_missing", reason, "Install git 2.38 or newer.") from cannot
+        except OSError as error:
+            raise _not_started(error, start_directory) from error
+        except processes.DeadlinePassed as late:
+            raise _timed_out(arguments, self.deadline_seconds) from late
+        return _checked(arguments, completed, also_fine)
 
     def line(
         self,
@@ -169,57 +99,46 @@ class Git:
         data: bytes = b"",
         also_fine: tuple[int, ...] = (),
         environment: Mapping[str, str] | None = None,
-        explicit: bool = True,
     ) -> str:
-        """What git printed, without the newline at its end."""
-        printed = self.run(
-            *arguments, data=data, also_fine=also_fine, environment=environment, explicit=explicit
-        )
-        return printed.decode(errors="surrogateescape").rstrip("\n")
+        """The output of git without the newline at its end."""
+        output = self.run(*arguments, data=data, also_fine=also_fine, environment=environment)
+        return output.decode(errors="surrogateescape").rstrip("\n")
+
+    def start(self, *arguments: str) -> processes.Child:
+        """A running git with pipes to its input and from its output; raise
+        WorldFailed when it does not start.
+        """
+        start_directory = self.work_tree or self.directory
+        try:
+            return processes.start(
+                self.command(*arguments),
+                environment=self.environment(),
+                directory=start_directory,
+                stdin=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        except OSError as error:
+            raise _not_started(error, start_directory) from error
 
     def command(self, *arguments: str) -> list[str]:
-        pinned = {"core.hooksPath": str(self.hooks), **_PINNED}
-        pins = [part for name, value in pinned.items() for part in ("-c", f"{name}={value}")]
-        return ["git", "--no-pager", "--literal-pathspecs", *pins, *arguments]
+        return command_line(*arguments, hooks=self.hooks)
 
-    def environment(self, explicit: bool = True) -> dict[str, str]:
-        """The whole environment of git; nothing of the runner's own gets in."""
-        values = {
-            "PATH": self.search_path,
-            "HOME": "/nonexistent",
-            "LC_ALL": "C",
-            "TZ": "UTC",
-            "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_CONFIG_SYSTEM": "/dev/null",
-            "GIT_CONFIG_GLOBAL": "/dev/null",
-            "GIT_ATTR_NOSYSTEM": "1",
-            "GIT_TERMINAL_PROMPT": "0",
-            "GIT_OPTIONAL_LOCKS": "0",
-            "GIT_NO_REPLACE_OBJECTS": "1",
-        }
-        for role in ("AUTHOR", "COMMITTER"):
-            values |= {f"GIT_{role}_NAME": AUTHOR_NAME, f"GIT_{role}_EMAIL": AUTHOR_EMAIL}
-        if explicit:
-            values["GIT_DIR"] = str(self.directory)
-        if self.work_tree is not None:
-            values["GIT_WORK_TREE"] = str(self.work_tree)
-        elif explicit:
-            values["GIT_INDEX_FILE"] = str(self.directory / "gcr-reads-no-index")
-        return values
+    def environment(self) -> dict[str, str]:
+        return git_environment(self.search_path, self.directory, self.work_tree)
 
     def resolve(self, revision: str) -> str | None:
-        """The commit a revision names, or None."""
+        """The id of the commit that a revision names, or None."""
         try:
             return self.line(
                 "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
             )
-        except GitFailed as answer:
-            if "not a git repository" in answer.stderr:
+        except GitFailed as error:
+            if "not a git repository" in error.stderr:
                 raise WorldFailed(
                     "repository_unreachable",
-                    f"{self.directory} is no git repository any more",
-                    "Bring it back, or correct the path in runner.toml.",
-                ) from answer
+                    f"{self.directory} is not a git repository now",
+                    _BRING_BACK,
+                ) from error
             return None
 
     def tip(self, branch: str) -> str:
@@ -245,32 +164,36 @@ class Git:
     def is_ancestor(self, commit: str, of: str) -> bool:
         try:
             self.run("merge-base", "--is-ancestor", commit, of)
-        except GitFailed as answer:
-            if answer.code == 1:
+        except GitFailed as error:
+            if error.code == 1:
                 return False
             raise
         return True
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
-    """End git and what it started, if it runs still: politely first, since git
-    then removes its lock files.
+def run_in(
+    path: Path,
+    search_path: str,
+    *arguments: str,
+    also_fine: tuple[int, ...] = (),
+    deadline_seconds: float = _DEADLINE_SECONDS,
+) -> list[str]:
+    """The lines that git prints for the repository around a path; raises as
+    `Git.run` does.
     """
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_SECONDS)
-        kill(process)
-
-
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill git's process group; git itself has been waited for when this
-    returns.
-    """
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    # safe.directory: git refuses the files of another user, and the owner of a
+    # repository need not be the user of this process.
+    command = command_line("-C", str(path), "-c", "safe.directory=*", *arguments)
+    try:
+        completed = processes.run(
+            command, deadline_seconds, environment=git_environment(search_path)
+        )
+    except OSError as error:
+        raise _not_started(error) from error
+    except processes.DeadlinePassed as late:
+        raise _timed_out(arguments, deadline_seconds) from late
+    output = _checked(arguments, completed, also_fine)
+    return output.decode(errors="surrogateescape").rstrip("\n").split("\n")
 
 
 def quoted(path: str) -> bytes:
@@ -283,6 +206,35 @@ def quoted(path: str) -> bytes:
 
 def version(search_path: str) -> tuple[int, ...]:
     """The version of the git binary; raise WorldFailed when there is none."""
-    text = Git(Path(), search_path).run("--version", explicit=False).decode()
+    text = run_in(Path("/"), search_path, "--version")[0]
     match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
-    return tuple(int(part) for part in match.groups(default="0")) if match else (0,)
+    if match is None:
+        return (0,)
+    return tuple(int(part) for part in match.groups(default="0"))
+
+
+def _checked(
+    arguments: tuple[str, ...], completed: processes.Completed, also_fine: tuple[int, ...]
+) -> bytes:
+    if completed.exit_code not in (0, *also_fine):
+        stderr = completed.stderr.decode(errors="replace")
+        raise GitFailed(arguments, completed.exit_code, completed.stdout, stderr)
+    return completed.stdout
+
+
+def _timed_out(arguments: tuple[str, ...], deadline_seconds: float) -> WorldFailed:
+    return WorldFailed(
+        "git_timed_out",
+        f"git {arguments[0]} took longer than {deadline_seconds:.0f} s",
+        "See whether the disk or the remote answers, then `gcr retry` the patch.",
+    )
+
+
+def _not_started(error: OSError, start_directory: Path | None = None) -> WorldFailed:
+    # A working directory that is gone is a FileNotFoundError too.
+    if start_directory is not None and not start_directory.is_dir():
+        return WorldFailed("repository_unreachable", f"{start_directory} is gone", _BRING_BACK)
+    reason = f"git: {error.strerror}"
+    if isinstance(error, FileNotFoundError):
+        reason = "git is not installed"
+    return WorldFailed("git_missing", reason, "Install git 2.38 or newer.")

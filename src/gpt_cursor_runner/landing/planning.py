@@ -1,5 +1,5 @@
-"""A planner's pure work, over the blobs of the commit that a patch was made
-against, read on demand.
+"""Planning a patch over the blobs of the commit that it was made against, read
+on demand.
 """
 
 from __future__ import annotations
@@ -8,17 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gpt_cursor_runner.formats.tree import Plan, Tree
+from gpt_cursor_runner.landing.commit_tree import CommitTree
 from gpt_cursor_runner.landing.git import Git
-from gpt_cursor_runner.landing.objects import CommitTree, Objects
+from gpt_cursor_runner.landing.objects import Objects
 from gpt_cursor_runner.patch.model import Patch
-from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
+from gpt_cursor_runner.patch.faults import Fault, PatchRefused, WorldFailed
 
 
 @dataclass(frozen=True)
 class Basis:
-    """What the sender says the patch is made against: a commit, and the plan
-    that it was seen to give.
-    """
+    """The commit and the plan digest that the sender expects."""
 
     base: str | None = None
     strict: bool = False
@@ -32,24 +31,25 @@ class Basis:
 def plan_patch(
     git: Git, branch: str, basis: Basis, plan: Callable[[Tree], Plan]
 ) -> tuple[str, Plan]:
-    """The commit the patch is made against, and what `plan` makes of its tree.
+    """The commit the patch is made against, and the plan for its tree.
 
     Raises PatchRefused, which names that commit where there is one, or WorldFailed.
     """
     base = find_base(git, branch, basis)
-    made = plan_at(git, base, plan)
-    if basis.expect_plan not in (None, made.digest()):
-        refused = PatchRefused([_other_plan(made)], made.hunks)
-        refused.base = base
-        raise refused
-    return base, made
+    made_plan = plan_at(git, base, plan)
+    if basis.expect_plan not in (None, made_plan.digest()):
+        refusal = PatchRefused([_other_plan(made_plan)], made_plan.hunks)
+        refusal.base = base
+        raise refusal
+    return base, made_plan
 
 
 def find_base(git: Git, branch: str, basis: Basis) -> str:
     """The commit to plan on: the branch's tip, or the commit of the branch that
     the sender names.
     """
-    tip, wanted = git.tip(branch), basis.base
+    tip = git.tip(branch)
+    wanted = basis.base
     if wanted is None:
         return tip
     base = git.resolve(wanted)
@@ -63,33 +63,31 @@ def find_base(git: Git, branch: str, basis: Basis) -> str:
 
 
 def plan_at(git: Git, revision: str, plan: Callable[[Tree], Plan]) -> Plan:
-    """What `plan` makes of a commit's tree; raise its PatchRefused, which then
-    names the commit, or WorldFailed.
+    """Plan on the tree of a commit; raise the PatchRefused of `plan` with the
+    commit as its base, or WorldFailed.
     """
     with Objects(git) as objects:
         commit = _oid(objects, f"{revision}^{{commit}}")
         tree = _oid(objects, f"{commit}^{{tree}}")
         try:
             return plan(CommitTree(objects, tree))
-        except PatchRefused as refused:
-            refused.base = commit
+        except PatchRefused as refusal:
+            refusal.base = commit
             raise
 
 
 def _oid(objects: Objects, name: str) -> str:
-    found = objects.header(name)
-    if found is None:
+    header = objects.info(name)
+    if header is None:
         advice = "Name an existing branch in runner.toml, or make a first commit on it."
         raise WorldFailed("branch_missing", f"the repository has no {name.split('^')[0]}", advice)
-    for _ in objects.contents(found[2]):
-        pass
-    return found[0]
+    return header.oid
 
 
-def _other_plan(made: Plan) -> Fault:
+def _other_plan(plan: Plan) -> Fault:
     return Fault(
         code="base_mismatch",
-        message=f"the plan is not the expected one: its digest is {made.digest()}",
+        message=f"the plan is not the expected one: its digest is {plan.digest()}",
         next_step=(
             "Look at a new preview, since the files or the patch have changed, and expect its"
             " plan_digest."
@@ -101,7 +99,7 @@ def _other_plan(made: Plan) -> Fault:
 def _unknown_base(wanted: str, branch: str, tip: str) -> Fault:
     return Fault(
         code="base_mismatch",
-        message=f"the base {wanted} is no commit of the branch {branch}",
+        message=f"the base {wanted} is not a commit of the branch {branch}",
         next_step=f"Make the patch against the tip {tip}, or leave base out.",
         pointer="/base",
     )

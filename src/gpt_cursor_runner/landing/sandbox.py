@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from gpt_cursor_runner.landing.workspace import Workspace
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 
 Demand = Literal["required", "best", "none"]
 

@@ -43,4 +43,4 @@ def scratch(git: Git, commit: str) -> Iterator[Git]:
             # Otherwise the merge would look for the parents that a shallow
             # clone does not have.
             shutil.copyfile(git.directory / "shallow", bare / "shallow")
-        yield replace(git, directory=bare, work_tree=None, given=None)
+        yield replace(git, directory=bare, work_tree=None, registered_path=None)

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpt_cursor_runner.formats.tree import Plan
-from gpt_cursor_runner.landing.git import AUTHOR_EMAIL, AUTHOR_NAME, Git, GitFailed, quoted
-from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
+from gpt_cursor_runner.landing.git import Git, GitFailed, quoted
+from gpt_cursor_runner.landing.git_isolation import AUTHOR_EMAIL, AUTHOR_NAME
+from gpt_cursor_runner.patch.faults import Fault, PatchRefused, WorldFailed
 
 _MAX_CONFLICTS = 20
 _EXCERPT_LINES = 12

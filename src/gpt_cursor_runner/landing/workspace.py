@@ -22,7 +22,7 @@ import psutil
 
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.objects import Objects, TreeEntry
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 
 _GROUP_NAME = "process-group"
 # When a process began is counted from the boot, and the time of the boot shifts

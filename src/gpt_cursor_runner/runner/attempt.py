@@ -13,7 +13,7 @@ from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.tree import Plan
 from gpt_cursor_runner.landing import landing
-from gpt_cursor_runner.landing.checking import CheckOrder, CheckResult, checks_digest, run_check
+from gpt_cursor_runner.landing.checking import CheckResult, checks_digest, run_check
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.planning import Basis, plan_patch
 from gpt_cursor_runner.landing.policy import require_approval
@@ -163,17 +163,16 @@ class Attempt:
         with Workspace(self.workspace) as workspace:
             workspace.fill(self.git, sealed.tree, self.tick)
             for number, check in enumerate(self.repository.checks, start=1):
-                order = CheckOrder(check.name, check.command, check.timeout_seconds)
                 log = self.evidence.check_log(number, check.name)
-                result = run_check(order, workspace, sandbox, log, self.tick)
+                result = run_check(check, workspace, sandbox, log, self.tick)
                 self.record(
                     "checked",
                     {"tree": sealed.tree, "sandbox_missing": sandbox.why, **result.to_json()},
                 )
                 results.append(result)
-                if result.verdict == "not_started" and not _is_in_tree(check.command[0]):
+                if result.status == "not_started" and not _is_in_tree(check.command[0]):
                     raise _missing_program(result)
-                if result.verdict != "passed":
+                if result.status != "passed":
                     raise PatchRefused([_failed_check(result)], code="checks_failed")
         return results
 
@@ -295,10 +294,10 @@ def _missing_program(result: CheckResult) -> WorldFailed:
 
 def _failed_check(result: CheckResult) -> Fault:
     how = {"timed_out": "ran out of time", "not_started": "could not be started"}.get(
-        result.verdict, f"failed with exit code {result.exit_code}"
+        result.status, f"failed with exit code {result.exit_code}"
     )
     return Fault(
-        code=f"check_{result.verdict}",
+        code=f"check_{result.status}",
         message=f"the check '{result.name}' {how}",
         next_step="Read its output, mend the patch, and send it under a new id.",
         expected=tuple(result.tail.splitlines()[-12:]),

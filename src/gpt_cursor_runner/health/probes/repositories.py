@@ -11,7 +11,7 @@ from pathlib import Path
 from gpt_cursor_runner.health.monitor.model import SEVERITY, Criticality, ProbeSpec, Reading, Status
 from gpt_cursor_runner.health.probes.arrivals import Since
 from gpt_cursor_runner.health.probes.disk_worker_client import FilesystemProcess, ProcessDied
-from gpt_cursor_runner.landing.git import Git, GitFailed
+from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from gpt_cursor_runner.system.clock import boottime
 
@@ -69,7 +69,7 @@ class RepositoriesProbe:
         monotonic: Callable[[], float] = boottime,
     ) -> None:
         self._repositories = repositories
-        self._git = Git(Path("/"), search_path, deadline_seconds=_GIT_SECONDS)
+        self._search_path = search_path
         self._at_work = at_work
         self._monotonic = monotonic
         self._process = FilesystemProcess()
@@ -104,13 +104,16 @@ class RepositoriesProbe:
             return _Look(Status.FAIL, "missing", f"{path} is not there")
         ref = f"refs/heads/{one.branch}"
         try:
-            directory = self._git.at_path(one.path, "--path-format=absolute", "--git-common-dir")[0]
-            if (
-                Git(Path(directory), self._git.search_path, deadline_seconds=_GIT_SECONDS).resolve(
-                    ref
-                )
-                is None
-            ):
+            directory = run_in(
+                one.path,
+                self._search_path,
+                "rev-parse",
+                "--path-format=absolute",
+                "--git-common-dir",
+                deadline_seconds=_GIT_SECONDS,
+            )[0]
+            git = Git(Path(directory), self._search_path, deadline_seconds=_GIT_SECONDS)
+            if git.resolve(ref) is None:
                 return _Look(
                     Status.FAIL, "no_branch", f"it has no branch {one.branch} with a commit on it"
                 )
