@@ -15,8 +15,8 @@ from typing import Any
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.sniffing import sniff
 from gpt_cursor_runner.formats.tree import Plan
-from gpt_cursor_runner.patch.model import Tolerance
 from gpt_cursor_runner.patch.faults import PatchRefused
+from gpt_cursor_runner.patch.model import Tolerance
 from gpt_cursor_runner.patch.outcome import Rejected
 from gpt_cursor_runner.patch.parsing import Parsed, Unreadable, parse_patch, read_json
 from gpt_cursor_runner.patch.paths import parse_path

@@ -107,7 +107,7 @@ def _repository(place: Path) -> tuple[Git, Path]:
         git = Git.at(place.resolve(), search_path())
         top = run_in(
             place.resolve(), search_path(), "rev-parse", "--show-toplevel", also_fine=(128,)
-        )[0]
+        )
     except (WorldFailed, GitFailed) as none:
         message = f"{place.resolve()} is not a git repository"
         raise CommandFailed(
@@ -141,7 +141,7 @@ def _branch(git: Git, place: Path, named: str | None) -> str:
 def _checked_out(git: Git, place: Path) -> str:
     # Asked from the place itself: each worktree of a repository has a HEAD of
     # its own.
-    return run_in(place.resolve(), git.search_path, "symbolic-ref", "--short", "HEAD")[0]
+    return run_in(place.resolve(), git.search_path, "symbolic-ref", "--short", "HEAD")
 
 
 def _check(text: str) -> tuple[str, list[str]]:

@@ -198,9 +198,10 @@ def _main_checkout(git: Git) -> Path:
     for start in (git.directory, git.registered_path):
         if start is not None:
             with suppress(GitFailed):
-                top, directory = run_in(
+                output = run_in(
                     start, git.search_path, "rev-parse", "--show-toplevel", "--absolute-git-dir"
                 )
+                top, directory = output.split("\n")
                 if Path(directory) == git.directory:
                     return Path(top)
     raise WorldFailed(

@@ -54,7 +54,7 @@ class Git:
         WorldFailed when it is none.
         """
         try:
-            directory = run_in(path, search_path, "rev-parse", "--git-common-dir")[0]
+            directory = run_in(path, search_path, "rev-parse", "--git-common-dir")
         except GitFailed as error:
             raise WorldFailed(
                 "repository_unreachable",
@@ -65,7 +65,7 @@ class Git:
 
     def worktree(self, path: Path) -> Git:
         """The same repository, from one of its checkouts."""
-        directory = run_in(path, self.search_path, "rev-parse", "--absolute-git-dir")[0]
+        directory = run_in(path, self.search_path, "rev-parse", "--absolute-git-dir")
         return Git(Path(directory), self.search_path, path)
 
     def run(
@@ -102,7 +102,7 @@ class Git:
     ) -> str:
         """The output of git without the newline at its end."""
         output = self.run(*arguments, data=data, also_fine=also_fine, environment=environment)
-        return output.decode(errors="surrogateescape").rstrip("\n")
+        return _text(output)
 
     def start(self, *arguments: str) -> processes.Child:
         """A running git with pipes to its input and from its output; raise
@@ -177,9 +177,9 @@ def run_in(
     *arguments: str,
     also_fine: tuple[int, ...] = (),
     deadline_seconds: float = _DEADLINE_SECONDS,
-) -> list[str]:
-    """The lines that git prints for the repository around a path; raises as
-    `Git.run` does.
+) -> str:
+    """The output of git for the repository around a path, without the newline at
+    its end; raises as `Git.run` does.
     """
     # safe.directory: git refuses the files of another user, and the owner of a
     # repository need not be the user of this process.
@@ -192,8 +192,7 @@ def run_in(
         raise _not_started(error) from error
     except processes.DeadlinePassed as late:
         raise _timed_out(arguments, deadline_seconds) from late
-    output = _checked(arguments, completed, also_fine)
-    return output.decode(errors="surrogateescape").rstrip("\n").split("\n")
+    return _text(_checked(arguments, completed, also_fine))
 
 
 def quoted(path: str) -> bytes:
@@ -206,11 +205,15 @@ def quoted(path: str) -> bytes:
 
 def version(search_path: str) -> tuple[int, ...]:
     """The version of the git binary; raise WorldFailed when there is none."""
-    text = run_in(Path("/"), search_path, "--version")[0]
+    text = run_in(Path("/"), search_path, "--version")
     match = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", text)
     if match is None:
         return (0,)
     return tuple(int(part) for part in match.groups(default="0"))
+
+
+def _text(output: bytes) -> str:
+    return output.decode(errors="surrogateescape").rstrip("\n")
 
 
 def _checked(

@@ -11,8 +11,8 @@ from gpt_cursor_runner.formats.tree import Plan, Tree
 from gpt_cursor_runner.landing.commit_tree import CommitTree
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.objects import Objects
-from gpt_cursor_runner.patch.model import Patch
 from gpt_cursor_runner.patch.faults import Fault, PatchRefused, WorldFailed
+from gpt_cursor_runner.patch.model import Patch
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,7 @@ class RepositoriesProbe:
                 "--path-format=absolute",
                 "--git-common-dir",
                 deadline_seconds=_GIT_SECONDS,
-            )[0]
+            )
             git = Git(Path(directory), self._search_path, deadline_seconds=_GIT_SECONDS)
             if git.resolve(ref) is None:
                 return _Look(
