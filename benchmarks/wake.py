@@ -16,8 +16,8 @@ from pathlib import Path
 
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.ledger.database import migrate, open_database
-from gpt_cursor_runner.ledger.intake import AdmittedPatch, Delivery
 from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.patches import AdmittedPatch, Delivery
 from gpt_cursor_runner.patch.model import Patch
 from gpt_cursor_runner.patch.status import Status
 

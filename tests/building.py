@@ -15,8 +15,8 @@ from typing import Any
 
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.ledger.database import migrate, open_database
-from gpt_cursor_runner.ledger.intake import AdmittedPatch, Delivery
 from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.patches import AdmittedPatch, Delivery
 from gpt_cursor_runner.patch.model import Patch
 
 SEARCH_PATH = os.environ["PATH"]

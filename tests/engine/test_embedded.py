@@ -92,31 +92,31 @@ def test_recovery_takes_back_everything_whoever_held_it(
         [make_admission(id="a"), make_admission(id="b", branch="develop"), make_admission(id="c")]
     )
     far_ahead = time.time() + 10_000
-    assert ledger.leases.claim("lost", far_ahead, 10_000)
-    assert ledger.leases.claim("lost", far_ahead, 10_000)
+    assert ledger.leases.claim("lost", far_ahead)
+    assert ledger.leases.claim("lost", far_ahead)
     assert sorted(engine.recover()) == ["a", "b"]
     assert engine.recover() == []
     assert ledger.queue_facts().running == 0
 
 
-def test_a_renewal_tells_of_a_cancel_and_of_a_lost_lease(
+def test_a_confirmation_raises_on_a_cancel_and_on_a_lost_lease(
     engine: EmbeddedEngine, ledger: Ledger
 ) -> None:
     ledger.intake.accept([make_admission(id="a")])
     claim = engine.claim()
     assert claim is not None
-    engine.renew(claim)
+    engine.confirm(claim)
     ledger.decisions.cancel("a", "the sender", time.time())
     with pytest.raises(CancelAsked):
-        engine.renew(claim)
+        engine.confirm(claim)
     engine.recover()
     with pytest.raises(LeaseLost):
-        engine.renew(claim)
+        engine.confirm(claim)
 
 
-def test_a_watch_that_breaks_is_replaced(engine: EmbeddedEngine, gateway: Ledger) -> None:
-    assert engine._watch is not None
-    engine._watch.driver_connection.close()  # type: ignore[union-attr]
+def test_a_broken_poll_connection_is_replaced(engine: EmbeddedEngine, gateway: Ledger) -> None:
+    assert engine._poll_connection is not None
+    engine._poll_connection.driver_connection.close()  # type: ignore[union-attr]
     engine.wait(0.2)
     engine.wait(0)
     gateway.intake.accept([make_admission()])

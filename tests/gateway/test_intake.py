@@ -15,7 +15,7 @@ import pytest
 from gpt_cursor_runner.gateway.guard import PERMITS
 from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
 from gpt_cursor_runner.gateway.waiting import MAX_WAITERS
-from gpt_cursor_runner.ledger.stored import UnknownPatch
+from gpt_cursor_runner.ledger.patches import UnknownPatch
 from tests.building import patch_body
 from tests.gateway.builders import problem
 
@@ -94,7 +94,7 @@ def test_a_version_used_twice_is_accepted_with_a_warning(desk):
     desk.post(patch_body(id="patch-v1.2(P1)_one"))
     answer = desk.post(patch_body(id="patch-v1.2(P2)_two"))
     assert answer.status_code == 202
-    assert answer.json["warnings"] == ["version 1.2 is already carried by patch-v1.2(P1)_one"]
+    assert answer.json["warnings"] == ["version 1.2 is already used by patch-v1.2(P1)_one"]
 
 
 def test_a_raw_diff_brings_its_id_and_title_in_headers(desk):

@@ -15,7 +15,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from gpt_cursor_runner.gateway.writer import NotWritten, OutcomeUnknown, Writer
-from gpt_cursor_runner.ledger.intake import AdmittedPatch, IdTaken, Intake, Receipt
+from gpt_cursor_runner.ledger.patches import AdmittedPatch, IdTaken, Intake, Receipt
 from tests.building import make_admission, make_ledger
 
 

@@ -14,8 +14,8 @@ from gpt_cursor_runner.health.monitor.model import Reading, Status
 from gpt_cursor_runner.health.probes.arrivals import Arrivals
 from gpt_cursor_runner.health.probes.queue import QueueProbe
 from gpt_cursor_runner.ledger.database import LEDGER_NAME, migrate, open_database
-from gpt_cursor_runner.ledger.facts import QueueFacts
 from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.queries import QueueFacts
 from gpt_cursor_runner.system.clock import boottime
 from gpt_cursor_runner.wiring.ledger import BUSY_SECONDS
 from tests.health.builders import WALL, Clock

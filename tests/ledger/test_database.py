@@ -22,11 +22,13 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from gpt_cursor_runner.ledger.database import (
     LEDGER_NAME,
     MIGRATIONS,
+    Database,
     NewerSchema,
     migrate,
     newest_revision,
     open_database,
 )
+from gpt_cursor_runner.ledger.history import Flip, HistoryBatch
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.schema import metadata
 from gpt_cursor_runner.patch.status import Status
@@ -111,16 +113,26 @@ def test_migrating_twice_changes_nothing(tmp_path: Path) -> None:
     make_ledger(tmp_path / "state").close()
 
 
-def test_a_ledger_of_the_first_schema_keeps_all_it_holds(tmp_path: Path) -> None:
-    database = open_database(tmp_path, 1)
+def upgrade_to(database: Database, revision: str) -> None:
     scripts = Config()
     scripts.set_main_option("script_location", str(MIGRATIONS))
     with database.write() as connection:
         scripts.attributes["connection"] = connection
-        alembic.upgrade(scripts, "0001")
+        alembic.upgrade(scripts, revision)
+
+
+def assert_schema_is_current(database: Database) -> None:
+    with database.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+        assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
+
+
+def test_a_ledger_of_the_first_schema_keeps_all_it_holds(tmp_path: Path) -> None:
+    database = open_database(tmp_path, 1)
+    upgrade_to(database, "0001")
     first = Ledger(database)
     first.intake.accept([make_admission(id="landed"), make_admission(id="waiting")])
-    claimed = first.leases.claim("one", 1e12, 30.0)
+    claimed = first.leases.claim("one", 1e12)
     assert claimed is not None
     first.leases.finish(claimed, Status.LANDED, 1e12, {"code": "landed"})
     key, _ = first.keys.create("somebody", ["read"], 1.0)
@@ -136,8 +148,45 @@ def test_a_ledger_of_the_first_schema_keeps_all_it_holds(tmp_path: Path) -> None
     assert migrated.keys.list() == [key]
     assert migrated.first_broken_link() is None
     assert migrated.queue_facts().oldest_queued_seq == 2
-    with migrated.database.engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+    assert_schema_is_current(migrated.database)
+    migrated.close()
+
+
+def test_a_ledger_with_leases_and_runners_loses_only_those(tmp_path: Path) -> None:
+    database = open_database(tmp_path, 1)
+    upgrade_to(database, "0002")
+    second = Ledger(database)
+    second.intake.accept([make_admission(id="running"), make_admission(id="waiting")])
+    claimed = second.leases.claim("one", 1e12)
+    assert claimed is not None
+    flip = Flip("runner", "fail", "down", "ok", "up", 100.0, "instance-1")
+    second.history.record(HistoryBatch(flips=(flip,)))
+    with database.write() as connection:
+        connection.execute(text("UPDATE patches SET leased_until = 9.5 WHERE id = 'running'"))
+        connection.execute(
+            text("INSERT INTO runners VALUES ('one', 'host', 7, 'boot', 1, 2, 3, 'idle', NULL, 4)")
+        )
+    before = (
+        second.queries.page(),
+        second.queries.events("running"),
+        second.queries.request("running"),
+        second.history.flips(),
+    )
+    second.close()
+
+    migrated = make_ledger(tmp_path)
+    assert (
+        migrated.queries.page(),
+        migrated.queries.events("running"),
+        migrated.queries.request("running"),
+        migrated.history.flips(),
+    ) == before
+    assert migrated.first_broken_link() is None
+    assert_schema_is_current(migrated.database)
+    schema = inspect(migrated.database.engine)
+    assert "runners" not in schema.get_table_names()
+    assert "leased_until" not in [column["name"] for column in schema.get_columns("patches")]
+    migrated.leases.finish(claimed, Status.LANDED, 2e12, {"code": "landed"})
     migrated.close()
 
 

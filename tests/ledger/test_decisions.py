@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import text
 
-from gpt_cursor_runner.ledger.decisions import IllegalMove
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.stored import UnknownPatch
+from gpt_cursor_runner.ledger.moves import IllegalMove
+from gpt_cursor_runner.ledger.patches import UnknownPatch
 from gpt_cursor_runner.patch.status import Status
 from tests.building import make_admission
 
@@ -37,7 +37,7 @@ def bring_to(ledger: Ledger, status: Status) -> None:
     ledger.intake.accept([make_admission(id="a", at=100.0)])
     if status is Status.QUEUED:
         return
-    claim = ledger.leases.claim("one", 200.0, 30.0)
+    claim = ledger.leases.claim("one", 200.0)
     assert claim is not None
     if status is not Status.RUNNING:
         ledger.leases.finish(claim, status, 210.0, {"code": "x"})
@@ -97,7 +97,7 @@ def test_a_patch_queued_anew_starts_with_a_clean_count(ledger: Ledger, decision:
     DECISIONS[decision](ledger)
     stored = ledger.queries.get("a")
     assert (stored.attempts, stored.cancel_asked_by, stored.reported_at) == (0, None, None)
-    assert ledger.leases.something_waits(300.0)
+    assert ledger.leases.any_due(300.0)
 
 
 def test_a_retry_is_no_approval(ledger: Ledger) -> None:
@@ -119,7 +119,7 @@ def test_a_queued_patch_that_was_about_to_land_is_left_for_the_runner_to_cancel(
 ) -> None:
     bring_to(ledger, Status.RUNNING)
     ledger.leases.record(ledger.queries.get("a"), "landing", 250.0, {"commit": "c"})
-    ledger.leases.reclaim(260.0, everything=True)
+    ledger.leases.reclaim(260.0)
     assert ledger.decisions.cancel("a", "the sender", 300.0) is Status.QUEUED
     assert ledger.queries.get("a").cancel_asked_by == "the sender"
 

@@ -130,7 +130,7 @@ def test_a_seal_does_not_depend_on_the_order_of_members(data: dict[str, object])
 
 def test_what_events_hold_survives_the_database(ledger: Ledger) -> None:
     ledger.intake.accept([make_admission(id="a", at=0.1 + 0.2)])
-    claim = ledger.leases.claim("one", 1e9 + 1 / 3, 30.0)
+    claim = ledger.leases.claim("one", 1e9 + 1 / 3)
     assert claim is not None
     data = {"ünï": ["\udc80", "\x00", 1e300, 2**53, None, {"b": 1, "a": [True]}]}
     ledger.leases.record(claim, "sealed", 1e9 + 2 / 3, data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import event
 
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.status import Status
 from tests.building import make_admission
 
@@ -18,8 +18,8 @@ def accept(ledger: Ledger, *ids: str, branch: str = "main", repository: str = "a
         ledger.intake.accept([make_admission(repository, branch, at=NOW, id=id_)])
 
 
-def claim(ledger: Ledger, now: float = NOW) -> Stored:
-    claimed = ledger.leases.claim("one", now, 30.0)
+def claim(ledger: Ledger, now: float = NOW) -> StoredPatch:
+    claimed = ledger.leases.claim("one", now)
     assert claimed is not None
     return claimed
 

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from gpt_cursor_runner.ledger.intake import AdmittedPatch, IdTaken, Receipt
 from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.patches import AdmittedPatch, IdTaken, Receipt
 from gpt_cursor_runner.ledger.schema import deliveries, events, patches
 from gpt_cursor_runner.patch.model import Patch
 from gpt_cursor_runner.patch.parsing import parse_patch, read_json
@@ -120,8 +120,8 @@ def test_a_version_or_phase_that_is_carried_already_is_accepted_with_a_warning(
     accept(ledger, id="patch-v1.0(P1)_one")
     receipt = accept(ledger, id="patch-v1.0(P1)_two")
     warnings = (
-        "version 1.0 is already carried by patch-v1.0(P1)_one",
-        "phase P1 is already carried by patch-v1.0(P1)_one",
+        "version 1.0 is already used by patch-v1.0(P1)_one",
+        "phase P1 is already used by patch-v1.0(P1)_one",
     )
     assert isinstance(receipt, Receipt)
     assert receipt.warnings == warnings

@@ -8,25 +8,23 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from gpt_cursor_runner.ledger.decisions import IllegalMove
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.ledger.moves import IllegalMove
+from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.outcome import CancelAsked, LeaseLost
 from gpt_cursor_runner.patch.status import Status, may_move
 from tests.building import make_admission
-
-LEASE = 30.0
 
 
 def accept(ledger: Ledger, patch_id: str, **members: object) -> None:
     ledger.intake.accept([make_admission(id=patch_id, at=100.0, **members)])  # type: ignore[arg-type]
 
 
-def claim(ledger: Ledger, now: float = 200.0, runner: str = "one") -> Stored | None:
-    return ledger.leases.claim(runner, now, LEASE)
+def claim(ledger: Ledger, now: float = 200.0, runner: str = "one") -> StoredPatch | None:
+    return ledger.leases.claim(runner, now)
 
 
-def claimed(ledger: Ledger, patch_id: str = "a") -> Stored:
+def claimed(ledger: Ledger, patch_id: str = "a") -> StoredPatch:
     accept(ledger, patch_id)
     got = claim(ledger)
     assert got is not None
@@ -43,9 +41,9 @@ def test_claims_go_by_priority_and_then_by_arrival(ledger: Ledger) -> None:
     assert order == ["urgent", "late", "later", "idle"]
 
 
-def test_a_claim_tells_who_works_until_when_and_counts(ledger: Ledger) -> None:
+def test_a_claim_names_its_runner_and_counts_the_attempt(ledger: Ledger) -> None:
     got = claimed(ledger)
-    assert (got.status, got.leased_by, got.leased_until) == (Status.RUNNING, "one", 230.0)
+    assert (got.status, got.leased_by) == (Status.RUNNING, "one")
     assert (got.token, got.attempts) == (1, 1)
     assert ledger.queries.events("a")[-1].data == {"attempt": 1, "token": 1}
 
@@ -90,8 +88,8 @@ def test_a_patch_is_not_claimed_before_its_time(ledger: Ledger) -> None:
     got = claimed(ledger)
     ledger.leases.finish(got, Status.QUEUED, 210.0, {"code": "x"}, not_before=250.0)
     assert claim(ledger, now=249.9) is None
-    assert not ledger.leases.something_waits(249.9)
-    assert ledger.leases.something_waits(250.0)
+    assert not ledger.leases.any_due(249.9)
+    assert ledger.leases.any_due(250.0)
     assert claim(ledger, now=250.0) is not None
 
 
@@ -101,7 +99,7 @@ def test_an_uncounted_attempt_brings_no_patch_nearer_to_failing(ledger: Ledger) 
     assert ledger.queries.get("a").attempts == 0
 
 
-def test_a_stale_token_can_neither_record_nor_renew_nor_finish(ledger: Ledger) -> None:
+def test_a_stale_token_can_neither_record_nor_confirm_nor_finish(ledger: Ledger) -> None:
     stale = claimed(ledger)
     ledger.leases.reclaim(300.0)
     fresh = claim(ledger, 301.0, "two")
@@ -110,12 +108,11 @@ def test_a_stale_token_can_neither_record_nor_renew_nor_finish(ledger: Ledger) -
     with pytest.raises(LeaseLost):
         ledger.leases.record(stale, "sealed", 302.0, {})
     with pytest.raises(LeaseLost):
-        ledger.leases.renew(stale, 302.0, LEASE)
+        ledger.leases.confirm(stale)
     with pytest.raises(LeaseLost):
         ledger.leases.finish(stale, Status.LANDED, 302.0, {})
     assert [one.kind for one in ledger.queries.events("a")] == before
-    ledger.leases.renew(fresh, 302.0, LEASE)
-    assert ledger.queries.get("a").leased_until == 332.0
+    ledger.leases.confirm(fresh)
 
 
 def test_a_patch_ends_once(ledger: Ledger) -> None:
@@ -139,23 +136,25 @@ def test_a_running_patch_goes_where_the_table_of_moves_says(ledger: Ledger, to: 
         assert ledger.queries.get("a").status is Status.RUNNING
 
 
-def test_only_leases_that_ran_out_are_reclaimed(ledger: Ledger) -> None:
+def test_every_running_patch_is_reclaimed_and_no_other(ledger: Ledger) -> None:
     claimed(ledger)
     accept(ledger, "b", branch="develop")
     assert claim(ledger, 220.0) is not None
+    ledger.leases.finish(ledger.queries.get("b"), Status.HELD, 225.0, {"code": "needs_approval"})
+    accept(ledger, "c", branch="other")
     assert ledger.leases.reclaim(231.0) == ["a"]
-    assert ledger.queries.get("a").status is Status.QUEUED
-    assert ledger.queries.get("b").status is Status.RUNNING
-    assert ledger.leases.reclaim(231.0, everything=True) == ["b"]
+    assert ledger.leases.reclaim(232.0) == []
+    statuses = {stored.id: stored.status for stored in ledger.queries.page()}
+    assert statuses == {"a": Status.QUEUED, "b": Status.HELD, "c": Status.QUEUED}
     lost = ledger.queries.events("a")[-1]
     assert (lost.kind, lost.data) == ("lease_lost", {"runner": "one", "attempt": 1})
 
 
-def test_a_wish_to_cancel_stops_the_next_renewal_and_the_next_record(ledger: Ledger) -> None:
+def test_a_requested_cancel_stops_the_next_confirmation_and_the_next_record(ledger: Ledger) -> None:
     got = claimed(ledger)
     ledger.decisions.cancel("a", "the sender", 205.0)
     with pytest.raises(CancelAsked, match="the sender"):
-        ledger.leases.renew(got, 206.0, LEASE)
+        ledger.leases.confirm(got)
     with pytest.raises(CancelAsked, match="the sender"):
         ledger.leases.record(got, "sealed", 206.0, {})
 

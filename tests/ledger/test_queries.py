@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gpt_cursor_runner.ledger.facts import QueueFacts
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.stored import UnknownPatch
+from gpt_cursor_runner.ledger.patches import UnknownPatch
+from gpt_cursor_runner.ledger.queries import QueueFacts
 from gpt_cursor_runner.patch.status import Status
 from tests.building import make_admission
 
@@ -50,7 +50,7 @@ def test_reading_an_unknown_patch_says_so(ledger: Ledger) -> None:
 def test_active_patches_are_counted_by_branch(ledger: Ledger) -> None:
     accept(ledger, "a", "b")
     accept(ledger, "c", branch="develop")
-    ledger.leases.claim("one", 1e12, 30.0)
+    ledger.leases.claim("one", 1e12)
     assert ledger.queries.active_on("app", "main") == 2
     ledger.decisions.cancel("b", "the sender", 1.0)
     assert ledger.queries.active_on("app", "main") == 1
@@ -65,12 +65,12 @@ def test_the_facts_of_the_queue_are_those_of_its_patches(ledger: Ledger) -> None
         (Status.LANDED, Status.LANDED, Status.HELD, Status.FAILED, Status.PREVIEWED)
     ):
         accept(ledger, f"p{number}", at=100.0 + number)
-        claim = ledger.leases.claim("one", 200.0, 30.0)
+        claim = ledger.leases.claim("one", 200.0)
         assert claim is not None
         ledger.leases.finish(claim, end, 210.0 + number, {"code": "x"})
     accept(ledger, "running", "waiting", at=300.0)
     accept(ledger, "later", at=301.0)
-    ledger.leases.claim("one", 302.0, 30.0)
+    ledger.leases.claim("one", 302.0)
     assert ledger.queue_facts(now=302.0) == QueueFacts(
         queued=2,
         running=1,

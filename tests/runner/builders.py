@@ -18,7 +18,7 @@ from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.sandbox import choose_sandbox
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from gpt_cursor_runner.patch.status import FINAL, Status
 from gpt_cursor_runner.runner.attempt import Attempt, Ending
@@ -108,7 +108,7 @@ class Ghost:
         ).run()
         assert wish(), [(one.id, one.status, one.outcome) for one in self.ledger.queries.page()]
 
-    def finish(self, *patch_ids: str) -> Stored:
+    def finish(self, *patch_ids: str) -> StoredPatch:
         """Work until these patches ended, or are held, and are reported; the
         last of them.
         """
@@ -122,7 +122,7 @@ class Ghost:
         self.work_until(settled)
         return self.get(patch_ids[-1])
 
-    def get(self, patch_id: str) -> Stored:
+    def get(self, patch_id: str) -> StoredPatch:
         return self.ledger.queries.get(patch_id)
 
     def evidence(self, patch_id: str) -> Evidence:
@@ -143,7 +143,7 @@ class Ghost:
         """Claim and walk one patch without the loop around it, so that its
         death leaves what a death leaves.
         """
-        claim = self.ledger.leases.claim("doomed", self.clock(), 30)
+        claim = self.ledger.leases.claim("doomed", self.clock())
         assert claim is not None
 
         def write(kind: str, data: dict[str, Any]) -> None:

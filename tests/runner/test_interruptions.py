@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from gpt_cursor_runner.engine.runner_lock import RunnerAlreadyHere, RunnerLock
-from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
 from tests.runner.builders import Ghost, Killed, LyingGit, MortalGit, shell_check
@@ -94,7 +94,7 @@ def test_a_stop_during_a_check_gives_the_patch_back_uncounted(
     assert ghost.finish(patch_id).status is Status.LANDED
 
 
-def _wait_out(ghost: Ghost, patch_id: str, attempts: int) -> Stored:
+def _wait_out(ghost: Ghost, patch_id: str, attempts: int) -> StoredPatch:
     ghost.work_until(
         lambda: ghost.get(patch_id).attempts == attempts and ghost.get(patch_id).leased_by is None
     )
@@ -112,10 +112,10 @@ def test_trouble_of_ours_is_retried_with_back_off_then_failed_and_may_be_retried
         Status.QUEUED,
         "repository_unreachable",
     )
-    assert ghost.ledger.leases.claim("too early", ghost.clock() + 1, 30) is None
+    assert ghost.ledger.leases.claim("too early", ghost.clock() + 1) is None
     ghost.clock.ahead += 2.1
     assert _wait_out(ghost, patch_id, 2).status is Status.QUEUED
-    assert ghost.ledger.leases.claim("too early", ghost.clock() + 3, 30) is None
+    assert ghost.ledger.leases.claim("too early", ghost.clock() + 3) is None
     ghost.clock.ahead += 4.1
     failed = ghost.finish(patch_id)
     assert (failed.status, failed.attempts) == (Status.FAILED, 3)
@@ -138,7 +138,7 @@ def test_a_patch_that_takes_its_runner_down_again_and_again_fails_and_frees_the_
                     ghost.repo.git.directory, ghost.repo.git.search_path, last_word="fast-import"
                 )
             )
-        ghost.ledger.leases.reclaim(ghost.clock(), everything=True)
+        ghost.ledger.leases.reclaim(ghost.clock())
     failed = ghost.finish(poison, sound)
     assert ghost.get(poison).status is Status.FAILED
     assert (ghost.get(poison).outcome or {})["code"] == "poison"
@@ -198,7 +198,7 @@ def test_a_cancel_of_a_patch_lost_after_the_move_cannot_call_it_cancelled(ghost:
     patch_id = ghost.send(changes=EDIT)
     with pytest.raises(Killed):
         ghost.walk(MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag"))
-    ghost.ledger.leases.reclaim(ghost.clock(), everything=True)
+    ghost.ledger.leases.reclaim(ghost.clock())
     assert ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock()) is Status.QUEUED
     assert ghost.finish(patch_id).status is Status.LANDED
 
@@ -208,7 +208,7 @@ def test_a_cancel_of_a_patch_lost_before_the_move_is_heeded(ghost: Ghost) -> Non
     before = ghost.repo.tip()
     with pytest.raises(Killed):
         ghost.walk(record=_die_at_the_intent)
-    ghost.ledger.leases.reclaim(ghost.clock(), everything=True)
+    ghost.ledger.leases.reclaim(ghost.clock())
     ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock())
     assert ghost.finish(patch_id).status is Status.CANCELLED
     assert ghost.repo.tip() == before
@@ -290,7 +290,7 @@ def test_a_lease_that_was_lost_is_left_alone(ghost: Ghost) -> None:
     ghost.repository = ghost.repository.model_copy(update={"checks": (check,)})
 
     def take_away() -> None:
-        ghost.ledger.leases.reclaim(ghost.clock(), everything=True)
+        ghost.ledger.leases.reclaim(ghost.clock())
         ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock())
 
     _when(script, take_away)

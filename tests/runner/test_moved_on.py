@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.status import Status
 from tests.runner.builders import Ghost
 
@@ -41,7 +41,7 @@ def change(ghost: Ghost) -> list[dict[str, str]]:
     return [{"type": "unified_diff", "text": head + HUNK}]
 
 
-def only_fault(refused: Stored) -> dict[str, Any]:
+def only_fault(refused: StoredPatch) -> dict[str, Any]:
     assert refused.status is Status.REJECTED
     assert refused.outcome is not None
     (fault,) = refused.outcome["errors"]

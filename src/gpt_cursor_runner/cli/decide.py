@@ -10,8 +10,8 @@ from collections.abc import Callable
 import click
 
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
-from gpt_cursor_runner.ledger.decisions import Decisions, IllegalMove
-from gpt_cursor_runner.ledger.stored import UnknownPatch
+from gpt_cursor_runner.ledger.moves import Decisions, IllegalMove
+from gpt_cursor_runner.ledger.patches import UnknownPatch
 
 
 @command("cancel")

@@ -14,7 +14,7 @@ import click
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command, plain, table
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
+from gpt_cursor_runner.ledger.patches import StoredPatch, UnknownPatch
 from gpt_cursor_runner.patch.status import FINAL
 from gpt_cursor_runner.system.clock import format_local
 
@@ -109,7 +109,7 @@ def report(session: Session, patch_id: str) -> None:
     )
 
 
-def _find(ledger: Ledger, patch_id: str) -> Stored:
+def _find(ledger: Ledger, patch_id: str) -> StoredPatch:
     try:
         return ledger.queries.get(patch_id)
     except UnknownPatch:

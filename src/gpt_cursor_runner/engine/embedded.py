@@ -1,5 +1,5 @@
-"""The embedded engine: one runner per state directory, claiming straight from
-the SQLite ledger.
+"""The embedded engine: one runner per state directory, which claims patches
+from the SQLite ledger itself.
 """
 
 from __future__ import annotations
@@ -13,85 +13,83 @@ from typing import Protocol
 from sqlalchemy import PoolProxiedConnection
 
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.ledger.patches import StoredPatch
 
-LEASE_SECONDS = 30.0
-# SQLite bumps data_version when another connection commits; asking costs
-# microseconds, so a new patch is seen well within 50 ms while an idle runner
-# uses some thousandths of a core.
-_GLANCE_SECONDS = 0.02
+# SQLite changes data_version when another connection commits. Reading it costs
+# microseconds, so that a new patch is noticed well within 50 ms while an idle
+# runner uses some thousandths of a core.
+_POLL_SECONDS = 0.02
 
 
 class Engine(Protocol):
     """Decides which patch a runner works on, and when it should look again."""
 
     def recover(self) -> list[str]:
-        """Take back what lost runners held; the ids of those patches."""
+        """Queue again the patches of lost runners; their ids."""
 
-    def claim(self) -> Stored | None:
-        """The next patch, leased to this runner, or None when there is nothing
-        to do.
+    def claim(self) -> StoredPatch | None:
+        """The next patch, claimed for this runner, or None when none is
+        claimable.
         """
 
-    def renew(self, claim: Stored) -> None:
-        """Keep the lease; raise LeaseLost or CancelAsked when the work must
-        stop.
-        """
+    def confirm(self, claim: StoredPatch) -> None:
+        """Raise LeaseLost or CancelAsked when the work on this patch must stop."""
 
     def wait(self, seconds: float) -> None:
-        """Return when there may be something to claim, after `seconds` at the
-        latest.
-        """
+        """Return when a patch may be claimable, after `seconds` at the latest."""
 
 
 @dataclass
 class EmbeddedEngine:
-    """Needs the runner's exclusive lock on the state directory (`presence.py`):
-    its holder is the only claimant.
+    """Needs the exclusive lock on the state directory (`runner_lock.py`), whose
+    holder is the only claimant.
+
+    That lock and the beat beside it prove that the runner is alive. The ledger
+    is therefore not written while it is idle or while a check runs.
     """
 
     ledger: Ledger
     runner_id: str
     sleep: Callable[[float], None] = time.sleep
-    _watch: PoolProxiedConnection | None = None
-    _seen_version: int = -1
+    _poll_connection: PoolProxiedConnection | None = None
+    _data_version: int = -1
 
     def recover(self) -> list[str]:
-        # Whoever held a lease in this directory held the lock too, and we hold
-        # that now: nobody else is at work.
-        return self.ledger.leases.reclaim(self.ledger.clock(), everything=True)
+        # A runner that claims in this directory holds its lock. This runner
+        # holds the lock now, so every patch that runs was left by a lost one.
+        return self.ledger.leases.reclaim(self.ledger.clock())
 
-    def claim(self) -> Stored | None:
+    def claim(self) -> StoredPatch | None:
         now = self.ledger.clock()
-        if not self.ledger.leases.something_waits(now):
+        if not self.ledger.leases.any_due(now):
             return None
-        return self.ledger.leases.claim(self.runner_id, now, LEASE_SECONDS)
+        return self.ledger.leases.claim(self.runner_id, now)
 
-    def renew(self, claim: Stored) -> None:
-        self.ledger.leases.renew(claim, self.ledger.clock(), LEASE_SECONDS)
+    def confirm(self, claim: StoredPatch) -> None:
+        self.ledger.leases.confirm(claim)
 
     def wait(self, seconds: float) -> None:
-        for _ in range(max(1, round(seconds / _GLANCE_SECONDS))):
-            if self._changed():
+        for _ in range(max(1, round(seconds / _POLL_SECONDS))):
+            if self._has_changed():
                 return
-            self.sleep(_GLANCE_SECONDS)
+            self.sleep(_POLL_SECONDS)
 
-    def _changed(self) -> bool:
-        if self._watch is None:
-            # The driver's own connection: the pragma must be asked outside of
-            # any transaction.
-            self._watch = self.ledger.database.raw_connection()
+    def _has_changed(self) -> bool:
+        if self._poll_connection is None:
+            # The driver's own connection, because the pragma does not change
+            # within a transaction.
+            self._poll_connection = self.ledger.database.raw_connection()
         try:
-            cursor = self._watch.cursor()
-            version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
+            cursor = self._poll_connection.cursor()
+            data_version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
             cursor.close()
         except sqlite3.Error:
-            # What is wrong will show, under its own name, to whoever looks into
-            # the ledger next.
-            self._watch.invalidate()
-            self._watch = None
-            self.sleep(_GLANCE_SECONDS)
+            # Reported as a change: the claim that follows meets the same error
+            # and reports it.
+            self._poll_connection.invalidate()
+            self._poll_connection = None
+            self.sleep(_POLL_SECONDS)
             return True
-        changed = version != self._seen_version
-        self._seen_version = version
-        return changed
+        has_changed = data_version != self._data_version
+        self._data_version = data_version
+        return has_changed

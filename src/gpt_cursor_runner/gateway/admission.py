@@ -18,8 +18,8 @@ from gpt_cursor_runner.gateway.repeated_failures import RepeatedFailures
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.planning import Basis, plan_patch
 from gpt_cursor_runner.landing.previewing import Preview, preview
+from gpt_cursor_runner.ledger.patches import UnknownPatch
 from gpt_cursor_runner.ledger.queries import Queries
-from gpt_cursor_runner.ledger.stored import UnknownPatch
 from gpt_cursor_runner.patch.model import Change, Patch
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 from gpt_cursor_runner.patch.parsing import Parsed, parse_patch

@@ -13,10 +13,10 @@ from gpt_cursor_runner.gateway.auth import Authority
 from gpt_cursor_runner.gateway.bodies import read_object, whole_body
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.gateway.waiting import Waiting, wait_seconds
-from gpt_cursor_runner.ledger.decisions import Decisions, IllegalMove
 from gpt_cursor_runner.ledger.evidence import Evidence
+from gpt_cursor_runner.ledger.moves import Decisions, IllegalMove
+from gpt_cursor_runner.ledger.patches import StoredPatch, UnknownPatch
 from gpt_cursor_runner.ledger.queries import Queries
-from gpt_cursor_runner.ledger.stored import Stored, UnknownPatch
 from gpt_cursor_runner.patch.identity import PatchId
 from gpt_cursor_runner.patch.status import FINAL, Status
 
@@ -148,7 +148,7 @@ def _decisions(parts: PatchesParts) -> dict[str, Callable[[str], Response]]:
     }
 
 
-def _known(parts: PatchesParts, patch_id: str) -> Stored:
+def _known(parts: PatchesParts, patch_id: str) -> StoredPatch:
     try:
         PatchId.parse(patch_id)
         return parts.queries.get(patch_id)

@@ -13,8 +13,8 @@ from flask import request
 from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.gateway.problems import Problem
+from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.ledger.queries import Queries
-from gpt_cursor_runner.ledger.stored import Stored
 from gpt_cursor_runner.patch.status import FINAL, Status
 
 MAX_WAIT_SECONDS = 25.0
@@ -34,7 +34,7 @@ class Waiting:
     leaving: threading.Event = field(default_factory=threading.Event)
     places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_WAITERS))
 
-    def settled(self, patch_id: str, seconds: float) -> Stored | None:
+    def settled(self, patch_id: str, seconds: float) -> StoredPatch | None:
         """The patch when it ends, or is held, within that time; at once None
         when too many wait already.
         """
@@ -53,7 +53,7 @@ class Waiting:
         finally:
             self.places.release()
 
-    def _glance(self, patch_id: str) -> Stored | None:
+    def _glance(self, patch_id: str) -> StoredPatch | None:
         # A ledger in trouble must not turn the answer for a patch that was
         # accepted into a failure.
         try:

@@ -17,7 +17,7 @@ from gpt_cursor_runner.gateway.bodies import declared_type, read_patch
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.gateway.waiting import Waiting, wait_seconds
 from gpt_cursor_runner.gateway.writer import NotWritten, OutcomeUnknown, Writer
-from gpt_cursor_runner.ledger.intake import AdmittedPatch, Delivery, IdTaken, Receipt
+from gpt_cursor_runner.ledger.patches import AdmittedPatch, Delivery, IdTaken, Receipt
 
 _ACCEPT_PATIENCE_SECONDS = 5.0
 

@@ -12,7 +12,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from gpt_cursor_runner.ledger.intake import AdmittedPatch, IdTaken, Intake, Receipt
+from gpt_cursor_runner.ledger.patches import AdmittedPatch, IdTaken, Intake, Receipt
 from gpt_cursor_runner.system.clock import boottime
 
 log = structlog.get_logger()

@@ -1,6 +1,4 @@
-"""The ledger as one thing to hand around, its parts named for what they are
-used for.
-"""
+"""The parts of the ledger together, on one database."""
 
 from __future__ import annotations
 
@@ -12,19 +10,17 @@ from sqlalchemy import text
 
 from gpt_cursor_runner.ledger import events
 from gpt_cursor_runner.ledger.database import Database
-from gpt_cursor_runner.ledger.decisions import Decisions
-from gpt_cursor_runner.ledger.facts import QueueFacts, read_queue
 from gpt_cursor_runner.ledger.history import History
-from gpt_cursor_runner.ledger.intake import Intake
 from gpt_cursor_runner.ledger.keys import KeyStore
-from gpt_cursor_runner.ledger.leases import Leases
+from gpt_cursor_runner.ledger.moves import Decisions, Leases
 from gpt_cursor_runner.ledger.outbox import Outbox
-from gpt_cursor_runner.ledger.queries import Queries
+from gpt_cursor_runner.ledger.patches import Intake
+from gpt_cursor_runner.ledger.queries import Queries, QueueFacts
 from gpt_cursor_runner.ledger.schema import keys
 
 
 class Ledger:
-    """All parts of the ledger on one database."""
+    """All parts of the ledger. `clock` returns epoch seconds."""
 
     def __init__(self, database: Database, clock: Callable[[], float] = time.time) -> None:
         self.database = database
@@ -38,33 +34,33 @@ class Ledger:
         self.outbox = Outbox(database)
 
     def probe_write(self) -> None:
-        """Write a row and roll it back; raise what the database raises when it
-        cannot take writes.
+        """Write a row and roll it back; raises the database's error when the
+        ledger rejects writes.
         """
+        row = {
+            "id": secrets.token_hex(16),
+            "name": "probe",
+            "secret_sha256": "",
+            "scopes": "",
+            "created_at": self.clock(),
+        }
         with self.database.engine.connect() as connection:
-            probe = {
-                "id": secrets.token_hex(16),
-                "name": "probe",
-                "secret_sha256": "",
-                "scopes": "",
-            }
-            connection.execute(keys.insert().values(**probe, created_at=self.clock()))
+            connection.execute(keys.insert().values(row))
             connection.rollback()
 
     def queue_facts(self, now: float | None = None) -> QueueFacts:
-        """How the queue stands; `now` is the ledger's clock unless it is given."""
-        with self.database.read() as connection:
-            return read_queue(connection, self.clock() if now is None else now)
+        """The state of the queue at `now`, by default the ledger's clock."""
+        return self.queries.queue_facts(self.clock() if now is None else now)
 
     def first_broken_link(self) -> events.Event | None:
-        """Recompute the chain of events; the first one that does not follow, or
-        None.
+        """Recompute the chain of events: the first event that does not follow
+        from the one before it, or None.
         """
         with self.database.read() as connection:
             return events.first_broken_link(connection)
 
     def settings(self) -> dict[str, int | str]:
-        """The durability settings as a live connection has them."""
+        """The durability settings, read from a live connection."""
         names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         with self.database.read() as connection:
             return {name: connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in names}

@@ -1,17 +1,48 @@
-"""Reading patches and what happened to them."""
+"""Reads of patches, their events, and the state of the queue."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, literal, select
 
 from gpt_cursor_runner.ledger import events
 from gpt_cursor_runner.ledger.database import Database
+from gpt_cursor_runner.ledger.patches import StoredPatch, find, stored_patch
 from gpt_cursor_runner.ledger.schema import deliveries, patches
-from gpt_cursor_runner.ledger.stored import Stored, find, stored_patch
+from gpt_cursor_runner.ledger.schema import events as events_table
 from gpt_cursor_runner.patch.status import FINAL, Status
+
+_DAY_SECONDS = 86_400
+# The other states are left out: nearly all patches are in one of them, and
+# SQLite counts rows by walking through them.
+_COUNTED = (Status.QUEUED, Status.RUNNING, Status.HELD, Status.FAILED)
+
+
+@dataclass(frozen=True)
+class QueueFacts:
+    """Counts of patches by state; times in epoch seconds, and arrival numbers
+    (`seq`). None stands for no such patch.
+
+    A *claimable* patch is queued and due, and no patch runs on its branch.
+    `oldest_running_at` is the claim of the attempt that has run longest,
+    `last_seq` the number of the last arrival (0 when there was none),
+    `failed_lately` the count of patches that failed within 24 hours.
+    """
+
+    queued: int
+    running: int
+    held: int
+    failed: int
+    oldest_queued_at: float | None
+    last_landed_at: float | None
+    oldest_queued_seq: int | None = None
+    last_seq: int = 0
+    oldest_claimable_seq: int | None = None
+    oldest_running_at: float | None = None
+    failed_lately: int = 0
 
 
 class Queries:
@@ -20,8 +51,8 @@ class Queries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def get(self, patch_id: str) -> Stored:
-        """Raise UnknownPatch when there is none of that id."""
+    def get(self, patch_id: str) -> StoredPatch:
+        """The patch of that id; raise UnknownPatch when there is none."""
         with self._database.read() as connection:
             return find(connection, patch_id)
 
@@ -31,22 +62,22 @@ class Queries:
         repository: str | None = None,
         limit: int = 50,
         before: int | None = None,
-    ) -> list[Stored]:
-        """Patches, the latest arrival first; `before` is the `seq` at which the
-        page before this one ended.
+    ) -> list[StoredPatch]:
+        """Patches, the latest arrival first. `before` is the lowest `seq` of the
+        previous page.
         """
-        wanted: list[ColumnElement[bool]] = []
-        wanted += [patches.c.status == status] if status else []
-        wanted += [patches.c.repository == repository] if repository else []
-        wanted += [patches.c.seq < before] if before is not None else []
+        query = select(patches).order_by(patches.c.seq.desc()).limit(limit)
+        if status is not None:
+            query = query.where(patches.c.status == status)
+        if repository is not None:
+            query = query.where(patches.c.repository == repository)
+        if before is not None:
+            query = query.where(patches.c.seq < before)
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(patches).where(*wanted).order_by(patches.c.seq.desc()).limit(limit)
-            )
-            return [stored_patch(row) for row in rows]
+            return [stored_patch(row) for row in connection.execute(query)]
 
     def events(self, patch_id: str) -> list[events.Event]:
-        """What happened to the patch, oldest first; raise UnknownPatch when
+        """The events of a patch, the oldest first; raise UnknownPatch when
         there is none of that id.
         """
         with self._database.read() as connection:
@@ -54,49 +85,130 @@ class Queries:
             return events.read(connection, patch_id)
 
     def request(self, patch_id: str) -> bytes | None:
-        """The body of the delivery that brought the patch, byte for byte; None
-        when it is not kept any more.
+        """The body of the first request that carried the patch, byte for byte;
+        None when it was deleted.
         """
+        query = (
+            select(deliveries.c.body)
+            .where(deliveries.c.patch_id == patch_id)
+            .order_by(deliveries.c.at)
+            .limit(1)
+        )
         with self._database.read() as connection:
-            first = (
-                select(deliveries.c.body)
-                .where(deliveries.c.patch_id == patch_id)
-                .order_by(deliveries.c.at)
-            )
-            return connection.execute(first.limit(1)).scalar()
+            return connection.execute(query).scalar()
 
     def active_on(self, repository: str, branch: str) -> int:
-        """How many patches are queued or running for a branch."""
-        active = patches.c.status.in_([Status.QUEUED, Status.RUNNING])
-        here = (patches.c.repository == repository) & (patches.c.branch == branch)
+        """The number of patches that are queued or running for a branch."""
+        query = select(func.count()).where(
+            patches.c.status.in_([Status.QUEUED, Status.RUNNING]),
+            patches.c.repository == repository,
+            patches.c.branch == branch,
+        )
         with self._database.read() as connection:
-            return connection.execute(select(func.count()).where(active, here)).scalar_one()
+            return connection.execute(query).scalar_one()
 
     def rejections(
         self, sender: str, repository: str, since: float, limit: int = 50
     ) -> list[dict[str, Any]]:
-        """Why a sender's patches were rejected lately, the latest first."""
-        mine = (patches.c.submitted_by == sender) & (patches.c.repository == repository)
-        late = (patches.c.status == Status.REJECTED) & (patches.c.updated_at >= since)
-        wanted = (
+        """The outcomes of a sender's patches that were rejected at `since` or
+        later, the latest first.
+        """
+        query = (
             select(patches.c.outcome)
-            .where(late, mine)
+            .where(
+                patches.c.submitted_by == sender,
+                patches.c.repository == repository,
+                patches.c.status == Status.REJECTED,
+                patches.c.updated_at >= since,
+            )
             .order_by(patches.c.updated_at.desc())
             .limit(limit)
         )
         with self._database.read() as connection:
-            return [row.outcome for row in connection.execute(wanted) if row.outcome]
+            return [outcome for outcome in connection.execute(query).scalars() if outcome]
 
-    def unreported(self, limit: int, but_not: Collection[str] = ()) -> list[Stored]:
-        """Patches that ended, or are held, and whose report is still to be
-        written, the earliest arrivals first.
+    def unreported(self, limit: int, but_not: Collection[str] = ()) -> list[StoredPatch]:
+        """Patches that ended or are held and have no report yet, the earliest
+        arrival first.
         """
-        owed = patches.c.status.in_([*FINAL, Status.HELD]) & patches.c.reported_at.is_(None)
-        wanted = (
+        query = (
             select(patches)
-            .where(owed, patches.c.id.not_in(but_not))
+            .where(
+                patches.c.status.in_([*FINAL, Status.HELD]),
+                patches.c.reported_at.is_(None),
+                patches.c.id.not_in(but_not),
+            )
             .order_by(patches.c.seq)
             .limit(limit)
         )
         with self._database.read() as connection:
-            return [stored_patch(row) for row in connection.execute(wanted)]
+            return [stored_patch(row) for row in connection.execute(query)]
+
+    def queue_facts(self, now: float) -> QueueFacts:
+        """The state of the queue at `now`, read in one transaction."""
+        with self._database.read() as connection:
+            return _read_queue(connection, now)
+
+
+def _read_queue(connection: Connection, now: float) -> QueueFacts:
+    counts = _count_by_status(connection)
+    oldest = connection.execute(_queued(patches.c.seq, patches.c.accepted_at).limit(1)).first()
+    landed = select(func.max(patches.c.updated_at)).where(patches.c.status == Status.LANDED)
+    failed_lately = select(func.count()).where(
+        patches.c.status == Status.FAILED, patches.c.updated_at >= now - _DAY_SECONDS
+    )
+    return QueueFacts(
+        queued=counts.get(Status.QUEUED, 0),
+        running=counts.get(Status.RUNNING, 0),
+        held=counts.get(Status.HELD, 0),
+        failed=counts.get(Status.FAILED, 0),
+        oldest_queued_at=oldest.accepted_at if oldest else None,
+        last_landed_at=connection.execute(landed).scalar(),
+        oldest_queued_seq=oldest.seq if oldest else None,
+        last_seq=connection.execute(select(func.max(patches.c.seq))).scalar() or 0,
+        oldest_claimable_seq=_oldest_claimable(connection, now),
+        oldest_running_at=_oldest_running(connection),
+        failed_lately=connection.execute(failed_lately).scalar_one(),
+    )
+
+
+def _count_by_status(connection: Connection) -> dict[str, int]:
+    query = (
+        select(patches.c.status, func.count())
+        .where(patches.c.status.in_(_COUNTED))
+        .group_by(patches.c.status)
+    )
+    counts: dict[str, int] = dict(connection.execute(query).all())
+    return counts
+
+
+def _queued(*columns: ColumnElement[Any]) -> Select[Any]:
+    """Queued patches in the order of arrival."""
+    # The state is a literal, not a bound parameter: only then can the planner
+    # prove that the partial index `ix_patches_waiting` is enough.
+    return (
+        select(*columns)
+        .where(patches.c.status == literal("queued", literal_execute=True))
+        .order_by(patches.c.seq)
+    )
+
+
+def _oldest_claimable(connection: Connection, now: float) -> int | None:
+    # The busy branches are read first and then named in the query: they are
+    # few, and a subquery would run for each of many waiting patches.
+    running = select(patches.c.repository, patches.c.branch).where(
+        patches.c.status == Status.RUNNING
+    )
+    not_busy = [
+        ~and_(patches.c.repository == busy.repository, patches.c.branch == busy.branch)
+        for busy in connection.execute(running)
+    ]
+    claimable = _queued(patches.c.seq).where(patches.c.not_before <= now, *not_busy)
+    return connection.execute(claimable.limit(1)).scalar()
+
+
+def _oldest_running(connection: Connection) -> float | None:
+    is_claim = (events_table.c.patch_id == patches.c.id) & (events_table.c.kind == "claimed")
+    claimed_at = select(func.max(events_table.c.at)).where(is_claim).scalar_subquery()
+    query = select(claimed_at).where(patches.c.status == Status.RUNNING)
+    return min((at for at in connection.execute(query).scalars() if at is not None), default=None)

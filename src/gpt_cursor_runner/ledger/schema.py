@@ -60,12 +60,11 @@ patches = Table(
     Column("submitted_by", String(100), nullable=False),
     Column("accepted_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
-    # The lease: who works on the patch, until when, and the fencing token that
-    # every write of theirs must carry.
+    # The lease: the runner that works on the patch, and the fencing token that
+    # each of its writes must carry.
     Column("token", Integer, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("leased_by", String(100)),
-    Column("leased_until", Float),
     Column("not_before", Float, nullable=False, server_default="0"),
     Column("cancel_asked_by", String(100)),
     Column("approved_by", String(100)),
@@ -223,19 +222,4 @@ observations = Table(
     # {subject: [ok, warn, fail, unknown]}, seconds of each.
     Column("seconds", JSON, nullable=False),
     CheckConstraint("length IN (60, 3600)", name="known_length"),
-)
-
-runners = Table(
-    "runners",
-    metadata,
-    Column("id", String(100), primary_key=True),
-    Column("host", String(100), nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("boot_id", String(64), nullable=False),
-    Column("started_at", Float, nullable=False),
-    Column("beat_at", Float, nullable=False, index=True),
-    Column("sequence", BigInteger, nullable=False),
-    Column("activity", String(16), nullable=False),
-    Column("patch_id", String(128)),
-    Column("stopped_at", Float),
 )

@@ -22,7 +22,7 @@ from gpt_cursor_runner.landing.sealing import Sealed, carry, seal
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
-from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.outcome import Fault, HumanNeeded, PatchRefused, WorldFailed
 from gpt_cursor_runner.patch.status import Status
 
@@ -63,7 +63,7 @@ class Attempt:
     when the walk must stop.
     """
 
-    claim: Stored
+    claim: StoredPatch
     repository: Repository
     git: Git
     sandbox: Callable[[], Sandbox]

@@ -20,9 +20,9 @@ from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
 from gpt_cursor_runner.landing.sealing import sealed_ref
 from gpt_cursor_runner.landing.workspace import sweep
 from gpt_cursor_runner.ledger.evidence import Evidence
-from gpt_cursor_runner.ledger.leases import cancelled_by
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.ledger.moves import cancelled_by
+from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.faults import (
     CancelAsked,
     HumanNeeded,
@@ -40,8 +40,8 @@ log = structlog.get_logger()
 
 MAX_RETRIES = 3
 _IDLE_SECONDS = 0.5
-# Also how soon a wish to cancel is noticed, which is promised within two seconds.
-_RENEW_SECONDS = 0.5
+# Also how soon a request to cancel is noticed, which is promised within two seconds.
+_CONFIRM_SECONDS = 0.5
 _TROUBLE_SECONDS = 1.0
 _RECENT_SECONDS = 3600.0
 _SETTLED_A_TURN = 20
@@ -68,7 +68,7 @@ class Runner:
     search_path: str
     should_stop: Callable[[], bool]
     _sandboxes: dict[str, Sandbox] = field(default_factory=dict)
-    _renewed_at: float = 0.0
+    _confirmed_at: float = 0.0
     _recovery_owed: bool = True
     _unsettled: dict[str, float] = field(default_factory=dict)
 
@@ -102,13 +102,13 @@ class Runner:
             presence.beat("working", claim.id)
             self._work(claim, presence)
 
-    def _work(self, claim: Stored, presence: RunnerLock) -> None:
+    def _work(self, claim: StoredPatch, presence: RunnerLock) -> None:
         try:
             self._finish(claim, self._walk(claim, presence))
         except LeaseLost:
             log.warning("lease_lost")
 
-    def _walk(self, claim: Stored, presence: RunnerLock) -> Ending:
+    def _walk(self, claim: StoredPatch, presence: RunnerLock) -> Ending:
         try:
             return self._attempt(claim, presence).walk()
         except StopAsked:
@@ -118,7 +118,7 @@ class Runner:
         except Exception as trouble:  # noqa: BLE001  the loop's edge: whatever went wrong, the next patch gets its turn
             return self._reaction(claim, trouble)
 
-    def _finish(self, claim: Stored, ending: Ending) -> None:
+    def _finish(self, claim: StoredPatch, ending: Ending) -> None:
         now, back_off = self.ledger.clock(), 0.0
         if ending.status is Status.QUEUED and ending.counted:
             back_off = now + 2.0**claim.attempts
@@ -129,7 +129,7 @@ class Runner:
         )
         log.info("patch_ended", status=status, code=ending.outcome.get("code"))
 
-    def _reaction(self, claim: Stored, trouble: Exception) -> Ending:
+    def _reaction(self, claim: StoredPatch, trouble: Exception) -> Ending:
         """One reaction for each way an attempt can end: whose fault decides the
         state.
         """
@@ -159,7 +159,7 @@ class Runner:
         again = claim.attempts < MAX_RETRIES
         return Ending(Status.QUEUED if again else Status.FAILED, facts)
 
-    def _with_advice(self, claim: Stored, refused: PatchRefused) -> PatchRefused:
+    def _with_advice(self, claim: StoredPatch, refused: PatchRefused) -> PatchRefused:
         """The refusal, knowing which others this sender's patches met of late."""
         since = self.ledger.clock() - _RECENT_SECONDS
         met = Counter(kinds(refused.faults))
@@ -168,7 +168,7 @@ class Runner:
             met.update({(error["code"], error.get("path", "")) for error in errors} & met.keys())
         return advised(refused, met)
 
-    def _attempt(self, claim: Stored, presence: RunnerLock) -> Attempt:
+    def _attempt(self, claim: StoredPatch, presence: RunnerLock) -> Attempt:
         repository = self.repositories.get(claim.repository)
         if repository is None:
             raise WorldFailed(
@@ -188,17 +188,19 @@ class Runner:
             tick=lambda: self._tick(claim, presence),
         )
 
-    def _record(self, claim: Stored, presence: RunnerLock, kind: str, data: dict[str, Any]) -> None:
+    def _record(
+        self, claim: StoredPatch, presence: RunnerLock, kind: str, data: dict[str, Any]
+    ) -> None:
         presence.beat("working", claim.id)
         self.ledger.leases.record(claim, kind, self.ledger.clock(), data)
 
-    def _tick(self, claim: Stored, presence: RunnerLock) -> None:
+    def _tick(self, claim: StoredPatch, presence: RunnerLock) -> None:
         presence.beat("working", claim.id)
         if self.should_stop():
             raise StopAsked
-        if time.monotonic() - self._renewed_at > _RENEW_SECONDS:
-            self.engine.renew(claim)
-            self._renewed_at = time.monotonic()
+        if time.monotonic() - self._confirmed_at > _CONFIRM_SECONDS:
+            self.engine.confirm(claim)
+            self._confirmed_at = time.monotonic()
 
     def _sandbox(self, repository: Repository) -> Sandbox:
         if repository.name not in self._sandboxes:
@@ -223,7 +225,7 @@ class Runner:
                 log.exception("report_failed", patch_id=stored.id)
                 self._unsettled[stored.id] = now + _SETTLE_AGAIN_SECONDS
 
-    def _settle(self, stored: Stored) -> None:
+    def _settle(self, stored: StoredPatch) -> None:
         """Write the report, and drop the seal that a patch ended by a person,
         in the ledger, still has in git.
         """
@@ -234,7 +236,7 @@ class Runner:
         facts = write_report(Evidence(self.patches_dir / stored.id), stored, history, request)
         self.ledger.leases.mark_reported(stored, self.ledger.clock(), facts)
 
-    def _forget_seal(self, stored: Stored) -> None:
+    def _forget_seal(self, stored: StoredPatch) -> None:
         """Drop the sealed ref of a patch that ended; one that cannot be dropped
         harms little and fails nothing.
         """

@@ -16,7 +16,7 @@ from typing import Any
 from gpt_cursor_runner import __version__
 from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
-from gpt_cursor_runner.ledger.stored import Stored
+from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.rendering import render
 from gpt_cursor_runner.system.clock import format_rfc3339
@@ -65,7 +65,7 @@ _CONCLUSIONS = {
 
 
 def write_report(
-    evidence: Evidence, stored: Stored, history: Sequence[Event], request: bytes | None
+    evidence: Evidence, stored: StoredPatch, history: Sequence[Event], request: bytes | None
 ) -> dict[str, Any]:
     """Write the report into the evidence, as Markdown and JSON, with the
     request; the digests of the two.
@@ -84,7 +84,7 @@ def write_report(
     }
 
 
-def gather(stored: Stored, history: Sequence[Event]) -> dict[str, Any]:
+def gather(stored: StoredPatch, history: Sequence[Event]) -> dict[str, Any]:
     """The facts of a report, one member for each of its sections."""
     told = _Told.of(stored, history)
     outcome = stored.outcome or {}
@@ -134,7 +134,7 @@ class _Told:
     attempt: Sequence[Event]
 
     @classmethod
-    def of(cls, stored: Stored, history: Sequence[Event]) -> _Told:
+    def of(cls, stored: StoredPatch, history: Sequence[Event]) -> _Told:
         starts = [number for number, event in enumerate(history) if event.kind == "claimed"]
         if not starts:
             return cls(history, ())
@@ -210,7 +210,7 @@ class _Told:
         return bool(steps) and steps[-1] == "landing"
 
 
-def _execution(stored: Stored, told: _Told, outcome: Mapping[str, Any]) -> dict[str, Any]:
+def _execution(stored: StoredPatch, told: _Told, outcome: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "accepted_at": _clock(stored.accepted_at),
         "submitted_by": stored.submitted_by,
@@ -239,7 +239,7 @@ def _implementation(told: _Told, outcome: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _conclusion(stored: Stored, told: _Told, outcome: Mapping[str, Any]) -> str:
+def _conclusion(stored: StoredPatch, told: _Told, outcome: Mapping[str, Any]) -> str:
     if stored.status is Status.FAILED and told.about_to_land():
         return "failed_unobserved"
     if stored.status is not Status.LANDED:
@@ -253,7 +253,7 @@ def _conclusion(stored: Stored, told: _Told, outcome: Mapping[str, Any]) -> str:
     return "landed" if proved else "landed_unobserved"
 
 
-def _next_steps(stored: Stored, outcome: Mapping[str, Any]) -> list[str]:
+def _next_steps(stored: StoredPatch, outcome: Mapping[str, Any]) -> list[str]:
     match stored.status:
         case Status.LANDED:
             publish = f"To publish it: git push REMOTE {stored.branch}"

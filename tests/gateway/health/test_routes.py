@@ -37,8 +37,8 @@ from gpt_cursor_runner.health.monitor.model import (
 )
 from gpt_cursor_runner.health.monitor.monitor import Monitor
 from gpt_cursor_runner.health.monitor.sampler import Sampler
-from gpt_cursor_runner.ledger.facts import QueueFacts
 from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.ledger.queries import QueueFacts
 from tests.gateway.builders import problem
 from tests.gateway.health.test_view import USERS_SAMPLE, missing
 from tests.health import runner_process

@@ -13,7 +13,7 @@ import structlog
 
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
 from gpt_cursor_runner.health.probes.arrivals import Arrivals, Since
-from gpt_cursor_runner.ledger.facts import QueueFacts
+from gpt_cursor_runner.ledger.queries import QueueFacts
 from gpt_cursor_runner.system.clock import boottime
 
 _log = structlog.get_logger(__name__)
