@@ -22,14 +22,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 
 from gpt_cursor_runner import __version__, cli
-from gpt_cursor_runner.alerts.messages import Occasion, body
+from gpt_cursor_runner.alerts.messages import AlertContext, alert_body
 from gpt_cursor_runner.alerts.sinks.webhook import WebhookSink
 from gpt_cursor_runner.config import Alerts, Config, Health, Repository, Server, State
 from gpt_cursor_runner.gateway.health import exposition, view
 from gpt_cursor_runner.health.monitor import judging
 from gpt_cursor_runner.health.monitor.model import Identity, ProbeSpec
-from gpt_cursor_runner.ledger.history import Incident
-from gpt_cursor_runner.ledger.outbox import Alert
+from gpt_cursor_runner.ledger.alerts import Alert, Incident
 from gpt_cursor_runner.patch.parsing import CHANGE_MODELS, parse_patch
 from gpt_cursor_runner.patch.status import Status
 from tests.health.builders import NOW, gateway_checks, snapshot
@@ -184,15 +183,15 @@ def test_every_metric_is_documented_and_no_other():
     assert set(re.findall(r"`(gcr_\w+)`", _text("docs/health.md"))) == names
 
 
-def test_the_letter_in_the_documents_is_what_is_sent():
+def test_the_documented_alert_is_the_one_that_is_sent():
     shown = json.loads(_example("docs/health.md", "alert", "json"))
     incident = Incident(shown["incident_id"], "runner", "warning", "down", 0.0, 0.0)
-    occasion = Occasion("trigger", "ghost_runner", "warning", "fail", "down", "degraded", 0.0)
+    context = AlertContext("trigger", "ghost_runner", "warning", "fail", "down", "degraded", 0.0)
     moments = {name: shown[name] for name in ("at", "since")}
-    assert shown == {**body(shown["key"], incident, occasion, shown["instance_id"]), **moments}
+    assert shown == {**alert_body(shown["key"], incident, context, shown["instance_id"]), **moments}
 
 
-def test_the_documented_lines_tell_a_genuine_letter_from_a_forged_one():
+def test_the_documented_lines_verify_a_signature():
     scope: dict[str, Any] = {"base64": base64, "hashlib": hashlib, "hmac": hmac, "time": time}
     exec(_example("docs/health.md", "signature", "python"), scope)  # noqa: S102  the documents' own lines
     secret, receiver = "whsec_" + base64.b64encode(b"s" * 32).decode(), Receiver()
@@ -205,7 +204,7 @@ def test_the_documented_lines_tell_a_genuine_letter_from_a_forged_one():
     assert not scope["is_genuine"](secret, arrived.headers, arrived.body + b" ")
 
 
-def test_every_route_of_the_health_door_is_documented():
+def test_every_health_route_is_documented():
     door = (ROOT / "src/gpt_cursor_runner/gateway/health/routes.py").read_text()
     table = _section("docs/health.md", "## Routes", "## The answer")
     for route in re.findall(r'^            "(/[a-z/]+)": self', door, re.MULTILINE):

@@ -21,39 +21,40 @@ VERDICTS = {
 }
 
 
-def saying(overall: Overall) -> Callable[[], Verdict]:
+def always(overall: Overall) -> Callable[[], Verdict]:
     return lambda: VERDICTS[overall]
 
 
 @pytest.mark.parametrize("overall", list(Overall))
-def test_a_sign_of_life_is_given_while_patches_can_be_taken_and_only_then(overall):
+def test_the_signal_is_sent_while_patches_are_accepted_and_only_then(overall):
     assert VERDICTS[overall].overall is overall
     receiver = Receiver(lambda _: (200, {}))
     with receiver.up():
-        tried = DeadMansSwitch(receiver.url, 60, saying(overall)).ping()
-    lives = overall in (Overall.HEALTHY, Overall.DEGRADED)
-    assert (tried, [one.method for one in receiver.arrived]) == (lives, ["GET"] if lives else [])
+        tried = DeadMansSwitch(receiver.url, 60, always(overall)).ping()
+    accepts = overall in (Overall.HEALTHY, Overall.DEGRADED)
+    assert tried is accepts
+    assert [request.method for request in receiver.arrived] == ["GET"] * accepts
 
 
-def test_trouble_is_logged_once_and_so_is_its_end_and_never_the_address():
+def test_a_failure_is_logged_when_it_begins_and_ends_without_the_address():
     receiver = Receiver(lambda _: (200, {}))
-    pinger = DeadMansSwitch(receiver.url, 60, saying(Overall.HEALTHY))
+    switch = DeadMansSwitch(receiver.url, 60, always(Overall.HEALTHY))
     with capture_logs() as logs:
-        pinger.ping()
-        pinger.ping()
+        switch.ping()
+        switch.ping()
         with receiver.up():
-            pinger.ping()
-            pinger.ping()
-    assert [one["event"] for one in logs] == ["ping_failed", "ping_arrives_again"]
+            switch.ping()
+            switch.ping()
+    assert [entry["event"] for entry in logs] == ["ping_failed", "ping_recovered"]
     assert "127.0.0.1" not in str(logs)
 
 
-def test_it_goes_on_until_stopped_and_starts_at_once_when_all_is_well_again():
+def test_the_signal_resumes_when_the_gateway_has_recovered():
     receiver = Receiver(lambda _: (200, {}))
     state: list[CheckState] = [check(status=Status.FAIL)]
-    pinger = DeadMansSwitch(receiver.url, 0.05, lambda: judge(snapshot(*state), NOW))
+    switch = DeadMansSwitch(receiver.url, 0.05, lambda: judge(snapshot(*state), NOW))
     with receiver.up():
-        pinger.start()
+        switch.start()
         state[0] = check()
         assert until(lambda: len(receiver.arrived) >= 3)
-        pinger.stop()
+        switch.stop()

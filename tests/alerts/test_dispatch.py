@@ -18,15 +18,14 @@ from gpt_cursor_runner.alerts.dispatch import (
     GIVE_UP_SECONDS,
     AlertDispatcher,
     AlertSender,
-    Delivery,
+    SinkState,
 )
 from gpt_cursor_runner.alerts.probe import AlertsProbe
 from gpt_cursor_runner.alerts.sink import NotDelivered, Sink
 from gpt_cursor_runner.alerts.sinks.webhook import WebhookSink
 from gpt_cursor_runner.health.monitor.model import Status
-from gpt_cursor_runner.ledger.history import HistoryBatch, Incident
+from gpt_cursor_runner.ledger.alerts import Alert, HistoryBatch, Incident
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.ledger.outbox import Alert
 from tests.building import make_ledger
 from tests.health.builders import Clock, until
 from tests.receiver import Received, Receiver
@@ -36,18 +35,18 @@ ROOT = Path(__file__).parents[2]
 _numbers = itertools.count(1)
 
 
-class Remembering:
-    """A sink that keeps the keys it took, and does first what it is told to."""
+class FakeSink:
+    """Stores the keys of the alerts it accepts; `before` may refuse them."""
 
     def __init__(
-        self, name: str = "webhook", first: Callable[[Alert], None] = lambda _: None
+        self, name: str = "webhook", before: Callable[[Alert], None] = lambda _: None
     ) -> None:
-        self.name, self._first = name, first
-        self.taken: list[str] = []
+        self.name, self._before = name, before
+        self.accepted: list[str] = []
 
     def send(self, alert: Alert) -> None:
-        self._first(alert)
-        self.taken.append(alert.key)
+        self._before(alert)
+        self.accepted.append(alert.key)
 
 
 def refusing(reason: str = "answered 500", wait_seconds: float = 0.0) -> Callable[[Alert], None]:
@@ -57,17 +56,19 @@ def refusing(reason: str = "answered 500", wait_seconds: float = 0.0) -> Callabl
     return refuse
 
 
-def owe(
+def write_alerts(
     ledger: Ledger, *kinds: str, subject: str = "queue", sink: str = "webhook", at: float = 1000.0
 ) -> list[str]:
-    """An incident with these alerts, owed since `at`; their keys."""
+    """Write an incident with these alerts, pending since `at`; returns their
+    keys.
+    """
     name = f"incident-{next(_numbers)}"
-    keys = [f"{name}-{kind}-{place}-{sink}" for place, kind in enumerate(kinds)]
+    keys = [f"{name}-{kind}-{index}-{sink}" for index, kind in enumerate(kinds)]
     alerts = [
         Alert(key, sink, name, subject, kind, {"key": key}, at, at)
         for key, kind in zip(keys, kinds, strict=True)
     ]
-    ledger.history.record(
+    ledger.alerts.record(
         HistoryBatch(
             opened=(Incident(name, subject, "critical", "broken", at, at),), alerts=tuple(alerts)
         )
@@ -75,13 +76,15 @@ def owe(
     return keys
 
 
-def courier(ledger: Ledger, sink: Sink, clock: Callable[[], float] | None = None) -> AlertSender:
-    return AlertSender(sink, ledger.outbox, clock or Clock(), lambda: 1.0)
+def make_sender(
+    ledger: Ledger, sink: Sink, clock: Callable[[], float] | None = None
+) -> AlertSender:
+    return AlertSender(sink, ledger.alerts, clock or Clock(), lambda: 1.0)
 
 
 @contextmanager
-def carrying(ledger: Ledger, sinks: Sequence[Sink]) -> Iterator[AlertDispatcher]:
-    dispatch = AlertDispatcher(ledger.outbox, sinks, time.time, lambda: 0.0)
+def dispatching(ledger: Ledger, sinks: Sequence[Sink]) -> Iterator[AlertDispatcher]:
+    dispatch = AlertDispatcher(ledger.alerts, sinks, time.time, lambda: 0.0)
     dispatch.start()
     try:
         yield dispatch
@@ -89,43 +92,43 @@ def carrying(ledger: Ledger, sinks: Sequence[Sink]) -> Iterator[AlertDispatcher]
         dispatch.stop()
 
 
-def test_letters_arrive_in_order_and_are_owed_no_more(ledger):
-    keys = owe(ledger, "trigger", "reminder", "resolve")
-    sink = Remembering()
-    one = courier(ledger, sink)
-    assert [one.turn() for _ in range(4)] == [True, True, True, False]
-    assert (sink.taken, ledger.outbox.owed()) == (keys, 0)
+def test_alerts_arrive_in_order_and_are_no_longer_pending(ledger):
+    keys = write_alerts(ledger, "trigger", "reminder", "resolve")
+    sink = FakeSink()
+    sender = make_sender(ledger, sink)
+    assert [sender.send_next() for _ in range(4)] == [True, True, True, False]
+    assert (sink.accepted, ledger.alerts.pending_count()) == (keys, 0)
 
 
-def test_a_letter_that_is_held_is_not_sent_before_its_time(ledger):
-    owe(ledger, "trigger", at=1006.0)
-    clock, sink = Clock(1000.0), Remembering()
-    one = courier(ledger, sink, clock)
-    assert not one.turn()
+def test_an_alert_that_is_held_is_not_sent_before_its_time(ledger):
+    write_alerts(ledger, "trigger", at=1006.0)
+    clock, sink = Clock(1000.0), FakeSink()
+    sender = make_sender(ledger, sink, clock)
+    assert not sender.send_next()
     clock.now = 1006.0
-    assert one.turn()
-    assert len(sink.taken) == 1
+    assert sender.send_next()
+    assert len(sink.accepted) == 1
 
 
-def test_a_refused_letter_is_tried_again_ever_more_slowly_and_none_of_its_subject_overtakes_it(
+def test_a_refused_alert_is_retried_with_backoff_and_keeps_its_place_in_its_subject(
     ledger,
 ):
-    keys = owe(ledger, "trigger", "resolve")
-    (other,) = owe(ledger, "trigger", subject="disk")
-    clock, tried = Clock(1000.0), []
+    keys = write_alerts(ledger, "trigger", "resolve")
+    (other,) = write_alerts(ledger, "trigger", subject="disk")
+    clock, attempts = Clock(1000.0), []
 
     def refuse(alert: Alert) -> None:
-        tried.append((alert.key, clock.now))
+        attempts.append((alert.key, clock.now))
         if alert.subject == "queue":
             raise NotDelivered("answered 500")
 
-    one = courier(ledger, Remembering(first=refuse), clock)
+    sender = make_sender(ledger, FakeSink(before=refuse), clock)
     for second in range(1000, 1700):
         clock.now = float(second)
-        while one.turn():
+        while sender.send_next():
             pass
-    assert [key for key, _ in tried if key != keys[0]] == [other]
-    times = [at for key, at in tried if key == keys[0]]
+    assert [key for key, _ in attempts if key != keys[0]] == [other]
+    times = [at for key, at in attempts if key == keys[0]]
     assert [after - before for before, after in itertools.pairwise(times)] == [
         1,
         2,
@@ -139,132 +142,126 @@ def test_a_refused_letter_is_tried_again_ever_more_slowly_and_none_of_its_subjec
     ]
 
 
-def test_chance_spreads_the_tries(ledger):
-    owe(ledger, "trigger")
+def test_the_backoff_is_random(ledger):
+    write_alerts(ledger, "trigger")
     clock = Clock(1000.0)
-    one = AlertSender(Remembering(first=refusing()), ledger.outbox, clock, lambda: 0.0)
-    one.turn()
+    sender = AlertSender(FakeSink(before=refusing()), ledger.alerts, clock, lambda: 0.0)
+    sender.send_next()
     clock.now = 1000.5
-    assert one.turn()
+    assert sender.send_next()
 
 
-def test_a_receiver_that_asks_for_time_gets_it(ledger):
-    owe(ledger, "trigger")
-    clock, sink = Clock(1000.0), Remembering(first=refusing(wait_seconds=120.0))
-    one = courier(ledger, sink, clock)
-    one.turn()
+def test_the_wait_that_a_receiver_asks_for_is_kept(ledger):
+    write_alerts(ledger, "trigger")
+    clock, sink = Clock(1000.0), FakeSink(before=refusing(wait_seconds=120.0))
+    sender = make_sender(ledger, sink, clock)
+    sender.send_next()
     clock.now = 1119.0
-    assert not one.turn()
+    assert not sender.send_next()
     clock.now = 1120.0
-    assert one.turn()
+    assert sender.send_next()
 
 
-def test_after_a_day_of_tries_a_letter_is_given_up_and_the_next_comes_to_its_turn(ledger):
-    keys = owe(ledger, "trigger", "resolve")
-    clock, tries = Clock(1000.0), []
+def test_after_a_day_of_attempts_an_alert_is_given_up_and_the_next_is_sent(ledger):
+    keys = write_alerts(ledger, "trigger", "resolve")
+    clock, attempts = Clock(1000.0), []
 
     def refuse(alert: Alert) -> None:
         if alert.key == keys[0]:
-            tries.append(clock.now)
+            attempts.append(clock.now)
             raise NotDelivered("answered 410")
 
-    sink = Remembering(first=refuse)
-    one = courier(ledger, sink, clock)
-    while not sink.taken:
+    sink = FakeSink(before=refuse)
+    sender = make_sender(ledger, sink, clock)
+    while not sink.accepted:
         clock.now += 3600.0
-        one.turn()
-    assert (sink.taken, len(tries)) == (keys[1:], 24)
-    assert one.delivery.gave_up_at == 1000.0 + GIVE_UP_SECONDS
+        sender.send_next()
+    assert (sink.accepted, len(attempts)) == (keys[1:], 24)
+    assert sender.state.gave_up_at == 1000.0 + GIVE_UP_SECONDS
 
 
-def test_a_machine_that_was_off_for_a_day_gives_its_letters_their_tries(ledger):
-    owe(ledger, "trigger")
+def test_an_alert_gets_its_attempts_after_the_machine_was_off_for_days(ledger):
+    write_alerts(ledger, "trigger")
     clock = Clock(1000.0 + 10 * GIVE_UP_SECONDS)
-    one = courier(ledger, Remembering(first=refusing()), clock)
-    tries = 0
-    while ledger.outbox.owed():
-        tries += one.turn()
+    sender = make_sender(ledger, FakeSink(before=refusing()), clock)
+    attempts = 0
+    while ledger.alerts.pending_count():
+        attempts += sender.send_next()
         clock.now += 300.0
-    assert tries == GIVE_UP_ATTEMPTS
+    assert attempts == GIVE_UP_ATTEMPTS
 
 
-def test_a_sink_that_raises_anything_is_a_sink_that_did_not_take_it(ledger):
-    owe(ledger, "trigger")
+def test_a_sink_that_raises_any_error_did_not_accept_the_alert(ledger):
+    write_alerts(ledger, "trigger")
 
     def explode(_: Alert) -> None:
         raise RuntimeError("token=hunter2")
 
-    one = courier(ledger, Remembering(first=explode))
-    assert one.turn()
-    assert (ledger.outbox.owed(), one.delivery.trouble) == (1, "raised RuntimeError")
+    sender = make_sender(ledger, FakeSink(before=explode))
+    assert sender.send_next()
+    assert (ledger.alerts.pending_count(), sender.state.trouble) == (1, "raised RuntimeError")
 
 
-def test_a_letter_held_back_at_the_last_moment_is_not_sent(ledger, monkeypatch):
-    owe(ledger, "trigger")
-    (incident,) = ledger.history.open_incidents()
-    alert = ledger.outbox.next("webhook", 1000.0)
-    sink = Remembering()
-    one = courier(ledger, sink)
-    monkeypatch.setattr(ledger.outbox, "next", lambda *_: alert)
-    ledger.history.record(HistoryBatch(muted={incident.id: "disk"}))
-    assert one.turn()
-    assert sink.taken == []
+def test_an_alert_that_is_withdrawn_at_the_last_moment_is_not_sent(ledger, monkeypatch):
+    write_alerts(ledger, "trigger")
+    (incident,) = ledger.alerts.open_incidents()
+    alert = ledger.alerts.next_due("webhook", 1000.0)
+    sink = FakeSink()
+    sender = make_sender(ledger, sink)
+    monkeypatch.setattr(ledger.alerts, "next_due", lambda *_: alert)
+    ledger.alerts.record(HistoryBatch(muted={incident.id: "disk"}))
+    assert sender.send_next()
+    assert sink.accepted == []
 
 
-def test_a_note_that_the_ledger_could_not_take_is_made_later_without_sending_again(
-    ledger, monkeypatch
-):
-    owe(ledger, "trigger")
-    sink, note = Remembering(), ledger.outbox.delivered
-    one = courier(ledger, sink)
+def test_a_delivery_that_could_not_be_marked_is_marked_later_and_not_repeated(ledger, monkeypatch):
+    write_alerts(ledger, "trigger")
+    sink, delivered = FakeSink(), ledger.alerts.delivered
+    sender = make_sender(ledger, sink)
 
     def locked(*_: Any) -> bool:
         raise OSError("database is locked")
 
-    monkeypatch.setattr(ledger.outbox, "delivered", locked)
+    monkeypatch.setattr(ledger.alerts, "delivered", locked)
     with pytest.raises(OSError, match="locked"):
-        one.turn()
-    monkeypatch.setattr(ledger.outbox, "delivered", note)
-    assert not one.turn()
-    assert (len(sink.taken), ledger.outbox.owed()) == (1, 0)
+        sender.send_next()
+    monkeypatch.setattr(ledger.alerts, "delivered", delivered)
+    assert not sender.send_next()
+    assert (len(sink.accepted), ledger.alerts.pending_count()) == (1, 0)
 
 
-def test_a_hanging_sink_delays_no_other_and_no_end(ledger):
+def test_a_hanging_sink_delays_neither_another_sink_nor_the_end(ledger):
     gate = threading.Event()
-    hanging, quick = Remembering("apprise-1", lambda _: (gate.wait(10), None)[1]), Remembering()
-    owe(ledger, "trigger", sink="apprise-1")
-    keys = owe(ledger, "trigger", "resolve", subject="disk")
-    with carrying(ledger, [hanging, quick]) as dispatch:
-        assert until(lambda: quick.taken == keys)
+    hanging, quick = FakeSink("apprise-1", lambda _: (gate.wait(20), None)[1]), FakeSink()
+    write_alerts(ledger, "trigger", sink="apprise-1")
+    keys = write_alerts(ledger, "trigger", "resolve", subject="disk")
+    with dispatching(ledger, [hanging, quick]) as dispatch:
+        assert until(lambda: quick.accepted == keys)
         # Its own thread may begin after the quick one has ended.
         assert until(
-            lambda: (
-                {one.sink: one.waiting_since for one in dispatch.deliveries()}["apprise-1"]
-                == 1000.0
-            )
+            lambda: [state.waiting_since for state in dispatch.sink_states()] == [1000.0, None]
         )
-        began = time.monotonic()
         dispatch.stop()
-        assert time.monotonic() - began < 2.0
-    gate.set()
+        assert hanging.accepted == []
+        gate.set()
 
 
-def test_a_receiver_that_was_away_and_then_ill_gets_every_letter_once_and_in_order(ledger):
+def test_a_receiver_that_was_down_and_then_failed_gets_every_alert_in_order(ledger):
     answers = iter([500, 503])
     receiver = Receiver(lambda _: (next(answers, 204), {}))
-    keys = owe(ledger, "trigger", "resolve", at=time.time())
-    with carrying(ledger, [WebhookSink(receiver.url, SECRET, time.time)]) as dispatch:
-        assert until(lambda: dispatch.deliveries()[0].trouble == "no answer (refused)")
+    keys = write_alerts(ledger, "trigger", "resolve", at=time.time())
+    with dispatching(ledger, [WebhookSink(receiver.url, SECRET, time.time)]) as dispatch:
+        assert until(lambda: dispatch.sink_states()[0].trouble == "no answer (refused)")
         with receiver.up():
-            assert until(lambda: ledger.outbox.owed() == 0, 20)
-    arrived = [one.headers["webhook-id"] for one in receiver.arrived]
+            assert until(lambda: ledger.alerts.pending_count() == 0, 20)
+    arrived = [request.headers["webhook-id"] for request in receiver.arrived]
     assert arrived == [keys[0], keys[0], keys[0], keys[1]]
 
 
-def test_letters_to_a_sink_that_is_configured_no_more_are_given_up(ledger):
-    owe(ledger, "trigger", sink="apprise-gone")
-    with carrying(ledger, [Remembering()]):
-        assert ledger.outbox.owed() == 0
+def test_alerts_to_a_sink_that_is_no_longer_configured_are_given_up(ledger):
+    write_alerts(ledger, "trigger", sink="apprise-gone")
+    with dispatching(ledger, [FakeSink()]):
+        assert ledger.alerts.pending_count() == 0
 
 
 PROGRAM = """
@@ -274,19 +271,19 @@ from gpt_cursor_runner.alerts.dispatch import AlertDispatcher
 from gpt_cursor_runner.alerts.sinks.webhook import WebhookSink
 from tests.building import make_ledger
 ledger = make_ledger(Path(sys.argv[1]))
-AlertDispatcher(ledger.outbox, [WebhookSink(sys.argv[2], sys.argv[3], time.time)], time.time, lambda: 0.0).start()
+AlertDispatcher(ledger.alerts, [WebhookSink(sys.argv[2], sys.argv[3], time.time)], time.time, lambda: 0.0).start()
 time.sleep(60)
 """
 
 
-def test_a_process_killed_before_it_could_note_a_delivery_repeats_it_under_the_same_key(tmp_path):
+def test_a_process_killed_before_it_marked_a_delivery_repeats_it_with_the_same_key(tmp_path):
     ledger = make_ledger(tmp_path / "state")
-    keys = owe(ledger, "trigger", "resolve")
+    keys = write_alerts(ledger, "trigger", "resolve")
     running: list[subprocess.Popen[bytes]] = []
 
     def killed_at_first(received: Received) -> tuple[int, dict[str, str]]:
         if len(receiver.arrived) == 1:
-            running[0].kill()  # the receiver has the alert; its sender never learns
+            running[0].kill()  # the receiver has the alert; its sender is not answered
             running[0].wait()
         return 204, {}
 
@@ -296,30 +293,37 @@ def test_a_process_killed_before_it_could_note_a_delivery_repeats_it_under_the_s
         try:
             running.append(subprocess.Popen(command, cwd=ROOT))
             assert until(lambda: running[0].poll() is not None, 30)
-            assert ledger.outbox.owed() == 2
+            assert ledger.alerts.pending_count() == 2
             running.append(subprocess.Popen(command, cwd=ROOT))
-            assert until(lambda: ledger.outbox.owed() == 0, 30)
+            assert until(lambda: ledger.alerts.pending_count() == 0, 30)
         finally:
-            for one in running:
-                one.kill()
-                one.wait()
+            for process in running:
+                process.kill()
+                process.wait()
     ledger.close()
-    assert [one.headers["webhook-id"] for one in receiver.arrived] == [keys[0], keys[0], keys[1]]
-    assert [json.loads(one.body)["key"] for one in receiver.arrived] == [keys[0], keys[0], keys[1]]
+    assert [request.headers["webhook-id"] for request in receiver.arrived] == [
+        keys[0],
+        keys[0],
+        keys[1],
+    ]
+    assert [json.loads(request.body)["key"] for request in receiver.arrived] == [
+        keys[0],
+        keys[0],
+        keys[1],
+    ]
 
 
 @pytest.mark.parametrize(
-    ("delivery", "status", "code"),
+    ("state", "status", "code"),
     [
-        (Delivery("webhook"), Status.OK, "delivering"),
-        (Delivery("webhook", waiting_since=500.0), Status.OK, "delivering"),
-        (Delivery("webhook", waiting_since=399.0), Status.WARN, "undelivered"),
-        (Delivery("webhook", gave_up_at=900.0), Status.WARN, "given_up"),
-        (Delivery("webhook", gave_up_at=1000.0 - 86_400), Status.OK, "delivering"),
+        (SinkState("webhook"), Status.OK, "delivering"),
+        (SinkState("webhook", waiting_since=500.0), Status.OK, "delivering"),
+        (SinkState("webhook", waiting_since=399.0), Status.WARN, "undelivered"),
+        (SinkState("webhook", gave_up_at=900.0), Status.WARN, "given_up"),
+        (SinkState("webhook", gave_up_at=1000.0 - 86_400), Status.OK, "delivering"),
     ],
 )
-def test_alerts_that_do_not_arrive_for_ten_minutes_or_are_lost_are_a_warning(
-    delivery, status, code
-):
-    found = AlertsProbe(lambda: (Delivery("apprise-1"), delivery), Clock(1000.0)).read()
-    assert (found.status, found.code, set(found.data)) == (status, code, {"apprise-1", "webhook"})
+def test_alerts_that_are_undelivered_for_ten_minutes_or_given_up_are_a_warning(state, status, code):
+    reading = AlertsProbe(lambda: (SinkState("apprise-1"), state), Clock(1000.0)).read()
+    assert (reading.status, reading.code) == (status, code)
+    assert set(reading.data) == {"apprise-1", "webhook"}

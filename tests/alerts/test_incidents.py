@@ -7,59 +7,60 @@ from typing import Any
 
 import pytest
 
-from gpt_cursor_runner.alerts.incidents import REMOVED, Known, Policy, step
+from gpt_cursor_runner.alerts.incidents import REMOVED, AlertPolicy, TrackedStates, compare
 from gpt_cursor_runner.health.monitor.judging import judge
 from gpt_cursor_runner.health.monitor.model import CheckState, Criticality, Status
-from gpt_cursor_runner.ledger.history import HistoryBatch, Incident
-from gpt_cursor_runner.ledger.outbox import Alert
+from gpt_cursor_runner.ledger.alerts import Alert, HistoryBatch, Incident
 from tests.health.builders import NOW, check, make_spec, snapshot
 
 OK, WARN, FAIL, UNKNOWN = Status.OK, Status.WARN, Status.FAIL, Status.UNKNOWN
 IMPAIRING = Criticality.IMPAIRING
 T = 1_800_000_000.0
-POLICY, NOTHING = Policy(("webhook",), "me"), Known()
+POLICY, NOTHING = AlertPolicy(("webhook",), "me"), TrackedStates()
 
 
 @dataclass
 class Story:
-    """Verdict after verdict, with what is known carried from one to the next."""
+    """Verdict after verdict, with the tracked states carried along."""
 
-    policy: Policy = POLICY
-    known: Known = NOTHING
+    policy: AlertPolicy = POLICY
+    tracked: TrackedStates = NOTHING
     ids: Iterator[str] = field(
         default_factory=lambda: map("incident-{}".format, itertools.count(1))
     )
-    pages: list[HistoryBatch] = field(default_factory=list)
+    batches: list[HistoryBatch] = field(default_factory=list)
 
     def at(
         self, seconds: float, *checks: CheckState, dead: bool = False, **how: Any
     ) -> HistoryBatch:
         verdict = judge(snapshot(*checks), NOW + 60 if dead else NOW)
-        self.known, page = step(
-            self.known, verdict, T + seconds, lambda: next(self.ids), self.policy, **how
+        self.tracked, batch = compare(
+            self.tracked, verdict, T + seconds, lambda: next(self.ids), self.policy, **how
         )
-        self.pages.append(page)
-        return page
+        self.batches.append(batch)
+        return batch
 
     def restart(self) -> None:
-        """Only what the ledger holds is known."""
-        self.known = Known(self.known.last, self.known.open)
+        """Keep only what the ledger stores."""
+        self.tracked = TrackedStates(self.tracked.last, self.tracked.open)
 
     def alerts(self) -> list[tuple[str, str]]:
-        """What sinks are told in the end: what was written and not held back."""
-        told: list[Alert] = []
-        for page in self.pages:
-            told += page.alerts
-            told = [
-                one
-                for one in told
-                if page.muted.get(one.incident_id) is None or one.kind != "trigger"
-            ]
-        return [(one.kind, one.subject) for one in told]
+        """Kind and subject of the alerts that are sent in the end."""
+        alerts: list[Alert] = []
+        for batch in self.batches:
+            alerts += batch.alerts
+            alerts = [alert for alert in alerts if not is_withdrawn(alert, batch)]
+        return [(alert.kind, alert.subject) for alert in alerts]
 
 
-def flips(page: HistoryBatch) -> list[tuple[str, str, str]]:
-    return [(one.subject, one.status, one.code) for one in page.flips if one.subject != "overall"]
+def is_withdrawn(alert: Alert, batch: HistoryBatch) -> bool:
+    return alert.kind == "trigger" and batch.muted.get(alert.incident_id) is not None
+
+
+def flips(batch: HistoryBatch) -> list[tuple[str, str, str]]:
+    return [
+        (flip.subject, flip.status, flip.code) for flip in batch.flips if flip.subject != "overall"
+    ]
 
 
 def well(name: str = "part", **others: Any) -> CheckState:
@@ -82,12 +83,12 @@ def caused(name: str, status: Status, *causes: str, **others: Any) -> CheckState
     )
 
 
-def test_a_change_is_a_flip_once_and_names_what_was_before():
+def test_a_change_is_one_flip_with_the_state_before():
     story = Story()
     assert flips(story.at(0, well())) == [("part", "ok", "well")]
     assert story.at(1, well()).flips == ()
-    page = story.at(2, bad())
-    flip = next(one for one in page.flips if one.subject == "part")
+    batch = story.at(2, bad())
+    flip = next(flip for flip in batch.flips if flip.subject == "part")
     assert (flip.status, flip.code, flip.before_status, flip.before_code) == (
         "fail",
         "broken",
@@ -98,7 +99,7 @@ def test_a_change_is_a_flip_once_and_names_what_was_before():
     assert story.at(3, bad()).flips == ()
 
 
-def test_another_code_is_a_flip_in_trouble_and_none_while_well():
+def test_another_code_is_a_flip_in_trouble_and_none_while_ok():
     story = Story()
     story.at(0, well())
     assert flips(story.at(1, check(code="other"))) == []
@@ -106,11 +107,11 @@ def test_another_code_is_a_flip_in_trouble_and_none_while_well():
     assert flips(story.at(3, bad(code="worse"))) == [("part", "fail", "worse")]
 
 
-def test_the_whole_has_flips_of_its_own():
+def test_overall_has_flips_of_its_own():
     story = Story()
     story.at(0, well())
     assert [
-        (one.status, one.code) for one in story.at(1, bad()).flips if one.subject == "overall"
+        (flip.status, flip.code) for flip in story.at(1, bad()).flips if flip.subject == "overall"
     ] == [("unknown", "part.broken")]
 
 
@@ -126,13 +127,13 @@ def test_the_whole_has_flips_of_its_own():
     ],
 )
 def test_an_incident_is_critical_when_a_critical_part_is_not_proven(criticality, status, severity):
-    page = Story().at(0, bad(status=status, criticality=criticality))
-    assert [(one.subject, one.severity, one.code) for one in page.opened] == [
+    batch = Story().at(0, bad(status=status, criticality=criticality))
+    assert [(incident.subject, incident.severity, incident.code) for incident in batch.opened] == [
         ("part", severity, "broken")
     ]
 
 
-def test_an_incident_opens_with_a_held_letter_and_closes_with_another():
+def test_an_incident_opens_with_a_held_alert_and_closes_with_another():
     story = Story()
     story.at(0, well())
     (alert,) = story.at(1, bad()).alerts
@@ -142,104 +143,107 @@ def test_an_incident_opens_with_a_held_letter_and_closes_with_another():
         T + 1,
         T + 7,
     )
-    page = story.at(60, well())
-    assert (page.closed, page.closed_at, [one.kind for one in page.alerts]) == (
+    batch = story.at(60, well())
+    assert (batch.closed, batch.closed_at, [alert.kind for alert in batch.alerts]) == (
         ("incident-1",),
         T + 60,
         ["resolve"],
     )
-    assert story.known.open == {}
+    assert story.tracked.open == {}
 
 
-def test_every_sink_gets_a_letter_under_a_key_of_its_own():
-    alerts = Story(Policy(("webhook", "apprise-1"), "me")).at(0, bad()).alerts
-    assert [one.sink for one in alerts] == ["webhook", "apprise-1"]
-    assert len({one.key for one in alerts}) == 2
-    assert all(len(one.key) <= 100 and one.body["key"] == one.key for one in alerts)
+def test_every_sink_gets_an_alert_with_a_key_of_its_own():
+    alerts = Story(AlertPolicy(("webhook", "apprise-1"), "me")).at(0, bad()).alerts
+    assert [alert.sink for alert in alerts] == ["webhook", "apprise-1"]
+    assert len({alert.key for alert in alerts}) == 2
+    assert all(len(alert.key) <= 100 and alert.body["key"] == alert.key for alert in alerts)
 
 
-def test_what_is_over_before_anybody_was_told_is_told_to_nobody():
+def test_trouble_that_ends_before_its_alert_is_sent_sends_none():
     story = Story()
     story.at(0, bad())
-    page = story.at(2, well())
-    assert (page.closed, dict(page.muted), page.alerts) == (
+    batch = story.at(2, well())
+    assert (batch.closed, dict(batch.muted), batch.alerts) == (
         ("incident-1",),
         {"incident-1": "passed"},
         (),
     )
 
 
-def test_what_is_written_late_is_not_held_back():
+def test_an_alert_that_is_written_late_is_not_withdrawn():
     story = Story()
     story.at(0, bad())
-    assert [one.kind for one in story.at(2, well(), prompt=False).alerts] == ["resolve"]
+    assert [alert.kind for alert in story.at(2, well(), may_withdraw=False).alerts] == ["resolve"]
 
 
-def test_what_may_be_on_its_way_is_not_held_back():
+def test_an_alert_that_may_be_sent_already_is_not_withdrawn():
     story = Story()
     story.at(0, bad())
-    assert [one.kind for one in story.at(4, well()).alerts] == ["resolve"]
+    assert [alert.kind for alert in story.at(4, well()).alerts] == ["resolve"]
 
 
-def test_a_part_that_starts_opens_nothing_and_closes_nothing():
+def test_a_check_that_is_starting_opens_and_closes_no_incident():
     story = Story()
     starting = bad(status=UNKNOWN, code="starting")
     assert story.at(0, starting).opened == ()
-    assert flips(story.pages[-1]) == [("part", "unknown", "starting")]
+    assert flips(story.batches[-1]) == [("part", "unknown", "starting")]
     story.at(10, bad())
     assert story.at(20, starting).closed == ()
     assert story.at(30, bad()).opened == ()
 
 
-def test_a_warning_that_becomes_critical_is_told_again_as_the_same_incident():
+def test_a_warning_that_becomes_critical_is_alerted_again_as_the_same_incident():
     story = Story()
     story.at(0, bad(status=WARN))
-    page = story.at(10, bad())
-    assert [(one.kind, one.incident_id, one.body["severity"]) for one in page.alerts] == [
+    batch = story.at(10, bad())
+    assert [(alert.kind, alert.incident_id, alert.body["severity"]) for alert in batch.alerts] == [
         ("trigger", "incident-1", "critical")
     ]
-    assert dict(page.escalated) == {"incident-1": "critical"}
+    assert dict(batch.escalated) == {"incident-1": "critical"}
     story.restart()
     assert story.at(11, bad()).alerts == ()
 
 
-def test_a_cause_in_trouble_speaks_for_what_it_causes():
+def test_a_failing_cause_mutes_the_checks_that_it_makes_fail():
     story = Story()
-    page = story.at(0, bad("disk"), caused("queue", FAIL, "disk"))
-    assert {one.subject: one.muted_by for one in page.opened} == {"disk": None, "queue": "disk"}
-    assert [one.subject for one in page.alerts] == ["disk"]
+    batch = story.at(0, bad("disk"), caused("queue", FAIL, "disk"))
+    assert {incident.subject: incident.muted_by for incident in batch.opened} == {
+        "disk": None,
+        "queue": "disk",
+    }
+    assert [alert.subject for alert in batch.alerts] == ["disk"]
     story.at(30, well("disk"), caused("queue", OK, "disk"))
     assert story.alerts() == [("trigger", "disk"), ("resolve", "disk")]
 
 
-def test_a_cause_noticed_a_moment_later_still_speaks_for_it():
+def test_a_cause_that_is_detected_a_moment_later_still_mutes():
     story = Story()
     story.at(0, well("disk"), caused("queue", FAIL, "disk"))
-    page = story.at(2, bad("disk"), caused("queue", FAIL, "disk"))
-    assert dict(page.muted) == {"incident-1": "disk"}
+    batch = story.at(2, bad("disk"), caused("queue", FAIL, "disk"))
+    assert dict(batch.muted) == {"incident-1": "disk"}
     story.at(30, well("disk"), caused("queue", OK, "disk"))
     assert story.alerts() == [("trigger", "disk"), ("resolve", "disk")]
 
 
-def test_the_hold_lasts_as_long_as_a_cause_may_take_to_be_looked_at():
+def test_the_hold_includes_the_interval_of_the_cause():
     disk = check("disk", spec=make_spec("disk", interval_seconds=10.0))
     (alert,) = Story().at(0, disk, caused("queue", FAIL, "disk")).alerts
     assert alert.not_before == T + 16
 
 
-def test_what_stays_in_trouble_without_its_cause_is_told_after_its_time():
+def test_a_check_still_in_trouble_after_its_cause_recovered_is_alerted_after_its_time():
     story = Story()
     story.at(0, bad("disk"), caused("queue", FAIL, "disk"))
     assert [
-        one.kind for one in story.at(60, well("disk"), caused("queue", FAIL, "disk")).alerts
+        alert.kind for alert in story.at(60, well("disk"), caused("queue", FAIL, "disk")).alerts
     ] == ["resolve"]
     assert story.at(62, well("disk"), caused("queue", FAIL, "disk")).alerts == ()
-    page = story.at(63, well("disk"), caused("queue", FAIL, "disk"))
-    assert [(one.kind, one.subject) for one in page.alerts] == [("trigger", "queue")]
-    assert dict(page.muted) == {"incident-2": None}
-    assert [one.kind for one in story.at(90, well("disk"), caused("queue", OK, "disk")).alerts] == [
-        "resolve"
-    ]
+    batch = story.at(63, well("disk"), caused("queue", FAIL, "disk"))
+    assert [(alert.kind, alert.subject) for alert in batch.alerts] == [("trigger", "queue")]
+    assert dict(batch.muted) == {"incident-2": None}
+    assert [
+        alert.kind for alert in story.at(90, well("disk"), caused("queue", OK, "disk")).alerts
+    ] == ["resolve"]
 
 
 @pytest.mark.parametrize(
@@ -251,29 +255,29 @@ def test_what_stays_in_trouble_without_its_cause_is_told_after_its_time():
     ],
     ids=["works", "less severe", "starting"],
 )
-def test_a_cause_that_works_or_weighs_less_does_not_silence_a_critical_part(cause):
+def test_a_cause_that_works_or_is_less_severe_does_not_mute_a_critical_check(cause):
     assert "queue" in [
-        one.subject for one in Story().at(0, cause, caused("queue", FAIL, "disk")).alerts
+        alert.subject for alert in Story().at(0, cause, caused("queue", FAIL, "disk")).alerts
     ]
 
 
-def test_dead_machinery_is_one_letter_and_not_one_for_every_check():
+def test_a_dead_monitor_is_one_alert_and_not_one_for_every_check():
     story = Story()
     story.at(0, well("a"), well("b"))
-    page = story.at(1, well("a"), well("b"), dead=True)
-    assert {one.subject: one.muted_by for one in page.opened} == {
+    batch = story.at(1, well("a"), well("b"), dead=True)
+    assert {incident.subject: incident.muted_by for incident in batch.opened} == {
         "overall": None,
         "a": "overall",
         "b": "overall",
     }
-    assert [(one.subject, one.body["code"]) for one in page.alerts] == [
+    assert [(alert.subject, alert.body["code"]) for alert in batch.alerts] == [
         ("overall", "health_engine.stale")
     ]
     assert story.at(60, well("a"), well("b")).closed != ()
     assert story.alerts() == [("trigger", "overall"), ("resolve", "overall")]
 
 
-def test_a_flapping_check_is_one_letter_and_one_when_it_is_over():
+def test_a_flapping_check_is_one_alert_and_one_at_its_end():
     story = Story()
     story.at(0, well())
     for second in range(1, 30):
@@ -283,7 +287,7 @@ def test_a_flapping_check_is_one_letter_and_one_when_it_is_over():
     assert story.alerts() == [("flapping", "part"), ("resolve", "part")]
 
 
-def test_a_trouble_that_begins_to_flap_is_told_so_once():
+def test_a_check_in_trouble_that_begins_to_flap_is_alerted_once():
     story = Story()
     story.at(0, bad())
     story.at(10, bad(flapping=True))
@@ -292,19 +296,19 @@ def test_a_trouble_that_begins_to_flap_is_told_so_once():
     assert story.alerts() == [("trigger", "part"), ("flapping", "part")]
 
 
-def test_reminders_come_as_often_as_asked_and_not_of_what_is_muted():
+def test_reminders_are_sent_as_configured_and_not_for_muted_incidents():
     story = Story()
     for hour in range(13):
         story.at(3600 * hour, bad("disk"), caused("queue", FAIL, "disk"))
     assert story.alerts() == [("trigger", "disk"), *[("reminder", "disk")] * 3]
-    assert len({one.key for page in story.pages for one in page.alerts}) == 4
+    assert len({alert.key for batch in story.batches for alert in batch.alerts}) == 4
     never = Story(replace(POLICY, remind_seconds=0))
     never.at(0, bad())
     assert never.at(10**6, bad()).alerts == ()
 
 
-def test_nobody_is_told_of_what_is_beneath_the_least_severity():
-    story = Story(Policy(("webhook",), "me", minimum_severity="critical"))
+def test_no_alert_is_sent_below_the_minimum_severity():
+    story = Story(AlertPolicy(("webhook",), "me", minimum_severity="critical"))
     story.at(0, bad(status=WARN))
     story.at(100_000, bad(status=WARN))
     assert story.alerts() == []
@@ -313,16 +317,16 @@ def test_nobody_is_told_of_what_is_beneath_the_least_severity():
     assert story.alerts() == [("trigger", "part"), ("resolve", "part")]
 
 
-def test_the_incident_of_a_check_that_is_configured_no_more_is_closed():
+def test_the_incident_of_a_check_that_is_no_longer_configured_is_closed():
     story = Story()
     story.at(0, well("kept"), bad())
-    page = story.at(60, well("kept"))
-    assert (page.closed, flips(page)) == (("incident-1",), [("part", "unknown", REMOVED)])
-    assert [(one.kind, one.body["code"]) for one in page.alerts] == [("resolve", REMOVED)]
+    batch = story.at(60, well("kept"))
+    assert (batch.closed, flips(batch)) == (("incident-1",), [("part", "unknown", REMOVED)])
+    assert [(alert.kind, alert.body["code"]) for alert in batch.alerts] == [("resolve", REMOVED)]
     assert story.at(61, well("kept")).flips == ()
 
 
-def test_after_a_restart_a_trouble_that_is_over_is_resolved_and_one_that_goes_on_is_not_told_twice():
+def test_after_a_restart_ended_incidents_are_resolved_and_open_ones_not_repeated():
     story = Story()
     story.at(0, bad("a"), bad("b"))
     story.restart()
@@ -331,7 +335,7 @@ def test_after_a_restart_a_trouble_that_is_over_is_resolved_and_one_that_goes_on
     assert story.alerts() == [("trigger", "a"), ("trigger", "b"), ("resolve", "a")]
 
 
-def test_letters_hold_codes_and_no_message_path_or_data():
+def test_alerts_contain_codes_and_no_message_path_or_data():
     secret = {
         "message": "password=hunter2 at /srv/app",
         "data": {"pid": 4711},
@@ -340,10 +344,10 @@ def test_letters_hold_codes_and_no_message_path_or_data():
     story = Story()
     story.at(0, bad(said=secret))
     story.at(60, well(said=secret))
-    text = str([alert.body for page in story.pages for alert in page.alerts])
+    text = str([alert.body for batch in story.batches for alert in batch.alerts])
     assert "broken" in text
     assert not [word for word in ("hunter2", "/srv", "4711") if word in text]
-    assert set(story.pages[0].alerts[0].body) == {
+    assert set(story.batches[0].alerts[0].body) == {
         *(
             "schema",
             "kind",
@@ -359,16 +363,16 @@ def test_letters_hold_codes_and_no_message_path_or_data():
     }
 
 
-def test_two_steps_from_the_same_known_state_write_the_same_keys():
-    known = Known(
-        {"part": ("fail", "broken")}, {"part": Incident("one", "part", "critical", "broken", T, T)}
+def test_two_comparisons_with_the_same_states_write_the_same_keys():
+    tracked = TrackedStates(
+        {"part": ("fail", "broken")}, {"part": Incident("i1", "part", "critical", "broken", T, T)}
     )
-    pages = [Story(known=known).at(60, well()) for _ in range(2)]
-    assert pages[0].alerts == pages[1].alerts
+    batches = [Story(tracked=tracked).at(60, well()) for _ in range(2)]
+    assert batches[0].alerts == batches[1].alerts
 
 
-def test_a_part_that_is_seen_but_not_yet_at_work_is_no_incident():
+def test_a_runner_that_is_starting_is_no_incident():
     story = Story()
-    page = story.at(0, bad("runner", status=WARN, code="starting", criticality=IMPAIRING))
-    assert page.opened == () and page.alerts == ()
-    assert flips(page) == [("runner", "warn", "starting")]
+    batch = story.at(0, bad("runner", status=WARN, code="starting", criticality=IMPAIRING))
+    assert batch.opened == () and batch.alerts == ()
+    assert flips(batch) == [("runner", "warn", "starting")]

@@ -48,7 +48,7 @@ def test_a_trouble_and_its_end_are_told_once_in_order_through_a_dead_sink_and_a_
     with alerting(tmp_path, receiver) as here:
         here.kill("runner")
         ledger = here.ledger()
-        wait_until(lambda: ledger.outbox.owed() > 0, 15, "no alert is owed")
+        wait_until(lambda: ledger.alerts.pending_count() > 0, 15, "no alert is owed")
         here.kill("gateway")
         here.start("gateway")
         wait_until(lambda: _attempts(here) > 0, 30, "the dead sink was never tried")
@@ -73,14 +73,14 @@ def test_a_trouble_and_its_end_are_told_once_in_order_through_a_dead_sink_and_a_
         assert {
             body["subject"] for body in map(json.loads, (one.body for one in receiver.arrived))
         } == {"runner"}
-        wait_until(lambda: ledger.outbox.owed() == 0, 10, "something is still owed")
+        wait_until(lambda: ledger.alerts.pending_count() == 0, 10, "something is still owed")
         ledger.close()
 
 
 def _attempts(here: Installation) -> int:
     ledger = here.ledger()
     try:
-        alert = ledger.outbox.next("webhook", time.time() + 3600)
+        alert = ledger.alerts.next_due("webhook", time.time() + 3600)
         return alert.attempts if alert else 0
     finally:
         ledger.close()

@@ -71,8 +71,8 @@ def _assert_kept(here: Installation, watched_seconds: float) -> None:
     is time in which somebody looked.
     """
     ledger = here.ledger()
-    seen = ledger.history.observations(60, since=0)
-    flips = ledger.history.flips()
+    seen = ledger.uptime.observations(60, since=0)
+    flips = ledger.alerts.flips()
     ledger.close()
     assert (
         watched_seconds - 3

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gpt_cursor_runner.ledger.history import Flip, HistoryBatch, Incident
-from gpt_cursor_runner.ledger.outbox import Alert
+from gpt_cursor_runner.ledger.alerts import Alert, Flip, HistoryBatch, Incident
 
 NOW = 1_800_000_000.0  # the beginning of an hour
 DAY = 86_400
@@ -39,7 +38,7 @@ def trouble(
     sinks: tuple[str, ...] = ("ops",),
     at: float = NOW,
 ) -> HistoryBatch:
-    """A page that opens an incident and tells every sink of it."""
+    """A batch that opens an incident and alerts every sink."""
     alerts = tuple(
         make_alert(f"{id}-{sink}", subject, sink=sink, incident_id=id, created_at=at)
         for sink in sinks

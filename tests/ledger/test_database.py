@@ -19,6 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import CheckConstraint, event, inspect, text
 from sqlalchemy.exc import IntegrityError, OperationalError
 
+from gpt_cursor_runner.ledger.alerts import Flip, HistoryBatch
 from gpt_cursor_runner.ledger.database import (
     LEDGER_NAME,
     MIGRATIONS,
@@ -28,7 +29,6 @@ from gpt_cursor_runner.ledger.database import (
     newest_revision,
     open_database,
 )
-from gpt_cursor_runner.ledger.history import Flip, HistoryBatch
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.schema import metadata
 from gpt_cursor_runner.patch.status import Status
@@ -160,7 +160,7 @@ def test_a_ledger_with_leases_and_runners_loses_only_those(tmp_path: Path) -> No
     claimed = second.leases.claim("one", 1e12)
     assert claimed is not None
     flip = Flip("runner", "fail", "down", "ok", "up", 100.0, "instance-1")
-    second.history.record(HistoryBatch(flips=(flip,)))
+    second.alerts.record(HistoryBatch(flips=(flip,)))
     with database.write() as connection:
         connection.execute(text("UPDATE patches SET leased_until = 9.5 WHERE id = 'running'"))
         connection.execute(
@@ -170,7 +170,7 @@ def test_a_ledger_with_leases_and_runners_loses_only_those(tmp_path: Path) -> No
         second.queries.page(),
         second.queries.events("running"),
         second.queries.request("running"),
-        second.history.flips(),
+        second.alerts.flips(),
     )
     second.close()
 
@@ -179,7 +179,7 @@ def test_a_ledger_with_leases_and_runners_loses_only_those(tmp_path: Path) -> No
         migrated.queries.page(),
         migrated.queries.events("running"),
         migrated.queries.request("running"),
-        migrated.history.flips(),
+        migrated.alerts.flips(),
     ) == before
     assert migrated.first_broken_link() is None
     assert_schema_is_current(migrated.database)

@@ -1,39 +1,39 @@
-"""Letters leave the outbox: one thread per sink, so that a slow one delays no
-check and no other sink.
+"""Sends the alerts of the outbox, with one thread for each sink, so that a slow
+sink delays neither a check nor another sink.
 
-At least once: a alert is marked as delivered after its sink has it, and a
-process that is killed between the two sends it once more, under the same key.
-Of one subject no alert overtakes another.
+Alerts are sent at least once: an alert is marked as delivered after its sink
+has accepted it. A process that is killed between the two sends it again with
+the same key. The alerts of one subject stay in order.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.alerts.sink import NotDelivered, Sink
-from gpt_cursor_runner.ledger.outbox import Alert, Outbox
+from gpt_cursor_runner.ledger.alerts import Alert, AlertStore
 
 _log = structlog.get_logger(__name__)
 
-# A day, in which the sink was really asked: the machine may have been off for
-# the whole of it.
+# An alert is given up after a day and ten attempts. The attempts count because
+# the machine may have been off for the whole day.
 GIVE_UP_SECONDS = 24 * 3600.0
 GIVE_UP_ATTEMPTS = 10
-_GLANCE_SECONDS = 0.5
-_FIRST_WAIT_SECONDS = 1.0
-_LONGEST_WAIT_SECONDS = 300.0
+_POLL_SECONDS = 0.5
+_FIRST_RETRY_SECONDS = 1.0
+_LONGEST_RETRY_SECONDS = 300.0
 _JOIN_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Delivery:
-    """How a sink does: since when a alert has been under way to it in vain,
-    and when it last lost one.
+class SinkState:
+    """How a sink delivers. `waiting_since` is the creation of the alert that it
+    does not accept, `gave_up_at` the last time an alert was given up.
     """
 
     sink: str
@@ -43,66 +43,77 @@ class Delivery:
 
 
 class AlertSender:
-    """Carries the alerts of one sink. `clock` gives epoch seconds, `chance` a
-    number from 0 to 1 at random.
+    """Sends the alerts of one sink. `clock` returns epoch seconds, `random` a
+    random number from 0 to 1.
     """
 
     def __init__(
-        self, sink: Sink, outbox: Outbox, clock: Callable[[], float], chance: Callable[[], float]
+        self,
+        sink: Sink,
+        outbox: AlertStore,
+        clock: Callable[[], float],
+        random: Callable[[], float],
     ) -> None:
-        self._sink, self._outbox, self._clock, self._chance = sink, outbox, clock, chance
-        self._sent: Alert | None = None
+        self._sink = sink
+        self._outbox = outbox
+        self._clock = clock
+        self._random = random
+        self._delivered: Alert | None = None
         self._ledger_failures = 0
-        self.delivery = Delivery(sink.name)
+        self.state = SinkState(sink.name)
 
     def run(self, stopped: threading.Event) -> None:
-        """Carry until stopped."""
+        """Send alerts until `stopped` is set."""
         while not stopped.is_set():
-            stopped.wait(self._carry())
+            stopped.wait(self._run_once())
 
-    def turn(self) -> bool:
-        """Carry one alert; False when none is due. Raises what the ledger
-        raises.
+    def send_next(self) -> bool:
+        """Send one alert; returns False when none is due. Raises the ledger's
+        errors.
         """
-        if (
-            self._sent
-        ):  # it arrived, and the ledger could not take that note: not once more in this process
-            self._outbox.delivered(self._sent, self._clock())
-            self._sent = None
-        alert = self._outbox.next(self._sink.name, self._clock())
+        # The sink accepted this alert and the ledger could not be written. The
+        # mark is repeated, and the alert is not sent again in this process.
+        if self._delivered is not None:
+            self._outbox.delivered(self._delivered, self._clock())
+            self._delivered = None
+        alert = self._outbox.next_due(self._sink.name, self._clock())
         if alert is None:
             return False
-        if not self._outbox.begin(
-            alert, self._clock()
-        ):  # held back just now: nobody need be told any more
-            return True
-        self._note(waiting_since=self.delivery.waiting_since or alert.created_at)
-        try:
-            self._sink.send(alert)
-        except NotDelivered as refused:
-            self._put_off(alert, refused)
-        except Exception as raised:  # noqa: BLE001  a sink's edge: whatever it raised, the alert is still owed
-            _log.exception("alert_sink_raised", sink=self._sink.name)
-            self._put_off(alert, NotDelivered(f"raised {type(raised).__name__}"))
-        else:
-            self._arrived(alert)
+        # False when the recorder withdrew it since it was read.
+        if self._outbox.begin(alert, self._clock()):
+            self._send(alert)
         return True
 
-    def _carry(self) -> float:
-        """One turn, and how long to rest after it."""
+    def _run_once(self) -> float:
+        """Send one alert; returns the seconds until the next attempt."""
         try:
-            carried = self.turn()
-        except Exception:  # noqa: BLE001  the loop's edge: the ledger may take it later
+            sent = self.send_next()
+        except Exception:  # noqa: BLE001  the loop's edge: the ledger may accept writes later
             if self._ledger_failures == 0:
                 _log.exception("outbox_unavailable", sink=self._sink.name)
             self._ledger_failures += 1
-            return self._wait(self._ledger_failures)
+            return self._retry_seconds(self._ledger_failures)
         self._ledger_failures = 0
-        return 0.0 if carried else _GLANCE_SECONDS
+        if sent:
+            return 0.0
+        return _POLL_SECONDS
 
-    def _arrived(self, alert: Alert) -> None:
-        self._sent = alert
-        self._note()
+    def _send(self, alert: Alert) -> None:
+        waiting_since = self.state.waiting_since or alert.created_at
+        self.state = replace(self.state, waiting_since=waiting_since, trouble="")
+        try:
+            self._sink.send(alert)
+        except NotDelivered as refusal:
+            self._retry_or_give_up(alert, refusal)
+        except Exception as error:  # noqa: BLE001  a sink's edge: the alert is pending, whatever it raised
+            _log.exception("alert_sink_raised", sink=self._sink.name)
+            self._retry_or_give_up(alert, NotDelivered(f"raised {type(error).__name__}"))
+        else:
+            self._mark_delivered(alert)
+
+    def _mark_delivered(self, alert: Alert) -> None:
+        self._delivered = alert
+        self.state = replace(self.state, waiting_since=None, trouble="")
         _log.info(
             "alert_delivered",
             sink=alert.sink,
@@ -111,90 +122,83 @@ class AlertSender:
             subject=alert.subject,
         )
         self._outbox.delivered(alert, self._clock())
-        self._sent = None
+        self._delivered = None
 
-    def _put_off(self, alert: Alert, refused: NotDelivered) -> None:
+    def _retry_or_give_up(self, alert: Alert, refusal: NotDelivered) -> None:
         now = self._clock()
-        told = {
-            "sink": alert.sink,
-            "key": alert.key,
-            "subject": alert.subject,
-            "reason": refused.reason,
-        }
-        if now - alert.created_at >= GIVE_UP_SECONDS and alert.attempts + 1 >= GIVE_UP_ATTEMPTS:
-            self._note(trouble=refused.reason, gave_up_at=now)
-            _log.error("alert_given_up", **told)
-            self._outbox.give_up(alert, now, refused.reason)
+        log = _log.bind(
+            sink=alert.sink, key=alert.key, subject=alert.subject, reason=refusal.reason
+        )
+        is_old = now - alert.created_at >= GIVE_UP_SECONDS
+        if is_old and alert.attempts + 1 >= GIVE_UP_ATTEMPTS:
+            self.state = SinkState(self._sink.name, trouble=refusal.reason, gave_up_at=now)
+            log.error("alert_given_up")
+            self._outbox.give_up(alert, now, refusal.reason)
             return
-        self._note(waiting_since=self.delivery.waiting_since, trouble=refused.reason)
+        self.state = replace(self.state, trouble=refusal.reason)
         if alert.attempts == 0:
-            _log.warning("alert_not_delivered", **told)
-        wait_seconds = max(self._wait(alert.attempts), refused.wait_seconds)
-        self._outbox.failed(alert, now, now + wait_seconds, refused.reason)
+            log.warning("alert_not_delivered")
+        retry_seconds = max(self._retry_seconds(alert.attempts), refusal.wait_seconds)
+        self._outbox.failed(alert, now + retry_seconds, refusal.reason)
 
-    def _wait(self, attempts: int) -> float:
-        longest = min(_LONGEST_WAIT_SECONDS, _FIRST_WAIT_SECONDS * 2.0 ** min(attempts, 20))
-        return longest * (0.5 + 0.5 * self._chance())
-
-    def _note(
-        self, waiting_since: float | None = None, trouble: str = "", gave_up_at: float | None = None
-    ) -> None:
-        gave_up_at = gave_up_at or self.delivery.gave_up_at
-        self.delivery = Delivery(self._sink.name, waiting_since, trouble, gave_up_at)
+    def _retry_seconds(self, attempts: int) -> float:
+        """Exponential backoff, of which a random half is taken, so that many
+        gateways do not retry at the same moment.
+        """
+        # The exponent is bounded, because a float overflows at 2 ** 1024.
+        longest = min(_LONGEST_RETRY_SECONDS, _FIRST_RETRY_SECONDS * 2.0 ** min(attempts, 20))
+        return longest * (0.5 + 0.5 * self._random())
 
 
 class AlertDispatcher:
-    """Started once per gateway process; stopping waits for no sink."""
+    """The senders of all sinks. It is started once for each gateway process;
+    stopping waits for no sink.
+    """
 
     def __init__(
         self,
-        outbox: Outbox,
+        outbox: AlertStore,
         sinks: Sequence[Sink],
         clock: Callable[[], float],
-        chance: Callable[[], float],
+        random: Callable[[], float],
     ) -> None:
         self._outbox, self._clock = outbox, clock
-        self._couriers = [AlertSender(sink, outbox, clock, chance) for sink in sinks]
+        self._senders = [AlertSender(sink, outbox, clock, random) for sink in sinks]
         self._stopped = threading.Event()
-        self._threads = [
-            threading.Thread(
-                target=one.run,
-                args=(self._stopped,),
-                name=f"alerts-{one.delivery.sink}",
-                daemon=True,
-            )
-            for one in self._couriers
-        ]
+        self._threads = [self._thread(sender) for sender in self._senders]
 
     def start(self) -> None:
-        """Carry what is owed to these sinks, and say of alerts to others that
-        nobody will.
+        """Give up the alerts to sinks that are no longer configured, and begin
+        to send the others.
         """
-        try:
-            given_up = self._outbox.give_up_all_but(
-                [one.delivery.sink for one in self._couriers], self._clock()
-            )
-        except SQLAlchemyError as refused:
-            _log.warning("outbox_unavailable", reason=type(refused).__name__)
-        else:
-            if given_up:
-                _log.warning(
-                    "alerts_given_up",
-                    alerts=given_up,
-                    reason="their sink is not configured any more",
-                )
+        self._give_up_other_sinks()
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
-        """Carry no more; what is under way may still arrive, and is owed until
-        it is noted.
+        """Send nothing more. An alert that is being sent may still arrive; it
+        stays pending until it is marked as delivered.
         """
         self._stopped.set()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(_JOIN_SECONDS / len(self._threads))
 
-    def deliveries(self) -> tuple[Delivery, ...]:
-        """How each sink does, from memory."""
-        return tuple(one.delivery for one in self._couriers)
+    def sink_states(self) -> tuple[SinkState, ...]:
+        """The state of every sink, from memory."""
+        return tuple(sender.state for sender in self._senders)
+
+    def _thread(self, sender: AlertSender) -> threading.Thread:
+        name = f"alerts-{sender.state.sink}"
+        return threading.Thread(target=sender.run, args=(self._stopped,), name=name, daemon=True)
+
+    def _give_up_other_sinks(self) -> None:
+        sinks = [sender.state.sink for sender in self._senders]
+        try:
+            given_up = self._outbox.give_up_other_sinks(sinks, self._clock())
+        except SQLAlchemyError as error:
+            _log.warning("outbox_unavailable", reason=type(error).__name__)
+            return
+        if given_up:
+            reason = "their sink is no longer configured"
+            _log.warning("alerts_given_up", alerts=given_up, reason=reason)

@@ -1,12 +1,12 @@
-"""From verdict to verdict: what changed, which incidents begin and end, and who
-has to be told. Pure.
+"""Compares each verdict with the one before: which states changed, which
+incidents open and close, and which alerts are sent. Pure.
 
-1. Every check, and the whole (`overall`), is compared with how it last stood: a
-   change is a flip.
-2. A check that leaves ok opens an incident; ok again closes it. What is still
-   starting does neither.
-3. An incident is told of after a hold, and not at all while a cause of it is in
-   trouble: only the cause is told of.
+1. The state of every check, and of the gateway (`overall`), is compared with
+   its last state. A change is a flip.
+2. A check that leaves ok opens an incident; its return to ok closes
+   the incident. A check that is starting does neither.
+3. An alert about an incident waits for a hold. While a cause of the incident
+   fails, the incident is muted, and alerts are sent about the cause only.
 """
 
 from __future__ import annotations
@@ -14,26 +14,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from gpt_cursor_runner.alerts.messages import Occasion, body
-from gpt_cursor_runner.alerts.standing import SubjectState, standings
+from gpt_cursor_runner.alerts.messages import AlertContext, alert_body
+from gpt_cursor_runner.alerts.subjects import SubjectState, subject_states
 from gpt_cursor_runner.health.monitor.judging import Verdict
 from gpt_cursor_runner.health.monitor.model import Status
-from gpt_cursor_runner.ledger.history import Flip, HistoryBatch, Incident
-from gpt_cursor_runner.ledger.outbox import Alert
+from gpt_cursor_runner.ledger.alerts import Alert, Flip, HistoryBatch, Incident
 
 GATEWAY = "gateway"
 REMOVED = "removed"
 PASSED = "passed"
 
-# What is withdrawn later than this before its hold ends may be on its way already.
-_MARGIN_SECONDS = 3.0
+# An alert whose hold ends within this time may be sent before it is withdrawn.
+_WITHDRAWAL_SECONDS = 3.0
 _RANK = {"warning": 1, "critical": 2}
 
 
 @dataclass(frozen=True)
-class Policy:
-    """Whom to tell, from which severity on and how often; `remind_seconds` 0 is
-    never again.
+class AlertPolicy:
+    """Which sinks get alerts, from which severity on, and how often they are
+    reminded; `remind_seconds` 0 is never.
     """
 
     sinks: tuple[str, ...]
@@ -43,72 +42,65 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Known:
-    """How every subject last stood, as (status, code), and the open incident of
-    each that has one.
+class TrackedStates:
+    """The last state of every subject, as (status, code), and its open incident
+    if it has one.
 
-    Beside it, for subjects with an open incident: which flap, and since when
-    the cause that mutes one is well again.
+    `flapping` and `cause_works_since` are about open incidents only: which
+    subjects flap, and since when the cause that mutes one works again.
     """
 
     last: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     open: Mapping[str, Incident] = field(default_factory=dict)
     flapping: frozenset[str] = frozenset()
-    relieved_at: Mapping[str, float] = field(default_factory=dict)
+    cause_works_since: Mapping[str, float] = field(default_factory=dict)
 
 
-def step(
-    known: Known,
+def compare(
+    tracked: TrackedStates,
     verdict: Verdict,
     now: float,
-    ids: Callable[[], str],
-    policy: Policy,
-    prompt: bool = True,
-) -> tuple[Known, HistoryBatch]:
-    """What is known after this verdict, and the page to write down.
+    new_id: Callable[[], str],
+    policy: AlertPolicy,
+    may_withdraw: bool = True,
+) -> tuple[TrackedStates, HistoryBatch]:
+    """Compare a verdict with the tracked states; returns the states after it,
+    and the batch to record.
 
-    `now` are epoch seconds. Unless the page is written `prompt`ly, nothing is
-    withdrawn: it may have been sent.
+    `now` is epoch seconds. `may_withdraw` is False for a batch that cannot be
+    recorded now: an alert that it withdraws may be sent until then.
     """
-    walk = _Walk(
-        known,
-        {one.subject: one for one in standings(verdict)},
-        verdict.overall,
-        now,
-        ids,
-        policy,
-        prompt,
-    )
-    walk.take_all()
-    walk.drop_removed()
-    return walk.known(), walk.page()
+    comparison = _Comparison(tracked, verdict, now, new_id, policy, may_withdraw)
+    comparison.update_subjects()
+    comparison.close_removed_subjects()
+    return comparison.tracked(), comparison.batch()
 
 
-class _Walk:
-    """One step under way: gathers the page while it goes from subject to
-    subject.
-    """
+class _Comparison:
+    """Collects the batch and the new states, subject by subject."""
 
     def __init__(
         self,
-        known: Known,
-        standings: Mapping[str, SubjectState],
-        overall: str,
+        before: TrackedStates,
+        verdict: Verdict,
         now: float,
-        ids: Callable[[], str],
-        policy: Policy,
-        prompt: bool,
+        new_id: Callable[[], str],
+        policy: AlertPolicy,
+        may_withdraw: bool,
     ) -> None:
-        self._before, self._standings = known, standings
-        self._overall, self._now, self._ids, self._policy, self._prompt = (
-            overall,
-            now,
-            ids,
-            policy,
-            prompt,
-        )
-        self._last, self._open = dict(known.last), dict(known.open)
-        self._flapping, self._relieved = set(known.flapping), dict(known.relieved_at)
+        self._before = before
+        self._states = {state.subject: state for state in subject_states(verdict)}
+        self._overall = verdict.overall
+        self._now = now
+        self._new_id = new_id
+        self._policy = policy
+        self._may_withdraw = may_withdraw
+
+        self._last = dict(before.last)
+        self._open = dict(before.open)
+        self._flapping = set(before.flapping)
+        self._cause_works_since = dict(before.cause_works_since)
+
         self._flips: list[Flip] = []
         self._opened: list[Incident] = []
         self._closed: list[str] = []
@@ -117,43 +109,33 @@ class _Walk:
         self._escalated: dict[str, str] = {}
         self._alerts: list[Alert] = []
 
-    def take_all(self) -> None:
-        """Every subject that is watched."""
-        for standing in self._standings.values():
-            self._take(standing)
+    def update_subjects(self) -> None:
+        for state in self._states.values():
+            self._update(state)
 
-    def _take(self, standing: SubjectState) -> None:
-        """One subject: its incident first, because the flip names it."""
-        incident = self._open.get(standing.subject)
-        if standing.starting:
-            pass  # as it was: a trouble from before a restart is neither over nor proven
-        elif standing.ill:
-            incident = self._go_on(standing, incident) if incident else self._begin(standing)
-        elif incident:
-            self._end(standing, incident)
-        self._flip(standing, incident)
-
-    def drop_removed(self) -> None:
-        """What is no longer configured is no longer in trouble."""
+    def close_removed_subjects(self) -> None:
+        """Close the incidents of checks that are no longer configured."""
         for subject in {**self._before.last, **self._before.open}:
             _, code = self._before.last.get(subject, ("", ""))
-            if subject in self._standings or subject == GATEWAY or code == REMOVED:
+            if subject in self._states or subject == GATEWAY or code == REMOVED:
                 continue
-            gone = SubjectState(
+            removed = SubjectState(
                 subject,
                 subject,
                 Status.UNKNOWN,
                 REMOVED,
-                ill=False,
-                proven=False,
+                in_trouble=False,
+                works=False,
                 severity="warning",
             )
-            self._take(gone)
+            self._update(removed)
 
-    def known(self) -> Known:
-        return Known(self._last, self._open, frozenset(self._flapping), self._relieved)
+    def tracked(self) -> TrackedStates:
+        return TrackedStates(
+            self._last, self._open, frozenset(self._flapping), self._cause_works_since
+        )
 
-    def page(self) -> HistoryBatch:
+    def batch(self) -> HistoryBatch:
         return HistoryBatch(
             flips=tuple(self._flips),
             opened=tuple(self._opened),
@@ -165,146 +147,192 @@ class _Walk:
             alerts=tuple(self._alerts),
         )
 
-    def _begin(self, standing: SubjectState) -> Incident:
-        cause, now = self._cause(standing), self._now
-        code = standing.code
+    def _update(self, state: SubjectState) -> None:
+        # The incident before the flip, which holds its id.
+        incident = self._open.get(state.subject)
+        # A check that is starting keeps its incident from before a restart: it
+        # is not proven that the trouble is over, nor that it goes on.
+        if not state.starting:
+            incident = self._update_incident(state, incident)
+        self._add_flip(state, incident)
+
+    def _update_incident(self, state: SubjectState, incident: Incident | None) -> Incident | None:
+        if state.in_trouble and incident is None:
+            return self._open_incident(state)
+        if incident is None:
+            return None
+        if state.in_trouble:
+            return self._continue_incident(state, incident)
+        self._close_incident(state, incident)
+        return incident
+
+    def _open_incident(self, state: SubjectState) -> Incident:
         incident = Incident(
-            self._ids(), standing.subject, standing.severity, code, now, now, muted_by=cause
+            id=self._new_id(),
+            subject=state.subject,
+            severity=state.severity,
+            code=state.code,
+            opened_at=self._now,
+            reminded_at=self._now,
+            muted_by=self._failing_cause(state),
         )
         self._opened.append(incident)
-        self._open[standing.subject] = incident
-        if standing.flapping:
-            self._flapping.add(standing.subject)
-        self._tell(
-            "flapping" if standing.flapping else "trigger",
-            standing,
-            incident,
-            standing.hold_seconds,
-        )
+        self._open[state.subject] = incident
+        if state.flapping:
+            self._flapping.add(state.subject)
+        self._add_alerts(_first_kind(state), state, incident, state.hold_seconds)
         return incident
 
-    def _go_on(self, standing: SubjectState, incident: Incident) -> Incident:
-        """Still in trouble: worse, flapping, muted or not any more, or long
-        enough to remind of it.
-        """
-        begins_to_flap = standing.flapping and standing.subject not in self._flapping
-        (self._flapping.add if standing.flapping else self._flapping.discard)(standing.subject)
-        incident = self._mute(standing, incident)
-        if begins_to_flap:
-            self._tell("flapping", standing, incident)
-        if _RANK[standing.severity] > _RANK[incident.severity]:
-            incident = self._keep(replace(incident, severity=standing.severity))
-            self._escalated[incident.id] = standing.severity
-            if not standing.flapping:
-                self._tell("trigger", standing, incident, standing.hold_seconds)
-        remind_seconds = self._policy.remind_seconds
-        if (
-            incident.muted_by is None
-            and remind_seconds
-            and self._now - incident.reminded_at >= remind_seconds
-        ):
-            incident = self._keep(replace(incident, reminded_at=self._now))
-            self._reminded[incident.id] = self._now
-            self._tell("reminder", standing, incident)
-        return incident
-
-    def _mute(self, standing: SubjectState, incident: Incident) -> Incident:
-        """Muted while a cause is in trouble; told of when, the cause being
-        well, it has had its time and is not.
-        """
-        cause, subject = self._cause(standing), standing.subject
-        if incident.muted_by is None:
-            muted = cause and not standing.flapping and self._can_withdraw(standing, incident)
-            return self._keep_muted(incident, cause) if muted else incident
-        if cause:
-            self._relieved.pop(subject, None)
-            return incident
-        if self._now - self._relieved.setdefault(subject, self._now) < standing.patience_seconds:
-            return incident
-        del self._relieved[subject]
-        incident = self._keep_muted(incident, None)
-        held = max(0.0, incident.opened_at + standing.hold_seconds - self._now)
-        self._tell("flapping" if standing.flapping else "trigger", standing, incident, held)
-        return incident
-
-    def _end(self, standing: SubjectState, incident: Incident) -> None:
-        self._closed.append(incident.id)
-        del self._open[standing.subject]
-        self._flapping.discard(standing.subject)
-        self._relieved.pop(standing.subject, None)
-        if incident.muted_by is None and self._can_withdraw(standing, incident):
-            self._muted[incident.id] = PASSED  # over before anybody was told: nobody need be
+    def _continue_incident(self, state: SubjectState, incident: Incident) -> Incident:
+        begins_to_flap = state.flapping and state.subject not in self._flapping
+        if state.flapping:
+            self._flapping.add(state.subject)
         else:
-            self._tell("resolve", standing, incident)
+            self._flapping.discard(state.subject)
+        incident = self._update_muting(state, incident)
+        if begins_to_flap:
+            self._add_alerts("flapping", state, incident)
+        if _RANK[state.severity] > _RANK[incident.severity]:
+            incident = self._escalate(state, incident)
+        if self._reminder_is_due(incident):
+            incident = self._remind(state, incident)
+        return incident
 
-    def _flip(self, standing: SubjectState, incident: Incident | None) -> None:
-        status, code = self._last.get(standing.subject, (None, None))
-        well = standing.status in (Status.OK, "healthy")
-        if status == standing.status and (well or code == standing.code):
+    def _update_muting(self, state: SubjectState, incident: Incident) -> Incident:
+        cause = self._failing_cause(state)
+        if incident.muted_by is None:
+            if cause is not None and self._may_mute(state, incident):
+                return self._set_muted(incident, cause)
+            return incident
+        if cause is not None:
+            self._cause_works_since.pop(state.subject, None)
+            return incident
+        works_since = self._cause_works_since.setdefault(state.subject, self._now)
+        if self._now - works_since < state.recovery_seconds:
+            return incident
+        return self._unmute(state, incident)
+
+    def _unmute(self, state: SubjectState, incident: Incident) -> Incident:
+        del self._cause_works_since[state.subject]
+        incident = self._set_muted(incident, None)
+        hold_seconds = max(0.0, incident.opened_at + state.hold_seconds - self._now)
+        self._add_alerts(_first_kind(state), state, incident, hold_seconds)
+        return incident
+
+    def _escalate(self, state: SubjectState, incident: Incident) -> Incident:
+        incident = self._replace_open(replace(incident, severity=state.severity))
+        self._escalated[incident.id] = state.severity
+        if not state.flapping:
+            self._add_alerts("trigger", state, incident, state.hold_seconds)
+        return incident
+
+    def _reminder_is_due(self, incident: Incident) -> bool:
+        if incident.muted_by is not None or not self._policy.remind_seconds:
+            return False
+        return self._now - incident.reminded_at >= self._policy.remind_seconds
+
+    def _remind(self, state: SubjectState, incident: Incident) -> Incident:
+        incident = self._replace_open(replace(incident, reminded_at=self._now))
+        self._reminded[incident.id] = self._now
+        self._add_alerts("reminder", state, incident)
+        return incident
+
+    def _close_incident(self, state: SubjectState, incident: Incident) -> None:
+        self._closed.append(incident.id)
+        del self._open[state.subject]
+        self._flapping.discard(state.subject)
+        self._cause_works_since.pop(state.subject, None)
+        if incident.muted_by is None and self._can_withdraw(state, incident):
+            # To mute it deletes its triggers. None was sent, so that none has
+            # to be resolved.
+            self._muted[incident.id] = PASSED
+        else:
+            self._add_alerts("resolve", state, incident)
+
+    def _add_flip(self, state: SubjectState, incident: Incident | None) -> None:
+        status, code = self._last.get(state.subject, (None, None))
+        # While a subject is ok, a new code is no flip.
+        is_ok = state.status in (Status.OK, "healthy")
+        if status == state.status and (is_ok or code == state.code):
             return
-        self._last[standing.subject] = (standing.status, standing.code)
-        self._flips.append(
-            Flip(
-                standing.subject,
-                standing.status,
-                standing.code,
-                status,
-                code,
-                self._now,
-                self._policy.instance_id,
-                incident.id if incident else None,
-            )
+        self._last[state.subject] = (state.status, state.code)
+        flip = Flip(
+            subject=state.subject,
+            status=state.status,
+            code=state.code,
+            before_status=status,
+            before_code=code,
+            at=self._now,
+            instance_id=self._policy.instance_id,
+            incident_id=incident.id if incident else None,
         )
+        self._flips.append(flip)
 
-    def _tell(
-        self, kind: str, standing: SubjectState, incident: Incident, hold_seconds: float = 0.0
+    def _add_alerts(
+        self, kind: str, state: SubjectState, incident: Incident, hold_seconds: float = 0.0
     ) -> None:
-        """A alert to every sink, unless a cause speaks for this incident or it
-        is beneath what is told.
+        """Add one alert for each sink, unless the incident is muted or below
+        the minimum severity.
         """
-        if (
-            incident.muted_by is not None
-            or _RANK[incident.severity] < _RANK[self._policy.minimum_severity]
-        ):
+        if incident.muted_by is not None:
             return
-        lasted_ms = round(1000 * (self._now - incident.opened_at))
-        occasion = Occasion(
-            kind,
-            standing.component,
-            incident.severity,
-            standing.status,
-            standing.code,
-            self._overall,
-            self._now,
+        if _RANK[incident.severity] < _RANK[self._policy.minimum_severity]:
+            return
+        context = AlertContext(
+            kind=kind,
+            component=state.component,
+            severity=incident.severity,
+            status=state.status,
+            code=state.code,
+            overall=self._overall,
+            at=self._now,
         )
+        # The key is computed from the incident, so that a batch that is
+        # computed twice has the same alerts.
+        lasted_ms = round(1000 * (self._now - incident.opened_at))
         for sink in self._policy.sinks:
             key = f"{incident.id}-{kind}-{lasted_ms}-{sink}"
-            text = body(key, incident, occasion, self._policy.instance_id)
-            due = self._now + hold_seconds
-            self._alerts.append(
-                Alert(key, sink, incident.id, incident.subject, kind, text, self._now, due)
+            alert = Alert(
+                key=key,
+                sink=sink,
+                incident_id=incident.id,
+                subject=incident.subject,
+                kind=kind,
+                body=alert_body(key, incident, context, self._policy.instance_id),
+                created_at=self._now,
+                not_before=self._now + hold_seconds,
             )
+            self._alerts.append(alert)
 
-    def _cause(self, standing: SubjectState) -> str | None:
-        """What speaks for this one: a cause that does not work, and is no less
-        severe than what it causes.
-        """
-        for name in standing.causes:
-            cause = self._standings.get(name)
-            fails = cause is not None and cause.ill and not cause.proven and not cause.starting
-            if cause and fails and _RANK[cause.severity] >= _RANK[standing.severity]:
+    def _failing_cause(self, state: SubjectState) -> str | None:
+        """The first cause of the subject that fails and is at least as severe."""
+        for name in state.causes:
+            cause = self._states.get(name)
+            if cause is None or not cause.is_failing_cause:
+                continue
+            if _RANK[cause.severity] >= _RANK[state.severity]:
                 return name
         return None
 
-    def _can_withdraw(self, standing: SubjectState, incident: Incident) -> bool:
-        sent_at = incident.opened_at + standing.hold_seconds
-        untold = standing.subject not in self._before.flapping
-        return self._prompt and untold and self._now < sent_at - _MARGIN_SECONDS
+    def _may_mute(self, state: SubjectState, incident: Incident) -> bool:
+        return not state.flapping and self._can_withdraw(state, incident)
 
-    def _keep(self, incident: Incident) -> Incident:
+    def _can_withdraw(self, state: SubjectState, incident: Incident) -> bool:
+        """Whether no alert about the incident can have been sent yet."""
+        # An alert about flapping is sent without a hold.
+        if not self._may_withdraw or state.subject in self._before.flapping:
+            return False
+        hold_ends_at = incident.opened_at + state.hold_seconds
+        return self._now < hold_ends_at - _WITHDRAWAL_SECONDS
+
+    def _set_muted(self, incident: Incident, cause: str | None) -> Incident:
+        self._muted[incident.id] = cause
+        return self._replace_open(replace(incident, muted_by=cause))
+
+    def _replace_open(self, incident: Incident) -> Incident:
         self._open[incident.subject] = incident
         return incident
 
-    def _keep_muted(self, incident: Incident, cause: str | None) -> Incident:
-        self._muted[incident.id] = cause
-        return self._keep(replace(incident, muted_by=cause))
+
+def _first_kind(state: SubjectState) -> str:
+    return "flapping" if state.flapping else "trigger"

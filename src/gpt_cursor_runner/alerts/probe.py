@@ -1,19 +1,20 @@
-"""Do alerts reach whom they are for?"""
+"""Checks that alerts are delivered."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gpt_cursor_runner.alerts.dispatch import Delivery
+from gpt_cursor_runner.alerts.dispatch import SinkState
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
 
 UNDELIVERED_SECONDS = 600.0
-_GAVE_UP_SHOWN_SECONDS = 24 * 3600.0
+_GIVEN_UP_SECONDS = 24 * 3600.0
+_REMEDY = "Correct [alerts] in runner.toml; the gateway's log has the answers of the sink."
 
 
 class AlertsProbe:
-    """A sink that takes nothing for ten minutes, or that lost a alert within
-    the last day, is a warning.
+    """Warns when a sink has accepted nothing for ten minutes, or when an alert
+    was given up within the last day.
     """
 
     spec = ProbeSpec(
@@ -21,43 +22,36 @@ class AlertsProbe:
     )
 
     def __init__(
-        self, deliveries: Callable[[], Sequence[Delivery]], clock: Callable[[], float]
+        self, sink_states: Callable[[], Sequence[SinkState]], clock: Callable[[], float]
     ) -> None:
-        self._deliveries, self._clock = deliveries, clock
+        self._sink_states, self._clock = sink_states, clock
 
     def read(self) -> Reading:
-        """From memory; `clock` is that of the dispatch."""
-        now, found = self._clock(), self._deliveries()
-        data = {one.sink: _shown(one, now) for one in found}
-        late = [one.sink for one in found if _waits(one, now) > UNDELIVERED_SECONDS]
-        lost = [
-            one.sink
-            for one in found
-            if one.gave_up_at and now - one.gave_up_at < _GAVE_UP_SHOWN_SECONDS
-        ]
-        if not late and not lost:
-            return Reading(Status.OK, "delivering", data=data)
-        code = "undelivered" if late else "given_up"
-        message = (
-            f"{', '.join(late or lost)}: alerts do not arrive"
-            if late
-            else f"{', '.join(lost)}: alerts were lost"
-        )
-        return Reading(
-            Status.WARN,
-            code,
-            message,
-            data,
-            "Correct [alerts] in runner.toml; the log says what was answered.",
-        )
+        now, sinks = self._clock(), self._sink_states()
+        data = {sink.sink: _shown(sink, now) for sink in sinks}
+        late = [sink.sink for sink in sinks if _waiting_seconds(sink, now) > UNDELIVERED_SECONDS]
+        if late:
+            message = f"{', '.join(late)}: alerts are not delivered"
+            return Reading(Status.WARN, "undelivered", message, data, _REMEDY)
+        lossy = [sink.sink for sink in sinks if _gave_up_lately(sink, now)]
+        if lossy:
+            message = f"{', '.join(lossy)}: alerts were given up"
+            return Reading(Status.WARN, "given_up", message, data, _REMEDY)
+        return Reading(Status.OK, "delivering", data=data)
 
     def close(self) -> None:
-        """Nothing is held between two looks."""
+        """Nothing is open between two runs."""
 
 
-def _waits(one: Delivery, now: float) -> float:
-    return 0.0 if one.waiting_since is None else max(0.0, now - one.waiting_since)
+def _waiting_seconds(sink: SinkState, now: float) -> float:
+    if sink.waiting_since is None:
+        return 0.0
+    return max(0.0, now - sink.waiting_since)
 
 
-def _shown(one: Delivery, now: float) -> dict[str, float | str]:
-    return {"waiting_seconds": round(_waits(one, now), 1), "trouble": one.trouble}
+def _gave_up_lately(sink: SinkState, now: float) -> bool:
+    return sink.gave_up_at is not None and now - sink.gave_up_at < _GIVEN_UP_SECONDS
+
+
+def _shown(sink: SinkState, now: float) -> dict[str, float | str]:
+    return {"waiting_seconds": round(_waiting_seconds(sink, now), 1), "trouble": sink.trouble}

@@ -1,13 +1,14 @@
-"""Keeps the history: looks at the snapshot once a second, and writes down what
-changed and who has to be told.
+"""Records the history of health: once a second it compares the latest snapshot
+with the state before, and writes what changed into the ledger.
 
-A page is one transaction: the flip and the alerts about it are kept together
-or not at all. A page that the ledger cannot take waits in memory, in order, and
-is written later with its own times.
+Each comparison is one batch and one transaction: a flip and its alerts are
+written together or not at all. A batch that the ledger rejects stays in memory,
+in order, and is written later with its own times.
 """
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections import deque
 from collections.abc import Callable
@@ -17,214 +18,241 @@ from functools import partial
 import structlog
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from gpt_cursor_runner.alerts.incidents import GATEWAY, Known, Policy, step
-from gpt_cursor_runner.alerts.observing import UptimeTally
+from gpt_cursor_runner.alerts.incidents import GATEWAY, AlertPolicy, TrackedStates, compare
+from gpt_cursor_runner.alerts.uptime import UptimeTally
 from gpt_cursor_runner.health.monitor.judging import Verdict, judge
 from gpt_cursor_runner.health.monitor.model import Snapshot
-from gpt_cursor_runner.ledger.history import Flip, History, HistoryBatch, NotOpen
+from gpt_cursor_runner.ledger.alerts import AlertStore, Flip, HistoryBatch, IncidentNotOpen
+from gpt_cursor_runner.ledger.uptime import UptimeStore
 from gpt_cursor_runner.system.clock import boottime
 from gpt_cursor_runner.system.periodic import PeriodicThread
 
 _log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 1.0
-_TIDY_SECONDS = 3600.0
-FLIPS_KEPT = 1000  # while the ledger takes none
-_JOIN_SECONDS = 3.0  # the ledger's own patience, twice
-_HOUR, _DAY = 3600, 86_400
+TICK_SECONDS = 1.0
+# The number of flips that are kept in memory while the ledger rejects writes.
+PENDING_FLIPS = 1000
+_PRUNE_SECONDS = 3600.0
+# Twice the ledger's busy timeout: the last tick may wait for it.
+_JOIN_SECONDS = 3.0
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
 class Recorder:
-    """One per gateway process. `clock` gives epoch seconds (a `SteadyClock`),
-    `monotonic` the monitor's moments.
+    """Started once for each gateway process. `clock` returns epoch seconds (a
+    `SteadyClock`), `monotonic` the monitor's time.
     """
 
     def __init__(
         self,
         snapshot: Callable[[], Snapshot],
-        history: History,
-        policy: Policy,
+        alerts: AlertStore,
+        uptime: UptimeStore,
+        policy: AlertPolicy,
         clock: Callable[[], float],
         monotonic: Callable[[], float] = boottime,
-        ids: Callable[[], str] = lambda: secrets.token_hex(16),
-        flips_kept: int = FLIPS_KEPT,
+        new_id: Callable[[], str] = lambda: secrets.token_hex(16),
+        pending_flips: int = PENDING_FLIPS,
     ) -> None:
-        self._snapshot, self._history, self._policy = snapshot, history, policy
-        self._clock, self._monotonic, self._ids = clock, monotonic, ids
-        self._flips_kept = flips_kept
-        self._known: Known | None = None
-        self._waiting: deque[HistoryBatch] = deque()
-        self._behind = 0
+        self._snapshot = snapshot
+        self._alerts = alerts
+        self._uptime = uptime
+        self._policy = policy
+        self._clock = clock
+        self._monotonic = monotonic
+        self._new_id = new_id
+        self._most_pending_flips = pending_flips
+        # None until the ledger has been read: without the last states nothing
+        # can be compared.
+        self._tracked: TrackedStates | None = None
+        self._pending: deque[HistoryBatch] = deque()
+        self._unwritten_flips = 0
         self._tally = UptimeTally()
-        self._out_of_step = False  # what is known of incidents is not what the ledger holds
-        self._refused = False
-        self._asked_in_vain = False
-        self._tidied_at = float("-inf")
-        self._rounds = PeriodicThread(
-            "health-recorder", self._turn, _JOIN_SECONDS, last=self.finish
+        # Whether the tracked incidents differ from those in the ledger, because
+        # a batch was rejected or dropped.
+        self._out_of_sync = False
+        self._failing = False
+        self._failed_in_this_tick = False
+        self._pruned_at = -math.inf
+        self._thread = PeriodicThread(
+            "health-recorder", self._run_tick, _JOIN_SECONDS, last=self.finish
         )
 
     def start(self) -> None:
-        self._rounds.start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """Write down what is left, and that the gateway stopped."""
-        self._rounds.stop()
+        """Write the rest, and a flip that the gateway stopped."""
+        self._thread.stop()
 
-    def behind(self) -> int:
-        """How many flips are not written down yet."""
-        return self._behind
+    def unwritten_flips(self) -> int:
+        """The number of flips that are not in the ledger yet."""
+        return self._unwritten_flips
 
-    def look(self) -> None:
-        """One look: what changed since the last one is written down now, or as
-        soon as the ledger takes it.
+    def tick(self) -> None:
+        """Record what changed since the last tick. Errors of the ledger are
+        logged, and the writes are repeated in later ticks.
         """
-        self._asked_in_vain = False
+        self._failed_in_this_tick = False
         now, wall = self._monotonic(), self._clock()
         verdict = judge(self._snapshot(), now)
         self._tally.add(verdict, now, wall)
-        if not self._is_known(wall):
+        if self._tracked is None:
+            self._try(lambda: self._begin(wall))
+        if self._tracked is None:
             return
-        self._note(verdict, wall)
+        self._record(self._tracked, verdict, wall)
         self._write_minutes(wall)
-        if now - self._tidied_at >= _TIDY_SECONDS:
-            self._tidied_at = now
-            self._attempt(partial(self._history.prune, wall))
+        if now - self._pruned_at >= _PRUNE_SECONDS:
+            self._pruned_at = now
+            self._try(lambda: self._prune(wall))
 
     def finish(self) -> None:
-        """The last look's remains: minutes that are not over, and the end
-        itself.
-        """
-        self._asked_in_vain = False
-        if self._known is not None:
-            self._put(
-                HistoryBatch(
-                    flips=(self._gateway_flip(self._known, "stopped", "asked", self._clock()),)
-                )
-            )
-            self._write_minutes(None)
+        """Write the minute under way, and a flip that the gateway stopped."""
+        self._failed_in_this_tick = False
+        if self._tracked is None:
+            return
+        stopped = self._gateway_flip(self._tracked, "stopped", "asked", self._clock())
+        self._enqueue(HistoryBatch(flips=(stopped,)))
+        self._write_minutes(math.inf)
 
-    def _turn(self) -> float:
-        self.look()
-        return LOOK_SECONDS
-
-    def _is_known(self, wall: float) -> bool:
-        """Whether the ledger has said how everything stood before; until then
-        nothing can be said to have changed.
-        """
-        if self._known is None:
-            self._attempt(partial(self._begin, wall))
-        return self._known is not None
+    def _run_tick(self) -> float:
+        self.tick()
+        return TICK_SECONDS
 
     def _begin(self, wall: float) -> None:
-        known = self._read_known()
-        seconds = unobserved_seconds(self._history, wall)
-        code = "first" if seconds is None else f"unobserved_{seconds:.0f}_seconds"
-        flip = self._gateway_flip(known, "started", code, wall)
-        self._known = replace(known, last={**known.last, GATEWAY: (flip.status, flip.code)})
-        self._put(HistoryBatch(flips=(flip,)))
+        tracked = self._read_tracked()
+        seconds = unobserved_seconds(self._uptime, wall)
+        code = "first"
+        if seconds is not None:
+            code = f"unobserved_{seconds:.0f}_seconds"
+        started = self._gateway_flip(tracked, "started", code, wall)
+        last = {**tracked.last, GATEWAY: (started.status, started.code)}
+        self._tracked = replace(tracked, last=last)
+        self._enqueue(HistoryBatch(flips=(started,)))
 
-    def _read_known(self) -> Known:
-        open_ones = {one.subject: one for one in self._history.open_incidents()}
-        return Known(last=self._history.last_states(), open=open_ones)
+    def _read_tracked(self) -> TrackedStates:
+        incidents = {incident.subject: incident for incident in self._alerts.open_incidents()}
+        return TrackedStates(last=self._alerts.last_states(), open=incidents)
 
-    def _gateway_flip(self, known: Known, status: str, code: str, wall: float) -> Flip:
-        before_status, before_code = known.last.get(GATEWAY, (None, None))
+    def _gateway_flip(self, tracked: TrackedStates, status: str, code: str, wall: float) -> Flip:
+        before_status, before_code = tracked.last.get(GATEWAY, (None, None))
         return Flip(
             GATEWAY, status, code, before_status, before_code, wall, self._policy.instance_id
         )
 
-    def _note(self, verdict: Verdict, wall: float) -> None:
-        self._drain()
-        if self._out_of_step and not self._waiting:
-            self._attempt(self._catch_up)
-        assert self._known is not None  # noqa: S101  asked just before
-        known, page = step(
-            self._known, verdict, wall, self._ids, self._policy, prompt=not self._waiting
+    def _record(self, tracked: TrackedStates, verdict: Verdict, wall: float) -> None:
+        self._write_pending()
+        if self._out_of_sync and not self._pending:
+            self._try(self._read_incidents)
+            tracked = self._tracked or tracked
+        may_withdraw = not self._pending
+        after, batch = compare(
+            tracked, verdict, wall, self._new_id, self._policy, may_withdraw=may_withdraw
         )
-        if not page.is_empty and not self._put(page):
-            # It waits, and a alert it holds back may have been sent by then:
-            # once more, without holding back.
-            known, self._waiting[-1] = step(
-                self._known, verdict, wall, self._ids, self._policy, prompt=False
+        if not batch.is_empty and not self._enqueue(batch):
+            # The batch has to wait, and an alert that it withdraws may be sent
+            # until it is written. So it is computed again without withdrawals.
+            after, self._pending[-1] = compare(
+                tracked, verdict, wall, self._new_id, self._policy, may_withdraw=False
             )
-        self._known = known
+        self._tracked = after
 
-    def _put(self, page: HistoryBatch) -> bool:
-        """Write a page, or let it wait behind those that wait; says whether it
-        is written.
+    def _enqueue(self, batch: HistoryBatch) -> bool:
+        """Write a batch after those that are pending; returns whether it is
+        written.
         """
-        self._waiting.append(page)
-        self._drain()
-        return not self._waiting
+        self._pending.append(batch)
+        self._write_pending()
+        return not self._pending
 
-    def _drain(self) -> None:
-        while self._waiting and self._attempt(partial(self._write, self._waiting[0])):
-            self._waiting.popleft()
-        self._forget_what_is_too_much()
-        self._behind = sum(len(page.flips) for page in self._waiting)
+    def _write_pending(self) -> None:
+        while self._pending and self._try(lambda: self._write(self._pending[0])):
+            self._pending.popleft()
+        self._drop_surplus()
+        self._unwritten_flips = sum(len(batch.flips) for batch in self._pending)
 
-    def _write(self, page: HistoryBatch) -> None:
-        """Raises what says that the ledger cannot be written to; a page that is
-        wrong is left, but for its flips.
+    def _write(self, batch: HistoryBatch) -> None:
+        """Write a batch, or its flips alone when it contradicts the ledger.
+
+        Raises the ledger's other errors: the batch is to be written later.
         """
-        flips_alone = HistoryBatch(flips=page.flips)
+        flips_only = HistoryBatch(flips=batch.flips)
         try:
-            self._history.record(flips_alone if self._out_of_step else page)
-        except (IntegrityError, NotOpen):
-            _log.exception("history_page_refused")
-            self._out_of_step = True
-            self._history.record(flips_alone)
+            self._alerts.record(flips_only if self._out_of_sync else batch)
+        except (IntegrityError, IncidentNotOpen):
+            _log.exception("history_batch_rejected")
+            self._out_of_sync = True
+            self._alerts.record(flips_only)
 
-    def _catch_up(self) -> None:
-        assert self._known is not None  # noqa: S101  nothing is out of step before it was read
-        self._known = replace(self._read_known(), last=self._known.last)
-        self._out_of_step = False
+    def _read_incidents(self) -> None:
+        tracked = self._read_tracked()
+        if self._tracked is not None:
+            # The last states are right: every flip was written or is pending.
+            tracked = replace(tracked, last=self._tracked.last)
+        self._tracked = tracked
+        self._out_of_sync = False
 
-    def _forget_what_is_too_much(self) -> None:
-        """Of a long refusal the latest flips are kept, and no alerts: theirs
-        may be about pages that are gone.
+    def _drop_surplus(self) -> None:
+        """Drop the oldest batches when too many flips are pending.
+
+        The batches after them are written without alerts, which may be about
+        incidents that were dropped.
         """
-        lost, kept = 0, sum(len(page.flips) for page in self._waiting)
-        while max(kept - lost, len(self._waiting)) > self._flips_kept:
-            lost += len(self._waiting.popleft().flips)
-            self._out_of_step = True
-        if lost:
-            _log.error("history_lost", flips=lost)
+        dropped, flips = 0, sum(len(batch.flips) for batch in self._pending)
+        while max(flips - dropped, len(self._pending)) > self._most_pending_flips:
+            dropped += len(self._pending.popleft().flips)
+            self._out_of_sync = True
+        if dropped:
+            _log.error("history_lost", flips=dropped)
 
-    def _write_minutes(self, wall: float | None) -> None:
-        for minute, seconds in self._tally.due(wall):
-            if not self._attempt(partial(self._history.observe, minute, seconds)):
+    def _write_minutes(self, wall: float) -> None:
+        for minute in self._tally.complete_minutes(wall):
+            if not self._try(partial(self._write_minute, minute)):
                 return
-            self._tally.written(minute)
 
-    def _attempt(self, write: Callable[[], object]) -> bool:
-        """Whether the ledger took it. One line in the log for one trouble,
-        however long it lasts.
+    def _write_minute(self, minute: int) -> None:
+        self._uptime.observe(minute, self._tally.seconds(minute))
+        self._tally.discard(minute)
 
-        A ledger that is locked lets everybody wait, so it is asked in vain once
-        in a look: the looks must go on.
+    def _prune(self, wall: float) -> None:
+        self._alerts.prune(wall)
+        self._uptime.prune(wall)
+
+    def _try(self, use_ledger: Callable[[], object]) -> bool:
+        """Call `use_ledger`; returns whether the ledger raised no error.
+
+        A trouble is logged once, however long it lasts.
         """
-        if self._asked_in_vain:
+        # Each attempt on a locked ledger waits for the busy timeout. After the
+        # first failure the others in this tick are skipped, so that the ticks
+        # go on.
+        if self._failed_in_this_tick:
             return False
         try:
-            write()
-        except SQLAlchemyError as refused:
-            if not self._refused:
-                _log.warning("history_not_written", exc_info=refused)
-            self._refused = self._asked_in_vain = True
+            use_ledger()
+        except SQLAlchemyError as error:
+            if not self._failing:
+                _log.warning("history_not_written", exc_info=error)
+            self._failing = self._failed_in_this_tick = True
             return False
-        if self._refused and not self._asked_in_vain:
-            _log.info("history_is_written_again")
-            self._refused = False
+        # A nested attempt may have failed, whose error is already handled.
+        if self._failing and not self._failed_in_this_tick:
+            _log.info("history_recovered")
+            self._failing = False
         return True
 
 
-def unobserved_seconds(history: History, wall: float) -> float | None:
-    """How long nobody looked, to about a minute; None when nobody ever did."""
-    hours = history.observations(_HOUR, wall - 90 * _DAY)
+def unobserved_seconds(uptime: UptimeStore, wall: float) -> float | None:
+    """The seconds since the last observation, to about a minute; None when
+    there is none.
+    """
+    hours = uptime.observations(_HOUR, wall - 90 * _DAY)
     if not hours:
         return None
-    last_hour = max(one.start for one in hours)
-    ends = [one.start + one.length for one in history.observations(60, last_hour)]
-    return max(0.0, wall - max(ends, default=last_hour + _HOUR))
+    last_hour = hours[-1].start
+    minutes = uptime.observations(_MINUTE, last_hour)
+    last_end = last_hour + _HOUR
+    if minutes:
+        last_end = minutes[-1].start + _MINUTE
+    return max(0.0, wall - last_end)

@@ -1,8 +1,9 @@
-"""What systemd is told: started, how it goes, still alive, stopping.
+"""Notifies systemd: ready, status, watchdog, stopping.
 
-The protocol is a line of text in a datagram to a Unix socket; no library that
-is kept up does more for us than the twenty lines below. The gateway is a child
-of what systemd started, so its unit needs `NotifyAccess=all`.
+The protocol is one line of text in a datagram to a Unix socket, as in
+sd_notify(3); no maintained library does more for us than `_send`. The gateway
+is a child of the process that systemd started, so its unit needs
+`NotifyAccess=all`.
 """
 
 from __future__ import annotations
@@ -18,81 +19,90 @@ from gpt_cursor_runner.system.periodic import PeriodicThread
 
 _log = structlog.get_logger(__name__)
 
-_GLANCE_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 _JOIN_SECONDS = 0.2
 _REASONS_SHOWN = 3
 
 
-class ServiceNotify:
-    """Tells `address` (NOTIFY_SOCKET; an @ begins an abstract one).
-    `watchdog_seconds` is WATCHDOG_USEC, 0 for none.
+class ServiceNotifier:
+    """Sends notifications to `address` (NOTIFY_SOCKET; an @ begins an abstract
+    one). `watchdog_seconds` is WATCHDOG_USEC in seconds, 0 for none.
 
-    Alive is said only of real progress: the monitor ticks, and the gateway has
-    just answered itself over HTTP.
+    The watchdog is fed only while the monitor ticks and the gateway answers its
+    own HTTP request, so that a gateway that hangs is restarted.
     """
 
     def __init__(
         self, address: str, watchdog_seconds: float, verdict: Callable[[], Verdict]
     ) -> None:
         self._address = f"\0{address[1:]}" if address.startswith("@") else address
-        self._pause_seconds = (
-            min(_GLANCE_SECONDS, watchdog_seconds / 3) if watchdog_seconds else _GLANCE_SECONDS
-        )
-        self._alive_every_seconds = watchdog_seconds / 3
+        # Three notifications within the time after which systemd acts: one may
+        # be late, one may be lost.
+        self._watchdog_seconds = watchdog_seconds / 3
+        self._poll_seconds = _POLL_SECONDS
+        if watchdog_seconds:
+            self._poll_seconds = min(_POLL_SECONDS, self._watchdog_seconds)
         self._verdict = verdict
-        self._said: set[str] = set()
+        self._sent_once: set[str] = set()
         self._status = ""
-        self._alive_at = float("-inf")
-        self._silent = False
-        self._rounds = PeriodicThread("service-notify", self._turn, _JOIN_SECONDS)
+        self._watchdog_fed_at = float("-inf")
+        self._failing = False
+        self._thread = PeriodicThread("service-notify", self._run_once, _JOIN_SECONDS)
 
     def start(self) -> None:
-        self._rounds.start()
+        self._thread.start()
 
     def stop(self) -> None:
-        """Say, unless it was said, that the end has begun."""
-        self._rounds.stop()
-        self._once("STOPPING=1")
+        """Stop the thread, and notify systemd of it if that is not done yet."""
+        self._thread.stop()
+        self._send_once("STOPPING=1")
 
-    def turn(self) -> None:
-        """Say what has to be said now."""
+    def notify(self) -> None:
+        """Send every notification that is due."""
         verdict = self._verdict()
-        works = verdict.engine_alive and any(
-            one.state.name == "web" and one.proven for one in verdict.checks
-        )
-        status = ", ".join([verdict.overall, *verdict.reasons[:_REASONS_SHOWN]])
+        works = _works(verdict)
         if works:
-            self._once("READY=1")
+            self._send_once("READY=1")
         if verdict.draining:
-            self._once("STOPPING=1")
-        if status != self._status and self._say(f"STATUS={status}"):
+            self._send_once("STOPPING=1")
+        self._send_status(verdict)
+        if works and self._watchdog_seconds:
+            self._feed_watchdog()
+
+    def _run_once(self) -> float:
+        self.notify()
+        return self._poll_seconds
+
+    def _send_status(self, verdict: Verdict) -> None:
+        status = ", ".join([verdict.overall, *verdict.reasons[:_REASONS_SHOWN]])
+        if status != self._status and self._send(f"STATUS={status}"):
             self._status = status
+
+    def _feed_watchdog(self) -> None:
+        # A tenth earlier, so that a poll that is a little early is not skipped.
         now = time.monotonic()
-        if (
-            works
-            and self._alive_every_seconds
-            and now - self._alive_at >= 0.9 * self._alive_every_seconds
-        ):
-            self._alive_at = now
-            self._say("WATCHDOG=1")
+        if now - self._watchdog_fed_at >= 0.9 * self._watchdog_seconds:
+            self._watchdog_fed_at = now
+            self._send("WATCHDOG=1")
 
-    def _turn(self) -> float:
-        self.turn()
-        return self._pause_seconds
+    def _send_once(self, line: str) -> None:
+        if line not in self._sent_once and self._send(line):
+            self._sent_once.add(line)
 
-    def _once(self, line: str) -> None:
-        if line not in self._said and self._say(line):
-            self._said.add(line)
-
-    def _say(self, line: str) -> bool:
+    def _send(self, line: str) -> bool:
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as outlet:
-                outlet.setblocking(False)
-                outlet.sendto(line.encode(), self._address)
-        except OSError as refused:
-            if not self._silent:
-                _log.warning("service_manager_unreachable", reason=refused.strerror)
-            self._silent = True
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+                client.setblocking(False)
+                client.sendto(line.encode(), self._address)
+        except OSError as error:
+            if not self._failing:
+                _log.warning("service_manager_unreachable", reason=error.strerror)
+            self._failing = True
             return False
-        self._silent = False
+        self._failing = False
         return True
+
+
+def _works(verdict: Verdict) -> bool:
+    web = [result for result in verdict.checks if result.state.name == "web"]
+    return verdict.engine_alive and any(result.proven for result in web)

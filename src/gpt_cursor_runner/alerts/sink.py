@@ -1,18 +1,18 @@
-"""What a sink is: a Protocol, and the two ways in which one can refuse."""
+"""The interface of a sink of alerts, and its two errors."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from gpt_cursor_runner.ledger.outbox import Alert
+from gpt_cursor_runner.ledger.alerts import Alert
 
 
 class NotDelivered(Exception):
-    """The alert may not have arrived. `wait_seconds` is how long the other
-    side asked to be left alone.
+    """The alert may not have arrived. `wait_seconds` is the least time until
+    the next attempt, if the receiver asked for one.
 
-    `reason` is for the owner's log and ledger; it holds no address, for
-    addresses of chat services are secrets.
+    `reason` is logged and stored. It holds no address: the addresses of chat
+    services are secrets.
     """
 
     def __init__(self, reason: str, wait_seconds: float = 0.0) -> None:
@@ -20,20 +20,20 @@ class NotDelivered(Exception):
         self.reason, self.wait_seconds = reason, wait_seconds
 
 
-class SinkRefused(Exception):
-    """A sink cannot work as it is configured; the message names the key and the
-    fix.
+class InvalidSink(Exception):
+    """A sink cannot work as it is configured; the message names the setting and
+    the fix.
     """
 
 
 class Sink(Protocol):
-    """Hands alerts to one receiver. Used by one thread; may take as long as it
-    takes, but not for ever.
+    """Sends alerts to one receiver. It is used by one thread, and must return
+    in the end.
     """
 
     name: str
 
     def send(self, alert: Alert) -> None:
-        """Return when the receiver has it; raise NotDelivered otherwise. A
-        repeat carries the same key.
+        """Return when the receiver has accepted the alert; raise NotDelivered
+        otherwise. Repeats of an alert have the same key.
         """

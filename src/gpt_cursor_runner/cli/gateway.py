@@ -7,7 +7,7 @@ import signal
 
 import click
 
-from gpt_cursor_runner.alerts.sink import SinkRefused
+from gpt_cursor_runner.alerts.sink import InvalidSink
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.config import Config, export, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, serve
@@ -57,5 +57,5 @@ def refuse_useless_sinks(config: Config) -> None:
     """
     try:
         alert_sinks(config)
-    except SinkRefused as refused:
+    except InvalidSink as refused:
         raise CommandFailed(Exit.USAGE, str(refused), "gcr doctor") from refused

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from sqlalchemy import (
     URL,
     Column,
+    ColumnElement,
     Connection,
     Engine,
     MetaData,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     event,
     inspect,
     select,
+    tuple_,
 )
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
@@ -34,6 +36,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 _READ_ONLY = "gcr_read_only"
 _WAL_TIMEOUT_SECONDS = 2.0
+_ROWS_PER_DELETE = 500
+# SQLite has no queue for its write lock: other writers need a moment in which
+# it is free.
+_PAUSE_BETWEEN_DELETES_SECONDS = 0.02
 # Alembic keeps this table. It is declared here because importing Alembic takes
 # longer than most commands run.
 _revisions = Table(
@@ -130,6 +136,23 @@ def newest_revision() -> str:
     """The revision of the newest migration, from the name of its file."""
     names = [file.name for file in (MIGRATIONS / "versions").glob("[0-9]*.py")]
     return max(names).partition("_")[0]
+
+
+def delete_in_pieces(database: Database, table: Table, condition: ColumnElement[bool]) -> int:
+    """Delete the rows of `table` that meet `condition`, in transactions that
+    hold the write lock only briefly; returns the number of deleted rows.
+    """
+    primary_key = table.primary_key.columns
+    piece = select(*primary_key).where(condition).limit(_ROWS_PER_DELETE)
+    deletion = table.delete().where(tuple_(*primary_key).in_(piece))
+    deleted = 0
+    while True:
+        with database.write() as connection:
+            count = connection.execute(deletion).rowcount
+        deleted += count
+        if count < _ROWS_PER_DELETE:
+            return deleted
+        time.sleep(_PAUSE_BETWEEN_DELETES_SECONDS)
 
 
 def from_row(kind: type[Record], row: Row[Any], **converted: object) -> Record:

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from sqlalchemy import text
 
 from gpt_cursor_runner.ledger import events
+from gpt_cursor_runner.ledger.alerts import AlertStore
 from gpt_cursor_runner.ledger.database import Database
-from gpt_cursor_runner.ledger.history import History
 from gpt_cursor_runner.ledger.keys import KeyStore
 from gpt_cursor_runner.ledger.moves import Decisions, Leases
-from gpt_cursor_runner.ledger.outbox import Outbox
 from gpt_cursor_runner.ledger.patches import Intake
 from gpt_cursor_runner.ledger.queries import Queries, QueueFacts
 from gpt_cursor_runner.ledger.schema import keys
+from gpt_cursor_runner.ledger.uptime import UptimeStore
 
 
 class Ledger:
@@ -30,8 +30,8 @@ class Ledger:
         self.decisions = Decisions(database)
         self.queries = Queries(database)
         self.keys = KeyStore(database)
-        self.history = History(database)
-        self.outbox = Outbox(database)
+        self.alerts = AlertStore(database)
+        self.uptime = UptimeStore(database)
 
     def probe_write(self) -> None:
         """Write a row and roll it back; raises the database's error when the

@@ -70,7 +70,7 @@ def build_gateway(config: Config) -> Gateway:
     health = build_health(config, ledger, identity, Inner(permits, inside, writer))
     ring = Ring(ledger.keys, ledger.clock, open_door=config.server.insecure_no_auth)
     health_door = HealthApp(
-        health.monitor, identity, ring, HealthHistoryApi(ledger.history, health.clock)
+        health.monitor, identity, ring, HealthHistoryApi(ledger.alerts, ledger.uptime, health.clock)
     )
     authority = Authority(ledger.keys, ledger.clock, open_door=config.server.insecure_no_auth)
     waiting = Waiting(ledger.queries)

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from gpt_cursor_runner.alerts.dead_mans_switch import DeadMansSwitch
 from gpt_cursor_runner.alerts.dispatch import AlertDispatcher
-from gpt_cursor_runner.alerts.incidents import Policy
+from gpt_cursor_runner.alerts.incidents import AlertPolicy
 from gpt_cursor_runner.alerts.probe import AlertsProbe
 from gpt_cursor_runner.alerts.recorder import Recorder
-from gpt_cursor_runner.alerts.service_notify import ServiceNotify
+from gpt_cursor_runner.alerts.service_notify import ServiceNotifier
 from gpt_cursor_runner.alerts.sink import Sink
 from gpt_cursor_runner.alerts.sinks import build_sinks
 from gpt_cursor_runner.config import Config, environment_of_checks, notify_socket, watchdog_seconds
@@ -49,7 +49,7 @@ class Health:
     recorder: Recorder
     dispatch: AlertDispatcher
     pinger: DeadMansSwitch | None
-    notify: ServiceNotify | None
+    notify: ServiceNotifier | None
     clock: Callable[[], float]
 
     def start(self) -> None:
@@ -64,11 +64,11 @@ class Health:
 
 
 def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inner) -> Health:
-    """Nothing runs until `start`. Raises SinkRefused when an alert sink cannot
+    """Nothing runs until `start`. Raises InvalidSink when an alert sink cannot
     work.
     """
     clock, sinks, sampler = SteadyClock(), alert_sinks(config), Sampler()
-    dispatch = AlertDispatcher(ledger.outbox, sinks, clock, random.random)
+    dispatch = AlertDispatcher(ledger.alerts, sinks, clock, random.random)
     probes = standard_probes(
         state_directory=config.state.dir,
         patches_directory=config.state.patches_dir,
@@ -83,12 +83,14 @@ def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inne
         threads=BLOCKING_THREADS,
         latest=lambda: sampler.latest,
         vitals=lambda: monitor.vitals(),  # noqa: PLW0108  it is made of these probes
-        history_behind=lambda: recorder.behind(),  # noqa: PLW0108
+        history_behind=lambda: recorder.unwritten_flips(),  # noqa: PLW0108
         surroundings=_surroundings(config),
     )
-    alerts = [AlertsProbe(dispatch.deliveries, clock)] if sinks else []
+    alerts = [AlertsProbe(dispatch.sink_states, clock)] if sinks else []
     monitor = Monitor([*probes, *alerts], sampler)
-    recorder = Recorder(monitor.snapshot, ledger.history, _policy(config, identity, sinks), clock)
+    recorder = Recorder(
+        monitor.snapshot, ledger.alerts, ledger.uptime, _policy(config, identity, sinks), clock
+    )
 
     def verdict() -> Verdict:
         return judge(monitor.snapshot(), boottime())
@@ -101,21 +103,21 @@ def build_health(config: Config, ledger: Ledger, identity: Identity, inner: Inne
         pinger=DeadMansSwitch(health.ping_url, health.ping_seconds, verdict)
         if health.ping_url
         else None,
-        notify=ServiceNotify(address, watchdog_seconds() or 0.0, verdict) if address else None,
+        notify=ServiceNotifier(address, watchdog_seconds() or 0.0, verdict) if address else None,
         clock=clock,
     )
 
 
 def alert_sinks(config: Config) -> list[Sink]:
-    """Where alerts go; raise SinkRefused, naming the key and the fix, when one
+    """Where alerts go; raise InvalidSink, naming the key and the fix, when one
     of them cannot work.
     """
     alerts = config.alerts
     return build_sinks(alerts.webhook_url, alerts.webhook_secret, alerts.apprise, time.time)
 
 
-def _policy(config: Config, identity: Identity, sinks: list[Sink]) -> Policy:
-    return Policy(
+def _policy(config: Config, identity: Identity, sinks: list[Sink]) -> AlertPolicy:
+    return AlertPolicy(
         sinks=tuple(sink.name for sink in sinks),
         instance_id=identity.instance_id,
         minimum_severity=config.alerts.minimum_severity,

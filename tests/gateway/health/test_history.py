@@ -16,7 +16,8 @@ from gpt_cursor_runner.gateway.health.history import HealthHistoryApi
 from gpt_cursor_runner.gateway.health.routes import HealthApp
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.health.monitor.model import Identity
-from gpt_cursor_runner.ledger.history import Flip, HistoryBatch
+from gpt_cursor_runner.ledger.alerts import AlertStore, Flip, HistoryBatch
+from gpt_cursor_runner.ledger.database import Database
 from gpt_cursor_runner.ledger.ledger import Ledger
 from tests.gateway.builders import problem
 from tests.gateway.health.test_routes import Shown, bearing
@@ -28,7 +29,7 @@ START = 1_800_000_000
 
 
 @dataclass
-class Asking:
+class HistoryClient:
     ledger: Ledger
     client: Client
     owner: dict[str, str]
@@ -46,25 +47,28 @@ class Asking:
         flip = Flip(
             subject, status, f"{status}_code", before, before and f"{before}_code", at, "instance-1"
         )
-        self.ledger.history.record(HistoryBatch(flips=(flip,)))
+        self.ledger.alerts.record(HistoryBatch(flips=(flip,)))
 
 
 @pytest.fixture
-def asking(ledger: Ledger) -> Asking:
+def history(ledger: Ledger) -> HistoryClient:
     ring = Ring(ledger.keys, time.time)
     owner = bearing(ledger, ring, "read")
-    door = HealthApp(
-        Shown(), Identity("instance-1", 5555), ring, HealthHistoryApi(ledger.history, lambda: NOW)
+    app = HealthApp(
+        Shown(),
+        Identity("instance-1", 5555),
+        ring,
+        HealthHistoryApi(ledger.alerts, ledger.uptime, lambda: NOW),
     )
-    return Asking(ledger, Client(door), owner)
+    return HistoryClient(ledger, Client(app), owner)
 
 
-def test_the_history_is_for_who_has_a_key(asking):
-    problem(asking.client.get("/health/history"), 401, "no_key")
+def test_the_history_needs_a_key(history):
+    problem(history.client.get("/health/history"), 401, "no_key")
 
 
-def test_without_a_past_the_history_is_empty(asking):
-    body = asking.body()
+def test_a_new_ledger_has_an_empty_history(history):
+    body = history.body()
     assert (body["flips"], body["before"], body["uptime"], body["strip"]["checks"]) == (
         [],
         None,
@@ -73,57 +77,57 @@ def test_without_a_past_the_history_is_empty(asking):
     )
 
 
-def test_changes_come_newest_first_and_page_by_page(asking):
-    asking.flip("runner", "ok", START - 30)
-    asking.flip("runner", "fail", START - 20, before="ok")
-    asking.flip("queue", "warn", START - 10, before="ok")
-    first = asking.body("?limit=2")
-    assert [(one["check"], one["status"]) for one in first["flips"]] == [
+def test_flips_are_listed_newest_first_and_page_by_page(history):
+    history.flip("runner", "ok", START - 30)
+    history.flip("runner", "fail", START - 20, before="ok")
+    history.flip("queue", "warn", START - 10, before="ok")
+    first = history.body("?limit=2")
+    assert [(flip["check"], flip["status"]) for flip in first["flips"]] == [
         ("queue", "warn"),
         ("runner", "fail"),
     ]
     assert first["flips"][1]["before"] == {"status": "ok", "code": "ok_code"}
     assert first["flips"][1]["at"] == "2027-01-15T07:59:40.000000+00:00"
-    rest = asking.body(f"?limit=2&before={first['before']}")
-    assert [(one["check"], one["before"]) for one in rest["flips"]] == [("runner", None)]
+    rest = history.body(f"?limit=2&before={first['before']}")
+    assert [(flip["check"], flip["before"]) for flip in rest["flips"]] == [("runner", None)]
     assert rest["before"] is None
 
 
-def test_changes_can_be_asked_for_by_check_and_from_a_moment_on(asking):
+def test_flips_are_selected_by_check_and_since_a_moment(history):
     for at in (START - 30, START - 10):
-        asking.flip("runner", "ok", at)
-        asking.flip("queue", "ok", at)
+        history.flip("runner", "ok", at)
+        history.flip("queue", "ok", at)
     for since in (str(START - 20), "2027-01-15T07:59:40Z", "2027-01-15T08:59:40%2B01:00"):
-        flips = asking.body(f"?check=runner&since={since}")["flips"]
-        assert [(one["check"], one["at"][11:19]) for one in flips] == [("runner", "07:59:50")]
+        flips = history.body(f"?check=runner&since={since}")["flips"]
+        assert [(flip["check"], flip["at"][11:19]) for flip in flips] == [("runner", "07:59:50")]
 
 
-def test_the_strip_has_the_worst_of_every_minute_and_nothing_where_nobody_looked(asking):
-    observe = asking.ledger.history.observe
+def test_the_strip_has_the_worst_state_of_every_minute_and_null_for_unobserved_ones(history):
+    observe = history.ledger.uptime.observe
     observe(START - 59 * MINUTE, {"runner": (60, 0, 0, 0), "queue": (0, 0, 0, 60)})
     observe(START - MINUTE, {"runner": (59, 0, 1, 0)})
     observe(START - 60 * MINUTE, {"runner": (0, 1, 0, 0)})
     observe(START, {"runner": (0, 0, 1, 0)})  # under way
     observe(START - 61 * MINUTE, {"runner": (0, 0, 60, 0)})  # more than an hour ago
-    strip = asking.body()["strip"]
+    strip = history.body()["strip"]
     assert (strip["seconds"], strip["since"]) == (60, "2027-01-15T07:00:00.000000+00:00")
     assert strip["checks"]["runner"] == ["warn", "ok", *[None] * 57, "fail"]
     assert strip["checks"]["queue"] == [None, "unknown", *[None] * 58]
-    assert list(asking.body("?check=queue")["strip"]["checks"]) == ["queue"]
+    assert list(history.body("?check=queue")["strip"]["checks"]) == ["queue"]
 
 
-def test_the_strip_of_a_day_goes_by_the_hour(asking):
-    asking.ledger.history.observe(START - 23 * HOUR, {"runner": (30, 30, 0, 0)})
-    strip = asking.body("?by=hour")["strip"]
+def test_the_strip_of_a_day_is_by_the_hour(history):
+    history.ledger.uptime.observe(START - 23 * HOUR, {"runner": (30, 30, 0, 0)})
+    strip = history.body("?by=hour")["strip"]
     assert (strip["seconds"], strip["since"]) == (3600, "2027-01-14T08:00:00.000000+00:00")
     assert strip["checks"]["runner"] == [None, "warn", *[None] * 22]
 
 
-def test_uptime_counts_what_was_seen_and_says_what_was_not(asking):
-    asking.ledger.history.observe(
+def test_uptime_has_the_observed_and_the_unobserved_seconds(history):
+    history.ledger.uptime.observe(
         START - MINUTE, {"runner": (30, 15, 15, 0), "queue": (60, 0, 0, 0)}
     )
-    uptime = asking.body("?check=runner")["uptime"]
+    uptime = history.body("?check=runner")["uptime"]
     assert list(uptime) == ["runner"] and list(uptime["runner"]) == ["1h", "24h", "7d", "30d"]
     assert uptime["runner"]["1h"] == {
         "ratio": 0.75,
@@ -150,49 +154,44 @@ def test_uptime_counts_what_was_seen_and_says_what_was_not(asking):
         ("?by=year&limit=x", ["/limit", "/by"]),
     ],
 )
-def test_values_that_cannot_be_used_are_all_named(asking, query, pointers):
-    body = problem(asking.get(query), 422, "bad_query")
-    assert [one["pointer"] for one in body["errors"]] == pointers
-    assert all(one["hint"] for one in body["errors"])
+def test_every_bad_value_is_named(history, query, pointers):
+    body = problem(history.get(query), 422, "bad_query")
+    assert [error["pointer"] for error in body["errors"]] == pointers
+    assert all(error["hint"] for error in body["errors"])
 
 
-def test_a_ledger_that_cannot_be_read_is_503(asking):
-    with asking.ledger.database.write() as connection:
+def test_a_ledger_that_cannot_be_read_is_503(history):
+    with history.ledger.database.write() as connection:
         connection.exec_driver_sql("DROP TABLE flips")
-    answer = asking.get()
+    answer = history.get()
     problem(answer, 503, "ledger_unavailable")
     assert answer.headers["Retry-After"] == "5"
 
 
-class Slow:
-    """A past that takes as long as it is told to."""
+class SlowAlerts(AlertStore):
+    """A ledger that does not answer until a test lets it."""
 
-    def __init__(self) -> None:
-        self.reading = 0
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.reads = 0
         self.may_end = threading.Event()
 
-    def flips(self, *_: object) -> list[Any]:
-        self.reading += 1
-        assert self.may_end.wait(10)
+    def flips(self, *_: object, **__: object) -> list[Flip]:
+        self.reads += 1
+        assert self.may_end.wait(60)
         return []
 
-    def observations(self, *_: object) -> list[Any]:
-        return []
 
-    def uptime(self, *_: object) -> dict[str, Any]:
-        return {}
-
-
-def test_a_ledger_that_hangs_takes_two_threads_and_no_more():
-    slow = Slow()
-    desk = HealthHistoryApi(slow, time.time)
-    threads = [threading.Thread(target=lambda: desk.show({})) for _ in range(2)]
+def test_a_ledger_that_hangs_holds_two_threads_and_no_more(ledger):
+    slow = SlowAlerts(ledger.database)
+    api = HealthHistoryApi(slow, ledger.uptime, time.time)
+    threads = [threading.Thread(target=lambda: api.body({})) for _ in range(2)]
     for thread in threads:
         thread.start()
-    assert until(lambda: slow.reading == 2)
-    with pytest.raises(Problem, match="Others are reading"):
-        desk.show({})
+    assert until(lambda: slow.reads == 2, 30)
+    with pytest.raises(Problem, match="Too many requests"):
+        api.body({})
     slow.may_end.set()
     for thread in threads:
         thread.join()
-    assert desk.show({})
+    assert api.body({})

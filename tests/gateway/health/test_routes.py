@@ -87,7 +87,9 @@ def ring(ledger: Ledger) -> Ring:
 
 @pytest.fixture
 def door(shown: Shown, clock: Clock, ring: Ring, ledger: Ledger) -> HealthApp:
-    return HealthApp(shown, ME, ring, HealthHistoryApi(ledger.history, ledger.clock), clock)
+    return HealthApp(
+        shown, ME, ring, HealthHistoryApi(ledger.alerts, ledger.uptime, ledger.clock), clock
+    )
 
 
 class Closing(Client):
@@ -245,7 +247,9 @@ def test_there_is_an_answer_whatever_is_raised_on_the_way_to_it(shown, ring, led
         raise raised("/srv/secret")
 
     client = Closing(
-        HealthApp(shown, ME, ring, HealthHistoryApi(ledger.history, ledger.clock), broken)
+        HealthApp(
+            shown, ME, ring, HealthHistoryApi(ledger.alerts, ledger.uptime, ledger.clock), broken
+        )
     )
     assert (
         client.get("/health").status_code,
@@ -511,7 +515,7 @@ class Gateway:
             self.monitor,
             identity,
             Ring(kept.keys, kept.clock),
-            HealthHistoryApi(kept.history, kept.clock),
+            HealthHistoryApi(kept.alerts, kept.uptime, kept.clock),
         )
         app.wsgi_app = door.before(app.wsgi_app)  # type: ignore[method-assign, assignment]
         self.monitor.start()

@@ -1,4 +1,4 @@
-"""Where alerts go, one file each; `build_sinks` is the list."""
+"""The sinks of alerts, one module each; `build_sinks` lists them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from gpt_cursor_runner.alerts.sinks.webhook import WebhookSink
 def build_sinks(
     webhook_url: str, webhook_secret: str, apprise: Sequence[str], wall: Callable[[], float]
 ) -> list[Sink]:
-    """The sinks that are configured; raise SinkRefused when one of them cannot
-    work.
-    """
-    webhook: list[Sink] = [WebhookSink(webhook_url, webhook_secret, wall)] if webhook_url else []
-    return [*webhook, *apprise_sinks(apprise)]
+    """The configured sinks; raises InvalidSink when one of them cannot work."""
+    sinks: list[Sink] = []
+    if webhook_url:
+        sinks.append(WebhookSink(webhook_url, webhook_secret, wall))
+    sinks += apprise_sinks(apprise)
+    return sinks

@@ -1,5 +1,5 @@
-"""`GET /health/history`: what changed and when, how much of the time all was
-well, a strip of the last hour or day.
+"""`GET /health/history`: the latest flips, the uptime, and a strip with the
+worst state of each minute of the last hour, or of each hour of the last day.
 """
 
 from __future__ import annotations
@@ -8,154 +8,152 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.gateway.health.view import utc
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.health.monitor.model import SEVERITY, Status
-from gpt_cursor_runner.ledger.history import Flip
-from gpt_cursor_runner.ledger.observations import Observation, Uptime
+from gpt_cursor_runner.ledger.alerts import AlertStore, Flip
+from gpt_cursor_runner.ledger.uptime import Observation, Uptime, UptimeStore
 from gpt_cursor_runner.patch.outcome import Fault
 from gpt_cursor_runner.system.clock import parse_rfc3339
 
 SCHEMA = "health-history/1"
 MAX_LIMIT = 500
-_LIMIT = 100
-# Reading takes a thread while it lasts; a ledger that hangs must not take them all.
-_READERS = 2
-_STRIPS = {"minute": (60, 60), "hour": (3600, 24)}
-# In the order in which an observation counts its seconds.
-_COUNTED = (Status.OK, Status.WARN, Status.FAIL, Status.UNKNOWN)
+_DEFAULT_LIMIT = 100
+# A read holds a thread of the server; a ledger that hangs must not hold all of
+# them.
+_CONCURRENT_READS = 2
+# The states whose seconds an observation counts, in its order.
+_OBSERVED_STATES = (Status.OK, Status.WARN, Status.FAIL, Status.UNKNOWN)
+
+_Strip = list[Status | None]
 
 
-class Past(Protocol):
-    """What the ledger offers to whoever asks for the history."""
+class _StripSize(NamedTuple):
+    seconds: int
+    periods: int
 
-    def flips(
-        self,
-        subject: str | None = None,
-        since: float | None = None,
-        before: int | None = None,
-        limit: int = 100,
-    ) -> list[Flip]: ...
-    def observations(self, length: int, since: float) -> list[Observation]: ...
-    def uptime(self, now: float) -> dict[str, dict[str, Uptime]]: ...
+
+_STRIP_SIZES = {"minute": _StripSize(60, 60), "hour": _StripSize(3600, 24)}
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What of the history is asked for."""
+class HistoryQuery:
+    """The query of a request. `since` is epoch seconds, `before` the `seq` of a
+    flip, `by` minute or hour.
+    """
 
     check: str | None = None
     since: float | None = None
     before: int | None = None
-    limit: int = _LIMIT
+    limit: int = _DEFAULT_LIMIT
     by: str = "minute"
 
 
-@dataclass(frozen=True)
 class HealthHistoryApi:
-    """Answers from the ledger, for few at once."""
+    """Reads the history from the ledger, for a few requests at a time."""
 
-    past: Past
-    clock: Callable[[], float]
-    places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(_READERS))
+    def __init__(self, alerts: AlertStore, uptime: UptimeStore, clock: Callable[[], float]) -> None:
+        self._alerts = alerts
+        self._uptime = uptime
+        self._clock = clock
+        self._reads = threading.Semaphore(_CONCURRENT_READS)
 
-    def show(self, query: Mapping[str, str]) -> bytes:
-        """The answer's body; raise a 422 or 503 Problem when there can be none."""
-        wanted = read_query(query)
-        if not self.places.acquire(blocking=False):
-            detail = "Others are reading the history. Ask again."
+    def body(self, parameters: Mapping[str, str]) -> bytes:
+        """The body as JSON. Raises a Problem: 422 for a bad query, 503 while
+        too many requests read or the ledger cannot be read.
+        """
+        query = parse_query(parameters)
+        if not self._reads.acquire(blocking=False):
+            detail = "Too many requests are reading the history. Try again."
             raise Problem(503, "busy", detail, headers={"Retry-After": "1"})
         try:
-            return json.dumps(self._body(wanted)).encode()
-        except SQLAlchemyError as trouble:
+            return json.dumps(self._read(query)).encode()
+        except SQLAlchemyError as error:
             detail = "The ledger cannot be read now. Try again."
-            raise Problem(
-                503, "ledger_unavailable", detail, headers={"Retry-After": "5"}
-            ) from trouble
+            retry_later = {"Retry-After": "5"}
+            raise Problem(503, "ledger_unavailable", detail, headers=retry_later) from error
         finally:
-            self.places.release()
+            self._reads.release()
 
-    def _body(self, wanted: Wanted) -> dict[str, Any]:
-        now, one = self.clock(), wanted.check
-        length, count = _STRIPS[wanted.by]
-        last_whole_minute = int(now) - 60  # the one under way is written down when it is over
-        first = (last_whole_minute // length - count + 1) * length
-        flips = self.past.flips(one, wanted.since, wanted.before, wanted.limit)
-        uptime = {name: of for name, of in self.past.uptime(now).items() if one in (None, name)}
-        seen = self.past.observations(length, first)
+    def _read(self, query: HistoryQuery) -> dict[str, Any]:
+        now = self._clock()
+        flips = self._alerts.flips(query.check, query.since, query.before, query.limit)
+        before = flips[-1].seq if len(flips) == query.limit else None
         return {
             "schema": SCHEMA,
-            "flips": [_flip(flip) for flip in flips],
-            "before": flips[-1].seq if len(flips) == wanted.limit else None,
-            "uptime": {
-                name: {label: _uptime(up) for label, up in of.items()}
-                for name, of in uptime.items()
-            },
-            "strip": {
-                "seconds": length,
-                "since": utc(first),
-                "checks": {
-                    name: of
-                    for name, of in strips(seen, first, length, count).items()
-                    if one in (None, name)
-                },
-            },
+            "flips": [_flip_body(flip) for flip in flips],
+            "before": before,
+            "uptime": self._uptime_body(query.check, now),
+            "strip": self._strip_body(query.check, _STRIP_SIZES[query.by], now),
         }
 
+    def _uptime_body(self, check: str | None, now: float) -> dict[str, Any]:
+        body: dict[str, Any] = {}
+        for subject, windows in self._uptime.uptime(now).items():
+            if check in (None, subject):
+                body[subject] = {label: _window_body(uptime) for label, uptime in windows.items()}
+        return body
 
-def read_query(query: Mapping[str, str]) -> Wanted:
-    """The query's values; raise a 422 Problem that names every one that cannot
-    be used.
-    """
+    def _strip_body(self, check: str | None, size: _StripSize, now: float) -> dict[str, Any]:
+        # The minute under way is not in the ledger yet.
+        last_complete = int(now) - 60
+        start = (last_complete // size.seconds - size.periods + 1) * size.seconds
+        observations = self._uptime.observations(size.seconds, start)
+        by_subject = strips(observations, start, size.seconds, size.periods)
+        checks = {
+            subject: strip for subject, strip in by_subject.items() if check in (None, subject)
+        }
+        return {"seconds": size.seconds, "since": utc(start), "checks": checks}
+
+
+def parse_query(parameters: Mapping[str, str]) -> HistoryQuery:
+    """Parse the query; raises a 422 Problem that names every bad value."""
     faults: list[Fault] = []
-    read: dict[str, Any] = {}
-    for name, (reads, should_be) in _READ.items():
-        if name in query:
-            read[name] = reads(query[name])
-            if read[name] is None:
-                faults.append(
-                    Fault(
-                        "bad_value", f"{name} is not {should_be}", f"Give {should_be}.", f"/{name}"
-                    )
-                )
+    values: dict[str, Any] = {}
+    for name, (parse, expected) in _PARAMETERS.items():
+        if name not in parameters:
+            continue
+        values[name] = parse(parameters[name])
+        if values[name] is None:
+            message = f"{name} is not {expected}"
+            faults.append(Fault("bad_value", message, f"Give {expected}.", f"/{name}"))
     if faults:
         first = faults[0]
         raise Problem(422, "bad_query", f"{first.message}. {first.next_step}", faults)
-    return Wanted(**read)
+    return HistoryQuery(**values)
 
 
 def strips(
-    seen: Sequence[Observation], first: float, length: int, count: int
-) -> dict[str, list[Status | None]]:
-    """For each subject the worst state of every minute or hour, the oldest
-    first; None where nobody looked.
+    observations: Sequence[Observation], start: float, length: int, count: int
+) -> dict[str, _Strip]:
+    """By subject, the worst state of each of `count` minutes or hours, the
+    oldest first; None where nothing was observed.
     """
-    found: dict[str, list[Status | None]] = {}
-    for observation in seen:
-        place = int(observation.start - first) // length
+    result: dict[str, _Strip] = {}
+    for observation in observations:
+        index = int(observation.start - start) // length
         for subject, seconds in observation.seconds.items():
-            strip = found.setdefault(subject, [None] * count)
-            if 0 <= place < count:
-                strip[place] = _worst(seconds)
-    return found
+            strip = result.setdefault(subject, [None] * count)
+            if 0 <= index < count:
+                strip[index] = _worst_state(seconds)
+    return result
 
 
-def _worst(seconds: Sequence[float]) -> Status | None:
-    had = [status for status, lasted in zip(_COUNTED, seconds, strict=True) if lasted > 0]
-    return max(had, key=SEVERITY.__getitem__, default=None)
+def _worst_state(seconds: Sequence[float]) -> Status | None:
+    states = zip(_OBSERVED_STATES, seconds, strict=True)
+    observed = [status for status, duration in states if duration > 0]
+    return max(observed, key=SEVERITY.__getitem__, default=None)
 
 
-def _flip(flip: Flip) -> dict[str, Any]:
-    before = (
-        None
-        if flip.before_status is None
-        else {"status": flip.before_status, "code": flip.before_code}
-    )
+def _flip_body(flip: Flip) -> dict[str, Any]:
+    before = None
+    if flip.before_status is not None:
+        before = {"status": flip.before_status, "code": flip.before_code}
     return {
         "seq": flip.seq,
         "at": utc(flip.at),
@@ -168,43 +166,58 @@ def _flip(flip: Flip) -> dict[str, Any]:
     }
 
 
-def _uptime(up: Uptime) -> dict[str, float | None]:
-    names = ("ok_seconds", "warn_seconds", "fail_seconds", "unknown_seconds", "unobserved_seconds")
-    ratio = None if up.ratio is None else round(up.ratio, 6)
-    return {"ratio": ratio, **{name: round(getattr(up, name), 1) for name in names}}
+def _window_body(uptime: Uptime) -> dict[str, float | None]:
+    ratio = None
+    if uptime.ratio is not None:
+        ratio = round(uptime.ratio, 6)
+    return {
+        "ratio": ratio,
+        "ok_seconds": round(uptime.ok_seconds, 1),
+        "warn_seconds": round(uptime.warn_seconds, 1),
+        "fail_seconds": round(uptime.fail_seconds, 1),
+        "unknown_seconds": round(uptime.unknown_seconds, 1),
+        "unobserved_seconds": round(uptime.unobserved_seconds, 1),
+    }
 
 
-def _name(text: str) -> str | None:
-    return text if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text) else None
+def _parse_name(text: str) -> str | None:
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", text):
+        return text
+    return None
 
 
-def _positive(text: str) -> int | None:
-    return int(text) if re.fullmatch(r"[0-9]{1,18}", text) and int(text) > 0 else None
+def _parse_positive(text: str) -> int | None:
+    # At most 18 digits, so that the number fits SQLite's integers.
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        return None
+    return int(text) or None
 
 
-def _limit(text: str) -> int | None:
-    number = _positive(text)
-    return number if number is not None and number <= MAX_LIMIT else None
+def _parse_limit(text: str) -> int | None:
+    number = _parse_positive(text)
+    if number is None or number > MAX_LIMIT:
+        return None
+    return number
 
 
-def _by(text: str) -> str | None:
-    return text if text in _STRIPS else None
+def _parse_by(text: str) -> str | None:
+    return text if text in _STRIP_SIZES else None
 
 
-def _moment(text: str) -> float | None:
-    """Epoch seconds, from themselves or from a moment with its offset."""
+def _parse_moment(text: str) -> float | None:
+    """Epoch seconds, from a number or from RFC 3339 with an offset."""
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
+        return float(text)
     try:
-        if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", text):
-            return float(text)
         return parse_rfc3339(text)
     except ValueError:
         return None
 
 
-_READ: dict[str, tuple[Callable[[str], object], str]] = {
-    "check": (_name, "the name of a check, like runner, or overall"),
-    "since": (_moment, "epoch seconds, or a moment like 2026-08-01T12:00:00Z"),
-    "before": (_positive, "the member 'before' of an earlier answer"),
-    "limit": (_limit, f"a whole number from 1 to {MAX_LIMIT}"),
-    "by": (_by, "minute or hour"),
+_PARAMETERS: dict[str, tuple[Callable[[str], object], str]] = {
+    "check": (_parse_name, "the name of a check, like runner, or overall"),
+    "since": (_parse_moment, "epoch seconds, or a moment like 2026-08-01T12:00:00Z"),
+    "before": (_parse_positive, "the member 'before' of an earlier answer"),
+    "limit": (_parse_limit, f"a whole number from 1 to {MAX_LIMIT}"),
+    "by": (_parse_by, "minute or hour"),
 }

@@ -223,7 +223,7 @@ class HealthApp:
 
     def _past(self, request: WsgiRequest) -> WsgiResponse:
         self._require_read(request)
-        return WsgiResponse(200, self._history.show(request.query))
+        return WsgiResponse(200, self._history.body(request.query))
 
     def _exposition(self, _asked: WsgiRequest) -> WsgiResponse:
         return WsgiResponse(
