@@ -1,21 +1,20 @@
-"""Speaking HTTP with a gateway. On its own machine no key need be typed: a
-passing one is made, used and forgotten.
+"""Requests to a gateway. On its own machine no key need be typed: a temporary
+one is created, used and deleted.
 """
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session
+from gpt_cursor_runner.system.http_client import RequestFailed, fetch
 
-_PASSING_KEY_SECONDS = 3600.0
-_MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_TEMPORARY_KEY_SECONDS = 3600.0
+_MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -39,48 +38,37 @@ class Client:
         headers: Mapping[str, str] | None = None,
         seconds: float = 35,
     ) -> Reply:
-        """The reply, whatever its status; ends the command when nobody answers."""
+        """The reply, of any status; ends the command when there is none."""
+        all_headers = dict(headers or {})
+        if self.key:
+            all_headers.setdefault("Authorization", f"Bearer {self.key}")
         try:
-            status, text = self._exchange(method, path, body, headers or {}, seconds)
-        except TimeoutError as late:
-            message = f"{self.url} did not answer within {seconds:.0f} s"
-            raise CommandFailed(Exit.TIMED_OUT, message, "gcr status") from late
-        except (OSError, http.client.HTTPException) as nobody:
-            raise CommandFailed(
-                Exit.UNREACHABLE, f"nobody answers at {self.url}: {nobody}", "gcr up"
-            ) from nobody
-        except ValueError as nonsense:
-            # A key with a line end in it, for one: http.client sends no header
-            # that is not one line.
-            raise CommandFailed(
-                Exit.USAGE, f"that cannot be sent: {nonsense}", "gcr doctor"
-            ) from nonsense
+            response = fetch(
+                method, self.url + path, body, all_headers, seconds, _MAX_RESPONSE_BYTES
+            )
+        except RequestFailed as error:
+            raise self._command_failed(error) from error
         try:
-            said = json.loads(text)
+            json_body = json.loads(response.body)
         except (ValueError, RecursionError):
-            said = None
-        if not isinstance(said, dict):
+            json_body = None
+        if not isinstance(json_body, dict):
             message = (
-                f"{self.url} is not a gateway of ours: it answered {status} without a JSON object"
+                f"{self.url} is not a gateway: it answered {response.status} without a JSON object"
             )
             raise CommandFailed(Exit.UNREACHABLE, message, "gcr doctor")
-        return Reply(status, said)
+        return Reply(response.status, json_body)
 
-    def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], seconds: float
-    ) -> tuple[int, bytes]:
-        parts = urlsplit(self.url)
-        kind = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        )
-        connection = kind(parts.hostname or "", parts.port, timeout=seconds)
-        said = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        try:
-            connection.request(method, parts.path + path, body, {**said, **headers})
-            answer = connection.getresponse()
-            return answer.status, answer.read(_MAX_ANSWER_BYTES)
-        finally:
-            connection.close()
+    def _command_failed(self, error: RequestFailed) -> CommandFailed:
+        match error.code:
+            case "timed_out":
+                return CommandFailed(Exit.TIMED_OUT, f"{self.url}: {error}", "gcr status")
+            case "bad_url" | "bad_request":  # a key with a line break in it, for one
+                message = f"the request cannot be sent: {error}"
+                return CommandFailed(Exit.USAGE, message, "gcr doctor")
+            case _:
+                message = f"no gateway answers at {self.url}: {error}"
+                return CommandFailed(Exit.UNREACHABLE, message, "gcr up")
 
     def expect(self, reply: Reply) -> dict[str, Any]:
         """The body of a good reply; ends the command with the problem's words
@@ -113,7 +101,7 @@ class Client:
 @contextmanager
 def connect(session: Session, url: str | None, *scopes: str) -> Iterator[Client]:
     """A client for the gateway of these settings, or for `url`, with the user's
-    own key or a passing one.
+    own key or a temporary one.
     """
     given = anonymous(session, url)
     if url is not None or given.key is not None:
@@ -121,7 +109,7 @@ def connect(session: Session, url: str | None, *scopes: str) -> Iterator[Client]
         return
     with session.ledger() as ledger:
         now = ledger.clock()
-        key, text = ledger.keys.create("this machine", scopes, now, now + _PASSING_KEY_SECONDS)
+        key, text = ledger.keys.create("this machine", scopes, now, now + _TEMPORARY_KEY_SECONDS)
         try:
             yield Client(given.url, text)
         finally:

@@ -20,6 +20,7 @@ from gpt_cursor_runner.cli.gateway import refuse_useless_sinks, refuse_without_a
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.config import Config, export, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
+from gpt_cursor_runner.system import processes
 
 _READY_SECONDS = 30.0
 _SETTLE_SECONDS = 5.0
@@ -39,7 +40,7 @@ class Child:
     name: str
     command: list[str]
     output: Path
-    process: subprocess.Popen[bytes] | None = None
+    process: processes.Child | None = None
     _pause: float = _FIRST_PAUSE_SECONDS
     _start_at: float = 0.0
 
@@ -65,6 +66,7 @@ class Child:
     def end(self) -> None:
         if self.process is None:
             return
+        # Not end_group: the leader ends its own workers, in order.
         self.process.terminate()
         try:
             self.process.wait(_STOP_SECONDS)
@@ -75,13 +77,7 @@ class Child:
     def _start(self, now: float) -> None:
         with self.output.open("ab") as output:
             # Their own session: Ctrl-C reaches us alone, and we end them in order.
-            self.process = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+            self.process = processes.start(self.command, stdout=output, stderr=output)
         self._start_at = now
 
 

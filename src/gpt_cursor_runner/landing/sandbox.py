@@ -10,7 +10,6 @@ import errno
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Literal
 
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.faults import WorldFailed
+from gpt_cursor_runner.system import processes
 
 Demand = Literal["required", "best", "none"]
 
@@ -133,20 +133,18 @@ def probe(search_path: str) -> str | None:
     if shutil.which("bwrap", path=search_path) is None:
         return "bubblewrap is not installed"
     try:
-        tried = subprocess.run(
+        completed = processes.run(
             [*_confinement(), "--", "/bin/sh", "-c", "exit 0"],
-            env={"PATH": search_path},
-            capture_output=True,
-            timeout=_PROBE_SECONDS,
-            check=False,
+            _PROBE_SECONDS,
+            environment={"PATH": search_path},
         )
-    except subprocess.TimeoutExpired:
+    except processes.DeadlinePassed:
         return f"bubblewrap did not start within {_PROBE_SECONDS:.0f} s"
-    except OSError as cannot:
-        return f"bubblewrap does not start: {cannot.strerror}"
-    if tried.returncode == 0:
+    except OSError as error:
+        return f"bubblewrap does not start: {error.strerror}"
+    if completed.exit_code == 0:
         return None
-    return f"bubblewrap does not work: {tried.stderr.decode(errors='replace').strip()[:500]}"
+    return f"bubblewrap does not work: {completed.stderr.decode(errors='replace').strip()[:500]}"
 
 
 def _confinement() -> list[str]:

@@ -1,5 +1,5 @@
 """Throw-away workspaces: the sealed tree written out byte for byte, without
-`.git`, gone when the checks are over.
+`.git`, removed when the checks are over.
 
 The tree is written from the blobs themselves, not by git's checkout: filters,
 line-end conversion and `export-ignore` would make it another tree than the one
@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,10 +22,12 @@ import psutil
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.objects import Objects, TreeEntry
 from gpt_cursor_runner.patch.faults import WorldFailed
+from gpt_cursor_runner.system import processes
 
 _GROUP_NAME = "process-group"
-# When a process began is counted from the boot, and the time of the boot shifts
-# as the clock is set.
+_REMOVE_SECONDS = 600.0
+# psutil computes the start of a process from the time of the boot, which shifts
+# when the clock is set.
 _CLOCK_SLACK_SECONDS = 2.0
 
 
@@ -57,52 +58,55 @@ class Workspace:
         remove(self.directory)
 
     def fill(self, git: Git, tree_oid: str, tick: Callable[[], None] = lambda: None) -> None:
-        """Write the tree out, calling `tick` for each directory. Submodules
+        """Write the tree out and call `tick` for each directory. Submodules
         become empty directories, as in a clone.
         """
         with Objects(git) as objects:
             _fill(objects, tree_oid, self.tree, tick)
 
     def note_group(self, pid: int) -> None:
-        """Remember whose process group runs here, so that a later runner can
+        """Record the process group that runs here, so that a later runner can
         end it if this one is killed.
         """
         with suppress(psutil.NoSuchProcess):
-            (self.directory / _GROUP_NAME).write_text(f"{pid} {psutil.Process(pid).create_time()}")
+            started_at = psutil.Process(pid).create_time()
+            (self.directory / _GROUP_NAME).write_text(f"{pid} {started_at}")
 
 
 def sweep(workspaces: Path) -> list[str]:
-    """End what a killed runner left running, and remove what it left lying; the
-    names of those workspaces.
+    """End the processes and remove the workspaces that a killed runner left
+    behind; return their names.
     """
-    left = sorted(workspaces.iterdir()) if workspaces.is_dir() else []
-    for directory in left:
+    if not workspaces.is_dir():
+        return []
+    left_behind = sorted(workspaces.iterdir())
+    for directory in left_behind:
         _end_group(directory / _GROUP_NAME)
-        with suppress(
-            WorldFailed
-        ):  # one that stays is no reason not to start; whoever needs its name will say so
+        # A workspace that stays does not keep the runner from starting; the
+        # patch that needs its name fails with the reason.
+        with suppress(WorldFailed):
             remove(directory)
-    return [directory.name for directory in left]
+    return [directory.name for directory in left_behind]
 
 
 def remove(directory: Path) -> None:
     """Remove a directory whatever checked code made of it; raise WorldFailed
-    when something of it stays.
+    when a part of it stays.
     """
     if directory.is_symlink() or directory.is_file():
         directory.unlink()
     with suppress(OSError, RecursionError):
         shutil.rmtree(directory)
     if directory.exists():
-        # Closed directories, or some nested deeper than a path or Python's
-        # stack can name; these two know how.
+        # Directories without permissions, or nested deeper than a path or
+        # Python's stack can hold. These two tools remove them.
         for tool in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
-            subprocess.run(
-                [*tool, "--", str(directory)],
-                env={"PATH": os.defpath},
-                capture_output=True,
-                check=False,
-            )
+            with suppress(processes.DeadlinePassed):
+                processes.run(
+                    [*tool, "--", str(directory)],
+                    _REMOVE_SECONDS,
+                    environment={"PATH": os.defpath},
+                )
     if directory.exists():
         raise WorldFailed("workspace_stuck", f"{directory} cannot be removed", "Remove it by hand.")
 
@@ -111,18 +115,18 @@ def _fill(objects: Objects, tree_oid: str, directory: Path, tick: Callable[[], N
     tick()
     for entry in objects.tree(tree_oid):
         if "/" in entry.name or entry.name in ("", ".", ".."):
-            # git refuses to check such a tree out; a repository may hold one
-            # all the same.
-            reason = (
+            # git refuses to check such a tree out, yet a repository can hold it.
+            message = (
                 f"the tree {tree_oid} holds the name {entry.name!r}, which would lead out of the"
                 " workspace"
             )
-            raise WorldFailed("tree_unsafe", reason, "Check the repository with `git fsck`.")
+            raise WorldFailed("tree_unsafe", message, "Check the repository with `git fsck`.")
         target = directory / entry.name
-        if entry.kind in ("directory", "submodule"):
+        if entry.kind == "directory":
             target.mkdir()
-            if entry.kind == "directory":
-                _fill(objects, entry.oid, target, tick)
+            _fill(objects, entry.oid, target, tick)
+        elif entry.kind == "submodule":
+            target.mkdir()
         else:
             _write(objects, entry, target)
 
@@ -132,40 +136,44 @@ def _write(objects: Objects, entry: TreeEntry, target: Path) -> None:
     if entry.kind == "symlink":
         target.symlink_to(os.fsdecode(b"".join(chunks)))
         return
-    mode = 0o755 if entry.kind == "executable" else 0o644
-    with os.fdopen(
-        os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb"
-    ) as file:
+    mode = 0o644
+    if entry.kind == "executable":
+        mode = 0o755
+    # O_EXCL: never through a link that is already there.
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb") as file:
         file.writelines(chunks)
 
 
 def _end_group(note: Path) -> None:
-    """Kill the process group a workspace notes, unless its number has gone to
-    somebody else since.
+    """Kill the process group that a workspace notes, unless its number belongs
+    to another process by now.
     """
     try:
-        number, created_at = note.read_text().split()
-        group, began = int(number), float(created_at)
+        number, noted_start = note.read_text().split()
+        group = int(number)
+        started_at = float(noted_start)
     except (OSError, ValueError):
         return
-    if group > 1 and _is_ours(group, began, note.parent):
+    if group > 1 and _is_ours(group, started_at, note.parent):
         with suppress(ProcessLookupError):
             os.killpg(group, signal.SIGKILL)
 
 
-def _is_ours(group: int, began: float, workspace: Path) -> bool:
+def _is_ours(group: int, started_at: float, workspace: Path) -> bool:
     try:
-        return abs(psutil.Process(group).create_time() - began) < _CLOCK_SLACK_SECONDS
+        age_difference = psutil.Process(group).create_time() - started_at
     except psutil.NoSuchProcess:
-        # The leader has ended, and what it left may live on under its number:
-        # known by where it works.
+        # The leader has ended. Its children keep the number of the group, and
+        # are recognised by their working directory.
         return any(_works_in(process, group, workspace) for process in psutil.process_iter())
+    return abs(age_difference) < _CLOCK_SLACK_SECONDS
 
 
 def _works_in(process: psutil.Process, group: int, workspace: Path) -> bool:
     try:
-        return os.getpgid(process.pid) == group and Path(process.cwd()).is_relative_to(
-            workspace.resolve()
-        )
+        if os.getpgid(process.pid) != group:
+            return False
+        return Path(process.cwd()).is_relative_to(workspace.resolve())
     except (OSError, psutil.Error):
         return False

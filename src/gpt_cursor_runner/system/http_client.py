@@ -31,8 +31,8 @@ _USER_AGENT = __name__.partition(".")[0].replace("_", "-")
 
 
 class RequestFailed(Exception):
-    """No complete response arrived. `code` is bad_url, no_host, refused,
-    timed_out, tls, not_http or broken.
+    """No complete response arrived. `code` is bad_url, bad_request, no_host,
+    refused, timed_out, tls, not_http or broken.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -66,14 +66,21 @@ def fetch(
     give_up_at = time.monotonic() + seconds
     try:
         parsed = parse_url(url)
+        _refuse_line_breaks(headers or {})
         connection = _connection(parsed, seconds)
         with _closed_at(give_up_at, connection):
             _send(connection, method, parsed, body, headers or {})
             return _receive(connection, max_body_bytes)
-    # ValueError: a header with a line break in it
     except (HTTPError, HTTPException, OSError, ValueError) as error:
         is_late = time.monotonic() >= give_up_at
         raise _request_failed(error, is_late, seconds) from error
+
+
+def _refuse_line_breaks(headers: Mapping[str, str]) -> None:
+    # http.client refuses them too, but only after it has connected.
+    for name, value in headers.items():
+        if any(character in name + value for character in "\r\n"):
+            raise ValueError(f"the header {name!r} has a line break in it")
 
 
 def _connection(url: Url, seconds: float) -> HTTPConnection:
@@ -147,7 +154,9 @@ def _read_body(response: HTTPResponse, max_bytes: int) -> bytes:
     return bytes(body[:max_bytes])
 
 
-# The first row that matches counts: RemoteDisconnected is a BadStatusLine too.
+# The first row that matches counts: RemoteDisconnected is a BadStatusLine too,
+# and a rejected certificate is a ValueError. The other ValueErrors come from
+# headers that cannot be sent.
 _CAUSES: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
     ((LocationParseError,), "bad_url", "{error}"),
     ((NameResolutionError, socket.gaierror), "no_host", "the host's name cannot be resolved"),
@@ -158,6 +167,7 @@ _CAUSES: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
         "no complete response within {seconds:g} s",
     ),
     ((ssl.SSLError,), "tls", "{error}"),
+    ((ValueError,), "bad_request", "{error}"),
     ((RemoteDisconnected,), "broken", "the connection was closed without a response"),
     ((BadStatusLine, LineTooLong), "not_http", "the response is not HTTP"),
     ((Exception,), "broken", "{kind}: {error}"),
