@@ -19,10 +19,13 @@ from gpt_cursor_runner.landing.sandbox import choose_sandbox
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import StoredPatch
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.events import EventPayload
+from gpt_cursor_runner.patch.faults import WorldFailed
+from gpt_cursor_runner.patch.outcome import Outcome
 from gpt_cursor_runner.patch.status import FINAL, Status
-from gpt_cursor_runner.runner.attempt import Attempt, Ending
+from gpt_cursor_runner.runner.attempt import Attempt
 from gpt_cursor_runner.runner.loop import Runner
+from gpt_cursor_runner.runner.repositories import Repositories
 from tests.building import SEARCH_PATH, Repo, make_admission, make_ledger
 
 _PATIENCE_SECONDS = 30.0
@@ -83,6 +86,7 @@ class Ghost:
     ledger: Ledger
     clock: Clock
     repository: Repository
+    search_path: str = SEARCH_PATH
 
     def send(self, **members: Any) -> str:
         admission = make_admission(at=self.clock(), **members)
@@ -100,27 +104,24 @@ class Ghost:
             state_dir=self.place / "state",
             patches_dir=self.place / "patches",
             workspaces_dir=self.place / "workspaces",
-            repositories={self.repository.name: self.repository},
+            repositories=Repositories({self.repository.name: self.repository}, self.search_path),
             ledger=self.ledger,
             engine=EmbeddedEngine(self.ledger, runner_id),
-            search_path=SEARCH_PATH,
             should_stop=lambda: wish() or time.monotonic() > give_up_at,
         ).run()
         assert wish(), [(one.id, one.status, one.outcome) for one in self.ledger.queries.page()]
 
     def finish(self, *patch_ids: str) -> StoredPatch:
-        """Work until these patches ended, or are held, and are reported; the
-        last of them.
+        """Work until these patches ended, or are held, and are reported; return
+        the last of them.
         """
-
-        def settled() -> bool:
-            found = [self.get(one) for one in patch_ids]
-            return all(
-                one.status in FINAL | {Status.HELD} and one.reported_at is not None for one in found
-            )
-
-        self.work_until(settled)
+        self.work_until(lambda: all(self.is_settled(patch_id) for patch_id in patch_ids))
         return self.get(patch_ids[-1])
+
+    def is_settled(self, patch_id: str) -> bool:
+        stored = self.get(patch_id)
+        ended = stored.status in FINAL or stored.status is Status.HELD
+        return ended and stored.reported_at is not None
 
     def get(self, patch_id: str) -> StoredPatch:
         return self.ledger.queries.get(patch_id)
@@ -137,19 +138,19 @@ class Ghost:
     def sealed_refs(self) -> list[str]:
         return self.repo.run("for-each-ref", "refs/gcr").splitlines()
 
-    def walk(
-        self, git: Git | None = None, record: Callable[[str, dict[str, Any]], None] | None = None
-    ) -> Ending:
-        """Claim and walk one patch without the loop around it, so that its
-        death leaves what a death leaves.
+    def attempt(
+        self, git: Git | None = None, record: Callable[[EventPayload], None] | None = None
+    ) -> Outcome:
+        """Claim and attempt one patch without the loop around it, so that an
+        exception leaves what a killed runner leaves.
         """
         claim = self.ledger.leases.claim("doomed", self.clock())
         assert claim is not None
 
-        def write(kind: str, data: dict[str, Any]) -> None:
-            self.ledger.leases.record(claim, kind, self.clock(), data)
+        def write(payload: EventPayload) -> None:
+            self.ledger.leases.record(claim, payload.kind, self.clock(), payload.to_json())
             if record is not None:
-                record(kind, data)
+                record(payload)
 
         return Attempt(
             claim=claim,
@@ -161,7 +162,7 @@ class Ghost:
             history=self.ledger.queries.events(claim.id),
             record=write,
             tick=lambda: None,
-        ).walk()
+        ).run()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""One patch, once, against a real repository: where each walk ends, and what it
+"""One patch, once, against a real repository: how each attempt ends, and what it
 leaves behind.
 """
 
@@ -86,7 +86,7 @@ def test_a_program_that_the_owners_machine_lacks_is_no_fault_of_the_senders(
     ghost = make_ghost(checks=[Check(name="tests", command=("no-such-program",))])
     ghost.send()
     with pytest.raises(WorldFailed, match="could not be started") as lacking:
-        ghost.walk()
+        ghost.attempt()
     assert "runner.toml" in lacking.value.next_step
 
 

@@ -15,6 +15,8 @@ from sqlalchemy import text
 
 from gpt_cursor_runner.engine.runner_lock import RunnerAlreadyHere, RunnerLock
 from gpt_cursor_runner.ledger.patches import StoredPatch
+from gpt_cursor_runner.patch.events import EventKind, EventPayload
+from gpt_cursor_runner.patch.outcome import Landed
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
 from tests.runner.builders import Ghost, Killed, LyingGit, MortalGit, shell_check
@@ -133,7 +135,7 @@ def test_a_patch_that_takes_its_runner_down_again_and_again_fails_and_frees_the_
     poison, sound = ghost.send(changes=EDIT), ghost.send()
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(Killed):
-            ghost.walk(
+            ghost.attempt(
                 MortalGit(
                     ghost.repo.git.directory, ghost.repo.git.search_path, last_word="fast-import"
                 )
@@ -148,7 +150,9 @@ def test_a_patch_that_takes_its_runner_down_again_and_again_fails_and_frees_the_
 def test_a_runner_lost_after_the_branch_moved_has_landed_the_patch_once(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
     with pytest.raises(Killed):
-        ghost.walk(MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag"))
+        ghost.attempt(
+            MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag")
+        )
     moved_to = ghost.repo.tip()
     assert ghost.get(patch_id).status is Status.RUNNING
     landed = ghost.finish(patch_id)
@@ -163,15 +167,17 @@ def test_a_runner_lost_after_the_branch_moved_has_landed_the_patch_once(ghost: G
 def test_a_lost_landing_is_known_again_under_newer_commits_of_the_owner(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
     with pytest.raises(Killed):
-        ghost.walk(MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag"))
+        ghost.attempt(
+            MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag")
+        )
     landed_as = ghost.repo.tip()
     tip = ghost.repo.commit({"greeting.py": "the owner went on\n"})
     assert (ghost.finish(patch_id).outcome or {})["commit"] == landed_as
     assert ghost.repo.tip() == tip
 
 
-def _die_at_the_intent(kind: str, _: dict[str, Any]) -> None:
-    if kind == "landing":
+def _die_at_the_intent(payload: EventPayload) -> None:
+    if payload.kind is EventKind.LANDING:
         raise Killed
 
 
@@ -179,7 +185,7 @@ def test_a_runner_lost_between_the_intent_and_the_move_lands_once(ghost: Ghost) 
     patch_id = ghost.send(changes=EDIT)
     before = ghost.repo.tip()
     with pytest.raises(Killed):
-        ghost.walk(record=_die_at_the_intent)
+        ghost.attempt(record=_die_at_the_intent)
     assert ghost.repo.tip() == before
     assert ghost.finish(patch_id).status is Status.LANDED
     assert ghost.repo.run("rev-list", "--count", f"{before}..main") == "1"
@@ -189,15 +195,17 @@ def test_a_move_that_git_denies_is_found_on_the_branch(ghost: Ghost) -> None:
     before = ghost.repo.tip()
     ghost.repo.run("checkout", "--quiet", "--detach")
     ghost.send(changes=EDIT)
-    ending = ghost.walk(LyingGit(ghost.repo.git.directory, ghost.repo.git.search_path))
-    assert ending.status is Status.LANDED
-    assert ending.outcome["commit"] == ghost.repo.tip() != before
+    outcome = ghost.attempt(LyingGit(ghost.repo.git.directory, ghost.repo.git.search_path))
+    assert isinstance(outcome, Landed)
+    assert outcome.landing.commit == ghost.repo.tip() != before
 
 
 def test_a_cancel_of_a_patch_lost_after_the_move_cannot_call_it_cancelled(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
     with pytest.raises(Killed):
-        ghost.walk(MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag"))
+        ghost.attempt(
+            MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag")
+        )
     ghost.ledger.leases.reclaim(ghost.clock())
     assert ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock()) is Status.QUEUED
     assert ghost.finish(patch_id).status is Status.LANDED
@@ -207,7 +215,7 @@ def test_a_cancel_of_a_patch_lost_before_the_move_is_heeded(ghost: Ghost) -> Non
     patch_id = ghost.send(changes=EDIT)
     before = ghost.repo.tip()
     with pytest.raises(Killed):
-        ghost.walk(record=_die_at_the_intent)
+        ghost.attempt(record=_die_at_the_intent)
     ghost.ledger.leases.reclaim(ghost.clock())
     ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock())
     assert ghost.finish(patch_id).status is Status.CANCELLED

@@ -336,14 +336,12 @@ Outcome = (
 )
 
 
-def read_outcome(status: Status, data: Mapping[str, Any] | None) -> Outcome | None:
-    """Read the stored outcome of a patch in this status; None while it has none.
+def read_outcome(status: Status, data: Mapping[str, Any]) -> Outcome:
+    """Read the stored outcome of a patch in this status.
 
     A patch that was queued again keeps the outcome of its last ending, read here
     as the reason why it was queued.
     """
-    if data is None:
-        return None
     return _READERS[status](data)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from gpt_cursor_runner.config import Config, search_path
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.runner.loop import Runner
+from gpt_cursor_runner.runner.repositories import Repositories
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
 # Nobody waits for the runner, so it is patient with a locked ledger.
@@ -24,9 +25,10 @@ def build_runner(config: Config, should_stop: Callable[[], bool]) -> Runner:
         state_dir=config.state.dir,
         workspaces_dir=config.state.workspaces_dir,
         patches_dir=config.state.patches_dir,
-        repositories={one.name: one for one in config.repository},
+        repositories=Repositories(
+            {repository.name: repository for repository in config.repository}, search_path()
+        ),
         ledger=ledger,
         engine=EmbeddedEngine(ledger, runner_id),
-        search_path=search_path(),
         should_stop=should_stop,
     )

@@ -1,0 +1,138 @@
+"""The events of a patch, read as the record of its attempts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gpt_cursor_runner.ledger.events import Event
+from gpt_cursor_runner.patch.events import (
+    ENDINGS,
+    Accepted,
+    Carried,
+    Checked,
+    EventKind,
+    Landing,
+    NotChecked,
+    Payload,
+    Planned,
+    Sealed,
+)
+from gpt_cursor_runner.patch.outcome import Landed, Outcome
+
+AnyPayload = TypeVar("AnyPayload", bound=Payload)
+
+_SEALS = (EventKind.SEALED, EventKind.CARRIED)
+_LANDING_STEPS = (EventKind.LANDING, EventKind.BASE_MOVED, EventKind.NOT_MOVED)
+
+
+@dataclass(frozen=True)
+class AttemptRecord:
+    """The events of the deciding attempt, and the whole history around them.
+
+    That is the attempt which moved the branch, or else the last one: an attempt
+    that was lost after it had moved the branch is finished by a later one,
+    which runs no check again.
+    """
+
+    history: Sequence[Event]
+    attempt: Sequence[Event]
+
+    @classmethod
+    def of(cls, outcome: Outcome, history: Sequence[Event]) -> AttemptRecord:
+        claims = _indexes(history, EventKind.CLAIMED)
+        if not claims:
+            return cls(history, ())
+        decided_at = len(history) - 1
+        if isinstance(outcome, Landed):
+            decided_at = _last_landing(history, outcome.landing.commit, decided_at)
+        start = max(index for index in claims if index <= decided_at)
+        end = min((index for index in claims if index > start), default=len(history))
+        return cls(history, history[start:end])
+
+    @property
+    def accepted(self) -> Accepted:
+        for event in self.history:
+            if event.kind == EventKind.ACCEPTED:
+                return Accepted.from_json(event.data)
+        return Accepted()
+
+    @property
+    def attempts(self) -> int:
+        return len(_indexes(self.history, EventKind.CLAIMED))
+
+    @property
+    def first_claimed_at(self) -> float | None:
+        for event in self.history:
+            if event.kind == EventKind.CLAIMED:
+                return event.at
+        return None
+
+    @property
+    def claimed_at(self) -> float | None:
+        return self.attempt[0].at if self.attempt else None
+
+    @property
+    def claimed_by(self) -> str | None:
+        return self.attempt[0].actor if self.attempt else None
+
+    @property
+    def ended_at(self) -> float | None:
+        """When the runner ended the attempt; None when the runner was lost."""
+        for event in self.attempt:
+            if event.kind in ENDINGS and event.actor == self.claimed_by:
+                return event.at
+        return None
+
+    @property
+    def planned(self) -> Planned:
+        return self._last(Planned) or Planned()
+
+    @property
+    def sealed(self) -> Sealed:
+        """The last commit that was sealed, which is the one that was checked."""
+        return self._last(Carried) or self._last(Sealed) or Sealed()
+
+    @property
+    def checks(self) -> list[Checked]:
+        """The checks of the last round; those of an earlier round ran on
+        another tree.
+        """
+        sealed = False
+        checks: list[Checked] = []
+        for event in self.attempt:
+            if event.kind in _SEALS:
+                sealed = True
+                checks = []
+            elif sealed and event.kind == EventKind.CHECKED:
+                checks.append(Checked.from_json(event.data))
+        return checks
+
+    @property
+    def not_checked(self) -> NotChecked | None:
+        return self._last(NotChecked)
+
+    @property
+    def was_about_to_land(self) -> bool:
+        """Whether the last landing that was begun has no recorded end."""
+        steps = [event.kind for event in self.history if event.kind in _LANDING_STEPS]
+        return bool(steps) and steps[-1] == EventKind.LANDING
+
+    def _last(self, payload: type[AnyPayload]) -> AnyPayload | None:
+        for event in reversed(self.attempt):
+            if event.kind == payload.kind:
+                return payload.from_json(event.data)
+        return None
+
+
+def _indexes(history: Sequence[Event], kind: EventKind) -> list[int]:
+    return [index for index, event in enumerate(history) if event.kind == kind]
+
+
+def _last_landing(history: Sequence[Event], commit: str, default: int) -> int:
+    """The index of the last intent to land this commit."""
+    for index in reversed(_indexes(history, EventKind.LANDING)):
+        if Landing.from_json(history[index].data).commit == commit:
+            return index
+    return default

@@ -1,0 +1,82 @@
+"""The configured repositories, each with its git and its sandbox."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import structlog
+
+from gpt_cursor_runner.config import Repository
+from gpt_cursor_runner.landing.git import Git, GitFailed
+from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
+from gpt_cursor_runner.landing.sealing import sealed_ref
+from gpt_cursor_runner.ledger.patches import StoredPatch
+from gpt_cursor_runner.patch.faults import WorldFailed
+
+log = structlog.get_logger()
+
+_MAX_REASON_CHARS = 300
+
+
+@dataclass
+class Repositories:
+    """Finds the git directory and the sandbox of a repository once, since each
+    costs processes.
+    """
+
+    configured: dict[str, Repository]
+    search_path: str
+    _gits: dict[str, Git] = field(default_factory=dict)
+    _sandboxes: dict[str, Sandbox] = field(default_factory=dict)
+    # The report of a patch follows its end in the next turn of the loop, so one
+    # id is enough to delete no seal twice.
+    _deleted_last: str = ""
+
+    def get(self, name: str) -> Repository:
+        """Raise WorldFailed when runner.toml has no repository of that name."""
+        repository = self.configured.get(name)
+        if repository is None:
+            raise WorldFailed(
+                "repository_unknown",
+                f"runner.toml has no repository named {name}",
+                "Register it again, then `gcr retry` the patch.",
+            )
+        return repository
+
+    def git(self, repository: Repository) -> Git:
+        """Raise WorldFailed when there is no git repository at its path."""
+        if repository.name not in self._gits:
+            self._gits[repository.name] = Git.at(repository.path, self.search_path)
+        return self._gits[repository.name]
+
+    def forget_git(self, name: str) -> None:
+        """Find the git directory again at the next use: the owner may have
+        moved it.
+        """
+        self._gits.pop(name, None)
+
+    def sandbox(self, repository: Repository) -> Sandbox:
+        if repository.name not in self._sandboxes:
+            self._sandboxes[repository.name] = choose_sandbox(
+                repository.sandbox, self.search_path, repository.sandbox_read_only
+            )
+        return self._sandboxes[repository.name]
+
+    def delete_seal(self, stored: StoredPatch) -> None:
+        """Delete the sealed ref of a patch that has ended. An error is logged
+        only: the ref does little harm.
+        """
+        was_never_claimed = stored.token == 0
+        if was_never_claimed or stored.id == self._deleted_last:
+            return
+        if stored.repository not in self.configured:
+            return
+        try:
+            git = self.git(self.configured[stored.repository])
+            # Succeeds as well when there is no such ref (git 2.38 to 2.39).
+            git.run("update-ref", "-d", sealed_ref(stored.id))
+        except (GitFailed, WorldFailed, OSError) as error:
+            reason = str(error)[:_MAX_REASON_CHARS]
+            log.warning("seal_not_deleted", patch_id=stored.id, reason=reason)
+            return
+        self._deleted_last = stored.id
