@@ -74,7 +74,7 @@ def desk_in(place: Path, repositories: tuple[str, ...] = ("app",), **server: Any
         repository=tuple(Repository(name=one.path.name, path=one.path) for one in repos),
     )
     gateway = build_gateway(config)
-    gateway.writer.start()
+    gateway.parts.writer.start()
     ledger = make_ledger(place / "state")
     scopes = {
         "all": ["submit", "read", "approve"],
@@ -86,7 +86,6 @@ def desk_in(place: Path, repositories: tuple[str, ...] = ("app",), **server: Any
         name: ledger.keys.create(f"key {name}", said, time.time())[1]
         for name, said in scopes.items()
     }
-    gateway.ring.look()
     try:
         yield Desk(gateway, repos[0], ledger, keys, gateway.app.test_client(), place / "state")
     finally:

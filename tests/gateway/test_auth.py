@@ -1,33 +1,91 @@
-"""Who may come in, and for how long a look at the ledger is believed."""
+"""Keys and scopes, and how long a cached key is trusted."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
-from flask import Flask
 from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
 
-from gpt_cursor_runner.gateway.auth import Authority, Ring
-from gpt_cursor_runner.gateway.problems import Problem
+from gpt_cursor_runner.gateway.auth import authorize
+from gpt_cursor_runner.gateway.key_cache import KeyCache
 from gpt_cursor_runner.ledger.keys import Key
+from gpt_cursor_runner.ledger.ledger import Ledger
 from tests.gateway.builders import desk_in, problem
 from tests.running import wait_until
 
 
-def asked(authority: Authority, key: str | None = None, scope: str = "read") -> Key:
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    with Flask("asking").test_request_context("/", headers=headers):
-        return authority.require(scope)
+class Clock:
+    """A monotonic clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-def test_a_revoked_key_is_refused_within_a_second(desk):
-    assert desk.get("/v1/patches", key="read").status_code == 200
-    revoked = next(one for one in desk.ledger.keys.list() if one.name == "key read")
-    assert desk.ledger.keys.revoke(revoked.id, time.time())
-    time.sleep(0.9)
-    problem(desk.get("/v1/patches", key="read"), 401, "no_key")
-    assert desk.get("/v1/patches", key="all").status_code == 200
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def cache(ledger: Ledger, clock: Clock) -> KeyCache:
+    return KeyCache(ledger.keys, time.time, monotonic=clock)
+
+
+@pytest.fixture
+def queries(ledger: Ledger) -> Iterator[list[str]]:
+    """Every query that the ledger gets."""
+    executed: list[str] = []
+
+    def record(*arguments: object) -> None:
+        executed.append(str(arguments[2]))
+
+    event.listen(ledger.database.engine, "before_cursor_execute", record)
+    yield executed
+    event.remove(ledger.database.engine, "before_cursor_execute", record)
+
+
+def bearer(text: str) -> str:
+    return f"Bearer {text}"
+
+
+def create(ledger: Ledger, *scopes: str, expires_at: float | None = None) -> tuple[Key, str]:
+    """A new key, and the header that carries it."""
+    key, text = ledger.keys.create("a key", scopes, time.time(), expires_at)
+    return key, bearer(text)
+
+
+def reads(queries: list[str]) -> int:
+    return sum("SELECT" in query for query in queries)
+
+
+def test_a_revoked_key_is_refused_within_a_second(ledger, cache, clock):
+    key, header = create(ledger, "read")
+    assert cache.find(header) == key
+    assert ledger.keys.revoke(key.id, time.time())
+    clock.now += 1.001
+    assert cache.find(header) is None
+
+
+def test_a_revoked_key_is_refused_while_the_thread_refreshes(ledger):
+    cache = KeyCache(ledger.keys, time.time)
+    cache.start()
+    try:
+        key, header = create(ledger, "read")
+        wait_until(lambda: cache.may_read(header), 10, "the new key is missing")
+        ledger.keys.revoke(key.id, time.time())
+        wait_until(lambda: not cache.may_read(header), 10, "the revoked key is still valid")
+    finally:
+        cache.stop()
+
+
+def test_the_thread_refreshes_before_a_cached_key_is_too_old():
+    assert KeyCache.REFRESH_SECONDS * 2 <= KeyCache.TRUSTED_SECONDS <= 1.0
 
 
 def test_an_expired_key_is_refused(desk):
@@ -35,84 +93,99 @@ def test_an_expired_key_is_refused(desk):
     problem(desk.get("/v1/patches", key=text), 401, "no_key")
 
 
-def test_a_live_key_is_looked_up_once_in_a_while(ledger):
-    _, text = ledger.keys.create("busy", ["read"], time.time())
-    authority, queries = Authority(ledger.keys, time.time), []
-    event.listen(
-        ledger.database.engine, "before_cursor_execute", lambda *said: queries.append(said[2])
-    )
-    for _ in range(50):
-        assert asked(authority, text).name == "busy"
-    assert sum("SELECT" in query for query in queries) == 1
+def test_a_cached_key_costs_the_ledger_one_read_a_second(ledger, cache, clock, queries):
+    _, header = create(ledger, "read")
+    for second in range(1, 4):
+        for _ in range(50):
+            assert cache.find(header) is not None
+        assert reads(queries) == second
+        clock.now += 1.001
 
 
-def test_wrong_keys_leave_nothing_in_memory(ledger):
-    authority = Authority(ledger.keys, time.time)
+def test_a_new_key_is_valid_at_once(ledger, cache):
+    create(ledger, "read")
+    cache.refresh()
+    _, header = create(ledger, "read")
+    assert cache.find(header) is not None
+
+
+def test_a_request_without_a_key_costs_the_ledger_nothing(cache, queries):
+    for header in ("", "Bearer", "Bearer ", "Basic Z2NyOng="):
+        assert cache.find(header) is None
+    assert queries == []
+
+
+def test_wrong_keys_leave_nothing_in_memory(ledger, cache):
+    key, _ = create(ledger, "read")
     for number in range(300):
-        with pytest.raises(Problem):
-            asked(authority, f"gcr_{number:012x}_{'A' * 43}")
-    assert not authority._believed
+        assert cache.find(bearer(f"gcr_{number:012x}_{'A' * 43}")) is None
+    assert list(cache._loaded.keys) == [key.id]
 
 
-def test_keys_in_memory_are_bounded(ledger, monkeypatch):
-    monkeypatch.setattr("gpt_cursor_runner.gateway.auth._MAX_REMEMBERED", 3)
-    authority = Authority(ledger.keys, time.time)
-    for number in range(8):
-        asked(authority, ledger.keys.create(str(number), ["read"], time.time())[1])
-    assert len(authority._believed) <= 3
+def test_a_slow_read_does_not_bring_back_a_revoked_key(ledger, cache, clock, monkeypatch):
+    key, header = create(ledger, "read")
+    read = ledger.keys.unrevoked
+
+    def read_slowly():
+        keys = read()
+        monkeypatch.setattr(ledger.keys, "unrevoked", read)
+        ledger.keys.revoke(key.id, time.time())
+        clock.now += 0.1
+        cache.refresh()
+        return keys
+
+    monkeypatch.setattr(ledger.keys, "unrevoked", read_slowly)
+    cache.refresh()
+    assert cache.cached(header) is None
 
 
-def test_admin_includes_every_scope(ledger):
-    authority = Authority(ledger.keys, time.time)
-    _, text = ledger.keys.create("owner", ["admin"], time.time())
-    assert {asked(authority, text, scope).name for scope in ("submit", "read", "approve")} == {
-        "owner"
-    }
+def test_admin_includes_every_scope(ledger, cache):
+    owner, header = create(ledger, "admin")
+    for scope in ("submit", "read", "approve"):
+        assert authorize(cache.find(header), scope) == owner
 
 
-def test_an_open_door_lets_everybody_in_but_not_as_admin(tmp_path):
+def test_a_gateway_without_keys_admits_every_request_but_not_as_admin(tmp_path):
     with desk_in(tmp_path, insecure_no_auth=True) as desk:
         assert desk.post(key=None).status_code == 202
         assert desk.get("/v1/patches", key="wrong").status_code == 200
         assert desk.ledger.queries.page()[0].submitted_by == "anybody on this machine"
+        loopback_user = desk.gateway.parts.keys.cached("")
+        assert loopback_user is not None and not loopback_user.allows("admin")
+        assert desk.gateway.parts.keys.may_read("Bearer wrong")
 
 
-def test_a_ledger_that_cannot_be_read_is_503_and_health_goes_by_the_keys_it_knows(desk):
-    with desk.ledger.database.write() as connection:
+def test_health_accepts_the_cached_keys_of_an_unreadable_ledger_and_patches_are_503(desk):
+    desk.gateway.parts.keys.refresh()
+    with desk.ledger.database.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE keys")
-    answer = desk.get("/v1/patches", key="read")
+    answer = desk.get("/v1/patches", key="gcr_0123456789ab_" + "A" * 43)
     problem(answer, 503, "ledger_unavailable")
     assert answer.headers["Retry-After"] == "5"
-    desk.gateway.ring.look()
     assert desk.get("/livez").status_code == 200
     assert "checks" in desk.get("/health?http=200", key="read").json
     assert "checks" not in desk.get("/health?http=200", key="wrong").json
 
 
-def bearer(text: str) -> str:
-    return f"Bearer {text}"
+def test_an_unreadable_ledger_refuses_a_key_that_is_cached_too_long(ledger, cache, clock):
+    _, header = create(ledger, "read")
+    cache.refresh()
+    with ledger.database.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE keys")
+    assert cache.find(header) is not None
+    clock.now += 1.001
+    with pytest.raises(OperationalError):
+        cache.find(header)
+    assert cache.may_read(header)
 
 
-def test_the_ring_knows_a_new_key_within_a_second_and_forgets_a_revoked_one(ledger):
-    ring = Ring(ledger.keys, time.time)
-    ring.start()
-    try:
-        key, text = ledger.keys.create("reader", ["read"], time.time())
-        wait_until(lambda: ring.may_read(bearer(text)), 1, "the new key is unknown")
-        ledger.keys.revoke(key.id, time.time())
-        wait_until(lambda: not ring.may_read(bearer(text)), 1, "the revoked key still opens")
-    finally:
-        ring.stop()
-
-
-def test_the_ring_asks_no_ledger_when_it_is_asked(ledger):
-    _, text = ledger.keys.create("reader", ["read"], time.time())
-    ring, queries = Ring(ledger.keys, time.time), []
-    ring.look()
-    event.listen(
-        ledger.database.engine, "before_cursor_execute", lambda *said: queries.append(said[2])
-    )
-    assert ring.may_read(bearer(text)) and not ring.may_read("") and queries == []
+def test_health_reads_keys_from_memory_only(ledger, cache, clock, queries):
+    _, header = create(ledger, "read")
+    cache.refresh()
+    queries.clear()
+    clock.now += 3600
+    assert cache.may_read(header) and not cache.may_read("") and not cache.may_read("Bearer x")
+    assert queries == []
 
 
 @pytest.mark.parametrize(
@@ -128,32 +201,26 @@ def test_the_ring_asks_no_ledger_when_it_is_asked(ledger):
         "Bearer \xe9",
     ],
 )
-def test_the_ring_opens_to_nothing_but_a_whole_key(ledger, header):
+def test_only_a_complete_key_is_valid(ledger, cache, header):
     _, text = ledger.keys.create("reader", ["read"], time.time())
-    ring = Ring(ledger.keys, time.time)
-    ring.look()
-    assert not ring.may_read(header.format(text=text, secret=text.rpartition("_")[2]))
-    assert ring.may_read(f"bearer  {text} ")
+    cache.refresh()
+    wrong = header.format(text=text, secret=text.rpartition("_")[2])
+    assert cache.cached(wrong) is None and cache.find(wrong) is None
+    assert cache.may_read(f"bearer  {text} ")
 
 
-def test_the_ring_goes_by_scope_and_end(ledger):
-    now = time.time()
-    clock = [now]
-    ring = Ring(ledger.keys, lambda: clock[0])
-    texts = {
-        name: ledger.keys.create(name, [name], now, now + 60)[1]
-        for name in ("submit", "read", "admin")
+def test_a_cached_key_has_its_scopes_and_its_end(ledger):
+    now = [time.time()]
+    cache = KeyCache(ledger.keys, lambda: now[0])
+    headers = {
+        scope: create(ledger, scope, expires_at=now[0] + 60)[1]
+        for scope in ("submit", "read", "admin")
     }
-    ring.look()
-    assert {name: ring.may_read(bearer(text)) for name, text in texts.items()} == {
+    cache.refresh()
+    assert {scope: cache.may_read(header) for scope, header in headers.items()} == {
         "submit": False,
         "read": True,
         "admin": True,
     }
-    clock[0] += 61
-    assert not any(ring.may_read(bearer(text)) for text in texts.values())
-
-
-def test_the_ring_of_an_open_door_opens_to_everybody(ledger):
-    ring = Ring(ledger.keys, time.time, open_door=True)
-    assert ring.may_read("") and ring.may_read("Bearer wrong")
+    now[0] += 61
+    assert not any(cache.may_read(header) for header in headers.values())

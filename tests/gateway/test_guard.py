@@ -15,7 +15,6 @@ from gpt_cursor_runner.gateway.guard import (
     ConcurrencyLimit,
     Guard,
     InFlight,
-    Turnstile,
 )
 from tests.building import patch_body
 from tests.gateway.builders import problem
@@ -44,21 +43,21 @@ def client(permits):
 
 
 def guarded(application: Any, permits: ConcurrencyLimit, inside: InFlight | None = None) -> Guard:
-    return Guard(Turnstile(application, permits), ["localhost"], inside or InFlight())
+    return Guard(permits.before(application), ["localhost"], inside or InFlight())
 
 
 def test_a_sender_without_a_permit_is_told_to_come_back(client, permits):
-    assert permits.take()
+    assert permits.acquire()
     answer = client.post("/webhook")
     problem(answer, 503, "busy")
     assert answer.headers["Retry-After"] == "1"
-    permits.give_back()
+    permits.release()
     assert client.post("/webhook").data == b"inside"
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
 def test_who_only_reads_needs_no_permit(client, permits, method):
-    assert permits.take()
+    assert permits.acquire()
     assert client.open("/livez", method=method).status_code == 200
 
 
@@ -103,10 +102,10 @@ def test_permits_are_never_more_or_fewer_however_many_threads_take_them():
 
     def take_and_give():
         for _ in range(500):
-            if permits.take():
+            if permits.acquire():
                 taken.append(1)
                 assert permits.free() >= 0
-                permits.give_back()
+                permits.release()
 
     threads = [threading.Thread(target=take_and_give) for _ in range(8)]
     for thread in threads:

@@ -13,8 +13,8 @@ from urllib.parse import urlencode
 import pytest
 
 from gpt_cursor_runner.gateway.guard import PERMITS
+from gpt_cursor_runner.gateway.long_poll import MAX_WAITERS
 from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
-from gpt_cursor_runner.gateway.waiting import MAX_WAITERS
 from gpt_cursor_runner.ledger.patches import UnknownPatch
 from tests.building import patch_body
 from tests.gateway.builders import problem
@@ -187,7 +187,9 @@ def test_a_preference_for_something_else_is_no_wait(desk):
 
 def test_when_too_many_wait_the_next_is_answered_at_once(desk):
     desk.post(patch_body(id="watched"))
-    places = [desk.gateway.waiting.places.acquire(blocking=False) for _ in range(MAX_WAITERS)]
+    places = [
+        desk.gateway.parts.long_poll.slots.acquire(blocking=False) for _ in range(MAX_WAITERS)
+    ]
     assert all(places)
     began = time.monotonic()
     assert desk.get("/v1/patches/watched?wait=20").json["status"] == "queued"
@@ -208,7 +210,7 @@ def test_a_wait_gives_its_place_back_whatever_happens(desk):
     desk.post(patch_body(id="someone"))
     for _ in range(MAX_WAITERS + 1):
         desk.get("/v1/patches/someone?wait=0.01")
-    assert desk.gateway.waiting.places.acquire(blocking=False)
+    assert desk.gateway.parts.long_poll.slots.acquire(blocking=False)
 
 
 def test_waiters_and_senders_together_leave_threads_for_health():

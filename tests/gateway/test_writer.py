@@ -7,14 +7,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from gpt_cursor_runner.gateway.writer import NotWritten, OutcomeUnknown, Writer
+from gpt_cursor_runner.gateway.writer import NotRecorded, OutcomeUnknown, Writer
 from gpt_cursor_runner.ledger.patches import AdmittedPatch, IdTaken, Intake, Receipt
 from tests.building import make_admission, make_ledger
 
@@ -58,14 +58,14 @@ def together(
 
     def send(one: AdmittedPatch) -> object:
         try:
-            return writer.accept(one, patience)
+            return writer.record(one, patience)
         except Exception as trouble:  # noqa: BLE001  whatever it is, it is the answer
             return trouble
 
     with ThreadPoolExecutor(len(admissions)) as pool:
         answers = [pool.submit(send, one) for one in admissions]
         give_up_at = time.monotonic() + 5
-        while writer._waiting.qsize() < len(admissions) - 1 and time.monotonic() < give_up_at:
+        while writer._queue.qsize() < len(admissions) - 1 and time.monotonic() < give_up_at:
             time.sleep(0.005)
         gate.open.set()
         return [answer.result() for answer in answers]
@@ -104,32 +104,33 @@ def test_two_with_one_id_in_one_batch_are_told_apart(ledger, gate, writer):
 
 def test_who_gave_up_before_the_writer_came_is_never_written(ledger, gate, writer):
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(writer.accept, make_admission(id="first"), 10)
-        while writer._waiting.qsize():
+        first = pool.submit(writer.record, make_admission(id="first"), 10)
+        while writer._queue.qsize():
             time.sleep(0.005)
         time.sleep(0.05)  # the first is at the gate now
-        with pytest.raises(NotWritten):
-            writer.accept(make_admission(id="gone"), 0.05)
+        with pytest.raises(NotRecorded):
+            writer.record(make_admission(id="gone"), 0.05)
         gate.open.set()
         first.result()
-        writer.accept(make_admission(id="last"), 10)
+        writer.record(make_admission(id="last"), 10)
     assert sorted(one.id for one in ledger.queries.page()) == ["first", "last"]
 
 
 def test_who_gave_up_while_it_was_written_does_not_know(ledger, gate, writer):
     with pytest.raises(OutcomeUnknown):
-        writer.accept(make_admission(id="unknown"), 0.2)
+        writer.record(make_admission(id="unknown"), 0.2)
     gate.open.set()
-    writer.accept(make_admission(id="next"), 10)
+    writer.record(make_admission(id="next"), 10)
     assert len(ledger.queries.page()) == 2
 
 
-def test_too_many_waiting_is_refused_at_once(gate, monkeypatch):
-    monkeypatch.setattr("gpt_cursor_runner.gateway.writer._MAX_WAITING", 1)
-    writer = Writer(cast(Intake, gate))  # not started, so nobody is taken out
-    with pytest.raises(NotWritten):
-        writer._waiting.put_nowait((make_admission(), Future()))
-        writer.accept(make_admission(), 10)
+def test_too_many_waiting_is_refused_at_once(ledger, monkeypatch):
+    monkeypatch.setattr("gpt_cursor_runner.gateway.writer._MAX_QUEUED", 1)
+    writer = Writer(ledger.intake)  # not started, so nothing leaves the queue
+    with pytest.raises(NotRecorded, match="did not answer"):
+        writer.record(make_admission(), 0.01)
+    with pytest.raises(NotRecorded, match="too many"):
+        writer.record(make_admission(), 10)
 
 
 def test_a_locked_ledger_is_told_in_time(tmp_path):
@@ -142,7 +143,7 @@ def test_a_locked_ledger_is_told_in_time(tmp_path):
     with other.database.write() as holder:
         holder.exec_driver_sql("SELECT 1")
         began = time.monotonic()
-        with pytest.raises((OperationalError, NotWritten)):
-            writer.accept(make_admission(), 5)
+        with pytest.raises((OperationalError, NotRecorded)):
+            writer.record(make_admission(), 5)
         assert time.monotonic() - began < 4
-    assert isinstance(writer.accept(make_admission(), 5), Receipt)
+    assert isinstance(writer.record(make_admission(), 5), Receipt)

@@ -112,6 +112,17 @@ class Server(_Section):
         return f"http://{host}:{self.port}"
 
     @property
+    def accepted_hosts(self) -> tuple[str, ...]:
+        """The host names under which the gateway answers. A request under any
+        other is a mistake, or a web page that rebound its own name.
+        """
+        names = ["localhost", "127.0.0.1", "[::1]", self.host]
+        public_name = urlsplit(self.public_url).hostname
+        if public_name:
+            names.append(public_name)
+        return tuple(names)
+
+    @property
     def is_loopback(self) -> bool:
         return self.host in ("127.0.0.1", "::1", "localhost")
 

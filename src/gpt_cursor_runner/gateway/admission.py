@@ -1,10 +1,10 @@
-"""From a body to an admission: read, lifted, validated, planned against the
-branch tip; every fault at once.
+"""Decides which patches are recorded: the body is parsed, lifted and planned at
+the branch tip, so that one answer lists every fault.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -13,12 +13,12 @@ import structlog
 
 from gpt_cursor_runner.config import Config, Repository
 from gpt_cursor_runner.formats.plan import make_plan
-from gpt_cursor_runner.gateway.problems import Problem, faulty
+from gpt_cursor_runner.gateway.problems import Problem, unprocessable
 from gpt_cursor_runner.gateway.repeated_failures import RepeatedFailures
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.planning import Basis, plan_patch
 from gpt_cursor_runner.landing.previewing import Preview, preview
-from gpt_cursor_runner.ledger.patches import UnknownPatch
+from gpt_cursor_runner.ledger.patches import AdmittedPatch, Delivery, UnknownPatch
 from gpt_cursor_runner.ledger.queries import Queries
 from gpt_cursor_runner.patch.model import Change, Patch
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
@@ -26,31 +26,16 @@ from gpt_cursor_runner.patch.parsing import Parsed, parse_patch
 
 log = structlog.get_logger()
 
-_MAX_GOOD = 100
+_MAX_GOOD_HUNKS = 100
+_PATH_MEMBERS = ("path", "from", "to")
+_PATH_FIELDS = ("path", "from_", "to")
 
 
 @dataclass(frozen=True)
-class Admitted:
-    """A patch that may go into the ledger, and where it is bound for."""
-
-    patch: Patch
-    repository: Repository
-    warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Wish:
-    """A body as it was understood; without `admitted` there are `faults`."""
-
-    parsed: Parsed
-    repository: Repository | None
-    faults: tuple[Fault, ...] = ()
-    admitted: Admitted | None = None
-
-
-@dataclass(frozen=True)
-class Door:
-    """Decides what is let in. Reads the repositories; writes nothing."""
+class Admission:
+    """Admits patches or refuses them. Reads the repositories and the ledger;
+    writes nothing.
+    """
 
     config: Config
     queries: Queries
@@ -58,171 +43,189 @@ class Door:
     _gits: dict[str, Git] = field(default_factory=dict)
     _failures: RepeatedFailures = field(default_factory=RepeatedFailures)
 
-    def admit(self, raw: dict[str, Any], sender: str, now: float) -> Admitted:
-        """Raise a 422 Problem that lists every fault of the body and of its
-        plan at once.
+    def admit(self, raw: dict[str, Any], delivery: Delivery, health: str) -> AdmittedPatch:
+        """The patch in a body, ready to be recorded with the health at its
+        arrival; raise a 422 Problem that lists every fault of the body and of
+        its plan.
         """
-        wish = self._read(raw)
-        refusal = self._foreseen(wish, sender, now)
-        if wish.admitted is None or refusal is not None:
-            raise _refused(wish, refusal)
-        return wish.admitted
-
-    def preview(self, raw: dict[str, Any], sender: str, now: float) -> tuple[Admitted, Preview]:
-        """What would land, were it sent and run now; raises the Problem of a
-        refusal, WorldFailed or GitFailed.
-        """
-        wish = self._read(raw)
-        if wish.admitted is None:
-            raise _refused(wish, self._foreseen(wish, sender, now))
-        patch, repository = wish.admitted.patch, wish.admitted.repository
-        plan = partial(make_plan, tuple(enumerate(patch.changes)), tolerance=patch.tolerance)
-        try:
-            shown = preview(self._git(repository), repository.branch, Basis.of(patch), plan, now)
-        except PatchRefused as refusal:
-            raise _refused(
-                wish, self._failures.note(sender, repository.name, refusal, now)
-            ) from refusal
-        return (
-            replace(
-                wish.admitted, warnings=(*wish.admitted.warnings, *self._doubts(wish.admitted))
-            ),
-            shown,
-        )
-
-    def _read(self, raw: dict[str, Any]) -> _Wish:
         parsed = parse_patch(raw)
-        repository, unknown = self._repository(parsed)
-        if parsed.patch is None or repository is None:
-            return _Wish(parsed, repository, (*parsed.faults, *unknown))
-        return _Wish(
-            parsed, repository, admitted=Admitted(parsed.patch, repository, parsed.lifted.warnings)
+        repository, faults = self._find_repository(parsed)
+        refusal = self._predict_refusal(parsed, repository, delivery)
+        if parsed.patch is None or repository is None or refusal is not None:
+            raise _problem(parsed, faults, refusal)
+        return AdmittedPatch(
+            parsed.patch,
+            repository.name,
+            repository.branch,
+            delivery,
+            parsed.lifted.warnings,
+            {"health": health},
         )
 
-    def _repository(self, parsed: Parsed) -> tuple[Repository | None, list[Fault]]:
+    def preview(self, raw: dict[str, Any], delivery: Delivery) -> tuple[AdmittedPatch, Preview]:
+        """The patch in a body, and the commit that would land if it ran now;
+        raise a 422 Problem when it is refused, WorldFailed or GitFailed when
+        the repository cannot be used.
+        """
+        parsed = parse_patch(raw)
+        repository, faults = self._find_repository(parsed)
+        patch = parsed.patch
+        if patch is None or repository is None:
+            raise _problem(parsed, faults, self._predict_refusal(parsed, repository, delivery))
+        plan = partial(make_plan, tuple(enumerate(patch.changes)), tolerance=patch.tolerance)
+        git, basis = self._git(repository), Basis.of(patch)
+        try:
+            planned = preview(git, repository.branch, basis, plan, delivery.at)
+        except PatchRefused as refusal:
+            raise _problem(parsed, [], self._note(refusal, repository, delivery)) from refusal
+        warnings = (*parsed.lifted.warnings, *self._preview_warnings(patch, repository))
+        admitted = AdmittedPatch(patch, repository.name, repository.branch, delivery, warnings)
+        return admitted, planned
+
+    def _find_repository(self, parsed: Parsed) -> tuple[Repository | None, list[Fault]]:
+        """The repository that a body names, or the faults of that name."""
         name = parsed.lifted.body.get("repository")
-        found = (
-            self.config.repository_named(name) if name is None or isinstance(name, str) else None
-        )
-        if found is not None:
-            return found, []
+        repository = self.config.repository_named(name)
+        if repository is not None:
+            return repository, []
         if any(fault.pointer == "/repository" for fault in parsed.faults):
             return None, []
-        known = ", ".join(one.name for one in self.config.repository) or "none"
+        names = ", ".join(configured.name for configured in self.config.repository) or "none"
         if name is None:
-            fault = Fault(
-                "missing",
-                "'repository' is missing",
-                f"Add 'repository', one of: {known}.",
-                "/repository",
-            )
-            return None, [fault]
-        return None, [
-            Fault(
-                "unknown_repository", "no such repository", f"Use one of: {known}.", "/repository"
-            )
-        ]
+            code, message = "missing", "'repository' is missing"
+            next_step = f"Add 'repository', one of: {names}."
+        else:
+            code, message = "unknown_repository", "no such repository"
+            next_step = f"Use one of: {names}."
+        return None, [Fault(code, message, next_step, "/repository")]
 
-    def _foreseen(self, wish: _Wish, sender: str, now: float) -> PatchRefused | None:
-        """The refusal the runner would come to, where that can be foreseen.
-
-        With another patch on its way to the branch it cannot: this one may
-        build on that. One that came before is for the ledger to answer: it may
-        have landed since, and would now be called applied already. A repository
-        in trouble refuses nobody either; the runner will say what is wrong with
-        it.
-        """
-        patch, repository = wish.parsed.patch, wish.repository
-        if repository is None or not wish.parsed.sound or self._came_before(patch):
+    def _predict_refusal(
+        self, parsed: Parsed, repository: Repository | None, delivery: Delivery
+    ) -> PatchRefused | None:
+        """The refusal that the runner would come to, where it is predictable."""
+        if repository is None or not self._is_predictable(parsed, repository):
             return None
-        if (patch is None and wish.parsed.lifted.body.get("base") is not None) or self._busy(
-            repository
-        ):
-            return None
-        plan = partial(
-            make_plan, _independent(wish.parsed), tolerance=patch.tolerance if patch else "standard"
-        )
         try:
-            basis = Basis.of(patch) if patch else Basis()
-            _, made = plan_patch(self._git(repository), repository.branch, basis, plan)
-            self._failures.forget(sender, repository.name, [action.path for action in made.actions])
+            paths = self._plan(parsed, repository)
         except PatchRefused as refusal:
-            return self._failures.note(sender, repository.name, refusal, now)
-        except (WorldFailed, GitFailed, OSError) as trouble:
+            return self._note(refusal, repository, delivery)
+        except (WorldFailed, GitFailed, OSError) as error:
+            # A repository in trouble is not the sender's fault. The runner
+            # meets the same trouble, and reports it.
             log.warning(
-                "admission_could_not_plan", repository=repository.name, reason=str(trouble)[:300]
+                "admission_could_not_plan", repository=repository.name, reason=str(error)[:300]
             )
+            return None
+        self._failures.forget(delivery.submitted_by, repository.name, paths)
         return None
 
-    def _doubts(self, admitted: Admitted) -> Iterator[str]:
-        """Why the real call may come to something else than a preview."""
-        if self._came_before(admitted.patch):
-            yield f"the id {admitted.patch.id} was used before; another patch needs another id"
-        if self._busy(admitted.repository):
-            yield (
-                "another patch is on its way to this branch; what it changes is not in this preview"
-            )
+    def _is_predictable(self, parsed: Parsed, repository: Repository) -> bool:
+        if not parsed.sound:
+            return False
+        if parsed.patch is None:
+            # The base of a malformed patch was not validated.
+            has_base = parsed.lifted.body.get("base") is not None
+            return not has_base and not self._is_busy(repository)
+        # The ledger answers a repeat: the first may have landed since, and the
+        # second would be refused as applied already.
+        if self._was_used(parsed.patch.id):
+            return False
+        return not self._is_busy(repository)
 
-    def _busy(self, repository: Repository) -> bool:
+    def _plan(self, parsed: Parsed, repository: Repository) -> list[str]:
+        """Plan the changes at the branch tip; the paths they touch."""
+        basis = Basis()
+        plan = partial(make_plan, _independent_changes(parsed), tolerance="standard")
+        if parsed.patch is not None:
+            basis = Basis.of(parsed.patch)
+            plan = partial(plan, tolerance=parsed.patch.tolerance)
+        _, planned = plan_patch(self._git(repository), repository.branch, basis, plan)
+        return [action.path for action in planned.actions]
+
+    def _note(
+        self, refusal: PatchRefused, repository: Repository, delivery: Delivery
+    ) -> PatchRefused:
+        return self._failures.note(delivery.submitted_by, repository.name, refusal, delivery.at)
+
+    def _preview_warnings(self, patch: Patch, repository: Repository) -> Iterator[str]:
+        """Reasons why the real call may end differently from its preview."""
+        if self._was_used(patch.id):
+            yield f"the id {patch.id} was used before; another patch needs another id"
+        if self._is_busy(repository):
+            yield "another patch is on its way to this branch; this preview leaves out its changes"
+
+    def _is_busy(self, repository: Repository) -> bool:
+        """Whether another patch is on its way to the branch: this one may build
+        on it, so its plan at the tip proves nothing.
+        """
         return bool(self.queries.active_on(repository.name, repository.branch))
 
-    def _came_before(self, patch: Patch | None) -> bool:
+    def _was_used(self, patch_id: str) -> bool:
         try:
-            return patch is not None and bool(self.queries.get(patch.id))
+            self.queries.get(patch_id)
         except UnknownPatch:
             return False
+        return True
 
     def _git(self, repository: Repository) -> Git:
-        # Found once: the settings never change under a process, and asking git
-        # again would cost a process a request.
+        # Kept for the life of the process: settings never change within it, and
+        # `Git.at` costs a git process.
         if repository.name not in self._gits:
             self._gits[repository.name] = Git.at(repository.path, self.search_path)
         return self._gits[repository.name]
 
 
-def _refused(wish: _Wish, refusal: PatchRefused | None) -> Problem:
-    faults = [*wish.faults, *(refusal.faults if refusal else ())]
-    code = "invalid_patch" if wish.faults else "plan_refused"
-    return faulty([_repointed(fault, wish.parsed) for fault in faults], code, **_planned(refusal))
+def _problem(
+    parsed: Parsed, repository_faults: Sequence[Fault], refusal: PatchRefused | None
+) -> Problem:
+    faults = [*parsed.faults, *(_as_sent(fault, parsed) for fault in repository_faults)]
+    code = "invalid_patch" if faults else "plan_refused"
+    members: dict[str, Any] = {"good": []}
+    if refusal is not None:
+        faults += [_as_sent(fault, parsed) for fault in refusal.faults]
+        members["good"] = [asdict(hunk) for hunk in refusal.good[:_MAX_GOOD_HUNKS]]
+        if refusal.base is not None:
+            members["base"] = refusal.base
+    return unprocessable(faults, code, **members)
 
 
-def _planned(refusal: PatchRefused | None) -> dict[str, Any]:
-    """What the planner found beside the faults: the commit it looked at, and
-    the hunks that were good.
+def _as_sent(fault: Fault, parsed: Parsed) -> Fault:
+    """The fault with its pointer into the body as it was sent, which may have a
+    historical shape.
     """
-    if refusal is None:
-        return {"good": []}
-    good = [asdict(one) for one in refusal.good[:_MAX_GOOD]]
-    return {"base": refusal.base, "good": good} if refusal.base else {"good": good}
+    return replace(fault, pointer=parsed.lifted.pointer(fault.pointer))
 
 
-def _independent(parsed: Parsed) -> list[tuple[int, Change]]:
+def _independent_changes(parsed: Parsed) -> list[tuple[int, Change]]:
     """The sound changes whose files no malformed change names: only their
     faults are certain to be their own.
     """
-    sound = {index for index, _ in parsed.sound}
-    doubtful: set[object] = set()
+    sound_indexes = {index for index, _ in parsed.sound}
     changes = parsed.lifted.body.get("changes")
-    for index, change in enumerate(changes if isinstance(changes, list) else []):
-        if index not in sound and isinstance(change, dict):
-            doubtful |= {
-                value for key in ("path", "from", "to") if isinstance(value := change.get(key), str)
-            }
+    if not isinstance(changes, list):
+        changes = []
+    doubtful_paths: set[str] = set()
+    for index, change in enumerate(changes):
+        if index not in sound_indexes:
+            doubtful_paths.update(_raw_paths(change))
     return [
-        (index, change) for index, change in parsed.sound if doubtful.isdisjoint(_paths(change))
+        (index, change)
+        for index, change in parsed.sound
+        if doubtful_paths.isdisjoint(_paths(change))
     ]
 
 
-def _paths(change: Change) -> set[object]:
-    return {getattr(change, name, None) for name in ("path", "from_", "to")} - {None}
+def _raw_paths(change: object) -> Iterator[str]:
+    if not isinstance(change, dict):
+        return
+    for name in _PATH_MEMBERS:
+        path = change.get(name)
+        if isinstance(path, str):
+            yield path
 
 
-def _repointed(fault: Fault, parsed: Parsed) -> Fault:
-    """A fault of the plan points into today's shape; the sender may have sent a
-    historical one.
-    """
-    return (
-        fault
-        if fault in parsed.faults
-        else replace(fault, pointer=parsed.lifted.pointer(fault.pointer))
-    )
+def _paths(change: Change) -> Iterator[str]:
+    for name in _PATH_FIELDS:
+        path = getattr(change, name, None)
+        if path is not None:
+            yield path

@@ -1,72 +1,70 @@
-"""The Flask application: a plain WSGI factory over the parts it is handed. It
-starts nothing by itself.
+"""The Flask application: a plain WSGI factory around its parts. It starts no
+thread.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import structlog
-from flask import Flask, Response, g, jsonify, request
+from flask import Blueprint, Flask, Response, g, jsonify, request
 from sqlalchemy.exc import SQLAlchemyError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from gpt_cursor_runner.gateway.guard import ConcurrencyLimit, Guard, InFlight, Turnstile
+from gpt_cursor_runner.gateway.guard import ConcurrencyLimit, Guard, InFlight
 from gpt_cursor_runner.gateway.health.routes import HealthApp
-from gpt_cursor_runner.gateway.patches import PatchesParts, patches_blueprint
-from gpt_cursor_runner.gateway.preview import preview_blueprint
+from gpt_cursor_runner.gateway.parts import GatewayParts, gateway_parts
+from gpt_cursor_runner.gateway.patches import patches
+from gpt_cursor_runner.gateway.preview import preview
 from gpt_cursor_runner.gateway.problems import Problem
-from gpt_cursor_runner.gateway.webhook import WebhookParts, webhook_blueprint
+from gpt_cursor_runner.gateway.webhook import webhook
 from gpt_cursor_runner.health.probes.self_call import PULSE
 
 log = structlog.get_logger()
 
 _NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-
-@dataclass(frozen=True)
-class GatewayParts:
-    health: HealthApp
-    instance_id: str
-    permits: ConcurrencyLimit
-    inside: InFlight
-    webhook: WebhookParts
-    patches: PatchesParts
-    hosts: Sequence[str]
+_self_call = Blueprint("self_call", __name__)
 
 
-def create_app(parts: GatewayParts) -> Flask:
-    """The gateway's routes, guards and error pages around these parts."""
+def create_app(
+    parts: GatewayParts, health: HealthApp, limit: ConcurrencyLimit, in_flight: InFlight
+) -> Flask:
+    """The gateway's routes and error pages around these parts, behind its
+    guards. Health is answered before Flask.
+    """
     app = Flask("gpt_cursor_runner.gateway", static_folder=None)
     # Merging would answer `/v1//patches` with a redirect, and a redirected POST
     # loses its body.
     app.url_map.merge_slashes = False
-    app.add_url_rule(PULSE, "pulse", lambda: _pulse(parts.instance_id))
-    app.register_blueprint(webhook_blueprint(parts.webhook))
-    app.register_blueprint(preview_blueprint(parts.webhook))
-    app.register_blueprint(patches_blueprint(parts.patches))
+    parts.attach_to(app)
+    for blueprint in (_self_call, webhook, preview, patches):
+        app.register_blueprint(blueprint)
     app.before_request(_name_request)
     app.after_request(_log_request)
     app.register_error_handler(Problem, Problem.response)
-    app.register_error_handler(HTTPException, _http_problem)
-    app.register_error_handler(SQLAlchemyError, _ledger_problem)
-    app.register_error_handler(Exception, _internal_problem)
-    inner = parts.health.before(Turnstile(app.wsgi_app, parts.permits))
-    app.wsgi_app = Guard(inner, parts.hosts, parts.inside)  # type: ignore[method-assign]  # Flask's documented way
+    app.register_error_handler(HTTPException, _answer_http_error)
+    app.register_error_handler(SQLAlchemyError, _answer_ledger_error)
+    app.register_error_handler(Exception, _answer_unexpected_error)
+    inner = health.before(limit.before(app.wsgi_app))
+    guard = Guard(inner, parts.config.server.accepted_hosts, in_flight)
+    app.wsgi_app = guard  # type: ignore[method-assign]  # Flask's documented way
     return app
 
 
-def _pulse(instance_id: str) -> Response:
-    """For the gateway's call to itself: only Flask, at this port, in this
-    process can say these two together.
+@_self_call.get(PULSE)
+def pulse() -> Response:
+    """Answers the gateway's call to itself. Only Flask, in this process, knows
+    the instance id and the nonce together, so the answer proves that Flask
+    runs.
     """
-    asked = request.args.get("nonce", "")
+    nonce = request.args.get("nonce", "")
     return jsonify(
-        {"instance_id": instance_id, "nonce": asked if _NONCE.fullmatch(asked) else None}
+        {
+            "instance_id": gateway_parts().instance_id,
+            "nonce": nonce if _NONCE.fullmatch(nonce) else None,
+        }
     )
 
 
@@ -87,26 +85,34 @@ def _log_request(response: Response) -> Response:
     return response
 
 
-def _http_problem(error: Any) -> Response:  # noqa: ANN401  werkzeug's HTTPException, already narrowed by Flask
-    status = error.code or 500
-    if status == 404:
-        problem = Problem(404, "no_such_route", "There is nothing under this path.")
-    elif status == 405:
+def _answer_http_error(error: HTTPException) -> Response:
+    if isinstance(error, NotFound):
+        return Problem(404, "no_such_route", "There is no route at this path.").response()
+    if isinstance(error, MethodNotAllowed):
         allowed = ", ".join(error.valid_methods or [])
-        problem = Problem(405, "method", f"Use {allowed} here.", headers={"Allow": allowed})
-    else:
-        problem = Problem(status, "refused", str(error.description)[:300])
-    return problem.response()
+        return Problem(
+            405,
+            "method",
+            "This route does not support the method.",
+            f"Use {allowed}.",
+            headers={"Allow": allowed},
+        ).response()
+    return Problem(error.code or 500, "refused", str(error.description)[:300]).response()
 
 
-def _ledger_problem(trouble: Exception) -> Response:
-    log.warning("ledger_unavailable", reason=str(trouble)[:300])
-    detail = "The ledger cannot answer now. Try again."
-    return Problem(503, "ledger_unavailable", detail, headers={"Retry-After": "5"}).response()
-
-
-def _internal_problem(trouble: Exception) -> Response:
-    log.exception("request_failed", exc_info=trouble)
+def _answer_ledger_error(error: SQLAlchemyError) -> Response:
+    log.warning("ledger_unavailable", reason=str(error)[:300])
     return Problem(
-        500, "internal", "The gateway failed; its log has the reason under this request's id."
+        503,
+        "ledger_unavailable",
+        "The ledger does not answer now.",
+        "Send the request again.",
+        headers={"Retry-After": "5"},
+    ).response()
+
+
+def _answer_unexpected_error(error: Exception) -> Response:
+    log.exception("request_failed", exc_info=error)
+    return Problem(
+        500, "internal", "The gateway failed; its log has the reason under the id of this request."
     ).response()

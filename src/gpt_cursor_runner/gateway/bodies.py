@@ -1,114 +1,139 @@
-"""What a request brings: its declared type and length, its body read whole or
-refused, its patch as a plain object.
+"""Reading requests: the declared type and length are checked, the body is read
+completely or refused, and the patch in it becomes a JSON object.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from flask import request
+from flask import g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from gpt_cursor_runner.formats.sniffing import sniff
-from gpt_cursor_runner.gateway.problems import Problem, faulty
+from gpt_cursor_runner.gateway.problems import Problem, unprocessable
+from gpt_cursor_runner.ledger.keys import Key
+from gpt_cursor_runner.ledger.patches import Delivery
 from gpt_cursor_runner.patch.outcome import PatchRefused
 from gpt_cursor_runner.patch.parsing import Unreadable, parse_patch, read_json
 
-_TEXTUAL = ("text/plain", "text/markdown", "text/x-diff", "text/x-patch")
-_BESIDE_TEXT = ("id", "title", "repository", "base", "tolerance", "mode", "expect_plan")
+_JSON = "application/json"
+_RAW_TEXT = ("text/plain", "text/markdown", "text/x-diff", "text/x-patch")
+# The members of a patch that come in headers or the query, beside a raw text.
+_MEMBERS_BESIDE_TEXT = ("id", "title", "repository", "base", "tolerance", "mode", "expect_plan")
 
 
-def declared_type(limit: int) -> str:
-    """The media type of this request; raise a 411, 413 or 415 Problem for what
-    need not even be read.
+def read_delivery(key: Key, max_bytes: int, now: float) -> tuple[Delivery, dict[str, Any]]:
+    """The current request as a delivery, and the patch in it as a JSON object;
+    raise a Problem for a body that is too large, incomplete or unreadable.
     """
-    kind = request.mimetype or "none"
-    if request.content_length is not None and request.content_length > limit:
-        raise _too_large(limit)
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem(415, "encoded_body", "Send the body without compression.")
-    if kind != "application/json" and kind not in _TEXTUAL:
-        detail = f"Send application/json, or a raw patch as text/plain; this was {kind[:80]}."
-        raise Problem(415, "content_type", detail)
-    if kind in _TEXTUAL and request.content_length is None:
-        # The server passes a chunked body that broke off as one that ended. Cut
-        # JSON does not parse; a cut diff may.
-        raise Problem(
-            411,
-            "length_required",
-            "Send a raw patch with Content-Length, so that a cut one can be told.",
-        )
-    return kind
+    media_type = _check_headers(max_bytes)
+    body = read_body(max_bytes)
+    delivery = Delivery(g.request_id, now, key.name, media_type, body, key.id or None)
+    if media_type == _JSON:
+        return delivery, read_object(body)
+    return delivery, _read_text(body)
 
 
-def whole_body(limit: int) -> bytes:
-    """The body to its last byte; raise a 413 Problem when it is longer than
-    `limit`, a 400 one when it was cut off.
+def read_body(max_bytes: int) -> bytes:
+    """The complete body; raise a 413 Problem when it is longer than `max_bytes`,
+    a 400 one when it was cut off.
     """
-    # Werkzeug cuts a chunked body at its limit without a word, so the limit is
-    # one more than what we take.
-    request.max_content_length = limit + 1
+    # Werkzeug cuts a chunked body silently at its limit, so its limit is one
+    # more than ours.
+    request.max_content_length = max_bytes + 1
     try:
         body = request.get_data(cache=False)
     except RequestEntityTooLarge:
-        raise _too_large(limit) from None
-    if len(body) > limit:
-        raise _too_large(limit)
+        raise _too_large(max_bytes) from None
+    if len(body) > max_bytes:
+        raise _too_large(max_bytes)
     if request.content_length is not None and len(body) != request.content_length:
-        detail = (
-            f"The body broke off after {len(body)} of {request.content_length} bytes. Nothing"
-            " changed; send it again."
+        raise Problem(
+            400,
+            "cut_off",
+            f"The body ended after {len(body)} of {request.content_length} bytes. Nothing changed.",
+            "Send it again.",
         )
-        raise Problem(400, "cut_off", detail)
     return body
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object in a body; raise a 400 Problem when it holds anything
-    else.
-    """
+    """The JSON object in a body; raise a 400 Problem for anything else."""
     try:
         return read_json(body)
     except Unreadable as unreadable:
-        detail = f"Nothing changed: {unreadable.fault.message}."
-        raise Problem(400, unreadable.fault.code, detail, [unreadable.fault]) from unreadable
+        fault = unreadable.fault
+        raise Problem(
+            400, fault.code, f"Nothing changed: {fault.message}.", fault.next_step, faults=[fault]
+        ) from unreadable
 
 
-def read_patch(kind: str, limit: int) -> tuple[bytes, dict[str, Any]]:
-    """The body as it came, and the patch in it as a JSON object, whichever of
-    the declared types it has.
+def _check_headers(max_bytes: int) -> str:
+    """The media type; raise a 411, 413 or 415 Problem for a body that need not
+    be read.
     """
-    body = whole_body(limit)
-    return body, read_object(body) if kind == "application/json" else read_text(body)
+    media_type = request.mimetype or "none"
+    if request.content_length is not None and request.content_length > max_bytes:
+        raise _too_large(max_bytes)
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem(
+            415, "encoded_body", "The body is compressed.", "Send it without Content-Encoding."
+        )
+    if media_type != _JSON and media_type not in _RAW_TEXT:
+        raise Problem(
+            415,
+            "content_type",
+            f"The Content-Type {media_type[:80]} is not supported.",
+            f"Send {_JSON}, or a raw patch as text/plain.",
+        )
+    # The server reports a chunked body that broke off as complete. JSON that
+    # was cut does not parse; a diff that was cut may.
+    if media_type in _RAW_TEXT and request.content_length is None:
+        raise Problem(
+            411,
+            "length_required",
+            "A raw patch without Content-Length may have been cut off on the way.",
+            "Send it with Content-Length.",
+        )
+    return media_type
 
 
-def read_text(body: bytes) -> dict[str, Any]:
-    """A raw text as the one change of a patch; id, title and the like come in
-    headers or the query.
-
-    A server passes no header on that is not ASCII, so such a title goes into
-    the query.
-    """
+def _read_text(body: bytes) -> dict[str, Any]:
+    """A raw text as the one change of a patch."""
     try:
         text = body.decode()
-    except UnicodeDecodeError as bad:
-        raise Problem(400, "encoding", f"The text is not UTF-8 at byte {bad.start}.") from bad
-    said = {name: one for name in _BESIDE_TEXT if (one := _beside(name)) is not None}
+    except UnicodeDecodeError as error:
+        raise Problem(
+            400,
+            "encoding",
+            f"The text is not UTF-8 at byte {error.start}.",
+            "Send it in UTF-8.",
+        ) from error
+    members: dict[str, Any] = {}
+    for name in _MEMBERS_BESIDE_TEXT:
+        value = _beside_text(name)
+        if value is not None:
+            members[name] = value
     try:
-        return said | {"changes": [sniff(text, _beside("path"))]}
+        change = sniff(text, _beside_text("path"))
     except PatchRefused as refused:
-        others = [fault for fault in parse_patch(said).faults if fault.pointer != "/changes"]
-        raise faulty([*refused.faults, *others], "malformed") from refused
+        # Report the faults of the other members in the same answer.
+        faults = [fault for fault in parse_patch(members).faults if fault.pointer != "/changes"]
+        raise unprocessable([*refused.faults, *faults], "malformed") from refused
+    return {**members, "changes": [change]}
 
 
-def _beside(name: str) -> str | None:
+def _beside_text(name: str) -> str | None:
+    # The query as well as a header: servers drop header values that are not
+    # ASCII, which a title may be.
     header = f"X-Patch-{name.replace('_', '-').title()}"
     return request.headers.get(header) or request.args.get(name)
 
 
-def _too_large(limit: int) -> Problem:
+def _too_large(max_bytes: int) -> Problem:
     return Problem(
         413,
         "body_too_large",
-        f"The body is larger than {limit} bytes. Split the patch into smaller ones.",
+        f"The body is larger than {max_bytes} bytes.",
+        "Split the patch into smaller ones.",
     )

@@ -1,5 +1,5 @@
-"""`POST /v1/patches:preview`: what a patch would change now. Nothing is
-recorded, and no object or ref is written.
+"""`POST /v1/patches:preview`: shows what a patch would change now. Records
+nothing, and writes no object or ref.
 """
 
 from __future__ import annotations
@@ -12,95 +12,91 @@ from typing import Any
 import structlog
 from flask import Blueprint, Response, jsonify, request
 
-from gpt_cursor_runner.gateway.admission import Admitted
-from gpt_cursor_runner.gateway.bodies import declared_type, read_patch
+from gpt_cursor_runner.gateway.auth import request_key, requires
+from gpt_cursor_runner.gateway.bodies import read_delivery
+from gpt_cursor_runner.gateway.parts import gateway_parts
 from gpt_cursor_runner.gateway.problems import Problem
-from gpt_cursor_runner.gateway.webhook import WebhookParts
 from gpt_cursor_runner.landing.git import GitFailed
 from gpt_cursor_runner.landing.previewing import Preview
+from gpt_cursor_runner.ledger.patches import AdmittedPatch
 from gpt_cursor_runner.patch.outcome import WorldFailed
 
 log = structlog.get_logger()
 
 SCHEMA = "gcr-preview/1"
 MAX_DIFF_CHARS = 1_000_000
-# With the lists bounded as well, an answer stays below the 100,000 characters
-# that ChatGPT takes, as a rule.
-_DIFF_CHARS = 50_000
-_LISTED = 100
+# With the lists bounded as well, an answer usually stays below the 100,000
+# characters that ChatGPT reads.
+_DEFAULT_DIFF_CHARS = 50_000
+_MAX_LISTED = 100
+
+preview = Blueprint("preview", __name__)
 
 
-def preview_blueprint(parts: WebhookParts) -> Blueprint:
-    """The route, for whoever may submit; it takes the bodies that the webhook
-    takes.
-    """
-    blueprint = Blueprint("preview", __name__)
-
-    @blueprint.post("/v1/patches:preview")
-    def show() -> Response:
-        kind = declared_type(parts.max_body_bytes)
-        key = parts.authority.require("submit")
-        chars = _diff_chars()
-        _, raw = read_patch(kind, parts.max_body_bytes)
-        try:
-            admitted, shown = parts.door.preview(raw, key.name, parts.clock())
-        except (WorldFailed, GitFailed, OSError) as trouble:
-            log.warning("could_not_preview", reason=str(trouble)[:300])
-            detail = (
-                "The repository cannot be used now; `gcr doctor` on its machine says why. Ask again"
-                " later."
-            )
-            raise Problem(
-                503, "repository_unavailable", detail, headers={"Retry-After": "5"}
-            ) from trouble
-        return jsonify(_told(admitted, shown, chars))
-
-    return blueprint
+@preview.post("/v1/patches:preview")
+@requires("submit")
+def show_preview() -> Response:
+    parts = gateway_parts()
+    max_diff_chars = _requested_diff_chars()
+    delivery, raw = read_delivery(request_key(), parts.config.server.max_body_bytes, parts.now())
+    try:
+        admitted, planned = parts.admission.preview(raw, delivery)
+    except (WorldFailed, GitFailed, OSError) as error:
+        log.warning("could_not_preview", reason=str(error)[:300])
+        raise Problem(
+            503,
+            "repository_unavailable",
+            "The repository cannot be used now; `gcr doctor` on its machine reports the reason.",
+            "Send the request again later.",
+            headers={"Retry-After": "5"},
+        ) from error
+    return jsonify(_to_json(admitted, planned, max_diff_chars))
 
 
-def _told(admitted: Admitted, shown: Preview, chars: int) -> dict[str, Any]:
-    diff = shown.diff.decode(errors="replace")
-    cut = _cut(diff, chars)
+def _to_json(admitted: AdmittedPatch, planned: Preview, max_diff_chars: int) -> dict[str, Any]:
+    complete_diff = planned.diff.decode(errors="replace")
+    diff = _first_lines(complete_diff, max_diff_chars)
     return {
         "schema": SCHEMA,
         "patch_id": admitted.patch.id,
-        "repository": admitted.repository.name,
-        "branch": admitted.repository.branch,
-        "base": shown.base,
-        "tip": shown.tip,
-        "plan_digest": shown.plan.digest(),
-        "files": [_without_none(asdict(one)) for one in shown.files[:_LISTED]],
-        "files_total": len(shown.files),
-        "insertions": sum(one.insertions for one in shown.files),
-        "deletions": sum(one.deletions for one in shown.files),
-        "hunks": [asdict(one) for one in shown.plan.hunks[:_LISTED]],
-        "hunks_total": len(shown.plan.hunks),
+        "repository": admitted.repository,
+        "branch": admitted.branch,
+        "base": planned.base,
+        "tip": planned.tip,
+        "plan_digest": planned.plan.digest(),
+        "files": [_without_none(asdict(file)) for file in planned.files[:_MAX_LISTED]],
+        "files_total": len(planned.files),
+        "insertions": sum(file.insertions for file in planned.files),
+        "deletions": sum(file.deletions for file in planned.files),
+        "hunks": [asdict(hunk) for hunk in planned.plan.hunks[:_MAX_LISTED]],
+        "hunks_total": len(planned.plan.hunks),
         "warnings": list(admitted.warnings),
-        "diff": cut,
-        "diff_truncated": cut != diff,
+        "diff": diff,
+        "diff_truncated": diff != complete_diff,
     }
 
 
-def _cut(text: str, chars: int) -> str:
-    """The whole lines of the text that fit into these characters of JSON."""
-    kept = []
+def _first_lines(text: str, max_chars: int) -> str:
+    """As many lines of the text as fit into these characters of JSON."""
+    lines = []
     for line in text.splitlines(keepends=True):
-        chars -= len(json.dumps(line)) - 2
-        if chars < 0:
+        max_chars -= len(json.dumps(line)) - len('""')
+        if max_chars < 0:
             break
-        kept.append(line)
-    return "".join(kept)
+        lines.append(line)
+    return "".join(lines)
 
 
-def _diff_chars() -> int:
-    said = request.args.get("diff", str(_DIFF_CHARS))
-    if not re.fullmatch("[0-9]{1,7}", said) or int(said) > MAX_DIFF_CHARS:
+def _requested_diff_chars() -> int:
+    chars = request.args.get("diff", str(_DEFAULT_DIFF_CHARS))
+    if not re.fullmatch("[0-9]{1,7}", chars) or int(chars) > MAX_DIFF_CHARS:
         raise Problem(
             400,
             "bad_diff",
-            f"diff is how many characters of the diff to send, 0 to {MAX_DIFF_CHARS}.",
+            "diff is not a number of characters.",
+            f"Send how many characters of the diff to return, 0 to {MAX_DIFF_CHARS}.",
         )
-    return int(said)
+    return int(chars)
 
 
 def _without_none(members: dict[str, Any]) -> dict[str, Any]:

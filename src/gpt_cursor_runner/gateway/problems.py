@@ -1,5 +1,5 @@
-"""Refusals as `application/problem+json` (RFC 9457), every fault at once, in
-words a model can act on.
+"""Refusals as `application/problem+json` (RFC 9457): every fault at once, in
+words that a model can act on.
 """
 
 from __future__ import annotations
@@ -16,73 +16,81 @@ from gpt_cursor_runner.patch.outcome import Fault
 PROBLEM_TYPE = "application/problem+json"
 MAX_ERRORS = 20
 _MAX_DETAIL = 300
-# A sender's own words come back in errors, and nobody's context window should
-# be filled with them.
+# Faults quote the sender's own words; an answer must not fill the context
+# window of a model.
 _MAX_TEXT = 1000
 
 
 class Problem(Exception):
-    """Ends a request with this status; `detail` is one sentence that says what
-    to do.
+    """Ends a request with a status and a code. `message` states what is wrong,
+    `next_step` how the sender corrects it; together they are `detail`.
     """
 
     def __init__(
         self,
         status: int,
         code: str,
-        detail: str,
-        errors: Sequence[Fault] = (),
+        message: str,
+        next_step: str = "",
+        *,
+        faults: Sequence[Fault] = (),
         headers: Mapping[str, str] | None = None,
-        **members: Any,  # noqa: ANN401  whatever JSON holds
+        **members: Any,  # noqa: ANN401  any JSON value
     ) -> None:
-        super().__init__(detail)
-        self.status, self.code, self.detail = status, code, _clipped(detail, _MAX_DETAIL)
-        self.errors, self.members, self.headers = tuple(errors), members, dict(headers or {})
+        super().__init__(message)
+        self.status, self.code, self.message, self.next_step = status, code, message, next_step
+        self.faults, self.members, self.headers = tuple(faults), members, dict(headers or {})
 
     def response(self) -> Response:
+        """The Flask response, under the id of the current request."""
         return Response(
-            self.text(g.get("request_id", "none")),
+            self.to_json(g.get("request_id", "none")),
             self.status,
             self.headers,
             content_type=PROBLEM_TYPE,
         )
 
-    def text(self, request_id: str) -> str:
-        """The body, as JSON."""
+    def to_json(self, request_id: str) -> str:
+        """The body as JSON text."""
+        detail = f"{self.message} {self.next_step}".rstrip()
         body: dict[str, Any] = {
             "type": f"urn:gcr:problem:{self.code}",
             "title": HTTPStatus(self.status).phrase,
             "status": self.status,
-            "detail": self.detail,
+            "detail": _shortened(detail, _MAX_DETAIL),
             "instance": f"urn:gcr:request:{request_id}",
             "code": self.code,
             **self.members,
         }
-        if self.errors:
-            body["errors"] = [_bounded(fault.to_json()) for fault in self.errors[:MAX_ERRORS]]
-            body["errors_total"] = len(self.errors)
-        # In ASCII: a path from git may hold bytes that are no text, and an
-        # answer must go out all the same.
+        if self.faults:
+            body["errors"] = [_bounded(fault.to_json()) for fault in self.faults[:MAX_ERRORS]]
+            body["errors_total"] = len(self.faults)
+        # `json.dumps` writes ASCII: a path from git may hold bytes that are not
+        # text, and UTF-8 could not encode them.
         return json.dumps(body)
 
 
-def faulty(faults: Sequence[Fault], code: str, **members: Any) -> Problem:  # noqa: ANN401
-    """A 422 for a request that was understood and cannot be carried out."""
+def unprocessable(faults: Sequence[Fault], code: str, **members: Any) -> Problem:  # noqa: ANN401  any JSON value
+    """A 422 for a request that was read and cannot be carried out."""
     first = faults[0]
-    more = f" ({len(faults) - 1} more in errors)" if len(faults) > 1 else ""
-    detail = (
-        f"Nothing changed. {first.pointer or 'the patch'}: {first.message}{more}. {first.next_step}"
-    )
-    return Problem(422, code, detail, faults, **members)
+    more = ""
+    if len(faults) > 1:
+        more = f" ({len(faults) - 1} more in errors)"
+    message = f"Nothing changed. {first.pointer or 'the patch'}: {first.message}{more}."
+    return Problem(422, code, message, first.next_step, faults=faults, **members)
 
 
-def _bounded(value: Any) -> Any:  # noqa: ANN401  whatever JSON holds
+def _bounded(value: Any) -> Any:  # noqa: ANN401  any JSON value
     if isinstance(value, str):
-        return _clipped(value, _MAX_TEXT)
+        return _shortened(value, _MAX_TEXT)
     if isinstance(value, dict):
-        return {name: _bounded(one) for name, one in value.items()}
-    return [_bounded(one) for one in value] if isinstance(value, list | tuple) else value
+        return {name: _bounded(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_bounded(item) for item in value]
+    return value
 
 
-def _clipped(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+def _shortened(text: str, length: int) -> str:
+    if len(text) <= length:
+        return text
+    return text[: length - 1] + "…"

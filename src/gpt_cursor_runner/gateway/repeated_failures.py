@@ -1,5 +1,5 @@
-"""Which refusals a sender has met before at this door; kept in memory, bounded,
-and soon forgotten.
+"""Counts the refusals that a sender meets again and again. In memory, bounded,
+and forgotten after an hour.
 """
 
 from __future__ import annotations
@@ -7,20 +7,25 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gpt_cursor_runner.patch.outcome import PatchRefused
 from gpt_cursor_runner.patch.repeating import Kind, advised, kinds
 
-_MOST_KEPT = 1000
-_MOST_OF_ONE = 20  # as many as an answer lists: one large refusal must not push out what others met
-_KEPT_SECONDS = 3600.0
+_MAX_COUNTS = 1000
+# As many as an answer lists: one large refusal must not push out the counts of
+# other senders.
+_MAX_COUNTS_PER_REFUSAL = 20
+_EXPIRY_SECONDS = 3600.0
 
-Seen = tuple[str, str, Kind]  # sender, repository, and the kind of fault
+
+class _Failure(NamedTuple):
+    sender: str
+    repository: str
+    kind: Kind
 
 
-@dataclass(frozen=True)
-class _Count:
+class _Count(NamedTuple):
     times: int
     last_at: float
 
@@ -30,38 +35,36 @@ class RepeatedFailures:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: OrderedDict[Seen, _Count] = (
-            OrderedDict()
-        )  # the one met longest ago comes first
+        # The failure that was met longest ago comes first.
+        self._counts: OrderedDict[_Failure, _Count] = OrderedDict()
 
     def note(self, sender: str, repository: str, refused: PatchRefused, now: float) -> PatchRefused:
-        """Count a refusal; from the third of a kind on it advises the whole
-        file.
+        """Count a refusal, and return it with its advice: from the third of a
+        kind on, to send the whole file.
         """
+        counted = kinds(refused.faults)[:_MAX_COUNTS_PER_REFUSAL]
         with self._lock:
-            times = {
-                kind: self._count((sender, repository, kind), now)
-                for kind in kinds(refused.faults)[:_MOST_OF_ONE]
-            }
+            times = {kind: self._count(_Failure(sender, repository, kind), now) for kind in counted}
         return advised(refused, times)
 
     def forget(self, sender: str, repository: str, paths: Iterable[str]) -> None:
-        """A patch of these paths was taken: whatever was wrong with them is
-        mended.
+        """Drop the counts of these paths, since the sender's patch of them was
+        accepted.
         """
-        mended = {*paths, ""}
+        corrected = {*paths, ""}  # "" counts the faults that name no file
         with self._lock:
-            for seen in [
-                seen
-                for seen in self._counts
-                if seen[:2] == (sender, repository) and seen[2][1] in mended
-            ]:
-                del self._counts[seen]
+            for failure in list(self._counts):
+                _, path = failure.kind
+                is_sender = (failure.sender, failure.repository) == (sender, repository)
+                if is_sender and path in corrected:
+                    del self._counts[failure]
 
-    def _count(self, seen: Seen, now: float) -> int:
-        before = self._counts.pop(seen, None)
-        known = before.times if before and now - before.last_at <= _KEPT_SECONDS else 0
-        self._counts[seen] = _Count(known + 1, now)
-        if len(self._counts) > _MOST_KEPT:
+    def _count(self, failure: _Failure, now: float) -> int:
+        times = 1
+        previous = self._counts.pop(failure, None)
+        if previous is not None and now - previous.last_at <= _EXPIRY_SECONDS:
+            times += previous.times
+        self._counts[failure] = _Count(times, now)
+        if len(self._counts) > _MAX_COUNTS:
             self._counts.popitem(last=False)
-        return known + 1
+        return times

@@ -1,9 +1,5 @@
-"""Serving the application with granian: one worker, because one monitor and one
-writer are the truth of a gateway.
-
-Sixty-four threads and forty-eight permits keep health answering while webhooks
-saturate; five seconds for a header end a slow sender; the worker follows its
-parent, which granian itself does not do when the parent is killed.
+"""Serving the application with granian, in one worker process: a gateway has
+one monitor and one writer.
 """
 
 from __future__ import annotations
@@ -17,9 +13,13 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server import Server
 
+# With the 48 permits of the guard, health still finds threads while webhooks
+# saturate the gateway.
 BLOCKING_THREADS = 64
+# Ends a sender that trickles its header byte by byte.
 _HEADER_READ_MILLISECONDS = 5000
 _KILL_AFTER_SECONDS = 15
+_HIDDEN_HOLDER = "another process (hidden by the system)"
 _LOGGERS = {
     name: {"level": "WARNING", "handlers": [], "propagate": True}
     for name in ("_granian", "granian.access")
@@ -27,12 +27,14 @@ _LOGGERS = {
 
 
 class PortTaken(Exception):
-    """Somebody else listens there; the message says who, where the system tells."""
+    """The port cannot be used; the message names the process that holds it,
+    when the system reveals it.
+    """
 
 
 def serve(target: str, host: str, port: int) -> None:
     """Serve until SIGTERM. `target` names a factory, called in the worker;
-    raise PortTaken when somebody listens.
+    raise PortTaken when the port cannot be used.
     """
     refuse_taken_port(host, port)
     server = Server(
@@ -56,32 +58,33 @@ def serve(target: str, host: str, port: int) -> None:
 
 
 def refuse_taken_port(host: str, port: int) -> None:
-    """Raise PortTaken when a server has the port: granian shares ports, and so
-    would not notice by itself.
-    """
+    """Raise PortTaken when the port cannot be used."""
+    # granian listens with SO_REUSEPORT, so it would share the port silently.
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError as refused:
-            if refused.errno != errno.EADDRINUSE:
-                raise PortTaken(f"cannot listen on {host}:{port}: {refused.strerror}") from refused
-            raise PortTaken(f"port {port} is taken by {_holder(port)}") from refused
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise PortTaken(f"port {port} is taken by {_holder(port)}") from error
+            raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
 def _holder(port: int) -> str:
     try:
-        holders = (one.pid for one in psutil.net_connections("tcp") if _listens(one, port))
-        process = psutil.Process(next(pid for pid in holders if pid))
-        return f"pid {process.pid}: {' '.join(process.cmdline())[:200]}"
-    except (psutil.Error, StopIteration, OSError):
-        return "another process (the system does not say which)"
+        for connection in psutil.net_connections("tcp"):
+            if connection.pid and _listens(connection, port):
+                process = psutil.Process(connection.pid)
+                return f"pid {process.pid}: {' '.join(process.cmdline())[:200]}"
+    except (psutil.Error, OSError):
+        # The list of connections, or the process behind one, may be hidden from
+        # this user.
+        return _HIDDEN_HOLDER
+    return _HIDDEN_HOLDER
 
 
 def _listens(connection: Any, port: int) -> bool:  # noqa: ANN401  psutil's own named tuple
-    return (
-        connection.status == psutil.CONN_LISTEN
-        and bool(connection.laddr)
-        and connection.laddr.port == port
-    )
+    if connection.status != psutil.CONN_LISTEN or not connection.laddr:
+        return False
+    return bool(connection.laddr.port == port)

@@ -1,13 +1,15 @@
-"""One thread writes what the webhooks accept, many at a time: they share a
-transaction and its one sync to the disk.
+"""The one thread that records admitted patches. Patches that arrive together
+share a transaction, and its one sync to the disk.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.exc import OperationalError
@@ -18,19 +20,22 @@ from gpt_cursor_runner.system.clock import boottime
 log = structlog.get_logger()
 
 _MAX_BATCH = 256
-_MAX_WAITING = 1024
-
-_Waiting = tuple[AdmittedPatch, "Future[Receipt | IdTaken]"]
+_MAX_QUEUED = 1024
 
 
-class NotWritten(Exception):
-    """The admission was not written, and will not be."""
+class NotRecorded(Exception):
+    """The patch was not recorded, and will not be."""
 
 
 class OutcomeUnknown(Exception):
-    """The ledger was still at it when patience ended: the admission may be kept
-    or not.
+    """The transaction had begun when the timeout passed: the patch may be
+    recorded or not.
     """
+
+
+class _Request(NamedTuple):
+    admitted: AdmittedPatch
+    answer: Future[Receipt | IdTaken]
 
 
 class Writer:
@@ -38,11 +43,9 @@ class Writer:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._waiting: queue.Queue[_Waiting] = queue.Queue(_MAX_WAITING)
+        self._queue: queue.Queue[_Request] = queue.Queue(_MAX_QUEUED)
         self._recorded_at = float("-inf")
-        self._thread = threading.Thread(
-            target=self._write_for_ever, name="ledger-writer", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
@@ -51,57 +54,68 @@ class Writer:
         return self._thread.is_alive()
 
     def recorded_at(self) -> float:
-        """When the ledger last took what was waiting, on the clock of
-        `health.clock.boottime`.
+        """When the last transaction was committed, on the clock of
+        `system.clock.boottime`.
         """
         return self._recorded_at
 
-    def accept(self, admission: AdmittedPatch, patience_seconds: float) -> Receipt | IdTaken:
-        """The ledger's answer, given after it is on the disk.
+    def record(self, admitted: AdmittedPatch, timeout_seconds: float) -> Receipt | IdTaken:
+        """Record a patch and return the ledger's answer once it is on the disk.
 
-        Raises NotWritten or OutcomeUnknown when there is none in time (the same
-        request may be sent again after either), and whatever the database
-        raised.
+        Raises NotRecorded or OutcomeUnknown after the timeout (after either the
+        same request may be sent again), and any error of the database.
         """
         answer: Future[Receipt | IdTaken] = Future()
         try:
-            self._waiting.put_nowait((admission, answer))
+            self._queue.put_nowait(_Request(admitted, answer))
         except queue.Full:
-            raise NotWritten("too many wait already") from None
+            raise NotRecorded("too many patches are waiting to be recorded") from None
         try:
-            return answer.result(timeout=patience_seconds)
+            return answer.result(timeout=timeout_seconds)
         except FutureTimeout:
-            # Whom the thread has not come to yet is taken out of the queue by
-            # this, and never written.
-            raise (NotWritten if answer.cancel() else OutcomeUnknown)(
-                "the ledger was too slow"
-            ) from None
+            # `cancel` succeeds until the thread has picked the request up; a
+            # cancelled request is never written.
+            if answer.cancel():
+                raise NotRecorded("the ledger did not answer in time") from None
+            raise OutcomeUnknown("the ledger did not answer in time") from None
 
-    def _write_for_ever(self) -> None:
+    def _run(self) -> None:
         while True:
-            batch = [self._waiting.get()]
-            while len(batch) < _MAX_BATCH:
-                try:
-                    batch.append(self._waiting.get_nowait())
-                except queue.Empty:
-                    break
-            self._write([one for one in batch if one[1].set_running_or_notify_cancel()])
+            batch = self._next_batch()
+            # Marks each request as picked up, and drops the cancelled ones.
+            self._record_batch(
+                [item for item in batch if item.answer.set_running_or_notify_cancel()]
+            )
 
-    def _write(self, batch: list[_Waiting]) -> None:
+    def _next_batch(self) -> list[_Request]:
+        """Wait for a request, then take all that are queued by now."""
+        batch = [self._queue.get()]
+        while len(batch) < _MAX_BATCH:
+            try:
+                batch.append(self._queue.get_nowait())
+            except queue.Empty:
+                break
+        return batch
+
+    def _record_batch(self, batch: Sequence[_Request]) -> None:
         try:
-            answers = self._intake.accept([admission for admission, _ in batch])
-        except Exception as trouble:  # noqa: BLE001  the thread's edge: the senders are told, the next batch is written
-            # One bad row must not cost the others their place. A ledger that is
-            # locked or full would refuse them one by one as well, each after
-            # its own long wait, so there they share the refusal.
-            if len(batch) > 1 and not isinstance(trouble, OperationalError):
-                for one in batch:
-                    self._write([one])
-                return
-            log.warning("accept_failed", admissions=len(batch), reason=str(trouble)[:300])
-            for _, future in batch:
-                future.set_exception(trouble)
+            answers = self._intake.accept([item.admitted for item in batch])
+        except Exception as error:  # noqa: BLE001  the thread's edge: the senders get the error, the next batch is recorded
+            self._recover(batch, error)
             return
         self._recorded_at = boottime()
-        for (_, future), answer in zip(batch, answers, strict=True):
-            future.set_result(answer)
+        for item, answer in zip(batch, answers, strict=True):
+            item.answer.set_result(answer)
+
+    def _recover(self, batch: Sequence[_Request], error: Exception) -> None:
+        """Record the patches of a failed batch one by one, or fail them all."""
+        # One bad row must not fail the others. A ledger that is locked or full
+        # would refuse each of them too, after its own long wait: those share
+        # the error.
+        if len(batch) > 1 and not isinstance(error, OperationalError):
+            for item in batch:
+                self._record_batch([item])
+            return
+        log.warning("accept_failed", admissions=len(batch), reason=str(error)[:300])
+        for item in batch:
+            item.answer.set_exception(error)

@@ -87,4 +87,4 @@ def problem_response(problem: Problem) -> WsgiResponse:
         code=problem.code,
     )
     headers = (("X-Request-Id", request_id), *problem.headers.items())
-    return WsgiResponse(problem.status, problem.text(request_id).encode(), PROBLEM_TYPE, headers)
+    return WsgiResponse(problem.status, problem.to_json(request_id).encode(), PROBLEM_TYPE, headers)

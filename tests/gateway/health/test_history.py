@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from gpt_cursor_runner.gateway.auth import Ring
 from gpt_cursor_runner.gateway.health.history import HealthHistoryApi
 from gpt_cursor_runner.gateway.health.routes import HealthApp
+from gpt_cursor_runner.gateway.key_cache import KeyCache
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.health.monitor.model import Identity
 from gpt_cursor_runner.ledger.alerts import AlertStore, Flip, HistoryBatch
@@ -52,12 +52,12 @@ class HistoryClient:
 
 @pytest.fixture
 def history(ledger: Ledger) -> HistoryClient:
-    ring = Ring(ledger.keys, time.time)
-    owner = bearing(ledger, ring, "read")
+    key_cache = KeyCache(ledger.keys, time.time)
+    owner = bearing(ledger, key_cache, "read")
     app = HealthApp(
         Shown(),
         Identity("instance-1", 5555),
-        ring,
+        key_cache,
         HealthHistoryApi(ledger.alerts, ledger.uptime, lambda: NOW),
     )
     return HistoryClient(ledger, Client(app), owner)

@@ -24,9 +24,9 @@ from sqlalchemy import event
 from werkzeug.serving import make_server
 from werkzeug.test import Client
 
-from gpt_cursor_runner.gateway.auth import Ring
 from gpt_cursor_runner.gateway.health.history import HealthHistoryApi
 from gpt_cursor_runner.gateway.health.routes import MAX_FRESH, HealthApp
+from gpt_cursor_runner.gateway.key_cache import KeyCache
 from gpt_cursor_runner.health.monitor.model import (
     Criticality,
     Identity,
@@ -81,14 +81,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def ring(ledger: Ledger) -> Ring:
-    return Ring(ledger.keys, time.time)
+def key_cache(ledger: Ledger) -> KeyCache:
+    return KeyCache(ledger.keys, time.time)
 
 
 @pytest.fixture
-def door(shown: Shown, clock: Clock, ring: Ring, ledger: Ledger) -> HealthApp:
+def door(shown: Shown, clock: Clock, key_cache: KeyCache, ledger: Ledger) -> HealthApp:
     return HealthApp(
-        shown, ME, ring, HealthHistoryApi(ledger.alerts, ledger.uptime, ledger.clock), clock
+        shown, ME, key_cache, HealthHistoryApi(ledger.alerts, ledger.uptime, ledger.clock), clock
     )
 
 
@@ -105,14 +105,14 @@ def client(door: HealthApp) -> Client:
 
 
 @pytest.fixture
-def owner(ledger: Ledger, ring: Ring) -> dict[str, str]:
+def owner(ledger: Ledger, key_cache: KeyCache) -> dict[str, str]:
     """The header of somebody with a key."""
-    return bearing(ledger, ring, "read")
+    return bearing(ledger, key_cache, "read")
 
 
-def bearing(ledger: Ledger, ring: Ring, *scopes: str) -> dict[str, str]:
+def bearing(ledger: Ledger, key_cache: KeyCache, *scopes: str) -> dict[str, str]:
     _, text = ledger.keys.create("somebody", scopes, time.time())
-    ring.look()
+    key_cache.refresh()
     return {"Authorization": f"Bearer {text}"}
 
 
@@ -226,8 +226,8 @@ def test_the_owner_sees_every_check_and_a_stranger_none(client, owner):
     assert next(iter(body)) == "overall_status"
 
 
-def test_a_key_without_the_scope_is_a_stranger_and_a_closed_room_says_so(client, ledger, ring):
-    sender = bearing(ledger, ring, "submit")
+def test_a_key_without_the_scope_is_a_stranger_and_a_closed_room_says_so(client, ledger, key_cache):
+    sender = bearing(ledger, key_cache, "submit")
     assert b"checks" not in client.get("/health", headers=sender).data
     problem(client.get("/health/checks/web", headers=sender), 403, "scope_missing")
 
@@ -242,13 +242,17 @@ def test_the_draft_shape_for_who_asks_for_it(client, shown):
 
 
 @pytest.mark.parametrize("raised", [SystemExit, RecursionError, MemoryError, KeyboardInterrupt])
-def test_there_is_an_answer_whatever_is_raised_on_the_way_to_it(shown, ring, ledger, raised):
+def test_there_is_an_answer_whatever_is_raised_on_the_way_to_it(shown, key_cache, ledger, raised):
     def broken() -> float:
         raise raised("/srv/secret")
 
     client = Closing(
         HealthApp(
-            shown, ME, ring, HealthHistoryApi(ledger.alerts, ledger.uptime, ledger.clock), broken
+            shown,
+            ME,
+            key_cache,
+            HealthHistoryApi(ledger.alerts, ledger.uptime, ledger.clock),
+            broken,
         )
     )
     assert (
@@ -514,7 +518,7 @@ class Gateway:
         door = HealthApp(
             self.monitor,
             identity,
-            Ring(kept.keys, kept.clock),
+            KeyCache(kept.keys, kept.clock),
             HealthHistoryApi(kept.alerts, kept.uptime, kept.clock),
         )
         app.wsgi_app = door.before(app.wsgi_app)  # type: ignore[method-assign, assignment]

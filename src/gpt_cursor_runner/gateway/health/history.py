@@ -124,7 +124,7 @@ def parse_query(parameters: Mapping[str, str]) -> HistoryQuery:
             faults.append(Fault("bad_value", message, f"Give {expected}.", f"/{name}"))
     if faults:
         first = faults[0]
-        raise Problem(422, "bad_query", f"{first.message}. {first.next_step}", faults)
+        raise Problem(422, "bad_query", f"{first.message}.", first.next_step, faults=faults)
     return HistoryQuery(**values)
 
 

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import structlog
 
-from gpt_cursor_runner.gateway.auth import Ring, no_key, scope_missing
+from gpt_cursor_runner.gateway.auth import authorize
 from gpt_cursor_runner.gateway.health import view
 from gpt_cursor_runner.gateway.health.exposition import CONTENT_TYPE, exposition
 from gpt_cursor_runner.gateway.health.history import HealthHistoryApi
 from gpt_cursor_runner.gateway.health.ietf import ietf_body
 from gpt_cursor_runner.gateway.health.rendered import Rendered, fallback, http_status, public_texts
+from gpt_cursor_runner.gateway.key_cache import KeyCache
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.gateway.wsgi import WsgiRequest, WsgiResponse, problem_response, send
 from gpt_cursor_runner.health.monitor.judging import Verdict, judge
@@ -61,14 +62,14 @@ class HealthApp:
         self,
         monitor: Watching,
         identity: Identity,
-        ring: Ring,
+        keys: KeyCache,
         history: HealthHistoryApi,
         now: Callable[[], float] = boottime,
     ) -> None:
-        self._monitor, self._identity, self._ring, self._history, self._now = (
+        self._monitor, self._identity, self._keys, self._history, self._now = (
             monitor,
             identity,
-            ring,
+            keys,
             history,
             now,
         )
@@ -130,7 +131,7 @@ class HealthApp:
         )
 
     def _health(self, request: WsgiRequest) -> WsgiResponse:
-        may_read = self._ring.may_read(request.authorization)
+        may_read = self._keys.may_read(request.authorization)
         if may_read and request.query.get("fresh") == "1":
             self._freshen()
         if may_read and _IETF not in request.accept:
@@ -200,7 +201,7 @@ class HealthApp:
 
     def _verbose(self, request: WsgiRequest, snapshot: Snapshot, now: float) -> dict[str, Any]:
         """Every check in two words, for who may read them and asks for them."""
-        if "verbose" not in request.query or not self._ring.may_read(request.authorization):
+        if "verbose" not in request.query or not self._keys.may_read(request.authorization):
             return {}
         checks = judge(snapshot, now).checks
         return {
@@ -231,11 +232,7 @@ class HealthApp:
         )
 
     def _require_read(self, request: WsgiRequest) -> None:
-        key = self._ring.key(request.authorization)
-        if key is None:
-            raise no_key()
-        if not key.allows("read"):
-            raise scope_missing("read")
+        authorize(self._keys.cached(request.authorization), "read")
 
 
 def _json(body: dict[str, Any], status: int = 200) -> WsgiResponse:
