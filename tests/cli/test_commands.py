@@ -157,7 +157,7 @@ def test_a_report_that_follows_the_end_of_its_patch_is_waited_for(terminal, put)
 
 def test_a_report_that_does_not_come_is_not_waited_for_for_ever(terminal, put, monkeypatch):
     put(status="landed")
-    monkeypatch.setattr(show, "_REPORT_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(show, "_REPORT_TIMEOUT_SECONDS", 0.1)
     assert "not written yet" in refused(terminal.type("report", "p1"), 1)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from gpt_cursor_runner.cli.health_history import past
+from gpt_cursor_runner.cli.health_history import history_lines
 
 
 def uptime(ratio: float | None) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def history(**others: Any) -> dict[str, Any]:
 
 
 def lines(body: dict[str, Any]) -> list[str]:
-    return [click.unstyle(line) for line in past(body)]
+    return [click.unstyle(line) for line in history_lines(body)]
 
 
 def test_a_strip_per_check_the_whole_first_and_worse_is_taller():
@@ -53,9 +53,9 @@ def test_the_last_changes_are_told_with_what_was_before():
     before = {"status": "ok", "code": "up"}
     told = lines(history(flips=[{**flip, "before": before}, {**flip, "before": None}]))
     assert told[-2].endswith("runner: ok (up) -> fail (down)")
-    assert told[-1].endswith("runner: not seen before -> fail (down)")
+    assert told[-1].endswith("runner: not observed before -> fail (down)")
 
 
 def test_a_gateway_that_has_just_begun_says_so():
     body = history(strip={"seconds": 60, "since": "", "checks": {}})
-    assert lines(body) == ["nothing was recorded yet; the gateway writes down every minute"]
+    assert lines(body) == ["nothing is recorded yet; the gateway records every minute"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gpt_cursor_runner.cli import previewing
+from gpt_cursor_runner.cli import preview_text
 from tests.building import patch_body
 from tests.cli.builders import Terminal, refused
 from tests.running import Installation
@@ -165,10 +165,10 @@ def test_the_diff_is_coloured_on_a_terminal_only(monkeypatch):
     told: dict[str, Any] = {"repository": "app", "branch": "main", "tip": "0" * 40, "patch_id": "x"}
     told |= {"files": [], "files_total": 0, "insertions": 1, "deletions": 1, "hunks": []}
     told |= {"warnings": ["a\x1b[31mb"], "diff": "-old\n+new \x1b[2J\n", "diff_truncated": True}
-    plainly = "\n".join(previewing.preview_lines(told, "gcr send"))
+    plainly = "\n".join(preview_text.preview_lines(told, "gcr send"))
     assert "\x1b" not in plainly and "\\x1b[2J" in plainly and "it is cut here" in plainly
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert "\x1b[31m-old\x1b[0m" in "\n".join(previewing.preview_lines(told, "gcr send"))
+    assert "\x1b[31m-old\x1b[0m" in "\n".join(preview_text.preview_lines(told, "gcr send"))
 
 
 def test_the_help_tells_the_two_previews_apart(terminal):

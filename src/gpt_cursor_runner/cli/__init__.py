@@ -1,4 +1,4 @@
-"""Floor 6, door C: the commands, one file each, read only when asked for."""
+"""Floor 6: the commands, one file each, imported when they are called."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import click
 from gpt_cursor_runner import __version__
 from gpt_cursor_runner.cli.output import SCHEMA
 
-# Name of the command → module it is in. Importing them all would make `gcr
-# --version` wait for Flask and SQLAlchemy.
-_HOMES = {
+# Command → its module. Importing them all would make `gcr --version` wait for
+# Flask and SQLAlchemy.
+_MODULES = {
     "init": "init",
     "up": "up",
     "send": "send",
@@ -38,20 +38,19 @@ _HOMES = {
 
 
 class Commands(click.Group):
-    """Finds a command by the table above, and ends a mistake in the command
-    line with the next thing to type.
+    """Imports a command's module on demand; usage errors end with the next
+    command to type.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_HOMES)
+        return list(_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _HOMES:
+        if cmd_name not in _MODULES:
             return None
-        found: click.Command = getattr(
-            import_module(f"gpt_cursor_runner.cli.{_HOMES[cmd_name]}"), cmd_name
-        )
-        return found
+        module = import_module(f"gpt_cursor_runner.cli.{_MODULES[cmd_name]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
 
     def main(
         self,
@@ -61,30 +60,34 @@ class Commands(click.Group):
         standalone_mode: bool = True,
         **extra: Any,  # noqa: ANN401  as click has it
     ) -> Any:  # noqa: ANN401
-        words = sys.argv[1:] if args is None else list(args)
+        arguments = list(sys.argv[1:] if args is None else args)
         try:
-            code = super().main(words, prog_name, complete_var, standalone_mode=False, **extra)
+            # In standalone mode click prints usage errors itself, without a
+            # next command and never as JSON.
+            code = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
         except click.Abort:
             raise SystemExit(1) from None
-        except click.ClickException as mistake:
+        except click.ClickException as error:
             if not standalone_mode:
                 raise
-            _refuse(mistake, "--json" in words)
+            _exit_with_usage_error(error, as_json="--json" in arguments)
         if not standalone_mode:
             return code
         raise SystemExit(code if isinstance(code, int) else 0)
 
 
-def _refuse(mistake: click.ClickException, as_json: bool) -> NoReturn:
-    context = getattr(mistake, "ctx", None)
-    advice = f"{context.command_path if context else 'gcr'} --help"
+def _exit_with_usage_error(error: click.ClickException, as_json: bool) -> NoReturn:
+    # Only usage errors know the command they belong to.
+    context = getattr(error, "ctx", None)
+    command_path = context.command_path if context else "gcr"
+    next_command = f"{command_path} --help"
     if as_json:
-        error = {"message": mistake.format_message(), "next_command": advice}
-        click.echo(json.dumps({"schema": SCHEMA, "error": error}, ensure_ascii=False))
+        facts = {"message": error.format_message(), "next_command": next_command}
+        click.echo(json.dumps({"schema": SCHEMA, "error": facts}, ensure_ascii=False))
     else:
-        mistake.show()
-        click.echo(f"next: {advice}", err=True)
-    raise SystemExit(mistake.exit_code)
+        error.show()
+        click.echo(f"next: {next_command}", err=True)
+    raise SystemExit(error.exit_code)
 
 
 @click.group(

@@ -1,5 +1,5 @@
-"""Requests to a gateway. On its own machine no key need be typed: a temporary
-one is created, used and deleted.
+"""HTTP client of the commands. On the gateway's own machine it needs no key: a
+temporary one is made, used and removed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session
 from gpt_cursor_runner.system.http_client import RequestFailed, fetch
 
+# A command that is killed leaves its key behind, which then ends by itself.
 _TEMPORARY_KEY_SECONDS = 3600.0
 _MAX_RESPONSE_BYTES = 64 * 1024 * 1024
 
@@ -25,7 +26,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Client:
-    """One gateway, one key."""
+    """A gateway's URL and the key to use there."""
 
     url: str
     key: str | None
@@ -38,94 +39,99 @@ class Client:
         headers: Mapping[str, str] | None = None,
         seconds: float = 35,
     ) -> Reply:
-        """The reply, of any status; ends the command when there is none."""
+        """Send one request and return the reply, whatever its status. Raises
+        CommandFailed when there is none within `seconds`.
+        """
         all_headers = dict(headers or {})
         if self.key:
             all_headers.setdefault("Authorization", f"Bearer {self.key}")
+        url = self.url + path
         try:
-            response = fetch(
-                method, self.url + path, body, all_headers, seconds, _MAX_RESPONSE_BYTES
-            )
+            response = fetch(method, url, body, all_headers, seconds, _MAX_RESPONSE_BYTES)
         except RequestFailed as error:
-            raise self._command_failed(error) from error
-        try:
-            json_body = json.loads(response.body)
-        except (ValueError, RecursionError):
-            json_body = None
-        if not isinstance(json_body, dict):
-            message = (
-                f"{self.url} is not a gateway: it answered {response.status} without a JSON object"
-            )
+            raise self._failure(error) from error
+        answer = _json_object(response.body)
+        if answer is None:
+            status = response.status
+            message = f"{self.url} is not a gateway: it answered {status} without a JSON object"
             raise CommandFailed(Exit.UNREACHABLE, message, "gcr doctor")
-        return Reply(response.status, json_body)
+        return Reply(response.status, answer)
 
-    def _command_failed(self, error: RequestFailed) -> CommandFailed:
+    def expect(self, reply: Reply) -> dict[str, Any]:
+        """The body of a successful reply. Raises CommandFailed with every fault
+        of an unsuccessful one.
+        """
+        if reply.status < 400:
+            return reply.body
+        code, next_command = Exit.FAILED, "gcr send FILE, corrected as described above"
+        if reply.status in (401, 403):
+            code = Exit.NOT_ALLOWED
+            next_command = "gcr key create NAME --scope submit --scope read, then set GCR_KEY"
+        elif reply.status >= 500:
+            next_command = "gcr status, then the same command again"
+        message = "\n".join(_problem_lines(reply))
+        raise CommandFailed(code, message, next_command, {"problem": reply.body})
+
+    def _failure(self, error: RequestFailed) -> CommandFailed:
         match error.code:
             case "timed_out":
                 return CommandFailed(Exit.TIMED_OUT, f"{self.url}: {error}", "gcr status")
-            case "bad_url" | "bad_request":  # a key with a line break in it, for one
+            case "bad_url" | "bad_request":
+                # For example a key with a line break in it.
                 message = f"the request cannot be sent: {error}"
                 return CommandFailed(Exit.USAGE, message, "gcr doctor")
             case _:
                 message = f"no gateway answers at {self.url}: {error}"
                 return CommandFailed(Exit.UNREACHABLE, message, "gcr up")
 
-    def expect(self, reply: Reply) -> dict[str, Any]:
-        """The body of a good reply; ends the command with the problem's words
-        otherwise.
-        """
-        if reply.status < 400:
-            return reply.body
-        code, advice = Exit.FAILED, "gcr send FILE, mended as told above"
-        if reply.status in (401, 403):
-            code, advice = (
-                Exit.NOT_ALLOWED,
-                "gcr key create NAME --scope submit --scope read, then set GCR_KEY",
-            )
-        elif reply.status >= 500:
-            advice = "gcr status, then the same command again"
-        errors = reply.body.get("errors", [])
-        # The detail is the first of the errors in one sentence.
-        lines = [
-            "Nothing changed." if errors else str(reply.body.get("detail", f"HTTP {reply.status}"))
-        ]
-        for error in errors:
-            where = error.get("pointer") or error.get("path", "")
-            lines += [
-                f"  {where}: {error.get('message')} ({error.get('code')})",
-                f"    {error.get('hint', '')}",
-            ]
-        raise CommandFailed(code, "\n".join(lines), advice, {"problem": reply.body})
-
 
 @contextmanager
 def connect(session: Session, url: str | None, *scopes: str) -> Iterator[Client]:
-    """A client for the gateway of these settings, or for `url`, with the user's
-    own key or a temporary one.
+    """A client for the gateway of the settings, or for `url`, with the user's
+    own key or a temporary one with these scopes.
     """
-    given = anonymous(session, url)
-    if url is not None or given.key is not None:
-        yield given
+    client = anonymous(session, url)
+    if url is not None or client.key is not None:
+        yield client
         return
     with session.ledger() as ledger:
         now = ledger.clock()
-        key, text = ledger.keys.create("this machine", scopes, now, now + _TEMPORARY_KEY_SECONDS)
+        expires_at = now + _TEMPORARY_KEY_SECONDS
+        key, text = ledger.keys.create("this machine", scopes, now, expires_at)
         try:
-            yield Client(given.url, text)
+            yield Client(client.url, text)
         finally:
             ledger.keys.forget(key.id)
 
 
 def anonymous(session: Session, url: str | None) -> Client:
-    """A client with the user's own key, if there is one, and none otherwise;
-    touches no ledger.
-    """
+    """A client with the user's own key, if one is set. Reads no ledger."""
     from gpt_cursor_runner.config import client_key
 
     if url is not None and not url.startswith(("http://", "https://")):
-        raise CommandFailed(
-            Exit.USAGE,
-            f"{url} is no address of a gateway",
-            "gcr status --url http://127.0.0.1:5555",
-        )
+        message = f"{url} is not the address of a gateway"
+        raise CommandFailed(Exit.USAGE, message, "gcr status --url http://127.0.0.1:5555")
     return Client((url or session.config().server.url).rstrip("/"), client_key())
+
+
+def _json_object(text: bytes) -> dict[str, Any] | None:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    return value
+
+
+def _problem_lines(reply: Reply) -> Iterator[str]:
+    errors = reply.body.get("errors", [])
+    if not errors:
+        yield str(reply.body.get("detail", f"HTTP {reply.status}"))
+        return
+    # The detail only repeats the first of the errors.
+    yield "Nothing changed."
+    for error in errors:
+        place = error.get("pointer") or error.get("path", "")
+        yield f"  {place}: {error.get('message')} ({error.get('code')})"
+        yield f"    {error.get('hint', '')}"

@@ -1,5 +1,5 @@
-"""`gcr doctor`: every precondition, with the fact that was seen, why it matters
-and what to type.
+"""`gcr doctor`: checks every precondition and names the fact, its consequence
+and the next command.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -19,27 +20,29 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.cli.client import anonymous
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
-from gpt_cursor_runner.config import Config, Repository, find_config, search_path
+from gpt_cursor_runner.config import Check, Config, Repository, find_config, search_path
 from gpt_cursor_runner.engine.runner_lock import lock_is_held
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 from gpt_cursor_runner.landing import sandbox
+from gpt_cursor_runner.landing.checking import CheckResult
 from gpt_cursor_runner.landing.git import OLDEST_GIT, Git, version
 from gpt_cursor_runner.landing.rehearsal import rehearse
+from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
 Result = Literal["PASS", "WARN", "FAIL"]
 _COLOURS = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}
-# Before this one SQLite could, very rarely, lose a commit when two connections
-# reset the WAL at the same instant.
+# Before this release SQLite could, very rarely, lose a commit when two
+# connections reset the WAL at the same instant (sqlite.org/wal.html).
 _SOUND_SQLITE = (3, 51, 3)
-_NEWER_SQLITE = "use a Python with SQLite 3.51.3 or newer"
+_SYNCHRONOUS_FULL = 2
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One precondition: `fact` is what was seen, `why` what depends on it,
-    `next_command` what mends it.
+    """One precondition: the fact that was observed, why it matters, and the
+    command that mends it.
     """
 
     id: str
@@ -48,135 +51,168 @@ class Finding:
     why: str
     next_command: str = ""
 
+    @classmethod
+    def of(
+        cls,
+        id: str,  # noqa: A002  the field's name, a member of the JSON answer
+        fact: str,
+        why: str,
+        mend: str = "",
+        otherwise: Result = "FAIL",
+    ) -> Finding:
+        """A passed finding, or one with result `otherwise` when there is
+        something to mend.
+        """
+        if mend:
+            return cls(id, otherwise, fact, why, mend)
+        return cls(id, "PASS", fact, why)
+
 
 @command("doctor")
 @click.option(
-    "--checks", "run_checks", is_flag=True, help="Run every check on its branch as it stands, too."
+    "--checks", "run_checks", is_flag=True, help="Also run every check on its branch as it stands."
 )
 def doctor(session: Session, run_checks: bool) -> None:
-    """Check everything the path depends on."""
+    """Check every precondition of a landing."""
     findings = list(_machine())
     try:
         config = session.config()
-    except CommandFailed as refused:
-        findings.append(
-            Finding(
-                "settings", "FAIL", refused.message, "nothing can start without them", "gcr init"
-            )
-        )
+    except CommandFailed as error:
+        why = "nothing can start without them"
+        findings.append(Finding("settings", "FAIL", error.message, why, "gcr init"))
     else:
-        findings += _settings(session, config)
-        for repository in config.repository if run_checks else ():
-            findings += _rehearsed(repository)
-    failed = sum(one.result == "FAIL" for one in findings)
-    warned = sum(one.result == "WARN" for one in findings)
-    lines = [line for one in findings for line in _lines(one)]
-    lines.append(f"{len(findings)} looked at, {failed} failed, {warned} with a warning")
-    session.say(
-        {"findings": [asdict(one) for one in findings], "failed": failed, "warned": warned}, lines
-    )
+        findings += _installation(session, config)
+        if run_checks:
+            for repository in config.repository:
+                findings += _rehearsal(repository)
+    _print(session, findings)
+
+
+def _print(session: Session, findings: list[Finding]) -> None:
+    counts = Counter(finding.result for finding in findings)
+    failed, warned = counts["FAIL"], counts["WARN"]
+    lines: list[str] = []
+    for finding in findings:
+        lines += _lines(finding)
+    lines.append(f"{len(findings)} checked, {failed} failed, {warned} with a warning")
+    facts = {
+        "findings": [asdict(finding) for finding in findings],
+        "failed": failed,
+        "warned": warned,
+    }
+    session.print(facts, lines)
     raise SystemExit(int(Exit.FAILED if failed else Exit.FINE))
 
 
+def _lines(finding: Finding) -> Iterator[str]:
+    result = click.style(finding.result, fg=_COLOURS[finding.result])
+    yield f"{result}  {finding.id}: {finding.fact} ({finding.why})"
+    if finding.next_command:
+        yield f"      next: {finding.next_command}"
+
+
 def _machine() -> Iterator[Finding]:
+    # An older Python cannot import this module, so that this always passes.
     python = ".".join(map(str, sys.version_info[:3]))
-    yield Finding(
-        "python", "PASS", f"Python {python}", "3.11 is the oldest"
-    )  # an older one cannot read this file
+    yield Finding("python", "PASS", f"Python {python}", "3.11 is the oldest supported")
+    yield _git()
+    yield _sandbox()
+    yield _sqlite()
+
+
+def _git() -> Finding:
+    why = "2.38 is the oldest supported"
     try:
-        git = version(search_path())
-        fine = git[:2] >= OLDEST_GIT
-        fact = f"git {'.'.join(map(str, git))}"
-    except WorldFailed as missing:
-        fine, fact = False, missing.message
-    yield Finding(
-        "git",
-        "PASS" if fine else "FAIL",
-        fact,
-        "2.38 is the oldest",
-        "" if fine else "install a newer git",
-    )
-    trouble = sandbox.probe(search_path())
-    yield Finding(
-        "sandbox",
-        "WARN" if trouble else "PASS",
-        trouble or "bubblewrap works",
-        "checks run code that an AI wrote",
-        "install the package bubblewrap" if trouble else "",
-    )
-    sound = sqlite3.sqlite_version_info >= _SOUND_SQLITE
-    why = "older ones have a very rare fault in WAL mode" if not sound else "the ledger lives in it"
-    yield Finding(
-        "sqlite",
-        "PASS" if sound else "WARN",
-        f"SQLite {sqlite3.sqlite_version}",
-        why,
-        "" if sound else _NEWER_SQLITE,
-    )
+        found_version = version(search_path())
+    except WorldFailed as error:
+        return Finding("git", "FAIL", error.message, why, "install a newer git")
+    fact = f"git {'.'.join(map(str, found_version))}"
+    mend = "install a newer git" if found_version[:2] < OLDEST_GIT else ""
+    return Finding.of("git", fact, why, mend)
 
 
-def _settings(session: Session, config: Config) -> Iterator[Finding]:
+def _sandbox() -> Finding:
+    why = "checks run code that an AI wrote"
+    problem = sandbox.probe(search_path())
+    if problem:
+        return Finding("sandbox", "WARN", problem, why, "install the package bubblewrap")
+    return Finding("sandbox", "PASS", "bubblewrap works", why)
+
+
+def _sqlite() -> Finding:
+    fact = f"SQLite {sqlite3.sqlite_version}"
+    if sqlite3.sqlite_version_info >= _SOUND_SQLITE:
+        return Finding("sqlite", "PASS", fact, "it stores the ledger")
+    why = "older releases have a very rare fault in WAL mode"
+    return Finding("sqlite", "WARN", fact, why, "use a Python with SQLite 3.51.3 or newer")
+
+
+def _installation(session: Session, config: Config) -> Iterator[Finding]:
     path = find_config(session.config_path)
     if path is not None:
-        private = path.stat().st_mode & 0o077 == 0
-        yield Finding(
-            "settings",
-            "PASS" if private else "WARN",
-            str(path),
-            "others on this machine can read it" if not private else "readable by you alone",
-            "" if private else f"chmod 600 {path}",
-        )
+        yield _settings_file(path)
     yield from _ledger(config)
     if not config.repository:
-        yield Finding(
-            "repositories", "FAIL", "none registered", "patches need somewhere to land", "gcr init"
-        )
+        why = "patches need a repository to land in"
+        yield Finding("repositories", "FAIL", "none registered", why, "gcr init")
     for repository in config.repository:
         yield _repository(repository)
         yield from _checks(repository)
-    yield from _processes(session, config)
+    yield _runner(config)
+    yield _gateway(session, config)
+
+
+def _settings_file(path: Path) -> Finding:
+    is_private = path.stat().st_mode & 0o077 == 0
+    if is_private:
+        return Finding("settings", "PASS", str(path), "readable by you alone")
+    why = "other users of this machine can read it"
+    return Finding("settings", "WARN", str(path), why, f"chmod 600 {path}")
 
 
 def _ledger(config: Config) -> Iterator[Finding]:
     try:
         with closing(build_ledger(config)) as ledger:
             ledger.probe_write()
-            broken = ledger.first_broken_link()
-            someone = ledger.keys.any_live(ledger.clock())
-            durable = ledger.settings()["synchronous"] == 2
-    except (SQLAlchemyError, OSError) as trouble:
-        yield Finding(
-            "ledger",
-            "FAIL",
-            str(trouble).splitlines()[0],
-            "a 202 means: on the disk",
-            f"look at {config.state.dir}",
-        )
-        return
-    why = "a 202 means: on the disk"
-    advice = "" if durable else "update SQLite: it ignores synchronous=FULL"
-    fact = f"{config.state.dir}, write tried and rolled back"
-    yield Finding("ledger", "PASS" if durable else "FAIL", fact, why, advice)
-    fact = (
-        f"event {broken.seq} of {broken.patch_id} does not follow"
-        if broken
-        else "every event follows from the last"
-    )
-    advice = f"gcr show {broken.patch_id}, and restore the ledger from a backup" if broken else ""
-    yield Finding(
-        "history", "FAIL" if broken else "PASS", fact, "a changed record shows here", advice
-    )
-    fact = "at least one key is live" if someone else "no key is live"
-    advice = "" if someone else "gcr key create NAME"
-    yield Finding("keys", "PASS" if someone else "FAIL", fact, "nobody gets in without one", advice)
+            yield _durability(ledger, config)
+            yield _event_chain(ledger)
+            yield _keys(ledger)
+    except (SQLAlchemyError, OSError) as error:
+        fact = str(error).splitlines()[0]
+        mend = f"look at {config.state.dir}"
+        yield Finding("ledger", "FAIL", fact, "a 202 means that the patch is on the disk", mend)
+
+
+def _durability(ledger: Ledger, config: Config) -> Finding:
+    is_durable = ledger.settings()["synchronous"] == _SYNCHRONOUS_FULL
+    fact = f"{config.state.dir}, a write was tried and rolled back"
+    mend = "" if is_durable else "update SQLite: it ignores synchronous=FULL"
+    return Finding.of("ledger", fact, "a 202 means that the patch is on the disk", mend)
+
+
+def _event_chain(ledger: Ledger) -> Finding:
+    why = "a changed record breaks the chain"
+    broken = ledger.first_broken_link()
+    if broken is None:
+        return Finding("history", "PASS", "every event follows from the one before", why)
+    fact = f"event {broken.seq} of {broken.patch_id} does not follow from the one before"
+    mend = f"gcr show {broken.patch_id}, and restore the ledger from a backup"
+    return Finding("history", "FAIL", fact, why, mend)
+
+
+def _keys(ledger: Ledger) -> Finding:
+    why = "every request needs a key"
+    if ledger.keys.any_live(ledger.clock()):
+        return Finding("keys", "PASS", "at least one key is live", why)
+    return Finding("keys", "FAIL", "no key is live", why, "gcr key create NAME")
 
 
 def _repository(repository: Repository) -> Finding:
     name, why = f"repository {repository.name}", "patches land here"
     try:
         tip = Git.at(repository.path, search_path()).tip(repository.branch)
-    except WorldFailed as trouble:
-        return Finding(name, "FAIL", trouble.message, why, trouble.next_step)
+    except WorldFailed as error:
+        return Finding(name, "FAIL", error.message, why, error.next_step)
     return Finding(name, "PASS", f"{repository.path}, {repository.branch} at {tip[:12]}", why)
 
 
@@ -186,84 +222,78 @@ def _checks(repository: Repository) -> Iterator[Finding]:
         why = "patches land unchecked"
         yield Finding(name, "WARN", "none configured", why, "add checks = [...] to runner.toml")
     for check in repository.checks:
-        found = shutil.which(check.command[0], path=search_path()) or (
-            check.command[0] if (repository.path / check.command[0]).exists() else None
-        )
-        fact = f"{check.name}: {found or check.command[0] + ' was not found'}"
-        advice = (
-            "" if found else f"install {check.command[0]}, or correct the command in runner.toml"
-        )
-        yield Finding(name, "PASS" if found else "FAIL", fact, "every patch must pass it", advice)
+        yield _program_of(check, repository)
     if repository.sandbox == "required" and sandbox.probe(search_path()):
-        advice = 'install bubblewrap, or set sandbox = "best"'
-        yield Finding(
-            name, "FAIL", "a sandbox is required and none works", "checks would not run", advice
-        )
+        fact, why = "a sandbox is required and none works", "checks would not run"
+        mend = 'install bubblewrap, or set sandbox = "best"'
+        yield Finding(name, "FAIL", fact, why, mend)
 
 
-def _rehearsed(repository: Repository) -> Iterator[Finding]:
-    name, why = f"checks {repository.name}", "what fails here is blamed on every patch"
-    advice = "mend the branch, or the check in runner.toml"
+def _program_of(check: Check, repository: Repository) -> Finding:
+    """Whether the program of a check is on PATH or in the repository."""
+    name, why = f"checks {repository.name}", "every patch must pass it"
+    program = check.command[0]
+    location = shutil.which(program, path=search_path())
+    if location is None and (repository.path / program).exists():
+        location = program
+    if location is not None:
+        return Finding(name, "PASS", f"{check.name}: {location}", why)
+    mend = f"install {program}, or correct the command in runner.toml"
+    return Finding(name, "FAIL", f"{check.name}: {program} was not found", why, mend)
+
+
+def _rehearsal(repository: Repository) -> Iterator[Finding]:
+    """Run the checks on the tip of the branch: a check that fails there
+    rejects every patch.
+    """
+    name, why = f"checks {repository.name}", "a check that fails here rejects every patch"
     try:
         git = Git.at(repository.path, search_path())
         chosen = sandbox.choose_sandbox(
             repository.sandbox, search_path(), repository.sandbox_read_only
         )
-        with tempfile.TemporaryDirectory(prefix="gcr-doctor-") as place:
-            for result in rehearse(git, repository, chosen, Path(place) / "workspace"):
-                fine = result.status == "passed"
-                last = (
-                    ""
-                    if fine
-                    else ": "
-                    + (result.tail.strip().splitlines() or ["it printed nothing"])[-1][:200]
-                )
-                fact = (
-                    f"{result.name} {result.status} on {repository.branch} in {result.seconds:.1f}"
-                    f" s{last}"
-                )
-                yield Finding(name, "PASS" if fine else "FAIL", fact, why, "" if fine else advice)
-    except WorldFailed as trouble:
-        yield Finding(name, "FAIL", trouble.message, why, trouble.next_step)
+        with tempfile.TemporaryDirectory(prefix="gcr-doctor-") as directory:
+            workspace = Path(directory) / "workspace"
+            for result in rehearse(git, repository, chosen, workspace):
+                mend = ""
+                if result.status != "passed":
+                    mend = "mend the branch, or the check in runner.toml"
+                yield Finding.of(name, _result_text(result, repository.branch), why, mend)
+    except WorldFailed as error:
+        yield Finding(name, "FAIL", error.message, why, error.next_step)
 
 
-def _processes(session: Session, config: Config) -> Iterator[Finding]:
-    alive = lock_is_held(config.state.dir)
-    fact = "a runner holds the state directory" if alive else "no runner is alive"
-    yield Finding(
-        "runner",
-        "PASS" if alive else "WARN",
-        fact,
-        "patches wait without it",
-        "" if alive else "gcr up",
-    )
+def _result_text(result: CheckResult, branch: str) -> str:
+    text = f"{result.name} {result.status} on {branch} in {result.seconds:.1f} s"
+    if result.status == "passed":
+        return text
+    output = result.tail.strip().splitlines() or ["it printed nothing"]
+    return f"{text}: {output[-1][:200]}"
+
+
+def _runner(config: Config) -> Finding:
+    why = "patches wait without it"
+    if lock_is_held(config.state.dir):
+        return Finding("runner", "PASS", "a runner holds the state directory", why)
+    return Finding("runner", "WARN", "no runner is alive", why, "gcr up")
+
+
+def _gateway(session: Session, config: Config) -> Finding:
     try:
         body = anonymous(session, None).call("GET", "/health", seconds=3).body
-        word = body.get("overall_status", "no health answer")
-        fine = word == "healthy"
-        fact = f"{config.server.url} says {word}"
-        yield Finding(
-            "gateway",
-            "PASS" if fine else "WARN",
-            fact,
-            "the webhook is there",
-            "" if fine else "gcr status",
-        )
-    except CommandFailed as nobody:
-        try:
-            refuse_taken_port(config.server.host, config.server.port)
-            yield Finding("gateway", "WARN", nobody.message, "the webhook is not there", "gcr up")
-        except PortTaken as taken:
-            advice = "end that program, or set [server] port in runner.toml"
-            yield Finding("gateway", "FAIL", str(taken), "the webhook is not there", advice)
+    except CommandFailed as error:
+        return _no_gateway(config, error)
+    status = body.get("overall_status", "no health answer")
+    fact, why = f"{config.server.url} is {status}", "it serves the webhook"
+    mend = "" if status == "healthy" else "gcr status"
+    return Finding.of("gateway", fact, why, mend, otherwise="WARN")
 
 
-def _lines(one: Finding) -> list[str]:
-    lines = [
-        f"{click.style(one.result, fg=_COLOURS[one.result])}  {one.id}: {one.fact} ({one.why})"
-    ]
-    return (
-        [*lines, f"      next: {one.next_command}"]
-        if one.next_command and one.result != "PASS"
-        else lines
-    )
+def _no_gateway(config: Config, error: CommandFailed) -> Finding:
+    why = "the webhook is not served"
+    try:
+        refuse_taken_port(config.server.host, config.server.port)
+    except PortTaken as taken:
+        mend = "end that program, or set [server] port in runner.toml"
+        return Finding("gateway", "FAIL", str(taken), why, mend)
+    return Finding("gateway", "WARN", error.message, why, "gcr up")

@@ -1,4 +1,4 @@
-"""`gcr gateway`: the HTTP door alone, in the foreground."""
+"""`gcr gateway`: runs the gateway alone, in the foreground."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TARGET = "gpt_cursor_runner.wsgi:application"
 
 @command("gateway")
 @click.option(
-    "--insecure-no-auth", is_flag=True, help="Let everybody on this machine in without a key."
+    "--insecure-no-auth", is_flag=True, help="Accept requests from this machine without a key."
 )
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 def gateway(session: Session, insecure_no_auth: bool, parent: int | None) -> None:
@@ -28,8 +28,8 @@ def gateway(session: Session, insecure_no_auth: bool, parent: int | None) -> Non
     export(find_config(session.config_path), insecure_no_auth)
     config = session.config()
     configure_logs(config.state, "granian")
-    refuse_without_a_key(session)
-    refuse_useless_sinks(config)
+    require_key(session)
+    require_working_sinks(config)
     if parent is not None:
         follow_parent(parent, lambda: os.kill(os.getpid(), signal.SIGTERM))
     try:
@@ -38,21 +38,20 @@ def gateway(session: Session, insecure_no_auth: bool, parent: int | None) -> Non
         raise CommandFailed(Exit.FAILED, str(taken), "gcr doctor") from taken
 
 
-def refuse_without_a_key(session: Session) -> None:
-    """End the command when no key is live, unless everybody on this machine was
-    let in aloud.
-    """
+def require_key(session: Session) -> None:
+    """Raise CommandFailed when no key is live and requests need one."""
+    if session.config().server.insecure_no_auth:
+        return
     with session.ledger() as ledger:
-        if session.config().server.insecure_no_auth or ledger.keys.any_live(ledger.clock()):
+        if ledger.keys.any_live(ledger.clock()):
             return
-    message = "there is no key, so nobody could send a patch"
-    raise CommandFailed(
-        Exit.NOT_ALLOWED, message, "gcr key create NAME --scope submit --scope read"
-    )
+    message = "there is no key, so no request would be accepted"
+    next_command = "gcr key create NAME --scope submit --scope read"
+    raise CommandFailed(Exit.NOT_ALLOWED, message, next_command)
 
 
-def refuse_useless_sinks(config: Config) -> None:
-    """End the command when alerts are to go where they cannot: silence must not
+def require_working_sinks(config: Config) -> None:
+    """Raise CommandFailed when an alert sink cannot work: missing alerts would
     look like good health.
     """
     try:

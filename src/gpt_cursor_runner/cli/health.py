@@ -1,5 +1,5 @@
-"""`gcr health` and `gcr status`: what the gateway says of the whole path, for
-programs and for people.
+"""`gcr health` and `gcr status`: the health answer of the gateway, for programs
+and for people.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from typing import Any
 import click
 
 from gpt_cursor_runner.cli.client import Client, anonymous, connect
-from gpt_cursor_runner.cli.health_history import past
+from gpt_cursor_runner.cli.health_history import history_lines
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command, table
 from gpt_cursor_runner.system.clock import format_local, parse_rfc3339
 
 _EXITS = {"healthy": Exit.FINE, "degraded": Exit.DEGRADED}
-_WORST_FIRST = {"fail": 0, "unknown": 1, "warn": 2, "ok": 3, "pass": 3}
-_GLANCE_SECONDS = 0.2
-# The gateway looks for new keys once a second; ours may be too new for its
-# first answer.
+_SEVERITY = {"fail": 0, "unknown": 1, "warn": 2, "ok": 3, "pass": 3}
+_HEADERS = ("COMPONENT", "STATE", "SINCE", "DETAIL")
+_POLL_SECONDS = 0.2
+# The gateway reads new keys once a second, so that the key made for this
+# command may be unknown at its first request.
 _KEY_SECONDS = 2.5
 
 
@@ -29,14 +30,15 @@ _KEY_SECONDS = 2.5
     "--wait", type=float, default=0, metavar="SECONDS", help="Wait so long until healthy."
 )
 @click.option(
-    "--url", help="Another gateway than the one of runner.toml; GCR_KEY then shows the details too."
+    "--url",
+    help="Another gateway than the one of runner.toml; GCR_KEY then also shows the details.",
 )
-@click.option("--history", is_flag=True, help="Show how each part did, and what changed last.")
+@click.option("--history", is_flag=True, help="Show the past states and the latest changes.")
 @click.option(
     "--by",
     type=click.Choice(["minute", "hour"]),
     default="minute",
-    help="What one sign of a strip stands for.",
+    help="The time that one character of a strip stands for.",
 )
 def health(
     session: Session, quiet: bool, wait: float, url: str | None, history: bool, by: str
@@ -46,109 +48,118 @@ def health(
     """
     if history:
         with connect(session, url, "read") as client:
-            body = _ask_for_history(client, by)
-        session.say(body, past(body))
+            body = _fetch_history(client, by)
+        session.print(body, history_lines(body))
         return
-    # Without a key of the user's this is the public answer: a probe that runs
-    # often must not write to the ledger.
+    # Without a key of the user's this is the anonymous answer: making a key
+    # writes to the ledger, and a probe may run this command every second.
     try:
-        body = _ask_until_healthy(anonymous(session, url), time.monotonic() + wait)
-    except CommandFailed as failed:
+        body = _fetch_until_healthy(anonymous(session, url), time.monotonic() + wait)
+    except CommandFailed as failure:
         if quiet:
-            raise SystemExit(int(failed.code)) from failed
+            raise SystemExit(int(failure.code)) from failure
         raise
     if not quiet:
-        session.say(body, json.dumps(body, indent=2))
-    raise SystemExit(int(_EXITS.get(body["overall_status"], Exit.FAILED)))
+        session.print(body, json.dumps(body, indent=2))
+    raise SystemExit(_exit_code(body))
 
 
 @command("status")
 @click.option("--url", help="Another gateway than the one of runner.toml.")
 def status(session: Session, url: str | None) -> None:
-    """Show every part and how it does, the worst first."""
+    """Show the state of every component, the worst first."""
     with connect(session, url, "read") as client:
-        body = _ask_for_checks(client)
-    rows = _checks(body) or [(name, said, "", "") for name, said in body["components"].items()]
-    advice = "gcr doctor" if body["overall_status"] != "healthy" else "gcr patches"
-    lines = [
-        *table(("COMPONENT", "STATE", "SINCE", "DETAIL"), rows),
-        "",
-        f"{body['overall_status']}   next: {advice}",
-    ]
-    session.say(body, lines)
-    raise SystemExit(int(_EXITS.get(body["overall_status"], Exit.FAILED)))
+        body = _fetch_checks(client)
+    overall = body["overall_status"]
+    next_command = "gcr patches" if overall == "healthy" else "gcr doctor"
+    lines = [*table(_HEADERS, _rows(body)), "", f"{overall}   next: {next_command}"]
+    session.print(body, lines)
+    raise SystemExit(_exit_code(body))
 
 
-def _ask_for_checks(client: Client) -> dict[str, Any]:
-    """The answer with its checks; the public one when the key is not known in
+def _exit_code(body: dict[str, Any]) -> int:
+    return int(_EXITS.get(body["overall_status"], Exit.FAILED))
+
+
+def _fetch_checks(client: Client) -> dict[str, Any]:
+    """The detailed answer, or the anonymous one when the key is not accepted in
     time.
     """
-    give_up_at = time.monotonic() + _KEY_SECONDS
-    while "checks" not in (body := _ask(client)) and time.monotonic() < give_up_at:
-        time.sleep(_GLANCE_SECONDS)
+    deadline = time.monotonic() + _KEY_SECONDS
+    while True:
+        body = _fetch(client)
+        if "checks" in body or time.monotonic() > deadline:
+            return body
+        time.sleep(_POLL_SECONDS)
+
+
+def _fetch_history(client: Client, by: str) -> dict[str, Any]:
+    deadline = time.monotonic() + _KEY_SECONDS
+    while True:
+        reply = client.call("GET", f"/health/history?by={by}&limit=10", seconds=10)
+        if reply.status != 401 or time.monotonic() > deadline:
+            return client.expect(reply)
+        time.sleep(_POLL_SECONDS)
+
+
+def _fetch_until_healthy(client: Client, deadline: float) -> dict[str, Any]:
+    while True:
+        is_last_try = time.monotonic() >= deadline
+        try:
+            body = _fetch(client)
+            if body["overall_status"] == "healthy" or is_last_try:
+                return body
+        except CommandFailed as failure:
+            if is_last_try or failure.code not in (Exit.UNREACHABLE, Exit.TIMED_OUT):
+                raise
+        time.sleep(_POLL_SECONDS)
+
+
+def _fetch(client: Client) -> dict[str, Any]:
+    body = client.call("GET", "/health", seconds=5).body
+    if "overall_status" not in body:
+        detail = body.get("detail", "another program listens there")
+        message = f"{client.url} returns no health answer: {detail}"
+        raise CommandFailed(Exit.UNREACHABLE, message, "gcr doctor")
     return body
 
 
-def _ask_for_history(client: Client, by: str) -> dict[str, Any]:
-    give_up_at = time.monotonic() + _KEY_SECONDS
-    while True:
-        reply = client.call("GET", f"/health/history?by={by}&limit=10", seconds=10)
-        if reply.status != 401 or time.monotonic() > give_up_at:
-            return client.expect(reply)
-        time.sleep(_GLANCE_SECONDS)
-
-
-def _checks(body: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """A row for each check, the worst first; none where the key may not read
-    them.
+def _rows(body: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """A row for each check, the worst first, or for each component when the key
+    may not read checks.
     """
-    checks: dict[str, dict[str, Any]] = body.get("checks", {})
-    ordered = sorted(checks.items(), key=lambda item: _WORST_FIRST.get(item[1]["status"], 0))
-    return [(name, one["status"], _local(one.get("since")), _detail(one)) for name, one in ordered]
+    checks = body.get("checks")
+    if not checks:
+        return [(name, str(state), "", "") for name, state in body["components"].items()]
+    rows = []
+    for name, check in sorted(checks.items(), key=_severity):
+        rows.append((name, check["status"], _local(check.get("since")), _detail(check)))
+    return rows
 
 
-def _detail(one: dict[str, Any]) -> str:
-    """Why, and what to do; of a reading that does not count any more only that
-    it does not.
+def _severity(item: tuple[str, dict[str, Any]]) -> int:
+    _, check = item
+    return _SEVERITY.get(check["status"], 0)
+
+
+def _detail(check: dict[str, Any]) -> str:
+    """The message of a check and its remedy; for an outdated reading only its
+    age.
     """
-    if one["code"] in ("late", "stale"):
-        return f"{one['code']}: no word from it for {(one['age_ms'] or 0) / 1000:.0f} s"
-    if one["status"] == "ok":
-        return str(one["message"] or one["code"])
-    return (
-        ". ".join(
-            part.rstrip(".") for part in (f"{one['code']}: {one['message']}", one["remedy"]) if part
-        )
-        + "."
-    )
+    code, message, remedy = str(check["code"]), str(check["message"]), check["remedy"]
+    if code in ("late", "stale"):
+        age_seconds = (check["age_ms"] or 0) / 1000
+        return f"{code}: its last reading is {age_seconds:.0f} s old"
+    if check["status"] == "ok":
+        return message or code
+    detail = f"{code}: {message}".rstrip(".") + "."
+    if remedy:
+        detail += f" {remedy.rstrip('.')}."
+    return detail
 
 
 def _local(moment: str | None) -> str:
     """A time of the answer in the time zone of this machine."""
-    if moment is None:
+    if not moment:
         return ""
     return format_local(parse_rfc3339(moment))
-
-
-def _ask_until_healthy(client: Client, give_up_at: float) -> dict[str, Any]:
-    while True:
-        waiting = time.monotonic() < give_up_at
-        try:
-            body = _ask(client)
-            if body["overall_status"] == "healthy" or not waiting:
-                return body
-        except CommandFailed as nobody:
-            if nobody.code not in (Exit.UNREACHABLE, Exit.TIMED_OUT) or not waiting:
-                raise
-        time.sleep(_GLANCE_SECONDS)
-
-
-def _ask(client: Client) -> dict[str, Any]:
-    body = client.call("GET", "/health", seconds=5).body
-    if "overall_status" not in body:
-        message = (
-            f"{client.url} gives no health answer:"
-            f" {body.get('detail', 'something else listens there')}"
-        )
-        raise CommandFailed(Exit.UNREACHABLE, message, "gcr doctor")
-    return body

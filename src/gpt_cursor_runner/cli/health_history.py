@@ -1,12 +1,11 @@
-"""The history of health for people: a strip per check, how much of the time it
-was well, and what changed last.
+"""The text of `gcr health --history`: a strip per check, its uptime, and the
+latest changes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 import click
@@ -14,72 +13,65 @@ import click
 from gpt_cursor_runner.cli.output import plain
 from gpt_cursor_runner.system.clock import format_local, parse_rfc3339
 
-# Taller is worse, so that a strip can be read without its colours.
-_SHOWN = {
-    "ok": ("▁", "green"),
-    "warn": ("▃", "yellow"),
-    "unknown": ("▆", "magenta"),
-    "fail": ("█", "red"),
-}
-_NOBODY_LOOKED = ("·", None)
+# A taller bar is a worse state, so that a strip can be read without colours.
+_BARS = {"ok": "▁", "warn": "▃", "unknown": "▆", "fail": "█"}
+_COLOURS = {"ok": "green", "warn": "yellow", "unknown": "magenta", "fail": "red"}
+_NOT_OBSERVED = "·"
 _WINDOWS = ("1h", "24h", "7d", "30d")
+_LEGEND = (
+    "▁ ok   ▃ warn   ▆ unknown   █ fail   · not observed;  percentages are of the observed time"
+)
 
 
-def past(body: Mapping[str, Any]) -> list[str]:
-    """The lines of an answer of `/health/history`."""
-    strip = body["strip"]
-    names = sorted(strip["checks"], key=lambda name: (name != "overall", name))
-    if not names:
-        return ["nothing was recorded yet; the gateway writes down every minute"]
-    width, length = max(map(len, names)), max(len(one) for one in strip["checks"].values())
-    unit = "minutes" if strip["seconds"] == 60 else "hours"
+def history_lines(body: Mapping[str, Any]) -> list[str]:
+    """The lines to print for an answer of `/health/history`."""
+    strips: dict[str, list[str | None]] = body["strip"]["checks"]
+    if not strips:
+        return ["nothing is recorded yet; the gateway records every minute"]
+    name_width = max(map(len, strips))
+    length = max(map(len, strips.values()))
+    unit = "minutes" if body["strip"]["seconds"] == 60 else "hours"
     head = f"last {length} {unit}".ljust(length)
-    lines = [f"{'':{width}}  {head}  {'  '.join(f'{window:>7}' for window in _WINDOWS)}"]
-    for name in names:
-        shares = "  ".join(
-            f"{_share(body['uptime'].get(name, {}).get(window)):>7}" for window in _WINDOWS
-        )
-        lines.append(f"{name:{width}}  {_strip(strip['checks'][name])}  {shares}")
-    lines += [
-        "",
-        (
-            "▁ ok   ▃ warn   ▆ unknown   █ fail   · nobody looked;  shares are of the time that"
-            " somebody looked"
-        ),
-    ]
-    return [*lines, *(["", *_flips(body["flips"])] if body["flips"] else [])]
+    lines = [f"{'':{name_width}}  {head}  {_columns(_WINDOWS)}"]
+    # The overall state first, then the checks by name.
+    for name in sorted(strips, key=lambda name: (name != "overall", name)):
+        uptime = body["uptime"].get(name, {})
+        percentages = _columns([_percentage(uptime.get(window)) for window in _WINDOWS])
+        lines.append(f"{name:{name_width}}  {_strip(strips[name])}  {percentages}")
+    lines += ["", _LEGEND]
+    if body["flips"]:
+        lines.append("")
+        lines += map(_flip_line, body["flips"])
+    return lines
+
+
+def _columns(cells: Sequence[str]) -> str:
+    return "  ".join(f"{cell:>7}" for cell in cells)
 
 
 def _strip(states: Sequence[str | None]) -> str:
-    cells = (_SHOWN.get(state or "", _NOBODY_LOOKED) for state in states)
-    runs = (
-        (colour, "".join(sign for sign, _ in run))
-        for colour, run in groupby(cells, key=itemgetter(1))
-    )
-    return "".join(click.style(signs, fg=colour) for colour, signs in runs)
+    text = ""
+    # One colour code per run of equal states keeps the line short.
+    for state, run in groupby(states):
+        bars = _BARS.get(state or "", _NOT_OBSERVED) * len(list(run))
+        text += click.style(bars, fg=_COLOURS.get(state or ""))
+    return text
 
 
-def _share(uptime: Mapping[str, Any] | None) -> str:
+def _percentage(uptime: Mapping[str, Any] | None) -> str:
     ratio = uptime["ratio"] if uptime else None
     if ratio is None:
         return "-"
-    percent = f"{100 * ratio:.2f}%"
-    return "<100%" if percent == "100.00%" and ratio < 1 else percent
+    text = f"{100 * ratio:.2f}%"
+    # Rounding must not hide an outage.
+    if text == "100.00%" and ratio < 1:
+        return "<100%"
+    return text
 
 
-def _flips(flips: Sequence[Mapping[str, Any]]) -> list[str]:
-    return [
-        plain(
-            f"{_local(one['at'])}  {one['check']}: {_said(one['before'])} -> {one['status']}"
-            f" ({one['code']})"
-        )
-        for one in flips
-    ]
-
-
-def _said(before: Mapping[str, Any] | None) -> str:
-    return f"{before['status']} ({before['code']})" if before else "not seen before"
-
-
-def _local(moment: str) -> str:
-    return format_local(parse_rfc3339(moment))
+def _flip_line(flip: Mapping[str, Any]) -> str:
+    moment = format_local(parse_rfc3339(flip["at"]))
+    before = "not observed before"
+    if flip["before"]:
+        before = f"{flip['before']['status']} ({flip['before']['code']})"
+    return plain(f"{moment}  {flip['check']}: {before} -> {flip['status']} ({flip['code']})")

@@ -1,5 +1,5 @@
-"""`gcr init`: settings, a first key and the repository one stands in, without
-touching that repository's history.
+"""`gcr init`: writes the settings, makes a first key and registers a repository,
+without touching that repository's history.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -27,6 +28,34 @@ from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
+_FIRST_COMMIT = "git commit --allow-empty -m 'Begin', then gcr init"
+_EXAMPLE_CHECKS = (
+    '# checks = [{ name = "tests", command = ["python3", "-m", "pytest", "-q"], '
+    "timeout_seconds = 600 }]"
+)
+_EXAMPLE_PATCH = (
+    '{"id": "hello-1", "title": "Say hello", "changes": '
+    '[{"type": "upsert", "path": "HELLO.md", "contents": "Hello\\n"}]}'
+)
+
+
+@dataclass(frozen=True)
+class _Check:
+    name: str
+    command: list[str]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The values that `init` writes; a state directory of None is the user's."""
+
+    port: int
+    state: Path | None
+    repository: Path
+    branch: str
+    checks: list[_Check]
+    sandbox: str
+
 
 @command("init")
 @click.option(
@@ -35,17 +64,17 @@ from gpt_cursor_runner.wiring.ledger import build_ledger
     default=".",
     show_default=True,
 )
-@click.option("--branch", help="The branch patches land on; the one checked out, unless said.")
+@click.option("--branch", help="The branch patches land on. Default: the one checked out.")
 @click.option(
     "--check",
     "checks",
     multiple=True,
     metavar="NAME=COMMAND",
-    help="A check every patch must pass; repeatable.",
+    help="A check that every patch must pass; repeatable.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=DEFAULT_PORT, show_default=True)
 @click.option(
-    "--state", type=click.Path(path_type=Path), help="The state directory, if not the user's own."
+    "--state", type=click.Path(path_type=Path), help="The state directory. Default: the user's."
 )
 @click.option(
     "--sandbox", type=click.Choice(["required", "best", "none"]), default="best", show_default=True
@@ -62,185 +91,180 @@ def init(
     """Write runner.toml, make a key and register a repository."""
     path = (session.config_path or Path.cwd() / CONFIG_NAME).expanduser().resolve()
     if path.exists():
-        session.say(
-            {"created": False, "config": str(path)},
-            f"{path} is there already; nothing was changed.",
-        )
+        facts = {"created": False, "config": str(path)}
+        session.print(facts, f"{path} exists already; nothing was changed.")
         return
-    git, top = _repository(repository)
-    state = state.expanduser().resolve() if state else None
-    text = _toml(
-        port, state, top, _branch(git, repository, branch), [_check(one) for one in checks], sandbox
+    git, top = _open_repository(repository)
+    if state is not None:
+        state = state.expanduser().resolve()
+    settings = _Settings(
+        port=port,
+        state=state,
+        repository=top,
+        branch=_branch(git, repository, branch),
+        checks=[_parse_check(text) for text in checks],
+        sandbox=sandbox,
     )
-    key, url = _set_up(path, text)
-    _exclude(git, top, [path, *([state] if state else [])])
+    key, url = _set_up(path, _toml(settings))
+    own_paths = [path] if state is None else [path, state]
+    _exclude_from_repository(git, top, own_paths)
     facts = {"created": True, "config": str(path), "key": key, "url": url, "repository": str(top)}
-    session.say(facts, _words(path, key, url, bool(checks)))
+    session.print(facts, _instructions(path, key, url, bool(checks)))
 
 
 def _set_up(path: Path, text: str) -> tuple[str, str]:
-    """Write the settings and make the first key: its text and the gateway's
-    URL. On failure no settings are left.
+    """Write the settings and make the first key. Returns the key's text and the
+    gateway's URL; on failure no settings file is left behind.
     """
     try:
         data = text.encode()
     except UnicodeEncodeError:
         message = "the repository's path is not UTF-8, so no settings file can name it"
-        raise CommandFailed(
-            Exit.FAILED, message, "gcr init, after renaming the directory"
-        ) from None
+        next_command = "gcr init, after renaming the directory"
+        raise CommandFailed(Exit.FAILED, message, next_command) from None
     path.parent.mkdir(parents=True, exist_ok=True)
+    # The mode is set before the file has content.
     path.touch(mode=0o600)
     path.write_bytes(data)
     try:
         config = load_config(path)
         with closing(build_ledger(config)) as ledger:
             _, key = ledger.keys.create("first", ["submit", "read"], ledger.clock())
-    except (ConfigRefused, OSError, SQLAlchemyError) as refused:
+    except (ConfigRefused, OSError, SQLAlchemyError) as error:
         path.unlink()
-        raise CommandFailed(Exit.FAILED, str(refused), "gcr init, with other values") from refused
+        raise CommandFailed(Exit.FAILED, str(error), "gcr init, with other values") from error
     return key, config.server.url
 
 
-def _repository(place: Path) -> tuple[Git, Path]:
+def _open_repository(directory: Path) -> tuple[Git, Path]:
+    """The repository around a directory, and the top of its work tree (a bare
+    repository's own directory).
+    """
+    directory = directory.resolve()
     try:
-        git = Git.at(place.resolve(), search_path())
-        top = run_in(
-            place.resolve(), search_path(), "rev-parse", "--show-toplevel", also_fine=(128,)
-        )
-    except (WorldFailed, GitFailed) as none:
-        message = f"{place.resolve()} is not a git repository"
-        raise CommandFailed(
-            Exit.FAILED, message, "git init && git commit --allow-empty -m 'Begin', then gcr init"
-        ) from none
-    return git, Path(top) if top else git.directory
+        git = Git.at(directory, search_path())
+        # git exits with 128 in a bare repository, which has no work tree.
+        arguments = ("rev-parse", "--show-toplevel")
+        top = run_in(directory, search_path(), *arguments, also_fine=(128,))
+    except (WorldFailed, GitFailed) as error:
+        message = f"{directory} is not a git repository"
+        raise CommandFailed(Exit.FAILED, message, f"git init && {_FIRST_COMMIT}") from error
+    if not top:
+        return git, git.directory
+    return git, Path(top)
 
 
-def _branch(git: Git, place: Path, named: str | None) -> str:
-    """The branch patches land on; ends the command when there is no commit on
-    it.
+def _branch(git: Git, directory: Path, wanted: str | None) -> str:
+    """The branch that patches land on. Raises CommandFailed when it has no
+    commit.
     """
     try:
-        branch = named or _checked_out(git, place)
+        branch = wanted or _checked_out_branch(git, directory)
         git.tip(branch)
-    except (GitFailed, WorldFailed) as nothing:
-        message = (
-            f"there is no branch {named}"
-            if named
-            else "the repository has no commit on a branch yet"
-        )
-        advice = (
-            "git branch, to see what there is"
-            if named
-            else "git commit --allow-empty -m 'Begin', then gcr init"
-        )
-        raise CommandFailed(Exit.FAILED, message, advice) from nothing
+    except (GitFailed, WorldFailed) as error:
+        if wanted:
+            message = f"there is no branch {wanted}"
+            raise CommandFailed(Exit.FAILED, message, "git branch, to list them") from error
+        message = "the repository has no commit on a branch yet"
+        raise CommandFailed(Exit.FAILED, message, _FIRST_COMMIT) from error
     return branch
 
 
-def _checked_out(git: Git, place: Path) -> str:
-    # Asked from the place itself: each worktree of a repository has a HEAD of
-    # its own.
-    return run_in(place.resolve(), git.search_path, "symbolic-ref", "--short", "HEAD")
+def _checked_out_branch(git: Git, directory: Path) -> str:
+    # Run in the directory itself: each worktree of a repository has its own HEAD.
+    return run_in(directory.resolve(), git.search_path, "symbolic-ref", "--short", "HEAD")
 
 
-def _check(text: str) -> tuple[str, list[str]]:
-    name, equals, words = text.partition("=")
+def _parse_check(text: str) -> _Check:
+    name, _, command_line = text.partition("=")
     try:
-        split = shlex.split(words)
+        words = shlex.split(command_line)
     except ValueError:
-        split = []
-    if not equals or not split:
-        raise CommandFailed(
-            Exit.USAGE,
-            f"--check {text!r} is not NAME=COMMAND",
-            "gcr init --check 'tests=python3 -m pytest -q'",
-        )
-    return name, split
+        # A quotation mark without its pair.
+        words = []
+    if not words:
+        message = f"--check {text!r} is not NAME=COMMAND"
+        example = "gcr init --check 'tests=python3 -m pytest -q'"
+        raise CommandFailed(Exit.USAGE, message, example)
+    return _Check(name, words)
 
 
-def _toml(
-    port: int,
-    state: Path | None,
-    top: Path,
-    branch: str,
-    checks: list[tuple[str, list[str]]],
-    sandbox: str,
-) -> str:
-    listed = ",\n".join(
-        f"  {{ name = {_string(name)}, command = [{', '.join(map(_string, words))}] }}"
-        for name, words in checks
-    )
-    place = (
-        f"dir = {_string(str(state))}" if state else '# dir = "…"  # the user\'s state directory'
-    )
-    example = (
-        '# checks = [{ name = "tests", command = ["python3", "-m", "pytest", "-q"], timeout_seconds'
-        " = 600 }]"
-    )
+def _toml(settings: _Settings) -> str:
+    state = '# dir = "…"  # the user\'s state directory'
+    if settings.state is not None:
+        state = f"dir = {_quoted(str(settings.state))}"
     return f"""\
 # Settings of GPT-Cursor Runner. Every key: docs/operating.md.
 # Each can be overridden from the environment, as in GCR_SERVER__PORT=…
 
 [server]
 host = "127.0.0.1"
-port = {port}
+port = {settings.port}
 # public_url = "https://…"  # where a tunnel shows this gateway
 
 [state]
-{place}
+{state}
 
 [[repository]]
-name = {_string(_name(top))}
-path = {_string(str(top))}
-branch = {_string(branch)}
-{f"checks = [{chr(10)}{listed},{chr(10)}]" if checks else example}
+name = {_quoted(_repository_name(settings.repository))}
+path = {_quoted(str(settings.repository))}
+branch = {_quoted(settings.branch)}
+{_checks_toml(settings.checks)}
 approval = "protected"  # "never" | "protected" | "always"
-sandbox = "{sandbox}"  # "required" | "best" | "none"
+sandbox = "{settings.sandbox}"  # "required" | "best" | "none"
 tag = true
 """
 
 
-def _string(text: str) -> str:
-    """A TOML basic string: JSON's escapes are all legal in one; DEL, which JSON
-    leaves as it is, is not.
-    """
+def _checks_toml(checks: Sequence[_Check]) -> str:
+    if not checks:
+        return _EXAMPLE_CHECKS
+    lines = ["checks = ["]
+    for check in checks:
+        words = ", ".join(map(_quoted, check.command))
+        lines.append(f"  {{ name = {_quoted(check.name)}, command = [{words}] }},")
+    return "\n".join([*lines, "]"])
+
+
+def _quoted(text: str) -> str:
+    """A TOML basic string."""
+    # JSON's escapes are all legal in TOML. TOML forbids a bare DEL, which JSON
+    # leaves as it is.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _name(top: Path) -> str:
-    """A name for the repository after its directory, with what a name may not
-    hold left out.
-    """
-    return (
-        re.sub(r"[^A-Za-z0-9._-]+", "-", top.name.removesuffix(".git")).strip("-._")[:100] or "app"
-    )
+def _repository_name(top: Path) -> str:
+    """The directory's name, reduced to the characters that a name may hold."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", top.name.removesuffix(".git"))
+    return name.strip("-._")[:100] or "app"
 
 
-def _exclude(git: Git, top: Path, ours: Sequence[Path]) -> None:
-    """Keep our files out of the repository's history by its own, uncommitted
-    exclude file.
+def _exclude_from_repository(git: Git, top: Path, paths: Sequence[Path]) -> None:
+    """Add our files to the repository's own exclude file, which is never
+    committed.
     """
-    lines = [
-        os.fsencode(_pattern(path.relative_to(top)))
-        for path in ours
-        if path.is_relative_to(top) and path != top
-    ]
     exclude = git.directory / "info" / "exclude"
     present = exclude.read_bytes() if exclude.exists() else b""
-    new = [line for line in lines if line not in present.splitlines()]
-    if new:
+    missing = []
+    for path in paths:
+        if path.is_relative_to(top) and path != top:
+            pattern = os.fsencode(_exclude_pattern(path.relative_to(top)))
+            if pattern not in present.splitlines():
+                missing.append(pattern)
+    if missing:
         exclude.parent.mkdir(exist_ok=True)
-        gap = b"" if present.endswith(b"\n") or not present else b"\n"
-        exclude.write_bytes(present + gap + b"\n".join(new) + b"\n")
+        if present and not present.endswith(b"\n"):
+            present += b"\n"
+        exclude.write_bytes(present + b"\n".join(missing) + b"\n")
 
 
-def _pattern(path: Path) -> str:
-    """The pattern that matches this path and nothing else."""
-    return "/" + re.sub(r"([\\*?\[\] ])", r"\\\1", str(path))
+def _exclude_pattern(path: Path) -> str:
+    """The gitignore pattern that matches this path and no other."""
+    escaped = re.sub(r"([\\*?\[\] ])", r"\\\1", str(path))
+    return f"/{escaped}"
 
 
-def _words(path: Path, key: str, url: str, has_checks: bool) -> list[str]:
+def _instructions(path: Path, key: str, url: str, has_checks: bool) -> list[str]:
     lines = [
         f"settings  {path} (readable by you alone)",
         f"key       {key}",
@@ -248,13 +272,10 @@ def _words(path: Path, key: str, url: str, has_checks: bool) -> list[str]:
         "",
         f"  curl -X POST {url}/webhook \\",
         f"    -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\",
-        """    -d '{"id": "hello-1", "title": "Say hello", "changes": """
-        """[{"type": "upsert", "path": "HELLO.md", "contents": "Hello\\n"}]}'""",
+        f"    -d '{_EXAMPLE_PATCH}'",
         "",
     ]
     if not has_checks:
-        lines.append(
-            f"note      no checks yet: add your test command to {path.name}, or patches land"
-            " unchecked"
-        )
+        note = f"note      no checks yet: add your test command to {path.name},"
+        lines.append(f"{note} or patches land unchecked")
     return [*lines, "next      gcr up"]

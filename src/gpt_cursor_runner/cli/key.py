@@ -1,4 +1,6 @@
-"""`gcr key`: who may do what. Texts of keys are shown once and kept nowhere."""
+"""`gcr key`: makes, lists, revokes and rotates keys. The text of a key is shown
+once and stored nowhere.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,10 @@ import click
 
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command, plain, table
 from gpt_cursor_runner.ledger.keys import SCOPES, Key
+from gpt_cursor_runner.ledger.ledger import Ledger
 
 _DAY_SECONDS = 86_400.0
+_HOUR_SECONDS = 3600.0
 
 
 @click.group("key")
@@ -22,12 +26,12 @@ def key() -> None:
     "scopes",
     multiple=True,
     type=click.Choice(SCOPES),
-    help="Repeatable; submit and read unless said.",
+    help="Repeatable. Default: submit and read.",
 )
 @click.option(
     "--days",
     type=click.FloatRange(0, 36_500, min_open=True),
-    help="After how many days it ends; never unless said.",
+    help="Days until the key expires. Default: never.",
 )
 def create(session: Session, name: str, scopes: tuple[str, ...], days: float | None) -> None:
     """Make a key and show its text, once."""
@@ -36,35 +40,32 @@ def create(session: Session, name: str, scopes: tuple[str, ...], days: float | N
         raise CommandFailed(Exit.USAGE, "a key needs a name", "gcr key create NAME")
     with session.ledger() as ledger:
         now = ledger.clock()
-        ends_at = now + days * _DAY_SECONDS if days is not None else None
-        made, text = ledger.keys.create(label, scopes or ("submit", "read"), now, ends_at)
-    session.say(
-        {"key": text, **made.to_json()},
-        [text, f"shown once; name {plain(label)}, scopes {_scopes(made)}"],
-    )
+        expires_at = None
+        if days is not None:
+            expires_at = now + days * _DAY_SECONDS
+        created, text = ledger.keys.create(label, scopes or ("submit", "read"), now, expires_at)
+    note = f"shown once; name {plain(label)}, scopes {_scopes(created)}"
+    session.print({"key": text, **created.to_json()}, [text, note])
 
 
 @command("list")
 def list_keys(session: Session) -> None:
     """List the keys, without their texts."""
     with session.ledger() as ledger:
-        found, now = ledger.keys.list(), ledger.clock()
-    rows = [
-        (one.id, one.name, _scopes(one), "live" if one.is_live(now) else "ended") for one in found
-    ]
-    session.say(
-        {"keys": [one.to_json() for one in found]}, table(("ID", "NAME", "SCOPES", "STATE"), rows)
-    )
+        keys, now = ledger.keys.list(), ledger.clock()
+    rows = [(entry.id, entry.name, _scopes(entry), _state(entry, now)) for entry in keys]
+    facts = {"keys": [entry.to_json() for entry in keys]}
+    session.print(facts, table(("ID", "NAME", "SCOPES", "STATE"), rows))
 
 
 @command("revoke")
 @click.argument("key_id", metavar="ID")
 def revoke(session: Session, key_id: str) -> None:
-    """End a key at once."""
+    """Revoke a key at once."""
     with session.ledger() as ledger:
         if not ledger.keys.revoke(key_id, ledger.clock()):
-            raise CommandFailed(Exit.FAILED, f"there is no live key {key_id}", "gcr key list")
-    session.say({"id": key_id, "revoked": True}, f"{key_id} opens nothing any more")
+            raise _no_live_key(key_id)
+    session.print({"id": key_id, "revoked": True}, f"Key {key_id} is revoked")
 
 
 @command("rotate")
@@ -74,25 +75,38 @@ def revoke(session: Session, key_id: str) -> None:
     type=click.FloatRange(0, 8760),
     default=24,
     show_default=True,
-    help="How long the old key opens.",
+    help="How long the old key stays valid.",
 )
 def rotate(session: Session, key_id: str, grace_hours: float) -> None:
-    """Make a key like ID, and let ID end after a grace."""
+    """Replace the key ID by a new one; ID expires after a grace period."""
     with session.ledger() as ledger:
         now = ledger.clock()
-        old = next(
-            (one for one in ledger.keys.list() if one.id == key_id and one.is_live(now)), None
-        )
-        if old is None:
-            raise CommandFailed(Exit.FAILED, f"there is no live key {key_id}", "gcr key list")
-        made, text = ledger.keys.create(old.name, sorted(old.scopes), now, old.expires_at)
-        ledger.keys.expire(key_id, now + grace_hours * 3600)
-    facts = {"key": text, "replaces": key_id, **made.to_json()}
-    session.say(facts, [text, f"shown once; {key_id} ends in {grace_hours:g} h"])
+        old = _live_key(ledger, key_id, now)
+        created, text = ledger.keys.create(old.name, sorted(old.scopes), now, old.expires_at)
+        ledger.keys.expire(key_id, now + grace_hours * _HOUR_SECONDS)
+    facts = {"key": text, "replaces": key_id, **created.to_json()}
+    session.print(facts, [text, f"shown once; {key_id} expires in {grace_hours:g} h"])
 
 
-def _scopes(one: Key) -> str:
-    return ",".join(sorted(one.scopes))
+def _live_key(ledger: Ledger, key_id: str, now: float) -> Key:
+    for entry in ledger.keys.list():
+        if entry.id == key_id and entry.is_live(now):
+            return entry
+    raise _no_live_key(key_id)
+
+
+def _no_live_key(key_id: str) -> CommandFailed:
+    return CommandFailed(Exit.FAILED, f"there is no live key {key_id}", "gcr key list")
+
+
+def _scopes(entry: Key) -> str:
+    return ",".join(sorted(entry.scopes))
+
+
+def _state(entry: Key, now: float) -> str:
+    if entry.is_live(now):
+        return "live"
+    return "ended"
 
 
 for subcommand in (create, list_keys, revoke, rotate):

@@ -1,8 +1,5 @@
-"""How commands answer: one shape of JSON, plain tables, exit codes, and a next
+"""Output of the commands: one JSON shape, plain tables, exit codes, and a next
 command after every failure.
-
-Every command imports this module, so what is slow to import is imported where
-it is used.
 """
 
 from __future__ import annotations
@@ -20,13 +17,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+# Every command imports this module, so slow imports stand where they are used.
 if TYPE_CHECKING:
     from gpt_cursor_runner.config import Config
     from gpt_cursor_runner.ledger.ledger import Ledger
 
-# A terminal obeys these; what a check printed or a stranger wrote must not
-# command the owner's.
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# A terminal obeys control characters; the output of a check or the title of a
+# patch must not control the owner's terminal.
+_CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 SCHEMA = "gcr/1"
 
@@ -42,49 +40,48 @@ class Exit(IntEnum):
 
 
 class CommandFailed(Exception):
-    """Ends a command; `next_command` is what to type now."""
+    """Ends a command with an exit code, a message and the next command to type.
+
+    `facts` are added to the error in the JSON output.
+    """
 
     def __init__(
         self, code: Exit, message: str, next_command: str, facts: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__(message)
-        self.code, self.message, self.next_command, self.facts = (
-            code,
-            message,
-            next_command,
-            dict(facts or {}),
-        )
+        self.code = code
+        self.message = message
+        self.next_command = next_command
+        self.facts = dict(facts or {})
 
 
 @dataclass
 class Session:
-    """What every command is handed: where the settings are, and whether the
-    answer is read by a program.
-    """
+    """Options common to every command: the settings file and the output format."""
 
     config_path: Path | None
     as_json: bool
 
     def config(self) -> Config:
-        """The settings; ends the command when there are none or they cannot be
-        used.
+        """Load the settings. Raises CommandFailed when there are none or they
+        are invalid.
         """
         from gpt_cursor_runner.config import ConfigRefused, find_config, load_config
 
         try:
-            found = find_config(self.config_path)
-            if found is None:
+            path = find_config(self.config_path)
+            if path is None:
                 raise ConfigRefused(
                     "There is no runner.toml here, nor in your configuration directory."
                 )
-            return load_config(found)
-        except ConfigRefused as refused:
-            raise CommandFailed(Exit.USAGE, str(refused), "gcr init") from refused
+            return load_config(path)
+        except ConfigRefused as error:
+            raise CommandFailed(Exit.USAGE, str(error), "gcr init") from error
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:
-        """The ledger of these settings, closed at the end; its troubles end the
-        command.
+        """Open the ledger and close it at the end. Raises CommandFailed for
+        every database error.
         """
         from sqlalchemy.exc import SQLAlchemyError
 
@@ -97,21 +94,24 @@ class Session:
                 yield ledger
             finally:
                 ledger.close()
-        except SQLAlchemyError as trouble:
-            reason = f"the ledger cannot be used: {getattr(trouble, 'orig', trouble)}"
-            raise CommandFailed(Exit.FAILED, reason, "gcr doctor") from trouble
+        except SQLAlchemyError as error:
+            # `orig` is the driver's error, without the SQL that users do not need.
+            reason = f"the ledger cannot be used: {getattr(error, 'orig', error)}"
+            raise CommandFailed(Exit.FAILED, reason, "gcr doctor") from error
 
-    def say(self, facts: Mapping[str, Any], text: str | Sequence[str] = "") -> None:
-        """Answer: the facts as JSON when asked for, else the text."""
+    def print(self, facts: Mapping[str, Any], text: str | Sequence[str] = "") -> None:
+        """Print the facts with `--json`, the text otherwise."""
         if self.as_json:
             click.echo(json.dumps({"schema": SCHEMA, **facts}, ensure_ascii=False))
+        elif isinstance(text, str):
+            click.echo(text)
         else:
-            click.echo(text if isinstance(text, str) else "\n".join(text))
+            click.echo("\n".join(text))
 
 
 def command(name: str | None = None, **named: Any) -> Callable[[Callable[..., Any]], click.Command]:  # noqa: ANN401
-    """A click command with `--json` and `--config`, whose failures are told in
-    one way.
+    """Make a click command with `--json` and `--config` that reports every
+    failure in the same form.
     """
 
     def decorate(function: Callable[..., Any]) -> click.Command:
@@ -120,15 +120,14 @@ def command(name: str | None = None, **named: Any) -> Callable[[Callable[..., An
             session = Session(config_path, as_json)
             try:
                 return function(session, *args, **rest)
-            except CommandFailed as failed:
-                _fail(session, failed)
+            except CommandFailed as failure:
+                _exit_with_failure(session, failure)
             except BrokenPipeError:
-                raise  # the reader of a pipe went away; click ends the command in silence
-            except OSError as trouble:
-                _fail(
-                    session,
-                    CommandFailed(Exit.FAILED, f"the system refused: {trouble}", "gcr doctor"),
-                )
+                # The reader of the pipe has gone; click ends the command silently.
+                raise
+            except OSError as error:
+                message = f"the operating system reported: {error}"
+                _exit_with_failure(session, CommandFailed(Exit.FAILED, message, "gcr doctor"))
 
         run = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")(run)
         run = click.option(
@@ -137,40 +136,49 @@ def command(name: str | None = None, **named: Any) -> Callable[[Callable[..., An
             type=click.Path(path_type=Path),
             help="The settings file, runner.toml.",
         )(run)
-        made: click.Command = click.command(name, **named)(run)  # type: ignore[no-untyped-call]
-        return made
+        result: click.Command = click.command(name, **named)(run)  # type: ignore[no-untyped-call]
+        return result
 
     return decorate
 
 
 def plain(text: str) -> str:
-    """The text with its control characters made visible, line ends and tabs
-    apart.
-    """
-    return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r\n", "\n"))
+    """Escape the control characters of a text, except line feeds and tabs."""
+    text = text.replace("\r\n", "\n")
+    return _CONTROL_CHARACTERS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Aligned columns on a terminal; tabs, nothing cut and no header when piped."""
-    cells = [[plain(str(cell)) for cell in row] for row in rows]
+    """Format rows as aligned columns with a header on a terminal, and as
+    tab-separated lines without one when piped.
+    """
+    lines = [_plain_cells(row) for row in rows]
     if not sys.stdout.isatty():
-        return ["\t".join(row) for row in cells]
-    widths = [max(len(row[i]) for row in [list(headers), *cells]) for i in range(len(headers))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
-    head = "  ".join(
-        cell.ljust(width) for cell, width in zip(headers, widths, strict=True)
-    ).rstrip()
-    return [click.style(head, bold=True), *lines]
+        return ["\t".join(cells) for cells in lines]
+    columns = zip(headers, *lines, strict=True)
+    widths = [max(map(len, column)) for column in columns]
+    header = click.style(_aligned(headers, widths), bold=True)
+    return [header, *(_aligned(cells, widths) for cells in lines)]
 
 
-def _fail(session: Session, failed: CommandFailed) -> NoReturn:
+def _plain_cells(row: Sequence[object]) -> list[str]:
+    return [plain(str(cell)) for cell in row]
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    padded = map(str.ljust, cells, widths)
+    return "  ".join(padded).rstrip()
+
+
+def _exit_with_failure(session: Session, failure: CommandFailed) -> NoReturn:
     if session.as_json:
-        error = {"message": failed.message, "next_command": failed.next_command, **failed.facts}
+        error = {
+            "message": failure.message,
+            "next_command": failure.next_command,
+            **failure.facts,
+        }
         click.echo(json.dumps({"schema": SCHEMA, "error": error}, ensure_ascii=False))
     else:
-        click.echo(f"{click.style('failed', fg='red')}: {plain(failed.message)}", err=True)
-        click.echo(f"next: {failed.next_command}", err=True)
-    raise SystemExit(int(failed.code))
+        click.echo(f"{click.style('failed', fg='red')}: {plain(failure.message)}", err=True)
+        click.echo(f"next: {failure.next_command}", err=True)
+    raise SystemExit(int(failure.code))

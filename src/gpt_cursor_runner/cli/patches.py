@@ -1,28 +1,34 @@
-"""`gcr patches`: the list, the latest first."""
+"""`gcr patches`: lists the patches, the latest first."""
 
 from __future__ import annotations
 
 import click
 
 from gpt_cursor_runner.cli.output import Session, command, table
+from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.system.clock import format_local
 
+_STATUSES = [status.value for status in Status]
+_HEADERS = ("STATUS", "ID", "REPOSITORY", "ACCEPTED", "TITLE")
+
 
 @command("patches")
-@click.option(
-    "--status", type=click.Choice([one.value for one in Status]), help="Only those in this state."
-)
-@click.option("--repository", help="Only those of this repository.")
+@click.option("--status", type=click.Choice(_STATUSES), help="Only patches in this state.")
+@click.option("--repository", help="Only patches of this repository.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=30, show_default=True)
 def patches(session: Session, status: str | None, repository: str | None, limit: int) -> None:
     """List patches, the latest first."""
+    wanted_status = Status(status) if status else None
     with session.ledger() as ledger:
-        found = ledger.queries.page(Status(status) if status else None, repository, limit)
-    rows = [
-        (one.status, one.id, one.repository, format_local(one.accepted_at), one.title)
-        for one in found
-    ]
-    lines = table(("STATUS", "ID", "REPOSITORY", "ACCEPTED", "TITLE"), rows)
-    empty = "No patches yet. Send one: gcr send FILE --wait"
-    session.say({"patches": [one.to_json() for one in found]}, lines if found else empty)
+        page = ledger.queries.page(wanted_status, repository, limit)
+    facts = {"patches": [patch.to_json() for patch in page]}
+    if page:
+        session.print(facts, table(_HEADERS, [_row(patch) for patch in page]))
+    else:
+        session.print(facts, "No patches yet. Send one: gcr send FILE --wait")
+
+
+def _row(patch: StoredPatch) -> tuple[str, ...]:
+    accepted_at = format_local(patch.accepted_at)
+    return (patch.status, patch.id, patch.repository, accepted_at, patch.title)

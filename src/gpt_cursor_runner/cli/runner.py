@@ -1,4 +1,4 @@
-"""`gcr runner`: the ghost alone, in the foreground."""
+"""`gcr runner`: runs the ghost runner alone, in the foreground."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from gpt_cursor_runner.wiring.runner import build_runner
 @command("runner")
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 def runner(session: Session, parent: int | None) -> None:
-    """Claim patches and work on them, in the foreground."""
+    """Claim and land patches, in the foreground."""
     config = session.config()
     configure_logs(config.state, "runner")
-    told_to_stop = threading.Event()
+    stop_requested = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told_to_stop.set())
+        signal.signal(number, lambda *_: stop_requested.set())
 
     def should_stop() -> bool:
-        return told_to_stop.is_set() or (parent is not None and parent_is_gone(parent))
+        if parent is not None and parent_is_gone(parent):
+            return True
+        return stop_requested.is_set()
 
     try:
         build_runner(config, should_stop).run()
-    except RunnerAlreadyHere as already:
-        raise CommandFailed(Exit.FAILED, str(already), "gcr status") from already
+    except RunnerAlreadyHere as error:
+        raise CommandFailed(Exit.FAILED, str(error), "gcr status") from error

@@ -1,5 +1,5 @@
-"""`gcr show`, `diff`, `log`, `report`: one patch, read from the ledger and its
-evidence; no gateway need run.
+"""`gcr show`, `diff`, `log`, `report`: read one patch from the ledger and its
+evidence. They work without a running gateway.
 """
 
 from __future__ import annotations
@@ -8,105 +8,127 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Iterator, Sequence
 
 import click
 
-from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command, plain, table
+from gpt_cursor_runner.cli.output import (
+    CommandFailed,
+    Exit,
+    Session,
+    command,
+    plain,
+    table,
+)
+from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import StoredPatch, UnknownPatch
 from gpt_cursor_runner.patch.status import FINAL
 from gpt_cursor_runner.system.clock import format_local
 
-# A patch ends first and is reported after: whoever was told of the end may ask
-# before the report is on the disk.
-_REPORT_PATIENCE_SECONDS = 10.0
+# A patch ends before its report is written, and `gcr send --wait` names `gcr
+# report` as the next command: the report may be some moments away.
+_REPORT_TIMEOUT_SECONDS = 10.0
+_POLL_SECONDS = 0.05
+_SHOWN_OUTCOME = ("commit", "tag", "checkout", "message", "next_step")
 
 
 @command("show")
 @click.argument("patch_id", metavar="ID")
 def show(session: Session, patch_id: str) -> None:
-    """Show what became of a patch, step by step."""
+    """Show the state and the events of a patch."""
     with session.ledger() as ledger:
         stored = _find(ledger, patch_id)
-        history = ledger.queries.events(patch_id)
+        events = ledger.queries.events(patch_id)
+    lines = [f"{name:9} {plain(str(value))}" for name, value in _facts(stored)]
+    lines += ["", *_event_table(stored, events)]
+    accepted_at = format_local(stored.accepted_at)
+    lines += ["", f"accepted  {accepted_at}"]
+    facts = {"patch": stored.to_json(), "events": [event.to_json() for event in events]}
+    session.print(facts, lines)
+
+
+def _facts(stored: StoredPatch) -> Iterator[tuple[str, object]]:
+    yield "patch", stored.id
+    yield "title", stored.title
+    yield "status", stored.status
+    yield "target", f"{stored.repository} {stored.branch}"
+    yield "from", stored.submitted_by
     outcome = stored.outcome or {}
-    facts = [("patch", stored.id), ("title", stored.title), ("status", stored.status)]
-    facts += [("target", f"{stored.repository} {stored.branch}"), ("from", stored.submitted_by)]
-    facts += [
-        (name, outcome[name])
-        for name in ("commit", "tag", "checkout", "message", "next_step")
-        if outcome.get(name)
-    ]
-    facts += [
-        (error.get("path") or "error", error["message"]) for error in outcome.get("errors", [])
-    ]
-    start = stored.accepted_at
-    steps = [(f"+{event.at - start:.2f} s", event.kind, event.actor) for event in history]
-    lines = [
-        *(f"{name:9} {plain(str(value))}" for name, value in facts),
-        "",
-        *table(("AT", "EVENT", "BY"), steps),
-    ]
-    lines += [
-        "",
-        f"accepted  {format_local(start)}",
-    ]
-    session.say(
-        {"patch": stored.to_json(), "events": [event.to_json() for event in history]}, lines
-    )
+    for name in _SHOWN_OUTCOME:
+        if outcome.get(name):
+            yield name, outcome[name]
+    for error in outcome.get("errors", []):
+        yield error.get("path") or "error", error["message"]
+
+
+def _event_table(stored: StoredPatch, events: Sequence[Event]) -> list[str]:
+    rows = []
+    for event in events:
+        rows.append((f"+{event.at - stored.accepted_at:.2f} s", event.kind, event.actor))
+    return table(("AT", "EVENT", "BY"), rows)
 
 
 @command("diff")
 @click.argument("patch_id", metavar="ID")
 def diff(session: Session, patch_id: str) -> None:
     """Print the sealed diff of a patch."""
-    evidence = _evidence(session, patch_id)
-    text = evidence.diff()
-    if text is None:
+    data = _evidence(session, patch_id).diff()
+    if data is None:
         message = f"{patch_id} was not sealed, so it has no diff"
         raise CommandFailed(Exit.FAILED, message, f"gcr show {shlex.quote(patch_id)}")
     if session.as_json or sys.stdout.isatty():
-        shown = text.decode(errors="replace")
-        session.say({"patch_id": patch_id, "diff": shown}, plain(shown).rstrip("\n"))
+        text = data.decode(errors="replace")
+        session.print({"patch_id": patch_id, "diff": text}, plain(text).rstrip("\n"))
     else:
-        click.echo(text, nl=False)  # byte for byte, so that `git apply` can read it
+        # Byte for byte, so that `git apply` can read it.
+        click.echo(data, nl=False)
 
 
 @command("log")
 @click.argument("patch_id", metavar="ID")
 def log(session: Session, patch_id: str) -> None:
-    """Print what the checks of a patch printed."""
+    """Print the output of the checks of a patch."""
     logs = _evidence(session, patch_id).check_logs()
-    lines = [
-        line for name, text in logs.items() for line in (f"== {name}", plain(text).rstrip("\n"), "")
-    ]
-    session.say({"patch_id": patch_id, "checks": logs}, lines or "No check of this patch has run.")
+    lines = []
+    for name, text in logs.items():
+        lines += [f"== {name}", plain(text).rstrip("\n"), ""]
+    session.print(
+        {"patch_id": patch_id, "checks": logs}, lines or "No check of this patch has run."
+    )
 
 
 @command("report")
 @click.argument("patch_id", metavar="ID")
 def report(session: Session, patch_id: str) -> None:
     """Print the completion report of a patch."""
+    markdown, as_json = _wait_for_report(session, patch_id)
+    text = plain(markdown.decode(errors="replace")).rstrip("\n")
+    session.print({"patch_id": patch_id, "report": json.loads(as_json)}, text)
+
+
+def _wait_for_report(session: Session, patch_id: str) -> tuple[bytes, bytes]:
+    """The report in Markdown and JSON. Raises CommandFailed when the patch has
+    not ended, or its report is not written in time.
+    """
     evidence = _evidence(session, patch_id)
-    give_up_at = time.monotonic() + _REPORT_PATIENCE_SECONDS
-    while (markdown := evidence.report()) is None or (facts := evidence.report_json()) is None:
+    deadline = time.monotonic() + _REPORT_TIMEOUT_SECONDS
+    while True:
+        markdown, as_json = evidence.report(), evidence.report_json()
+        if markdown is not None and as_json is not None:
+            return markdown, as_json
         with session.ledger() as ledger:
-            ended = _find(ledger, patch_id).status in FINAL
-        if not ended or time.monotonic() > give_up_at:
-            why = (
-                "has ended, but its report is not written yet"
-                if ended
-                else "has not ended, so it has no report"
-            )
-            raise CommandFailed(
-                Exit.FAILED, f"{patch_id} {why}", f"gcr show {shlex.quote(patch_id)}"
-            )
-        time.sleep(0.05)
-    session.say(
-        {"patch_id": patch_id, "report": json.loads(facts)},
-        plain(markdown.decode(errors="replace")).rstrip("\n"),
-    )
+            has_ended = _find(ledger, patch_id).status in FINAL
+        if not has_ended:
+            raise _no_report(patch_id, "has not ended, so it has no report")
+        if time.monotonic() > deadline:
+            raise _no_report(patch_id, "has ended, but its report is not written yet")
+        time.sleep(_POLL_SECONDS)
+
+
+def _no_report(patch_id: str, reason: str) -> CommandFailed:
+    return CommandFailed(Exit.FAILED, f"{patch_id} {reason}", f"gcr show {shlex.quote(patch_id)}")
 
 
 def _find(ledger: Ledger, patch_id: str) -> StoredPatch:

@@ -1,6 +1,4 @@
-"""`gcr up`: gateway and runner together, restarted when they die, ended
-together.
-"""
+"""`gcr up`: runs gateway and runner together, and restarts one that dies."""
 
 from __future__ import annotations
 
@@ -16,24 +14,26 @@ from pathlib import Path
 import click
 
 from gpt_cursor_runner.cli.client import Client
-from gpt_cursor_runner.cli.gateway import refuse_useless_sinks, refuse_without_a_key
+from gpt_cursor_runner.cli.gateway import require_key, require_working_sinks
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.config import Config, export, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 from gpt_cursor_runner.system import processes
 
 _READY_SECONDS = 30.0
+# How long the greeting waits for a healthy answer before it reports another.
 _SETTLE_SECONDS = 5.0
 _STOP_SECONDS = 20.0
-_GLANCE_SECONDS = 0.2
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 30.0
+_POLL_SECONDS = 0.2
+_FIRST_BACKOFF_SECONDS = 0.2
+_LONGEST_BACKOFF_SECONDS = 30.0
+# A process that lived this long starts over with the first back-off.
 _STEADY_SECONDS = 30.0
 
 
 @dataclass
 class Child:
-    """One supervised process: restarted with a pause that doubles while it
+    """A supervised process. The back-off before a restart doubles while it
     keeps dying.
     """
 
@@ -41,29 +41,24 @@ class Child:
     command: list[str]
     output: Path
     process: processes.Child | None = None
-    _pause: float = _FIRST_PAUSE_SECONDS
+    _backoff_seconds: float = _FIRST_BACKOFF_SECONDS
     _start_at: float = 0.0
 
     def keep_alive(self, now: float) -> str | None:
-        """Start it when it is due; a sentence when it was found dead."""
+        """Start the process when it is due. Returns a message when it has died."""
         if self.process is None:
             if now >= self._start_at:
                 self._start(now)
             return None
-        code = self.process.poll()
-        if code is None:
+        exit_code = self.process.poll()
+        if exit_code is None:
             if now - self._start_at > _STEADY_SECONDS:
-                self._pause = _FIRST_PAUSE_SECONDS
+                self._backoff_seconds = _FIRST_BACKOFF_SECONDS
             return None
-        self.process, self._start_at = None, now + self._pause
-        said = (
-            f"{self.name} ended ({_ending(code)}); starting it again in {self._pause:.1f} s. See"
-            f" {self.output.parent}"
-        )
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
-        return said
+        return self._schedule_restart(now, exit_code)
 
     def end(self) -> None:
+        """Stop the process: politely first, by force after a deadline."""
         if self.process is None:
             return
         # Not end_group: the leader ends its own workers, in order.
@@ -74,32 +69,39 @@ class Child:
             self.process.kill()
             self.process.wait()
 
+    def _schedule_restart(self, now: float, exit_code: int) -> str:
+        pause = self._backoff_seconds
+        self.process = None
+        self._start_at = now + pause
+        self._backoff_seconds = min(pause * 2, _LONGEST_BACKOFF_SECONDS)
+        ending = f"{self.name} ended ({_exit_text(exit_code)})"
+        return f"{ending}; restarting it in {pause:.1f} s. See {self.output.parent}"
+
     def _start(self, now: float) -> None:
         with self.output.open("ab") as output:
-            # Their own session: Ctrl-C reaches us alone, and we end them in order.
+            # A session of its own: Ctrl-C reaches this process alone, which
+            # then ends its children in order.
             self.process = processes.start(self.command, stdout=output, stderr=output)
         self._start_at = now
 
 
 @command("up")
 @click.option(
-    "--insecure-no-auth", is_flag=True, help="Let everybody on this machine in without a key."
+    "--insecure-no-auth", is_flag=True, help="Accept requests from this machine without a key."
 )
 def up(session: Session, insecure_no_auth: bool) -> None:
-    """Serve and work in the foreground: gateway and runner, restarted when they
-    die.
-    """
+    """Run gateway and runner in the foreground, and restart one that dies."""
     export(find_config(session.config_path), insecure_no_auth, log_to_file=True)
     config = session.config()
-    refuse_without_a_key(session)
-    refuse_useless_sinks(config)
+    require_key(session)
+    require_working_sinks(config)
     try:
         refuse_taken_port(config.server.host, config.server.port)
     except PortTaken as taken:
         advice = "gcr status (if that is a gateway of yours), or set [server] port in runner.toml"
         raise CommandFailed(Exit.FAILED, str(taken), advice) from taken
     if insecure_no_auth:
-        click.echo("WARNING: everybody on this machine may send patches without a key.", err=True)
+        click.echo("WARNING: everyone on this machine may send patches without a key.", err=True)
     _supervise(session, config)
 
 
@@ -108,23 +110,16 @@ def _supervise(session: Session, config: Config) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     children = _children(config)
-    greeted = False
-    started_at = time.monotonic()
+    greeting = _Greeting(session, config, started_at=time.monotonic())
     try:
         while not stop.is_set():
             now = time.monotonic()
             for child in children:
-                said = child.keep_alive(now)
-                if said:
-                    click.echo(said, err=True)
-            if not greeted:
-                greeted = _greet(session, config, or_else=now - started_at > _SETTLE_SECONDS)
-                if not greeted and now - started_at > _READY_SECONDS:
-                    greeted = True
-                    click.echo(
-                        f"not ready after {_READY_SECONDS:.0f} s\nnext: gcr doctor", err=True
-                    )
-            stop.wait(_GLANCE_SECONDS)
+                message = child.keep_alive(now)
+                if message:
+                    click.echo(message, err=True)
+            greeting.print_when_ready(now)
+            stop.wait(_POLL_SECONDS)
     finally:
         click.echo("stopping …", err=True)
         for child in children:
@@ -142,34 +137,59 @@ def _children(config: Config) -> list[Child]:
     ]
 
 
-def _greet(session: Session, config: Config, or_else: bool) -> bool:
-    """Say where we are once all is healthy, `or_else` once health knows every
-    part; whether it was said.
+@dataclass
+class _Greeting:
+    """Printed once: the URL and the next step when the gateway is ready, or a
+    warning when it does not get ready in time.
     """
-    try:
-        reply = Client(config.server.url, None).call("GET", "/startupz", seconds=2)
-        health = Client(config.server.url, None).call("GET", "/health", seconds=2).body
-    except CommandFailed:
-        return False
-    if reply.status != 200 or "overall_status" not in health:
-        return False
-    if health["overall_status"] != "healthy" and not or_else:
-        return False
-    names = (
-        ", ".join(one.name for one in config.repository)
-        or "none (add [[repository]] to runner.toml)"
-    )
-    facts = {"url": config.server.url, "health": health["overall_status"], "pid": os.getpid()}
-    lines = [
-        f"gateway   {config.server.url}  ({health['overall_status']})",
-        f"webhook   POST {config.server.url}/webhook",
-        f"repositories  {names}",
-        f"logs      {config.state.logs_dir}",
-        "next      gcr send FILE --wait    (Ctrl-C stops both)",
-    ]
-    session.say(facts, lines)
-    return True
+
+    session: Session
+    config: Config
+    started_at: float
+    is_done: bool = False
+
+    def print_when_ready(self, now: float) -> None:
+        if self.is_done:
+            return
+        elapsed = now - self.started_at
+        health = self._health()
+        if health == "healthy" or (health is not None and elapsed > _SETTLE_SECONDS):
+            self._print(health)
+            self.is_done = True
+        elif elapsed > _READY_SECONDS:
+            message = f"not ready after {_READY_SECONDS:.0f} s\nnext: gcr doctor"
+            click.echo(message, err=True)
+            self.is_done = True
+
+    def _health(self) -> str | None:
+        """The overall status once every critical check has run, else None."""
+        client = Client(self.config.server.url, None)
+        try:
+            started = client.call("GET", "/startupz", seconds=2).status == 200
+            health = client.call("GET", "/health", seconds=2).body
+        except CommandFailed:
+            return None
+        if not started:
+            return None
+        status: str | None = health.get("overall_status")
+        return status
+
+    def _print(self, health: str) -> None:
+        server = self.config.server
+        names = ", ".join(repository.name for repository in self.config.repository)
+        facts = {"url": server.url, "health": health, "pid": os.getpid()}
+        lines = [
+            f"gateway   {server.url}  ({health})",
+            f"webhook   POST {server.url}/webhook",
+            f"repositories  {names or 'none (add [[repository]] to runner.toml)'}",
+            f"logs      {self.config.state.logs_dir}",
+            "next      gcr send FILE --wait    (Ctrl-C stops both)",
+        ]
+        self.session.print(facts, lines)
 
 
-def _ending(code: int) -> str:
-    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+def _exit_text(exit_code: int) -> str:
+    # subprocess reports the signal that ended a process as a negative code.
+    if exit_code < 0:
+        return f"signal {signal.Signals(-exit_code).name}"
+    return f"exit code {exit_code}"
