@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -75,3 +79,38 @@ def test_logs_come_in_the_order_of_the_checks(evidence: Evidence) -> None:
     }
     evidence.forget_check_logs()
     assert evidence.check_logs() == {}
+
+
+def test_a_report_is_on_the_disk_before_keep_report_returns(tmp_path: Path) -> None:
+    folder = tmp_path / "patches" / "a"
+    calls = traced_calls(
+        tmp_path,
+        "import sys; from pathlib import Path; from gpt_cursor_runner.ledger.evidence import"
+        " Evidence; Evidence(Path(sys.argv[1])).keep_report(b'# Report', b'{}', b'request')",
+        str(folder),
+    )
+    expected = []
+    for name in ("request", "report.json", "report.md"):
+        expected += [f"fsync {folder}/{name}.part", f"rename {folder}/{name}.part {folder}/{name}"]
+    expected += [f"fsync {folder}", f"fsync {folder.parent}"]
+    assert calls == expected
+
+
+def traced_calls(tmp_path: Path, script: str, *arguments: str) -> list[str]:
+    """The successful calls of fsync and rename that a Python script makes, with
+    the paths they name.
+    """
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed, so system calls cannot be traced")
+    trace = tmp_path / "trace"
+    # With -y strace prints the path of a descriptor: fsync(3</path>) = 0
+    command = ["strace", "-f", "-y", "-s", "4096", "-o", str(trace)]
+    command += ["-e", "trace=fsync,fdatasync,rename,renameat,renameat2"]
+    subprocess.run([*command, sys.executable, "-c", script, *arguments], check=True)
+    calls = []
+    for line in trace.read_text().splitlines():
+        if sync := re.search(r"f(?:data)?sync\(\d+<(.*)>\)\s+= 0$", line):
+            calls.append(f"fsync {sync[1]}")
+        elif rename := re.search(r'rename\w*\(.*"(.*)",.*"(.*)".*\)\s+= 0$', line):
+            calls.append(f"rename {rename[1]} {rename[2]}")
+    return calls

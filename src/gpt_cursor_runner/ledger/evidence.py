@@ -1,5 +1,5 @@
 """The evidence of a patch: one folder with the request as received, the sealed
-diff, the check logs, the report.
+diff, the check logs and the report.
 """
 
 from __future__ import annotations
@@ -11,32 +11,36 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MAX_DIFF_BYTES = 16 * 1024 * 1024
-_CUT = b"\n# cut here: the rest of this diff was not kept\n"
+_CUT_MARK = b"\n# cut here: the rest of this diff was not kept\n"
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The folder of one patch; what is not there yet reads as None."""
+    """The folder of one patch. A file that was not written yet reads as None."""
 
     folder: Path
 
     def check_log(self, number: int, name: str) -> Path:
-        """Where the output of the check with this number (from 1) goes."""
+        """The file for the output of the check with this number, from 1."""
         return self.folder / "checks" / f"{number:02d}-{name}.log"
 
     def forget_check_logs(self) -> None:
-        """Checks are about to run anew: what an earlier round printed would
-        pass for their output.
-        """
+        """Delete the logs of an earlier attempt, before its checks run again."""
         shutil.rmtree(self.folder / "checks", ignore_errors=True)
 
     def keep_diff(self, diff: bytes) -> None:
-        whole = len(diff) <= _MAX_DIFF_BYTES
-        self._keep({"sealed.diff": diff if whole else diff[:_MAX_DIFF_BYTES] + _CUT})
+        if len(diff) > _MAX_DIFF_BYTES:
+            diff = diff[:_MAX_DIFF_BYTES] + _CUT_MARK
+        self._keep({"sealed.diff": diff})
 
     def keep_report(self, markdown: bytes, as_json: bytes, request: bytes | None) -> None:
-        received = {} if request is None else {"request": request}
-        self._keep({**received, "report.json": as_json, "report.md": markdown})
+        """Write the report in both forms. It is on the disk when this returns,
+        so that the ledger may record it.
+        """
+        files = {"report.json": as_json, "report.md": markdown}
+        if request is not None:
+            files = {"request": request, **files}
+        self._keep(files)
 
     def diff(self) -> bytes | None:
         return self._read("sealed.diff")
@@ -49,24 +53,29 @@ class Evidence:
         return self._read("report.json")
 
     def check_logs(self) -> dict[str, str]:
-        """What each check printed, by `<number>-<name>`, in the order they ran."""
+        """The output of each check by `<number>-<name>`, in the order of their
+        numbers.
+        """
         logs = sorted((self.folder / "checks").glob("*.log"))
         return {log.stem: log.read_text(errors="replace") for log in logs}
 
     def _keep(self, files: Mapping[str, bytes]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            # Through a neighbour, so that a reader finds the old text or the
-            # new one and never a part; synced first, since the ledger will say
-            # that it was written and a rename may reach the disk before the
-            # bytes do.
-            beside = self.folder / f"{name}.part"
-            with beside.open("wb") as file:
+            # A rename replaces the file in one step, so that a reader gets the
+            # old text or the new one and never a part.
+            part = self.folder / f"{name}.part"
+            with part.open("wb") as file:
                 file.write(data)
                 file.flush()
+                # Before the rename, which may otherwise reach the disk before
+                # the bytes: a power failure would leave an empty file.
                 os.fsync(file.fileno())
-            beside.replace(self.folder / name)
+            part.replace(self.folder / name)
+        # The renames are entries of this folder, and the folder is an entry of
+        # its parent. Without both syncs a power failure may undo them.
         _sync_directory(self.folder)
+        _sync_directory(self.folder.parent)
 
     def _read(self, name: str) -> bytes | None:
         try:
@@ -76,8 +85,8 @@ class Evidence:
 
 
 def _sync_directory(directory: Path) -> None:
-    opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)
