@@ -10,6 +10,14 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_keys()
+    _create_patches()
+    _index_patches()
+    _create_deliveries()
+    _create_events()
+
+
+def _create_keys() -> None:
     op.create_table(
         "keys",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -21,6 +29,9 @@ def upgrade() -> None:
         sa.Column("revoked_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_keys")),
     )
+
+
+def _create_patches() -> None:
     op.create_table(
         "patches",
         sa.Column(
@@ -63,6 +74,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_patches")),
         sa.UniqueConstraint("id", name=op.f("uq_patches_id")),
     )
+
+
+def _index_patches() -> None:
     op.create_index("ix_patches_claim", "patches", ["status", "priority", "seq"], unique=False)
     op.create_index("ix_patches_phase", "patches", ["phase"], unique=False)
     op.create_index(
@@ -84,6 +98,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'running'"),
     )
 
+
+def _create_deliveries() -> None:
     op.create_table(
         "deliveries",
         sa.Column("request_id", sa.String(length=64), nullable=False),
@@ -100,6 +116,8 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_deliveries_patch_id"), "deliveries", ["patch_id"], unique=False)
 
+
+def _create_events() -> None:
     op.create_table(
         "events",
         sa.Column(

@@ -10,6 +10,15 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _create_waiting_index()
+    _create_flips()
+    _create_incidents()
+    _create_outbox()
+    _create_observations()
+    _create_runners()
+
+
+def _create_waiting_index() -> None:
     op.create_index(
         "ix_patches_waiting",
         "patches",
@@ -19,6 +28,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("status = 'queued'"),
     )
 
+
+def _create_flips() -> None:
     op.create_table(
         "flips",
         sa.Column(
@@ -40,6 +51,8 @@ def upgrade() -> None:
     op.create_index(op.f("ix_flips_at"), "flips", ["at"], unique=False)
     op.create_index("ix_flips_subject_seq", "flips", ["subject", "seq"], unique=False)
 
+
+def _create_incidents() -> None:
     op.create_table(
         "incidents",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -65,6 +78,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("closed_at IS NULL"),
     )
 
+
+def _create_outbox() -> None:
     op.create_table(
         "outbox",
         sa.Column(
@@ -109,6 +124,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("delivered_at IS NULL AND given_up_at IS NULL"),
     )
 
+
+def _create_observations() -> None:
     op.create_table(
         "observations",
         sa.Column("length", sa.Integer(), autoincrement=False, nullable=False),
@@ -118,6 +135,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("length", "start", name=op.f("pk_observations")),
     )
 
+
+def _create_runners() -> None:
     op.create_table(
         "runners",
         sa.Column("id", sa.String(length=100), nullable=False),
