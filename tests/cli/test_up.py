@@ -141,7 +141,8 @@ def test_json_greets_in_json(tmp_path):
         assert process.stdout is not None
         greeting = json.loads(process.stdout.readline())
         assert (greeting["url"], greeting["pid"]) == (f"http://127.0.0.1:{one.port}", process.pid)
-        assert greeting["health"] == "healthy"
+        # On a busy machine it greets after five seconds, whatever the state is then.
+        assert greeting["health"] in ("healthy", "degraded")
     finally:
         process.terminate()
         assert process.wait(20) == 0
