@@ -200,13 +200,13 @@ def test_a_wrong_repository_is_refused_with_its_key_and_its_fix(
 
 def test_two_repositories_of_one_name_are_refused(tmp_path: Path, app: Path) -> None:
     said = refusal(tmp_path, repository(app) + repository(app, branch="develop"))
-    assert "repository: two of them are named 'app'; rename one" in said
+    assert "repository: the name 'app' is used twice; rename one" in said
 
 
 def test_two_checks_of_one_name_are_refused(tmp_path: Path, app: Path) -> None:
     check = {"name": "tests", "command": ["true"]}
     said = refusal(tmp_path, repository(app, checks=[check, check]))
-    assert "repository[0].checks: two of them are named 'tests'; rename one" in said
+    assert "repository[0].checks: the name 'tests' is used twice; rename one" in said
 
 
 def test_a_state_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
@@ -418,7 +418,7 @@ SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
         ('[[health.check]]\nname = "raid"\ncommand = []', "health.check[0].command: "),
         (
             2 * '[[health.check]]\nname = "raid"\ncommand = ["a"]\n',
-            "health.check: two of them are named 'raid'",
+            "health.check: the name 'raid' is used twice",
         ),
         (
             '[alerts]\nwebhook_url = "https://a.example"',

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gpt_cursor_runner.config import DEFAULT_PROTECTED
-from gpt_cursor_runner.landing.policy import Approval, protected_paths, require_approval
+from gpt_cursor_runner.config import DEFAULT_PROTECTED, Approval
+from gpt_cursor_runner.landing.policy import protected_paths, require_approval
 from gpt_cursor_runner.patch.faults import ApprovalRule, HumanNeeded
 from tests.landing.builders import plan_of
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +22,7 @@ from gpt_cursor_runner.config import (
     CONFIG_NAME,
     DEFAULT_PORT,
     ConfigRefused,
+    SandboxDemand,
     load_config,
     search_path,
 )
@@ -77,7 +79,7 @@ class _Settings:
     "--state", type=click.Path(path_type=Path), help="The state directory. Default: the user's."
 )
 @click.option(
-    "--sandbox", type=click.Choice(["required", "best", "none"]), default="best", show_default=True
+    "--sandbox", type=click.Choice(get_args(SandboxDemand)), default="best", show_default=True
 )
 def init(
     session: Session,

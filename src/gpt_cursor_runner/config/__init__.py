@@ -1,21 +1,24 @@
-"""The only reader of settings: `runner.toml` and the `GCR_…` environment become
-one frozen Config, or a refusal.
+"""The settings: `runner.toml` and the `GCR_…` environment as one frozen Config.
+A wrong setting is refused when a process starts.
 """
 
 from gpt_cursor_runner.config.model import (
+    CONFIG_NAME,
     DEFAULT_PORT,
     DEFAULT_PROTECTED,
     Alerts,
+    AlertSeverity,
+    Approval,
     Check,
     Config,
     Health,
     OwnCheck,
     Repository,
+    SandboxDemand,
     Server,
     State,
 )
 from gpt_cursor_runner.config.reading import (
-    CONFIG_NAME,
     ConfigRefused,
     client_key,
     environment_of_checks,
@@ -31,13 +34,16 @@ __all__ = [
     "CONFIG_NAME",
     "DEFAULT_PORT",
     "DEFAULT_PROTECTED",
+    "AlertSeverity",
     "Alerts",
+    "Approval",
     "Check",
     "Config",
     "ConfigRefused",
     "Health",
     "OwnCheck",
     "Repository",
+    "SandboxDemand",
     "Server",
     "State",
     "client_key",

@@ -1,5 +1,5 @@
-"""Finding the settings file, and reading it with the `GCR_…` environment over
-it.
+"""Finds the settings file and reads it, with the `GCR_…` environment over it.
+The only module that reads the environment.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource
 from pydantic_settings.exceptions import SettingsError
 
-from gpt_cursor_runner.config.model import APP_NAME, Config
+from gpt_cursor_runner.config.model import APP_NAME, CONFIG_NAME, Config
 
-CONFIG_NAME = "runner.toml"
 _OTHER_VARIABLES = ("GCR_CONFIG", "GCR_KEY")
 
 
@@ -28,33 +27,40 @@ class ConfigRefused(Exception):
 def find_config(
     given: str | Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> Path | None:
-    """The settings file: the one given, `GCR_CONFIG`, the working directory's,
-    the user's; None when there is none.
+    """The first settings file of: the given one, `GCR_CONFIG`, the working
+    directory's, the user's. None when there is none.
 
-    Raises ConfigRefused when a file was named and is not there.
+    Raises ConfigRefused when a file is named and does not exist.
     """
     named = given or environment.get("GCR_CONFIG")
     if named:
         path = Path(named).expanduser().resolve()
         if not path.is_file():
             raise ConfigRefused(
-                f"{path}: there is no such settings file. Create it with `gcr init --config"
+                f"{path}: this settings file does not exist. Create it with `gcr init --config"
                 f" {path}`."
             )
         return path
-    homes = (Path.cwd(), Path(platformdirs.user_config_dir(APP_NAME)))
-    return next((home / CONFIG_NAME for home in homes if (home / CONFIG_NAME).is_file()), None)
+    for directory in (Path.cwd(), Path(platformdirs.user_config_dir(APP_NAME))):
+        path = directory / CONFIG_NAME
+        if path.is_file():
+            return path
+    return None
 
 
 def load_config(path: Path | None) -> Config:
     """Read the file, then the environment over it; raise ConfigRefused naming
     every key that is wrong.
     """
-    where = str(path) if path else "the environment"
-    _refuse_stray_variables(where)
-    written = _read(path) if path else {}
+    source = "the environment"
+    settings: dict[str, Any] = {}
+    if path is not None:
+        source, settings = str(path), _read(path)
+    _refuse_stray_variables(source)
 
-    class FromHere(Config):
+    # A class for this one call: pydantic-settings takes its sources from a
+    # method of the class, not from an argument.
+    class FileConfig(Config):
         @classmethod
         def settings_customise_sources(
             cls,
@@ -62,66 +68,23 @@ def load_config(path: Path | None) -> Config:
             *sources: PydanticBaseSettingsSource,
             **named: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            return named["env_settings"], InitSettingsSource(settings_cls, written)
+            return named["env_settings"], InitSettingsSource(settings_cls, settings)
 
     try:
-        return FromHere()
-    except (ValidationError, SettingsError) as invalid:
-        raise ConfigRefused(f"{where} cannot be used:\n{_lines(invalid)}") from invalid
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as broken:
-        raise ConfigRefused(f"{path}: not TOML: {broken}. Correct it there.") from broken
-    except OSError as unreadable:
-        raise ConfigRefused(
-            f"{path}: cannot be read: {unreadable.strerror}. Name a file with --config."
-        ) from unreadable
-
-
-def _refuse_stray_variables(where: str) -> None:
-    """pydantic-settings passes over a variable that fits no section; a misspelt
-    setting would go unnoticed.
-    """
-    sections = tuple(f"GCR_{name.upper()}" for name in Config.model_fields)
-    known = (*_OTHER_VARIABLES, *sections)
-    for name in sorted(os.environ):
-        if name.startswith("GCR_") and name.split("__")[0] not in known:
-            fix = "unknown variable; unset it, or spell it like GCR_SERVER__PORT"
-            raise ConfigRefused(f"{where} cannot be used:\n  {name}: {fix}")
-
-
-def _lines(invalid: ValidationError | SettingsError) -> str:
-    if isinstance(
-        invalid, SettingsError
-    ):  # a variable that should hold JSON and does not; the message names it
-        return f"  {invalid}"
-    return "\n".join(
-        f"  {_key(error['loc'])}: {_sentence(error)}" for error in invalid.errors(include_url=False)
-    )
-
-
-def _key(location: tuple[int | str, ...]) -> str:
-    key = ""
-    for part in location:
-        key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else part
-    return key or "the file"
-
-
-def _sentence(error: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
-    if error["type"] == "extra_forbidden":
-        return "unknown key; remove it or correct its spelling"
-    if error["type"] == "missing":
-        return "missing; add it"
-    return str(error["msg"]).removeprefix("Value error, ")
+        return FileConfig()
+    except SettingsError as error:
+        # A variable that should hold JSON and does not; the message names it.
+        raise ConfigRefused(f"{source} cannot be used:\n  {error}") from error
+    except ValidationError as error:
+        raise ConfigRefused(f"{source} cannot be used:\n{_faults(error)}") from error
 
 
 def export(
     config_path: Path | None, insecure_no_auth: bool = False, log_to_file: bool = False
 ) -> None:
-    """Let the processes that this one starts find the same settings, and these."""
+    """Pass the settings file and these settings to the processes that this one
+    starts.
+    """
     if config_path is not None:
         os.environ["GCR_CONFIG"] = str(config_path)
     if insecure_no_auth:
@@ -131,26 +94,79 @@ def export(
 
 
 def search_path() -> str:
-    """Where programs are looked for: git, bwrap and what the checks run."""
+    """The directories in which git, bwrap and the programs of checks are found."""
     return os.environ.get("PATH", os.defpath)
 
 
 def client_key() -> str | None:
-    """The key with which the commands speak to a gateway, when the user set one."""
+    """The key that the commands send to a gateway, if the user set one."""
     return os.environ.get("GCR_KEY") or None
 
 
 def environment_of_checks() -> dict[str, str]:
-    """What of the environment the owner's own health checks may see."""
+    """The variables that the owner's health checks get; no key is among them."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
 
 
 def notify_socket() -> str | None:
-    """Where systemd wants to hear of the service; None when it does not."""
+    """The socket on which systemd is notified; None outside a notify service."""
     return os.environ.get("NOTIFY_SOCKET") or None
 
 
 def watchdog_seconds() -> float | None:
-    """How long systemd waits for a sign of life; None when it does not watch."""
-    said = os.environ.get("WATCHDOG_USEC", "")
-    return int(said) / 1e6 if said.isdigit() and int(said) > 0 else None
+    """The interval within which systemd needs a sign of life; None without a
+    watchdog.
+    """
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    if not microseconds.isdigit() or int(microseconds) == 0:
+        return None
+    return int(microseconds) / 1e6
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigRefused(f"{path}: not TOML: {error}. Correct the file.") from error
+    except OSError as error:
+        raise ConfigRefused(
+            f"{path}: cannot be read: {error.strerror}. Name a file with --config."
+        ) from error
+
+
+def _refuse_stray_variables(source: str) -> None:
+    # pydantic-settings ignores a variable that fits no section, so a misspelt
+    # setting would go unnoticed.
+    sections = [f"GCR_{name.upper()}" for name in Config.model_fields]
+    for name in sorted(os.environ):
+        section = name.split("__")[0]
+        if name.startswith("GCR_") and section not in (*_OTHER_VARIABLES, *sections):
+            fix = "unknown variable; unset it, or spell it like GCR_SERVER__PORT"
+            raise ConfigRefused(f"{source} cannot be used:\n  {name}: {fix}")
+
+
+def _faults(invalid: ValidationError) -> str:
+    """One line for each fault: the key and its fix."""
+    lines = []
+    for error in invalid.errors(include_url=False):
+        lines.append(f"  {_key(error['loc'])}: {_message(error)}")
+    return "\n".join(lines)
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """A location of pydantic as it is written in TOML: `repository[0].path`."""
+    key = ""
+    for part in location:
+        if isinstance(part, int):
+            key += f"[{part}]"
+        else:
+            key += f".{part}"
+    return key.removeprefix(".") or "the file"
+
+
+def _message(error: Any) -> str:  # noqa: ANN401  pydantic's ErrorDetails
+    if error["type"] == "extra_forbidden":
+        return "unknown key; remove it or correct its spelling"
+    if error["type"] == "missing":
+        return "missing; add it"
+    return str(error["msg"]).removeprefix("Value error, ")

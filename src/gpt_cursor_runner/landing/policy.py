@@ -5,15 +5,14 @@ paths.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import pathspec
 
+from gpt_cursor_runner.config import Approval
 from gpt_cursor_runner.formats.tree import Plan
 from gpt_cursor_runner.patch.faults import ApprovalRule, HumanNeeded
 from gpt_cursor_runner.patch.paths import fold_path
 
-Approval = Literal["never", "protected", "always"]
 _NAMED = 5
 
 

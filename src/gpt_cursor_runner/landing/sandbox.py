@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from gpt_cursor_runner.config import SandboxDemand
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.system import processes
-
-Demand = Literal["required", "best", "none"]
 
 _INSIDE = "/workspace"
 _INSIDE_HOME = "/home/check"
@@ -107,7 +106,9 @@ class Sandbox:
         }
 
 
-def choose_sandbox(demand: Demand, search_path: str, read_only: Sequence[Path] = ()) -> Sandbox:
+def choose_sandbox(
+    demand: SandboxDemand, search_path: str, read_only: Sequence[Path] = ()
+) -> Sandbox:
     """The best tier there is; raise WorldFailed when the owner requires a
     sandbox and none works here.
     """
