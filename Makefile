@@ -10,7 +10,7 @@ workers := $(shell echo $$(( 2 * $$(getconf _NPROCESSORS_ONLN) )))
 help: ## Show this menu
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-# A .venv knows its absolute place; in a checkout that was moved or copied it is made anew.
+# A .venv holds its absolute path; in a checkout that was moved or copied it is made again.
 ifneq ($(shell cat $(ready) 2>/dev/null),$(CURDIR))
 .PHONY: $(ready)
 endif
@@ -29,11 +29,11 @@ up: $(ready) ## Serve your own repositories (runner.toml; `gcr init` makes it)
 test: $(ready) ## The test suite
 	@$(bin)/python -m pytest -n $(workers) --dist worksteal
 
-corpus: $(ready) ## Patches of others in real repositories: a table by source, format and group; ARGS="roo-3 codex"
+corpus: $(ready) ## Apply patches of other projects in real repositories; ARGS="roo-3 codex"
 	@$(bin)/python -m tests.corpus $(ARGS)
 
 MINUTES ?= 10
-fuzz: $(ready) ## Hostile patches without end, two processes; MINUTES=1 is a short form, ARGS="--seed 7"
+fuzz: $(ready) ## Plan random hostile patches in two processes; MINUTES=1 is a short form, ARGS="--seed 7"
 	@$(bin)/python -m tests.fuzzing --minutes $(MINUTES) $(ARGS)
 
 check: $(ready) lint types test ## What CI runs: format, lint, types, tests
@@ -45,7 +45,7 @@ lint: $(ready) ## Formatting and lint
 types: $(ready) ## mypy, strict
 	@$(bin)/mypy
 
-format: $(ready) ## Put the code into shape
+format: $(ready) ## Format the code
 	@$(bin)/ruff format .
 	@$(bin)/ruff check --fix .
 
@@ -68,7 +68,7 @@ HOURS ?= 24
 soak: $(ready) ## The real installation with a fault every minute; HOURS=0.06 is a short form
 	@$(bin)/python -m benchmarks.health.soak --hours $(HOURS) $(ARGS)
 
-docs: $(ready) ## Hold the documents to what is so
+docs: $(ready) ## Test the documents against the code
 	@$(bin)/python -m pytest tests/test_docs.py
 
 clean: ## Remove what the targets above made

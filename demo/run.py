@@ -25,7 +25,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 GCR = [sys.executable, "-m", "gpt_cursor_runner"]
-# Nothing of the user's settings may decide how the demo goes.
+# The user's own settings must not influence the demo.
 ENVIRONMENT = {
     name: value for name, value in os.environ.items() if not name.startswith(("GCR_", "GIT_"))
 }
@@ -35,9 +35,7 @@ for role in ("AUTHOR", "COMMITTER"):
 
 
 class StepFailed(Exception):
-    """A step of the demo did not happen; the message says which and what was
-    seen instead.
-    """
+    """A step of the demo failed; the message gives the step and the result."""
 
 
 def main() -> int:
@@ -59,13 +57,10 @@ def run(place: Path) -> None:
     say("a sample repository with a small Python package and its tests")
     repository = make_repository(place / "sample")
     port = free_port()
-    say(
-        f"gcr init (port {port}: the demo takes a free one, so that it never meets a gateway of"
-        " yours)"
-    )
+    say(f"gcr init (port {port}: the demo takes a free one, to avoid a gateway of yours)")
     key = init(repository, place, port)
     with gateway_and_runner(repository, place):
-        say("gateway and runner are up; health says healthy")
+        say("gateway and runner are up, and healthy")
         url = f"http://127.0.0.1:{port}"
         patch = json.loads((HERE / "patch.json").read_bytes())
         accepted = call(url + "/webhook", key, (HERE / "patch.json").read_bytes())
@@ -163,7 +158,7 @@ def show_result(
     health = call(url + "/health", None)
     print(json.dumps(health, indent=2))
     if health["overall_status"] != "healthy":
-        raise StepFailed(f"health says {health['overall_status']}")
+        raise StepFailed(f"health is {health['overall_status']}")
 
 
 def report(url: str, key: str) -> str:
@@ -189,9 +184,9 @@ def call(url: str, key: str | None, body: bytes | None = None) -> dict[str, Any]
 
 
 def request(url: str, key: str | None, body: bytes | None) -> tuple[int, bytes]:
-    headers = {"Content-Type": "application/json"} | (
-        {"Authorization": f"Bearer {key}"} if key else {}
-    )
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(urllib.request.Request(url, body, headers), timeout=40) as answer:
         return answer.status, answer.read()
@@ -209,10 +204,10 @@ def command(*words: str, cwd: Path) -> str:
 
 
 def logs(place: Path) -> str:
-    return "".join(
-        f"\n== {log.name}\n{log.read_text()[-3000:]}"
-        for log in sorted((place / "state/logs").glob("*"))
-    )
+    text = ""
+    for log in sorted((place / "state/logs").glob("*")):
+        text += f"\n== {log.name}\n{log.read_text()[-3000:]}"
+    return text
 
 
 def free_port() -> int:
@@ -222,8 +217,8 @@ def free_port() -> int:
         return port
 
 
-def say(what: str) -> None:
-    print(f"\n=== {what}", flush=True)
+def say(step: str) -> None:
+    print(f"\n=== {step}", flush=True)
 
 
 if __name__ == "__main__":
