@@ -142,14 +142,14 @@ def test_a_beat_says_which_process_on_which_boot(tmp_path: Path) -> None:
 )
 def test_a_torn_or_foreign_record_reads_as_no_beat(tmp_path: Path, record: bytes) -> None:
     (tmp_path / BEAT_NAME).write_bytes(record)
-    assert read_beat(tmp_path, patience=lambda: None) is None
+    assert read_beat(tmp_path, pause=lambda: None) is None
 
 
 def test_a_record_caught_between_two_writes_is_read_again(tmp_path: Path) -> None:
     with RunnerLock(tmp_path, "one") as presence:
         whole = (tmp_path / BEAT_NAME).read_bytes()
         (tmp_path / BEAT_NAME).write_bytes(whole[:40])
-        beat = read_beat(tmp_path, patience=lambda: presence.beat("idle"))
+        beat = read_beat(tmp_path, pause=lambda: presence.beat("idle"))
     assert isinstance(beat, Beat)
     assert beat.activity == "idle"
 

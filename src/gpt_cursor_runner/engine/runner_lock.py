@@ -1,9 +1,8 @@
-"""The runner's presence in a state directory: a kernel lock that dies with it,
-and a beat from its work loop.
+"""The lock and the heartbeat of the runner of a state directory.
 
-Two facts make a runner: the lock is held (it exists) and the beat moves (it
-works). Either alone lies: a stopped process keeps its lock, and a beat file
-outlives the process that wrote it.
+The kernel releases the lock when the runner dies, and the work loop rewrites
+the beat. Only both together prove a working runner: a stopped process keeps its
+lock, and the beat's file outlives the process that wrote it.
 """
 
 from __future__ import annotations
@@ -22,25 +21,21 @@ import psutil
 
 LOCK_NAME = "runner.lock"
 BEAT_NAME = "runner.beat"
-_RECORD_BYTES = 1024
-_START_PATIENCE_SECONDS = 1.0
+_BEAT_BYTES = 1024
+_LOCK_TIMEOUT_SECONDS = 1.0
 
 
 class RunnerAlreadyHere(Exception):
-    """Another live process holds the state directory."""
+    """Another live process holds the lock of the state directory."""
 
     def __init__(self, beat: Beat | None) -> None:
-        self.pid = beat.pid if beat else None
-        super().__init__(
-            f"another runner works in this state directory (pid {self.pid or 'unknown'})"
-        )
+        self.pid = None if beat is None else beat.pid
+        super().__init__(f"another runner uses this state directory (pid {self.pid or 'unknown'})")
 
 
 @dataclass(frozen=True)
 class Beat:
-    """What the runner last said of itself. `sequence` grows with every turn of
-    its work loop.
-    """
+    """One heartbeat. `sequence` grows with every turn of the work loop."""
 
     runner_id: str
     pid: int
@@ -52,28 +47,29 @@ class Beat:
 
 
 class RunnerLock:
-    """Held by the runner for its life: the exclusive lock, and the record it
-    rewrites at every beat.
+    """The exclusive lock, held by the runner for its life, and its heartbeat.
+
+    Raises RunnerAlreadyHere on entry when another runner holds the lock.
     """
 
     def __init__(self, directory: Path, runner_id: str) -> None:
         self._directory = directory
         self._identity = (runner_id, os.getpid(), psutil.Process().create_time(), boot_id())
         self._sequence = 0
-        self._lock = -1
-        self._record = -1
+        self._lock_file = -1
+        self._beat_file = -1
 
     def __enter__(self) -> Self:
-        self._lock = os.open(
+        self._lock_file = os.open(
             self._directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
         )
         try:
             self._take_lock()
-            self._record = os.open(
+            self._beat_file = os.open(
                 self._directory / BEAT_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
             )
         except BaseException:
-            os.close(self._lock)
+            os.close(self._lock_file)
             raise
         self.beat("starting")
         return self
@@ -85,24 +81,25 @@ class RunnerLock:
         trace: TracebackType | None,
     ) -> None:
         self.beat("stopping")
-        os.close(self._record)
-        os.close(self._lock)
+        os.close(self._beat_file)
+        os.close(self._lock_file)
 
     def beat(self, activity: str, patch_id: str | None = None) -> None:
-        """Say that the work loop turned. One write in place, no sync: the
-        reader shares the kernel.
-        """
+        """Record that the work loop turned, and what it does now."""
         self._sequence += 1
-        text = json.dumps(asdict(Beat(*self._identity, self._sequence, activity, patch_id)))
-        os.pwrite(self._record, text.encode().ljust(_RECORD_BYTES), 0)
+        beat = Beat(*self._identity, self._sequence, activity, patch_id)
+        text = json.dumps(asdict(beat))
+        # One write in place, of one size, so that a reader rarely meets a part.
+        # No sync: the reader is on this machine, and the beat dies with it.
+        os.pwrite(self._beat_file, text.encode().ljust(_BEAT_BYTES), 0)
 
     def _take_lock(self) -> None:
-        # A prober holds the shared lock for some microseconds; only a lock that
-        # stays taken is another runner's.
-        give_up_at = time.monotonic() + _START_PATIENCE_SECONDS
+        # `lock_is_held` takes the shared lock for some microseconds. A lock that
+        # stays taken for longer is another runner's.
+        give_up_at = time.monotonic() + _LOCK_TIMEOUT_SECONDS
         while True:
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
                 if time.monotonic() > give_up_at:
@@ -111,39 +108,38 @@ class RunnerLock:
 
 
 def lock_is_held(directory: Path) -> bool:
-    """Whether a live runner holds the directory; costs some microseconds and
-    waits for nothing.
-    """
+    """Whether a live runner holds the lock of the directory. Never waits."""
     try:
-        probe = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+        lock_file = os.open(directory / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(lock_file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     finally:
-        os.close(probe)
+        os.close(lock_file)
     return False
 
 
 def read_beat(
-    directory: Path, patience: Callable[[], None] = lambda: time.sleep(0.002)
+    directory: Path, pause: Callable[[], None] = lambda: time.sleep(0.002)
 ) -> Beat | None:
-    """The last beat, or None when there is none or it cannot be read."""
+    """The last beat, or None when there is none or it is not readable."""
     for _ in range(3):
         try:
             return Beat(**json.loads((directory / BEAT_NAME).read_bytes()))
         except FileNotFoundError:
             return None
         except (ValueError, TypeError):
-            patience()  # caught between two writes
+            # The runner may be in the middle of a write; it takes microseconds.
+            pause()
     return None
 
 
 def boot_id() -> str:
-    """Tells one run of the machine from the next, so that a pid of an earlier
-    run proves nothing.
+    """Identifies this boot of the machine. The pid in a beat of an earlier boot
+    may belong to an unrelated process now.
     """
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

@@ -1,8 +1,5 @@
-"""Keys: 256 random bits each, shown once, hashed at rest, with scopes and an
-end.
-
-The secret is random, so a plain SHA-256 is as good as a slow hash and costs the
-request nothing.
+"""Keys: 256 random bits each, shown once and stored as a hash, with scopes and
+an end.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ from gpt_cursor_runner.ledger.database import Database, from_row
 from gpt_cursor_runner.ledger.schema import keys
 
 SCOPES = ("submit", "read", "approve", "admin")
-_TEXT = re.compile(r"gcr_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+_KEY_TEXT = re.compile(r"gcr_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 
 
 @dataclass(frozen=True)
@@ -39,15 +36,22 @@ class Key:
         return scope in self.scopes or "admin" in self.scopes
 
     def is_live(self, now: float) -> bool:
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        has_expired = self.expires_at is not None and now >= self.expires_at
+        return self.revoked_at is None and not has_expired
 
     def to_json(self) -> dict[str, Any]:
-        times = {name: getattr(self, name) for name in ("created_at", "expires_at", "revoked_at")}
-        return {"id": self.id, "name": self.name, "scopes": sorted(self.scopes), **times}
+        return {
+            "id": self.id,
+            "name": self.name,
+            "scopes": sorted(self.scopes),
+            "created_at": self.created_at,
+            "expires_at": self.expires_at,
+            "revoked_at": self.revoked_at,
+        }
 
 
 class KeyStore:
-    """Keys in the ledger. Every time is passed in, as epoch seconds."""
+    """The keys in the ledger. Times are epoch seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -55,9 +59,10 @@ class KeyStore:
     def create(
         self, name: str, scopes: Sequence[str], now: float, expires_at: float | None = None
     ) -> tuple[Key, str]:
-        """A new key and its text `gcr_<id>_<secret>`, which is nowhere else."""
-        unknown = set(scopes) - set(SCOPES)
-        if unknown or not scopes:
+        """Create a key. Returns it with its text `gcr_<id>_<secret>`, which is
+        not stored and cannot be read again.
+        """
+        if not scopes or not set(scopes) <= set(SCOPES):
             raise ValueError(f"scopes are one or more of {', '.join(SCOPES)}")
         key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
         values = {
@@ -75,32 +80,35 @@ class KeyStore:
         return _key(row), f"gcr_{key_id}_{secret}"
 
     def find(self, text: str, now: float) -> Key | None:
-        """The live key of this text, compared in constant time; None for any
-        other text.
-        """
+        """The live key of this text, or None."""
         key_id, secret_sha256 = split_key(text)
         with self._database.read() as connection:
             row = connection.execute(select(keys).where(keys.c.id == key_id)).first()
-        same = hmac.compare_digest(row.secret_sha256 if row else _hash("nobody"), secret_sha256)
-        return _key(row) if row is not None and same and _key(row).is_live(now) else None
+        # In constant time, and compared for an unknown id too, so that the time
+        # of the answer reveals neither an id nor a part of a secret.
+        stored_sha256 = _hash("no such key") if row is None else row.secret_sha256
+        is_same = hmac.compare_digest(stored_sha256, secret_sha256)
+        if row is None or not is_same:
+            return None
+        key = _key(row)
+        return key if key.is_live(now) else None
 
     def list(self) -> list[Key]:
-        """Every key, revoked ones too, the oldest first."""
+        """Every key, revoked ones included, the oldest first."""
+        query = select(keys).order_by(keys.c.created_at)
         with self._database.read() as connection:
-            return [
-                _key(row) for row in connection.execute(select(keys).order_by(keys.c.created_at))
-            ]
+            return [_key(row) for row in connection.execute(query)]
 
     def unrevoked(self) -> dict[str, tuple[Key, str]]:
-        """By its id, every key that was not revoked, and the hash of its
-        secret; whether it ended is the reader's.
+        """Every key that is not revoked, with the hash of its secret, by id.
+        Expired keys are included: the caller compares `expires_at`.
         """
         with self._database.read() as connection:
             rows = connection.execute(select(keys).where(keys.c.revoked_at.is_(None)))
             return {row.id: (_key(row), row.secret_sha256) for row in rows}
 
     def any_live(self, now: float) -> bool:
-        """Whether anybody could get in."""
+        """Whether any key is valid at `now`."""
         live = keys.c.revoked_at.is_(None) & or_(
             keys.c.expires_at.is_(None), keys.c.expires_at > now
         )
@@ -108,33 +116,42 @@ class KeyStore:
             return connection.execute(select(func.count()).where(live)).scalar_one() > 0
 
     def revoke(self, key_id: str, now: float) -> bool:
-        """Whether there was a live key of that id; it opens nothing from now on."""
-        mine = (keys.c.id == key_id) & keys.c.revoked_at.is_(None)
+        """Revoke a key. Returns False when there is none of that id that is not
+        revoked already.
+        """
+        unrevoked = (keys.c.id == key_id) & keys.c.revoked_at.is_(None)
+        statement = update(keys).where(unrevoked).values(revoked_at=now)
         with self._database.write() as connection:
-            return connection.execute(update(keys).where(mine).values(revoked_at=now)).rowcount == 1
+            return connection.execute(statement).rowcount == 1
 
     def forget(self, key_id: str) -> None:
-        """Remove a key that was made for one passing use."""
+        """Delete a key that was created for a single use."""
         with self._database.write() as connection:
             connection.execute(keys.delete().where(keys.c.id == key_id))
 
     def expire(self, key_id: str, at: float) -> None:
-        """Let a key end at a moment, or earlier where it was to end earlier."""
-        later = or_(keys.c.expires_at.is_(None), keys.c.expires_at > at)
+        """Let a key expire at `at`, unless it expires earlier."""
+        expires_later = or_(keys.c.expires_at.is_(None), keys.c.expires_at > at)
+        statement = update(keys).where(keys.c.id == key_id, expires_later).values(expires_at=at)
         with self._database.write() as connection:
-            connection.execute(update(keys).where(keys.c.id == key_id, later).values(expires_at=at))
+            connection.execute(statement)
 
 
 def split_key(text: str) -> tuple[str, str]:
-    """The id in a key's text and the hash of its secret; for any other text the
-    same work and an id of nobody.
+    """The id in a key's text and the hash of its secret. A text of another form
+    has the id "", which no key has.
     """
-    match = _TEXT.fullmatch(text)
-    key_id, secret = match.groups() if match else ("", "")
+    key_id, secret = "", ""
+    match = _KEY_TEXT.fullmatch(text)
+    if match is not None:
+        key_id, secret = match.groups()
+    # Hashed in either case, so that both take the same time.
     return key_id, _hash(secret)
 
 
 def _hash(secret: str) -> str:
+    # A slow hash would protect nothing: the secret is random, so it cannot be
+    # guessed from a list. A plain SHA-256 costs a request microseconds.
     return hashlib.sha256(secret.encode()).hexdigest()
 
 

@@ -1,5 +1,5 @@
-"""The tables. Invariants live here, as indexes and checks, so that no code path
-can step around them.
+"""The tables of the ledger. Invariants are indexes and checks of the database,
+so that every code path keeps them.
 
 All times are seconds since the epoch, in UTC.
 """
@@ -69,8 +69,8 @@ patches = Table(
     Column("cancel_asked_by", String(100)),
     Column("approved_by", String(100)),
     Column("outcome", JSON),
-    # When the report of the present state was written; every move takes it
-    # away, so that the report is owed again.
+    # When the report of the present state was written. Every move clears it, so
+    # that the new state gets a report of its own.
     Column("reported_at", Float),
     CheckConstraint(f"status IN ({_STATUSES})", name="known_status"),
     CheckConstraint("(status = 'running') = (leased_by IS NOT NULL)", name="lease_means_running"),
@@ -84,9 +84,9 @@ patches = Table(
     ),
     Index("ix_patches_claim", "status", "priority", "seq"),
     Index("ix_patches_phase", "phase"),
-    # All that the queue's facts ask of a waiting patch, so that they read no
-    # rows, which hold the patches' bodies. The state comes first although it is
-    # always the same, or SQLite would take another index, and sort.
+    # Covers the queries of the queue's facts, so that they read no rows, which
+    # hold the patches' bodies. The status is the same in every entry, but
+    # without it as first column SQLite chooses another index and sorts.
     Index(
         "ix_patches_waiting",
         "status",
@@ -148,8 +148,9 @@ keys = Table(
     Column("revoked_at", Float),
 )
 
-# Health's part: what changed, who has to be told, and how long each state
-# lasted. `subject` is a check's name, or `overall`, or `gateway`.
+# The four tables of health: changes of state, incidents, alerts to send, and the
+# seconds spent in each state. `subject` is the name of a check, `overall` or
+# `gateway`.
 flips = Table(
     "flips",
     metadata,
@@ -160,7 +161,7 @@ flips = Table(
     Column("code", String(60), nullable=False),
     Column("before_status", String(16)),
     Column("before_code", String(60)),
-    # No reference: a flip and its incident are pruned each at its own time.
+    # Not a foreign key: a flip and its incident are deleted at different ages.
     Column("incident_id", String(32)),
     Column("instance_id", String(32), nullable=False),
     Index("ix_flips_subject_seq", "subject", "seq"),
@@ -175,7 +176,8 @@ incidents = Table(
     Column("code", String(60), nullable=False),
     Column("opened_at", Float, nullable=False),
     Column("closed_at", Float, index=True),
-    # The cause that keeps it silent, and when anybody was last told of it.
+    # The subject whose trouble caused this one. While it is set, no alerts are
+    # sent for this incident. The time is that of the last alert.
     Column("muted_by", String(60)),
     Column("reminded_at", Float, nullable=False),
     CheckConstraint("severity IN ('warning', 'critical')", name="known_severity"),
@@ -192,7 +194,7 @@ outbox = Table(
     "outbox",
     metadata,
     Column("seq", _RowNumber, primary_key=True, autoincrement=True),
-    # What a receiver knows repeats by.
+    # Sent along with the alert; the receiver recognises a repeat by it.
     Column("key", String(100), nullable=False, unique=True),
     Column("sink", String(60), nullable=False),
     Column("incident_id", String(32), ForeignKey("incidents.id"), nullable=False, index=True),
@@ -202,8 +204,8 @@ outbox = Table(
     Column("created_at", Float, nullable=False),
     Column("not_before", Float, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    # When it was first handed to its sink, which may have it since, whatever
-    # came of it.
+    # The start of the first attempt to send it. From then on the sink may have
+    # received it, even if every attempt failed.
     Column("begun_at", Float),
     Column("delivered_at", Float),
     Column("given_up_at", Float),
@@ -216,10 +218,10 @@ outbox = Table(
 observations = Table(
     "observations",
     metadata,
-    # In seconds: a minute or an hour, from `start` on.
+    # In seconds, from `start` on: a minute or an hour.
     Column("length", Integer, primary_key=True, autoincrement=False),
     Column("start", BigInteger, primary_key=True, autoincrement=False),
-    # {subject: [ok, warn, fail, unknown]}, seconds of each.
+    # {subject: [ok, warn, fail, unknown]}, the seconds in each state.
     Column("seconds", JSON, nullable=False),
     CheckConstraint("length IN (60, 3600)", name="known_length"),
 )
