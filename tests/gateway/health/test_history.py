@@ -20,7 +20,7 @@ from gpt_cursor_runner.ledger.alerts import AlertStore, Flip, HistoryBatch
 from gpt_cursor_runner.ledger.database import Database
 from gpt_cursor_runner.ledger.ledger import Ledger
 from tests.gateway.builders import problem
-from tests.gateway.health.test_routes import Shown, bearing
+from tests.gateway.health.test_routes import FakeMonitor, bearing
 from tests.health.builders import until
 
 MINUTE, HOUR = 60, 3600
@@ -55,7 +55,7 @@ def history(ledger: Ledger) -> HistoryClient:
     key_cache = KeyCache(ledger.keys, time.time)
     owner = bearing(ledger, key_cache, "read")
     app = HealthApp(
-        Shown(),
+        FakeMonitor(),
         Identity("instance-1", 5555),
         key_cache,
         HealthHistoryApi(ledger.alerts, ledger.uptime, lambda: NOW),

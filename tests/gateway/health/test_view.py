@@ -266,13 +266,13 @@ def test_strangers_see_no_path_pid_host_or_text_and_the_owner_does():
 
 def test_a_verdict_that_leaves_checks_out_says_so_and_claims_no_past():
     seen = snapshot(*gateway_checks(queue=check("queue", Status.FAIL)), overall=Overall.UNKNOWN)
-    partial = view.leaving_out(detailed(seen), judge(seen, NOW, ["queue"]), ["queue"])
+    partial = view.with_exclusions(detailed(seen), judge(seen, NOW, ["queue"]), ["queue"])
     assert (partial["overall_status"], partial["since"], partial["excluded"]) == (
         "healthy",
         None,
         ["queue"],
     )
-    same = view.leaving_out(detailed(seen), judge(seen, NOW, ["web"]), ["web"])
+    same = view.with_exclusions(detailed(seen), judge(seen, NOW, ["web"]), ["web"])
     assert (same["overall_status"], same["since"]) == ("unknown", detailed(seen)["since"])
 
 

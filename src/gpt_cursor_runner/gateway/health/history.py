@@ -69,14 +69,23 @@ class HealthHistoryApi:
         """
         query = parse_query(parameters)
         if not self._reads.acquire(blocking=False):
-            detail = "Too many requests are reading the history. Try again."
-            raise Problem(503, "busy", detail, headers={"Retry-After": "1"})
+            raise Problem(
+                503,
+                "busy",
+                "Too many requests are reading the history.",
+                "Send the request again.",
+                headers={"Retry-After": "1"},
+            )
         try:
             return json.dumps(self._read(query)).encode()
         except SQLAlchemyError as error:
-            detail = "The ledger cannot be read now. Try again."
-            retry_later = {"Retry-After": "5"}
-            raise Problem(503, "ledger_unavailable", detail, headers=retry_later) from error
+            raise Problem(
+                503,
+                "ledger_unavailable",
+                "The ledger cannot be read now.",
+                "Send the request again.",
+                headers={"Retry-After": "5"},
+            ) from error
         finally:
             self._reads.release()
 

@@ -1,76 +1,81 @@
-"""The answer in the shape of draft-inadarei-api-health-check-06
-(`application/health+json`). Pure.
+"""The body of `application/health+json`, after draft-inadarei-api-health-check-06.
+Pure.
 
-Codes and figures only, so it is fit for strangers.
+It contains codes and figures only, because it needs no key.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from gpt_cursor_runner.gateway.health.view import AS_STATUS, system_metrics, utc
+from gpt_cursor_runner.gateway.health.machine import system_metrics
+from gpt_cursor_runner.gateway.health.view import SHORT_STATUS, utc
 from gpt_cursor_runner.health.monitor.judging import ProbeResult, Verdict
 from gpt_cursor_runner.health.monitor.model import Identity, Snapshot, Status
 
-_AS_STATUS = {Status.OK: "pass", Status.WARN: "warn", Status.FAIL: "fail", Status.UNKNOWN: "fail"}
+_STATUSES = {Status.OK: "pass", Status.WARN: "warn", Status.FAIL: "fail", Status.UNKNOWN: "fail"}
 _DATASTORES = ("queue",)
-_UTILIZED = ("cpu", "memory", "disk")
+_UTILIZATION = ("cpu", "memory", "disk")
 
 
 def ietf_body(
     snapshot: Snapshot, verdict: Verdict, identity: Identity, now: float
 ) -> dict[str, Any]:
-    """`output` only where something is wrong, as the draft wants it; `notes`
-    has the word of four.
+    """The body at `now`. The draft has three statuses, so that `notes` has our
+    word of four.
     """
-    status = AS_STATUS[verdict.overall]
-    return {
+    status = SHORT_STATUS[verdict.overall]
+    ready = "true" if verdict.ready else "false"
+    body: dict[str, Any] = {
         "status": status,
         "version": identity.version.split(".")[0],
         "releaseId": identity.version,
         "serviceId": identity.instance_id,
         "description": "health of a patch's whole path, from the gateway to the runner",
-        "notes": [f"overall_status: {verdict.overall}", f"ready: {str(verdict.ready).lower()}"],
-        **({} if status == "pass" else {"output": ", ".join(verdict.reasons)}),
-        "checks": {
-            **{
-                f"{one.state.spec.component}:status": [_check(one, snapshot)]
-                for one in verdict.checks
-            },
-            **_utilization(snapshot, verdict, now),
-        },
+        "notes": [f"overall_status: {verdict.overall}", f"ready: {ready}"],
     }
+    # Section 3.5 of the draft: no `output` when the status is pass.
+    if status != "pass":
+        body["output"] = ", ".join(verdict.reasons)
+    checks: dict[str, Any] = {}
+    for result in verdict.checks:
+        checks[f"{result.state.spec.component}:status"] = [_check(result, snapshot)]
+    body["checks"] = checks | _utilization(snapshot, verdict, now)
+    return body
 
 
-def _check(one: ProbeResult, snapshot: Snapshot) -> dict[str, Any]:
-    """One check; before its first run it has no time."""
-    name, ended_at = one.state.name, one.state.finished_at
-    return {
+def _check(result: ProbeResult, snapshot: Snapshot) -> dict[str, Any]:
+    name, finished_at = result.state.name, result.state.finished_at
+    check = {
         "componentId": name,
         "componentType": "datastore" if name in _DATASTORES else "component",
-        "observedValue": one.code,
-        "status": _AS_STATUS[one.status],
-        **({} if ended_at is None else {"time": utc(snapshot.wall(ended_at))}),
-        **({} if one.status is Status.OK else {"output": one.code}),
+        "observedValue": result.code,
+        "status": _STATUSES[result.status],
     }
+    if finished_at is not None:
+        check["time"] = utc(snapshot.wall(finished_at))
+    if result.status is not Status.OK:
+        check["output"] = result.code
+    return check
 
 
 def _utilization(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, Any]:
-    """The machine's percentages that are known. They are figures; whether one
-    is too high, a check says.
+    """The machine's percentages, except those that are not known. Their status
+    is always pass: limits are the business of checks.
     """
-    figures = system_metrics(snapshot, verdict, now)
+    metrics = system_metrics(snapshot, verdict, now)
     time = utc(snapshot.wall(snapshot.metrics.sampled_at))
-    return {
-        f"{name}:utilization": [
-            {
-                "componentType": "system",
-                "observedValue": figures[name]["percent"],
-                "observedUnit": "percent",
-                "status": "pass",
-                "time": time,
-            }
-        ]
-        for name in _UTILIZED
-        if figures[name]["percent"] is not None
-    }
+    shown: dict[str, Any] = {}
+    for name in _UTILIZATION:
+        percent = metrics[name]["percent"]
+        if percent is None:
+            continue
+        figure = {
+            "componentType": "system",
+            "observedValue": percent,
+            "observedUnit": "percent",
+            "status": "pass",
+            "time": time,
+        }
+        shown[f"{name}:utilization"] = [figure]
+    return shown

@@ -1,4 +1,6 @@
-"""Texts that everybody gets are rendered once per snapshot, however many ask."""
+"""Bodies that are the same for every request are rendered once per snapshot,
+for any number of requests.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,9 @@ from gpt_cursor_runner.gateway.health import view
 from gpt_cursor_runner.health.monitor.judging import Verdict, judge
 from gpt_cursor_runner.health.monitor.model import Identity, Overall, Snapshot
 
-# A snapshot of an engine that stands still is rendered anew so often: there are
-# ages in it.
-_SHOWN_SECONDS = 1.0
+# A monitor that hangs publishes no new snapshot, and a body has ages in it: it
+# is rendered again after this time.
+KEEP_SECONDS = 1.0
 
 Text = TypeVar("Text")
 
@@ -22,77 +24,80 @@ Text = TypeVar("Text")
 class _Rendering(Generic[Text]):
     snapshot: Snapshot
     verdict: Verdict
-    good_until: float
+    valid_until: float
     text: Text
 
 
-class Rendered(Generic[Text]):
-    """Keeps what `render(snapshot, verdict, now)` made until another snapshot
-    comes or its verdict may change.
+class RenderCache(Generic[Text]):
+    """Keeps the result of `render(snapshot, verdict, now)` until the monitor
+    publishes another snapshot or the verdict may change.
 
-    Threads may race to render the same snapshot; they render the same text, so
-    the last one to store it may win.
+    Needs no lock: threads may render the same snapshot at the same time, and
+    whichever stores its text last stores the same text.
     """
 
     def __init__(self, render: Callable[[Snapshot, Verdict, float], Text]) -> None:
         self._render = render
         self._latest: _Rendering[Text] | None = None
 
-    def of(self, snapshot: Snapshot, now: float) -> tuple[Verdict, Text]:
-        """The text for this snapshot, and the verdict it says."""
+    def get(self, snapshot: Snapshot, now: float) -> tuple[Verdict, Text]:
+        """The verdict on the snapshot at `now`, and its text."""
         latest = self._latest
-        if latest is None or latest.snapshot is not snapshot or now > latest.good_until:
+        if latest is None or latest.snapshot is not snapshot or now > latest.valid_until:
             verdict = judge(snapshot, now)
-            good_until = min(verdict.valid_until, now + _SHOWN_SECONDS)
-            latest = _Rendering(snapshot, verdict, good_until, self._render(snapshot, verdict, now))
+            text = self._render(snapshot, verdict, now)
+            valid_until = min(verdict.valid_until, now + KEEP_SECONDS)
+            latest = _Rendering(snapshot, verdict, valid_until, text)
             self._latest = latest
         return latest.verdict, latest.text
 
 
 @dataclass(frozen=True)
-class Ageless:
-    """A body but for its age, which alone is another at every request."""
+class BodyWithoutAge:
+    """A JSON body without its last member, `age_ms`, which is different in every
+    answer.
+    """
 
     text: str
     oldest_at: float
 
-    def at(self, now: float) -> bytes:
-        """The whole body."""
-        return f'{self.text}, "age_ms": {round(1000 * (now - self.oldest_at))}}}'.encode()
+    def with_age(self, now: float) -> bytes:
+        """The complete body at `now`."""
+        return f'{self.text}, "age_ms": {view.age_ms(self.oldest_at, now)}}}'.encode()
 
 
-def public_texts(identity: Identity) -> Rendered[Ageless]:
-    """The strangers' bodies."""
+def public_bodies(identity: Identity) -> RenderCache[BodyWithoutAge]:
+    """The bodies for requests without a key."""
 
-    def render(snapshot: Snapshot, verdict: Verdict, now: float) -> Ageless:
+    def render(snapshot: Snapshot, verdict: Verdict, now: float) -> BodyWithoutAge:
         body = view.public_body(snapshot, verdict, identity, now)
         del body["age_ms"]
-        return Ageless(json.dumps(body).removesuffix("}"), view.oldest_at(snapshot, verdict))
+        return BodyWithoutAge(json.dumps(body).removesuffix("}"), view.oldest_at(snapshot, verdict))
 
-    return Rendered(render)
+    return RenderCache(render)
 
 
-def fallback(identity: Identity) -> Callable[[float], bytes]:
-    """The `error` body, built before anything can go wrong; only its moments
-    are put in when it is needed.
+def error_bodies(identity: Identity) -> Callable[[float], bytes]:
+    """The `error` body as a function of the wall clock. It is rendered now,
+    before anything can fail; only its timestamps are inserted when it is used.
     """
     body = view.error_body(identity, wall=0.0)
-    for moment in ("timestamp", "observed_at", "since"):
-        del body[moment]
+    for timestamp in ("timestamp", "observed_at", "since"):
+        del body[timestamp]
     text = json.dumps(body).removesuffix("}")
 
-    def at(wall: float) -> bytes:
+    def render(wall: float) -> bytes:
         utc = view.utc(wall)
-        return (
-            f'{text}, "timestamp": "{view.naive_utc(wall)}", "observed_at": "{utc}", "since":'
-            f' "{utc}"}}'.encode()
+        timestamps = (
+            f'"timestamp": "{view.naive_utc(wall)}", "observed_at": "{utc}", "since": "{utc}"'
         )
+        return f"{text}, {timestamps}}}".encode()
 
-    return at
+    return render
 
 
-def http_status(overall: Overall, soft: bool) -> int:
-    """200 for healthy and degraded, 503 for unknown and error; `soft` is 200
-    for all, for who would back off.
-    """
-    return 200 if soft or overall in (Overall.HEALTHY, Overall.DEGRADED) else 503
+def http_status(overall: Overall, always_200: bool) -> int:
+    """200 for healthy and degraded, 503 for unknown and error."""
+    if always_200 or overall in (Overall.HEALTHY, Overall.DEGRADED):
+        return 200
+    return 503

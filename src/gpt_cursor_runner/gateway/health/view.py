@@ -1,5 +1,5 @@
-"""The answer's body: the user's own keys with their own types, and ours beside
-them. Pure.
+"""The bodies of `/health`: the keys that the user specified, with their types,
+and our own beside them. Pure.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from gpt_cursor_runner.gateway.health.components import components
+from gpt_cursor_runner.gateway.health.machine import system_metrics
 from gpt_cursor_runner.health.monitor.judging import ProbeResult, Verdict
 from gpt_cursor_runner.health.monitor.model import (
-    SEVERITY,
     Identity,
     Metrics,
     Overall,
@@ -21,36 +22,37 @@ from gpt_cursor_runner.health.monitor.model import (
 from gpt_cursor_runner.system.clock import format_rfc3339
 
 SCHEMA = "health/1"
-USER_PORT = 5555
-AS_STATUS = {
+SHORT_STATUS = {
     Overall.HEALTHY: "pass",
     Overall.DEGRADED: "warn",
     Overall.UNKNOWN: "fail",
     Overall.ERROR: "fail",
 }
 
-_METRICS_STALE_SECONDS = 15.0
-# A stranger's answer stays below 4 KiB, the owner's below 64 KiB, however many
-# checks there are.
+# These bounds keep the body without a key below 4 KiB, and the body with a key
+# below 64 KiB, for any number of checks.
 _REASONS_CHARACTERS = 1500
 _CHECKS_CHARACTERS = 56_000
-_CLIPPED_CHARACTERS = 200
-# Checks that are shown as one component each, when there is such a check.
-_BESIDE = ("repositories", "alerts")
-_TUNNEL = "tunnel_"
+_TEXT_CHARACTERS = 200
 
 
 def public_body(
     snapshot: Snapshot, verdict: Verdict, identity: Identity, now: float
 ) -> dict[str, Any]:
-    """What a stranger may know: no path, pid, host or error text.
-    `overall_status` comes first, `age_ms` last.
+    """The body for requests without a key. It has no path, pid, host or error
+    text. `overall_status` is the first key, `age_ms` the last.
     """
-    return {
+    body: dict[str, Any] = {
         "overall_status": verdict.overall,
-        "status": AS_STATUS[verdict.overall],
+        "status": SHORT_STATUS[verdict.overall],
         "ready": verdict.ready,
-        **_some(verdict.reasons),
+    }
+    reasons = _first_reasons(verdict.reasons)
+    body["reasons"] = reasons
+    if len(reasons) < len(verdict.reasons):
+        body["reasons_omitted"] = len(verdict.reasons) - len(reasons)
+    stale_after = [state.spec.stale_after_seconds for state in snapshot.checks]
+    body |= {
         "components": components(verdict, identity.port),
         "system_metrics": system_metrics(snapshot, verdict, now),
         "timestamp": naive_utc(snapshot.observed_wall),
@@ -59,41 +61,49 @@ def public_body(
         "instance_id": identity.instance_id,
         "observed_at": utc(snapshot.observed_wall),
         "since": utc(snapshot.wall(_since(snapshot, verdict))),
-        "max_age_ms": round(
-            1000 * max((state.spec.stale_after_seconds for state in snapshot.checks), default=0.0)
-        ),
-        "age_ms": age_ms(snapshot, verdict, now),
+        "max_age_ms": round(1000 * max(stale_after, default=0.0)),
+        "age_ms": age_ms(oldest_at(snapshot, verdict), now),
     }
+    return body
 
 
 def detailed_body(
     snapshot: Snapshot, verdict: Verdict, identity: Identity, now: float
 ) -> dict[str, Any]:
-    """The same, with every reason and every check as the owner may see it."""
+    """The body for requests with a key: the public one, with all reasons and
+    all checks.
+    """
     body = public_body(snapshot, verdict, identity, now)
     body.pop("reasons_omitted", None)
-    checks = {one.state.name: check_body(one, snapshot, now) for one in verdict.checks}
-    return body | {"reasons": list(verdict.reasons), "checks": bounded(checks)}
+    body["reasons"] = list(verdict.reasons)
+    body["checks"] = _bounded(
+        {result.state.name: check_body(result, snapshot, now) for result in verdict.checks}
+    )
+    return body
 
 
-def leaving_out(body: Mapping[str, Any], verdict: Verdict, names: list[str]) -> dict[str, Any]:
-    """The body with the word of a verdict that passed over some checks; the
-    checks are shown all the same.
-
-    Since when such a word would have held nobody knows.
+def with_exclusions(body: Mapping[str, Any], verdict: Verdict, names: list[str]) -> dict[str, Any]:
+    """The body with the result of a verdict without the checks `names`. The
+    checks themselves stay in the body.
     """
-    said = {
+    since = body["since"]
+    if body["overall_status"] != verdict.overall:
+        # The monitor tracks the full verdict only.
+        since = None
+    return {
+        **body,
         "overall_status": verdict.overall,
-        "status": AS_STATUS[verdict.overall],
+        "status": SHORT_STATUS[verdict.overall],
         "ready": verdict.ready,
+        "reasons": list(verdict.reasons),
+        "since": since,
+        "excluded": names,
     }
-    since = body["since"] if body["overall_status"] == verdict.overall else None
-    return {**body, **said, "reasons": list(verdict.reasons), "since": since, "excluded": names}
 
 
 def error_body(identity: Identity, wall: float) -> dict[str, Any]:
-    """What is said when the health machinery itself failed: nothing is proven,
-    nothing is known of the machine.
+    """The body when the health check itself failed: nothing is proven, and no
+    figure of the machine is read.
     """
     snapshot = Snapshot((), 0.0, wall, Overall.ERROR, wall, Metrics.unread(0.0))
     verdict = Verdict(
@@ -102,202 +112,122 @@ def error_body(identity: Identity, wall: float) -> dict[str, Any]:
     return public_body(snapshot, verdict, identity, now=0.0)
 
 
-def components(verdict: Verdict, port: int) -> dict[str, bool | str]:
-    """A boolean is true only when proven. Of port 5555 nothing is proven by a
-    gateway that sits on another one.
+def check_body(result: ProbeResult, snapshot: Snapshot, now: float) -> dict[str, Any]:
+    """One check, for requests with a key: the status that counts, and beside it
+    that of the last run.
     """
-    checks = {one.state.name: one for one in verdict.checks}
-    proven = {name: one.proven for name, one in checks.items()}
-    port_is_ours = proven.get("port", False)
-    beside = {} if port == USER_PORT else {f"port_{port}_bound": port_is_ours}
+    state = result.state
+    reading = state.reading or Reading(Status.UNKNOWN, result.code)
+    raw = None
+    if state.raw is not None:
+        raw = state.raw.status
+    age_seconds = None
+    if state.finished_at is not None:
+        age_seconds = now - state.finished_at
     return {
-        "flask_responsive": proven.get("web", False),
-        "fs_writable": proven.get("filesystem", False),
-        "ghost_runner": _named_state(checks.get("runner")),
-        f"port_{USER_PORT}_bound": port_is_ours and port == USER_PORT,
-        **beside,
-        "webhook_endpoint": _webhook_endpoint(verdict),
-        "queue": checks["queue"].status if "queue" in checks else Status.UNKNOWN,
-        **{name: checks[name].status for name in _BESIDE if name in checks},
-        **(
-            {"external_runner": _named_state(checks["external_runner"])}
-            if "external_runner" in checks
-            else {}
-        ),
-        **_tunnel(verdict),
-        "health_engine": _health_engine(verdict, checks.get("monitor")),
-    }
-
-
-def system_metrics(snapshot: Snapshot, verdict: Verdict, now: float) -> dict[str, Any]:
-    """The user's four groups, and why which figures are null.
-
-    The disk's figures come from the filesystem check: asking a dead disk hangs.
-    """
-    metrics = snapshot.metrics
-    stale = now - metrics.sampled_at > _METRICS_STALE_SECONDS
-    groups = {"cpu": metrics.cpu, "memory": metrics.memory, "network": metrics.network}
-    shown: dict[str, Any] = {
-        name: dict.fromkeys(group) if stale else dict(group) for name, group in groups.items()
-    }
-    filesystem = next(
-        (one for one in verdict.checks if one.state.name == "filesystem" and one.proven), None
-    )
-    why = dict.fromkeys(groups, "stale") if stale else dict(metrics.unreadable)
-    age = round(1000 * (now - metrics.sampled_at))
-    return shown | {"disk": _disk(filesystem), "unreadable": why, "sample_age_ms": age}
-
-
-def age_ms(snapshot: Snapshot, verdict: Verdict, now: float) -> int:
-    """How old what this answer says may be."""
-    return round(1000 * (now - oldest_at(snapshot, verdict)))
-
-
-def oldest_at(snapshot: Snapshot, verdict: Verdict) -> float:
-    """When the oldest reading that counts in this answer was made; the moment
-    of the tick when none counts yet.
-    """
-    seen = [
-        one.state.finished_at
-        for one in verdict.checks
-        if one.state.finished_at is not None and not one.stale
-    ]
-    return min([snapshot.ticked_at, *seen])
-
-
-def bounded(checks: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """The checks, those that take more than their share without their data when
-    all are too much to send.
-    """
-    if len(json.dumps(checks)) <= _CHECKS_CHARACTERS:
-        return dict(checks)
-    share = _CHECKS_CHARACTERS // len(checks)
-    return {
-        name: one if len(json.dumps(one)) <= share else _short(one) for name, one in checks.items()
-    }
-
-
-def check_body(one: ProbeResult, snapshot: Snapshot, now: float) -> dict[str, Any]:
-    """One check for the owner: what counts, and beside it what its last run
-    found.
-    """
-    state, shown = one.state, _shown(one)
-    return {
-        "status": one.status,
-        "raw": state.raw.status if state.raw else None,
+        "status": result.status,
+        "raw": raw,
         "criticality": state.spec.criticality,
-        "code": one.code,
-        "message": shown.message,
-        "duration_ms": _ms(state.duration_seconds),
-        "deadline_ms": _ms(state.spec.deadline_seconds),
-        "age_ms": _ms(None if state.finished_at is None else now - state.finished_at),
-        "stale": one.stale,
-        "stuck_for_seconds": one.stuck_for_seconds,
+        "code": result.code,
+        "message": reading.message,
+        "duration_ms": _milliseconds(state.duration_seconds),
+        "deadline_ms": _milliseconds(state.spec.deadline_seconds),
+        "age_ms": _milliseconds(age_seconds),
+        "stale": result.stale,
+        "stuck_for_seconds": result.stuck_for_seconds,
         "consecutive_failures": state.consecutive_failures,
         "last_ok_at": _moment(snapshot, state.last_ok_at),
         "since": _moment(snapshot, state.since_at),
         "flapping": state.flapping,
-        "data": dict(shown.data),
-        "remedy": shown.remedy,
+        "data": dict(reading.data),
+        "remedy": reading.remedy,
     }
 
 
+def oldest_at(snapshot: Snapshot, verdict: Verdict) -> float:
+    """When the oldest reading that counts was finished; the moment of the tick
+    when none counts yet.
+    """
+    oldest = snapshot.ticked_at
+    for result in verdict.checks:
+        finished_at = result.state.finished_at
+        if finished_at is not None and not result.stale:
+            oldest = min(oldest, finished_at)
+    return oldest
+
+
+def age_ms(oldest_at: float, now: float) -> int:
+    return round(1000 * (now - oldest_at))
+
+
 def utc(wall: float) -> str:
-    """RFC 3339 with its offset."""
+    """RFC 3339 with microseconds and the offset."""
     return format_rfc3339(wall, "microseconds")
 
 
 def naive_utc(wall: float) -> str:
-    """The user's own form: UTC, microseconds, no offset."""
+    """The form of the user's own timestamps: UTC, microseconds, no offset."""
     return utc(wall).removesuffix("+00:00")
 
 
-def _some(reasons: tuple[str, ...]) -> dict[str, Any]:
-    """The reasons, the worst first, as many as a stranger's answer has room for."""
-    shown, left = [], _REASONS_CHARACTERS
+def _first_reasons(reasons: tuple[str, ...]) -> list[str]:
+    """As many reasons as the public body has room for; the worst come first."""
+    shown: list[str] = []
+    room = _REASONS_CHARACTERS
     for reason in reasons:
-        left -= len(reason) + 4
-        if left < 0:
+        room -= len(reason) + len('"", ')
+        if room < 0:
             break
         shown.append(reason)
-    omitted = len(reasons) - len(shown)
-    return {"reasons": shown} | ({"reasons_omitted": omitted} if omitted else {})
+    return shown
 
 
-def _short(check: dict[str, Any]) -> dict[str, Any]:
-    clipped = {name: _clipped(check[name]) for name in ("message", "remedy")}
-    return {**check, **clipped, "data": {}, "data_omitted": True}
+def _bounded(checks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The checks. If together they are too large, those above their share are
+    shortened.
+    """
+    if len(json.dumps(checks)) <= _CHECKS_CHARACTERS:
+        return checks
+    share = _CHECKS_CHARACTERS // len(checks)
+    bounded: dict[str, dict[str, Any]] = {}
+    for name, check in checks.items():
+        bounded[name] = check
+        if len(json.dumps(check)) > share:
+            bounded[name] = _shortened(check)
+    return bounded
+
+
+def _shortened(check: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **check,
+        "message": _clipped(check["message"]),
+        "remedy": _clipped(check["remedy"]),
+        "data": {},
+        "data_omitted": True,
+    }
 
 
 def _clipped(text: str) -> str:
-    while len(json.dumps(text)) > _CLIPPED_CHARACTERS:  # as sent: a character may take twelve
+    # Measured as JSON, in which a character takes up to twelve characters.
+    while len(json.dumps(text)) > _TEXT_CHARACTERS:
         text = text[: len(text) // 2]
     return text
 
 
-def _named_state(runner: ProbeResult | None) -> str:
-    """A runner's state as its probe named it; a late or stale word on it is no
-    word.
-    """
-    reading = runner.state.reading if runner else None
-    if not runner or not reading or runner.code not in (reading.code, "flapping"):
-        return "unknown"
-    if runner.code == "starting":
-        return "starting"
-    return str(reading.data.get("state", "unknown"))
-
-
-def _tunnel(verdict: Verdict) -> dict[str, str]:
-    """The worst of what is said of the tunnel; nothing where none is watched."""
-    seen = [one.status for one in verdict.checks if one.state.name.startswith(_TUNNEL)]
-    return {"tunnel": max(seen, key=SEVERITY.__getitem__)} if seen else {}
-
-
-def _health_engine(verdict: Verdict, monitor: ProbeResult | None) -> Status:
-    if not verdict.engine_alive:
-        return Status.FAIL
-    return monitor.status if monitor else Status.OK
-
-
-def _webhook_endpoint(verdict: Verdict) -> str:
-    """It works when a patch can be taken, recorded and kept, which is what
-    every critical check together says.
-    """
-    if verdict.ready:
-        return "operational"
-    return (
-        "failing"
-        if any(one.critical and one.status is Status.FAIL for one in verdict.checks)
-        else "unknown"
-    )
-
-
-def _disk(filesystem: ProbeResult | None) -> dict[str, Any]:
-    space: Mapping[str, Any] = (
-        filesystem.state.reading.data if filesystem and filesystem.state.reading else {}
-    )
-    used, free = space.get("used_bytes"), space.get("free_bytes")
-    percent = (
-        None
-        if used is None or free is None or used + free == 0
-        else round(100 * used / (used + free), 2)
-    )
-    return {"total": space.get("total_bytes"), "used": used, "free": free, "percent": percent}
-
-
 def _since(snapshot: Snapshot, verdict: Verdict) -> float:
-    # A verdict that changed by age alone changed after the last tick; that tick
-    # is the last moment anything is known.
-    return snapshot.since_at if verdict.overall is snapshot.overall else snapshot.ticked_at
+    if verdict.overall is snapshot.overall:
+        return snapshot.since_at
+    # Time alone changed the verdict, at some moment after the last tick.
+    return snapshot.ticked_at
 
 
 def _moment(snapshot: Snapshot, at: float | None) -> str | None:
-    return None if at is None else utc(snapshot.wall(at))
+    if at is None:
+        return None
+    return utc(snapshot.wall(at))
 
 
-def _shown(one: ProbeResult) -> Reading:
-    return one.state.reading or Reading(Status.UNKNOWN, one.code)
-
-
-def _ms(seconds: float | None) -> float | None:
-    return None if seconds is None else round(1000 * seconds, 1)
+def _milliseconds(seconds: float | None) -> float | None:
+    if seconds is None:
+        return None
+    return round(1000 * seconds, 1)
