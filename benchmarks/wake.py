@@ -19,7 +19,7 @@ from gpt_cursor_runner.ledger.database import migrate, open_database
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import AdmittedPatch, Delivery
 from gpt_cursor_runner.patch.model import Patch
-from gpt_cursor_runner.patch.status import Status
+from gpt_cursor_runner.patch.outcome import Previewed
 
 ROUNDS = 100
 
@@ -51,7 +51,7 @@ def one_round(ledger: Ledger, engine: EmbeddedEngine, ours: Connection) -> float
         engine.wait(0.5)
     claimed_at = time.monotonic()
     accepted_at: float = ours.recv()
-    ledger.leases.finish(claim, Status.PREVIEWED, time.time(), {})
+    ledger.leases.finish(claim, Previewed(change=None), time.time())
     engine.wait(0.05)
     return (claimed_at - accepted_at) * 1000
 

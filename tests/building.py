@@ -18,6 +18,8 @@ from gpt_cursor_runner.ledger.database import migrate, open_database
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import AdmittedPatch, Delivery
 from gpt_cursor_runner.patch.model import Patch
+from gpt_cursor_runner.patch.outcome import Outcome, read_outcome
+from gpt_cursor_runner.patch.status import Status
 
 SEARCH_PATH = os.environ["PATH"]
 FIRST_FILES = {"greeting.py": 'def greet():\n    return "hi"\n', "README.md": "# App\n"}
@@ -123,3 +125,8 @@ def make_admission(
     now = time.time() if at is None else at
     delivery = Delivery(f"request-{next(_numbers)}", now, submitted_by, "application/json", b"{}")
     return AdmittedPatch(patch, repository, branch, delivery)
+
+
+def an_outcome(status: Status) -> Outcome:
+    """Some outcome that leaves a patch in this status."""
+    return read_outcome(status, {"code": "some_code"})

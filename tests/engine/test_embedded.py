@@ -16,7 +16,7 @@ from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.patch.outcome import CancelAsked, LeaseLost
 from gpt_cursor_runner.patch.status import Status
-from tests.building import make_admission, make_ledger
+from tests.building import an_outcome, make_admission, make_ledger
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_patch_that_arrives_wakes_the_runner_at_once(
         delays.append(time.monotonic() - accepted_at[0])
         thread.join()
         assert claim is not None
-        engine.ledger.leases.finish(claim, Status.PREVIEWED, time.time(), {"code": "previewed"})
+        engine.ledger.leases.finish(claim, an_outcome(Status.PREVIEWED), time.time())
         engine.wait(0.1)
     assert statistics.median(delays) < 0.25, f"from accepting to claiming, in seconds: {delays}"
 

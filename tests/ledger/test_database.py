@@ -32,7 +32,7 @@ from gpt_cursor_runner.ledger.database import (
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.schema import metadata
 from gpt_cursor_runner.patch.status import Status
-from tests.building import make_admission, make_ledger
+from tests.building import an_outcome, make_admission, make_ledger
 
 
 def test_the_migrated_schema_is_the_schema_of_the_code(ledger: Ledger) -> None:
@@ -134,7 +134,7 @@ def test_a_ledger_of_the_first_schema_keeps_all_it_holds(tmp_path: Path) -> None
     first.intake.accept([make_admission(id="landed"), make_admission(id="waiting")])
     claimed = first.leases.claim("one", 1e12)
     assert claimed is not None
-    first.leases.finish(claimed, Status.LANDED, 1e12, {"code": "landed"})
+    first.leases.finish(claimed, an_outcome(Status.LANDED), 1e12)
     key, _ = first.keys.create("somebody", ["read"], 1.0)
     before = (first.queries.page(), first.queries.events("landed"), first.queries.request("landed"))
     first.close()
@@ -186,7 +186,7 @@ def test_a_ledger_with_leases_and_runners_loses_only_those(tmp_path: Path) -> No
     schema = inspect(migrated.database.engine)
     assert "runners" not in schema.get_table_names()
     assert "leased_until" not in [column["name"] for column in schema.get_columns("patches")]
-    migrated.leases.finish(claimed, Status.LANDED, 2e12, {"code": "landed"})
+    migrated.leases.finish(claimed, an_outcome(Status.LANDED), 2e12)
     migrated.close()
 
 

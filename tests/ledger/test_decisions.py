@@ -10,8 +10,9 @@ from sqlalchemy import text
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.moves import IllegalMove
 from gpt_cursor_runner.ledger.patches import UnknownPatch
+from gpt_cursor_runner.patch.events import Landing
 from gpt_cursor_runner.patch.status import Status
-from tests.building import make_admission
+from tests.building import an_outcome, make_admission
 
 Decision = Callable[[Ledger], object]
 
@@ -40,7 +41,7 @@ def bring_to(ledger: Ledger, status: Status) -> None:
     claim = ledger.leases.claim("one", 200.0)
     assert claim is not None
     if status is not Status.RUNNING:
-        ledger.leases.finish(claim, status, 210.0, {"code": "x"})
+        ledger.leases.finish(claim, an_outcome(status), 210.0)
 
 
 @pytest.mark.parametrize("status", Status)
@@ -118,7 +119,7 @@ def test_a_queued_patch_that_was_about_to_land_is_left_for_the_runner_to_cancel(
     ledger: Ledger,
 ) -> None:
     bring_to(ledger, Status.RUNNING)
-    ledger.leases.record(ledger.queries.get("a"), "landing", 250.0, {"commit": "c"})
+    ledger.leases.record(ledger.queries.get("a"), Landing("c"), 250.0)
     ledger.leases.reclaim(260.0)
     assert ledger.decisions.cancel("a", "the sender", 300.0) is Status.QUEUED
     assert ledger.queries.get("a").cancel_asked_by == "the sender"

@@ -5,6 +5,8 @@ found out at the first link touched.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gpt_cursor_runner.ledger.events import GENESIS, seal
 from gpt_cursor_runner.ledger.ledger import Ledger
+from gpt_cursor_runner.patch.events import EventKind
 from tests.building import make_admission
 
 
@@ -128,11 +131,20 @@ def test_a_seal_does_not_depend_on_the_order_of_members(data: dict[str, object])
     assert seal("p", "a", 1.5, "k", "x", data) == seal("p", "a", 1.5, "k", "x", turned)
 
 
+@dataclass(frozen=True)
+class AnyPayload:
+    data: dict[str, Any]
+    kind: EventKind = EventKind.SEALED
+
+    def to_json(self) -> dict[str, Any]:
+        return self.data
+
+
 def test_what_events_hold_survives_the_database(ledger: Ledger) -> None:
     ledger.intake.accept([make_admission(id="a", at=0.1 + 0.2)])
     claim = ledger.leases.claim("one", 1e9 + 1 / 3)
     assert claim is not None
     data = {"ünï": ["\udc80", "\x00", 1e300, 2**53, None, {"b": 1, "a": [True]}]}
-    ledger.leases.record(claim, "sealed", 1e9 + 2 / 3, data)
+    ledger.leases.record(claim, AnyPayload(data), 1e9 + 2 / 3)
     assert ledger.queries.events("a")[-1].data == data
     assert broken_at(ledger) is None

@@ -6,8 +6,9 @@ from sqlalchemy import event
 
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import StoredPatch
+from gpt_cursor_runner.patch.events import Planned
 from gpt_cursor_runner.patch.status import Status
-from tests.building import make_admission
+from tests.building import an_outcome, make_admission
 
 NOW = 1_000_000.0
 DAY = 86_400
@@ -36,13 +37,13 @@ def test_a_patch_can_be_claimed_when_nothing_runs_on_its_branch(ledger: Ledger) 
     assert ledger.queue_facts(NOW).oldest_claimable_seq is None
     accept(ledger, "other-branch", branch="develop")
     assert ledger.queue_facts(NOW).oldest_claimable_seq == 4
-    ledger.leases.finish(running, Status.LANDED, NOW, {})
+    ledger.leases.finish(running, an_outcome(Status.LANDED), NOW)
     assert ledger.queue_facts(NOW).oldest_claimable_seq == 2
 
 
 def test_a_patch_that_waits_for_its_retry_cannot_be_claimed_before(ledger: Ledger) -> None:
     accept(ledger, "a", "b")
-    ledger.leases.finish(claim(ledger), Status.QUEUED, NOW, {}, not_before=NOW + 60)
+    ledger.leases.finish(claim(ledger), an_outcome(Status.QUEUED), NOW, not_before=NOW + 60)
     assert ledger.queue_facts(NOW).oldest_queued_seq == 1
     assert ledger.queue_facts(NOW + 59).oldest_claimable_seq == 2
     assert ledger.queue_facts(NOW + 60).oldest_claimable_seq == 1
@@ -51,24 +52,24 @@ def test_a_patch_that_waits_for_its_retry_cannot_be_claimed_before(ledger: Ledge
 def test_a_run_is_as_old_as_its_last_claim_whatever_it_did_since(ledger: Ledger) -> None:
     accept(ledger, "a")
     accept(ledger, "b", branch="develop")
-    ledger.leases.finish(claim(ledger, NOW), Status.QUEUED, NOW, {})
+    ledger.leases.finish(claim(ledger, NOW), an_outcome(Status.QUEUED), NOW)
     again = claim(ledger, NOW + 10)
     claim(ledger, NOW + 20)
-    ledger.leases.record(again, "planned", NOW + 30, {})
+    ledger.leases.record(again, Planned(), NOW + 30)
     assert ledger.queue_facts(NOW).oldest_running_at == NOW + 10
 
 
 def test_only_what_failed_within_a_day_failed_lately(ledger: Ledger) -> None:
     accept(ledger, "a", "b")
     for age in (DAY + 1, DAY - 1):
-        ledger.leases.finish(claim(ledger), Status.FAILED, NOW - age, {})
+        ledger.leases.finish(claim(ledger), an_outcome(Status.FAILED), NOW - age)
     facts = ledger.queue_facts(NOW)
     assert (facts.failed, facts.failed_lately) == (2, 1)
 
 
 def test_the_ledger_s_own_clock_says_what_is_due(ledger: Ledger) -> None:
     accept(ledger, "a")
-    ledger.leases.finish(claim(ledger), Status.QUEUED, NOW, {}, not_before=NOW + 60)
+    ledger.leases.finish(claim(ledger), an_outcome(Status.QUEUED), NOW, not_before=NOW + 60)
     told = Ledger(ledger.database, clock=lambda: NOW)
     assert told.queue_facts().oldest_claimable_seq is None
     told = Ledger(ledger.database, clock=lambda: NOW + 60)

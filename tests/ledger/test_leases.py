@@ -11,9 +11,10 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.moves import IllegalMove
 from gpt_cursor_runner.ledger.patches import StoredPatch
-from gpt_cursor_runner.patch.outcome import CancelAsked, LeaseLost
-from gpt_cursor_runner.patch.status import Status, may_move
-from tests.building import make_admission
+from gpt_cursor_runner.patch.events import Planned, Reported, Sealed
+from gpt_cursor_runner.patch.outcome import CancelAsked, Interrupted, LeaseLost
+from gpt_cursor_runner.patch.status import MOVES, Status
+from tests.building import an_outcome, make_admission
 
 
 def accept(ledger: Ledger, patch_id: str, **members: object) -> None:
@@ -37,7 +38,7 @@ def test_claims_go_by_priority_and_then_by_arrival(ledger: Ledger) -> None:
     order = []
     while got := claim(ledger):
         order.append(got.id)
-        ledger.leases.finish(got, Status.PREVIEWED, 201.0, {"code": "previewed"})
+        ledger.leases.finish(got, an_outcome(Status.PREVIEWED), 201.0)
     assert order == ["urgent", "late", "later", "idle"]
 
 
@@ -86,7 +87,7 @@ def test_the_database_itself_refuses_a_state_that_makes_no_sense(
 
 def test_a_patch_is_not_claimed_before_its_time(ledger: Ledger) -> None:
     got = claimed(ledger)
-    ledger.leases.finish(got, Status.QUEUED, 210.0, {"code": "x"}, not_before=250.0)
+    ledger.leases.finish(got, an_outcome(Status.QUEUED), 210.0, not_before=250.0)
     assert claim(ledger, now=249.9) is None
     assert not ledger.leases.any_due(249.9)
     assert ledger.leases.any_due(250.0)
@@ -95,7 +96,7 @@ def test_a_patch_is_not_claimed_before_its_time(ledger: Ledger) -> None:
 
 def test_an_uncounted_attempt_brings_no_patch_nearer_to_failing(ledger: Ledger) -> None:
     got = claimed(ledger)
-    ledger.leases.finish(got, Status.QUEUED, 210.0, {"code": "runner_stopped"}, counted=False)
+    ledger.leases.finish(got, Interrupted(), 210.0)
     assert ledger.queries.get("a").attempts == 0
 
 
@@ -106,41 +107,49 @@ def test_a_stale_token_can_neither_record_nor_confirm_nor_finish(ledger: Ledger)
     assert fresh is not None
     before = [one.kind for one in ledger.queries.events("a")]
     with pytest.raises(LeaseLost):
-        ledger.leases.record(stale, "sealed", 302.0, {})
+        ledger.leases.record(stale, Sealed(), 302.0)
     with pytest.raises(LeaseLost):
         ledger.leases.confirm(stale)
     with pytest.raises(LeaseLost):
-        ledger.leases.finish(stale, Status.LANDED, 302.0, {})
+        ledger.leases.finish(stale, an_outcome(Status.LANDED), 302.0)
     assert [one.kind for one in ledger.queries.events("a")] == before
     ledger.leases.confirm(fresh)
 
 
 def test_a_patch_ends_once(ledger: Ledger) -> None:
     got = claimed(ledger)
-    ledger.leases.finish(got, Status.LANDED, 210.0, {"code": "landed"})
+    ledger.leases.finish(got, an_outcome(Status.LANDED), 210.0)
     with pytest.raises(LeaseLost):
-        ledger.leases.finish(got, Status.FAILED, 211.0, {"code": "late"})
+        ledger.leases.finish(got, an_outcome(Status.FAILED), 211.0)
     assert ledger.queries.get("a").status is Status.LANDED
 
 
-@pytest.mark.parametrize("to", Status)
-def test_a_running_patch_goes_where_the_table_of_moves_says(ledger: Ledger, to: Status) -> None:
+@pytest.mark.parametrize("to", sorted(MOVES[Status.RUNNING]))
+def test_a_running_patch_ends_in_each_state_of_the_table_of_moves(
+    ledger: Ledger, to: Status
+) -> None:
     got = claimed(ledger)
-    if may_move(Status.RUNNING, to):
-        assert ledger.leases.finish(got, to, 210.0, {"code": "x"}) is to
-        assert ledger.queries.get("a").status is to
-        assert ledger.queries.get("a").leased_by is None
-    else:
-        with pytest.raises(IllegalMove):
-            ledger.leases.finish(got, to, 210.0, {"code": "x"})
-        assert ledger.queries.get("a").status is Status.RUNNING
+    assert ledger.leases.finish(got, an_outcome(to), 210.0) is to
+    assert ledger.queries.get("a").status is to
+    assert ledger.queries.get("a").leased_by is None
+
+
+class StillRunning(Interrupted):
+    status = Status.RUNNING
+
+
+def test_a_running_patch_ends_in_no_other_state(ledger: Ledger) -> None:
+    got = claimed(ledger)
+    with pytest.raises(IllegalMove):
+        ledger.leases.finish(got, StillRunning(), 210.0)
+    assert ledger.queries.get("a").status is Status.RUNNING
 
 
 def test_every_running_patch_is_reclaimed_and_no_other(ledger: Ledger) -> None:
     claimed(ledger)
     accept(ledger, "b", branch="develop")
     assert claim(ledger, 220.0) is not None
-    ledger.leases.finish(ledger.queries.get("b"), Status.HELD, 225.0, {"code": "needs_approval"})
+    ledger.leases.finish(ledger.queries.get("b"), an_outcome(Status.HELD), 225.0)
     accept(ledger, "c", branch="other")
     assert ledger.leases.reclaim(231.0) == ["a"]
     assert ledger.leases.reclaim(232.0) == []
@@ -156,16 +165,13 @@ def test_a_requested_cancel_stops_the_next_confirmation_and_the_next_record(ledg
     with pytest.raises(CancelAsked, match="the sender"):
         ledger.leases.confirm(got)
     with pytest.raises(CancelAsked, match="the sender"):
-        ledger.leases.record(got, "sealed", 206.0, {})
+        ledger.leases.record(got, Sealed(), 206.0)
 
 
 def test_a_patch_that_would_be_held_though_it_was_cancelled_is_cancelled(ledger: Ledger) -> None:
     got = claimed(ledger)
     ledger.decisions.cancel("a", "the sender", 205.0)
-    assert (
-        ledger.leases.finish(got, Status.HELD, 206.0, {"code": "needs_approval"})
-        is Status.CANCELLED
-    )
+    assert ledger.leases.finish(got, an_outcome(Status.HELD), 206.0) is Status.CANCELLED
     stored = ledger.queries.get("a")
     assert stored.outcome == {
         "code": "cancelled",
@@ -177,17 +183,17 @@ def test_a_patch_that_would_be_held_though_it_was_cancelled_is_cancelled(ledger:
 def test_a_landing_is_not_undone_by_a_cancel_that_came_too_late(ledger: Ledger) -> None:
     got = claimed(ledger)
     ledger.decisions.cancel("a", "the sender", 205.0)
-    assert ledger.leases.finish(got, Status.LANDED, 206.0, {"code": "landed"}) is Status.LANDED
+    assert ledger.leases.finish(got, an_outcome(Status.LANDED), 206.0) is Status.LANDED
 
 
 def test_a_cancelled_patch_does_not_wait_for_its_retry(ledger: Ledger) -> None:
     got = claimed(ledger)
     ledger.decisions.cancel("a", "the sender", 205.0)
-    ledger.leases.finish(got, Status.QUEUED, 206.0, {"code": "git_failed"}, not_before=1e9)
+    ledger.leases.finish(got, an_outcome(Status.QUEUED), 206.0, not_before=1e9)
     again = claim(ledger, 207.0)
     assert again is not None
     with pytest.raises(CancelAsked):
-        ledger.leases.record(again, "planned", 208.0, {})
+        ledger.leases.record(again, Planned(), 208.0)
 
 
 @pytest.mark.parametrize("step", ["claim", "record", "finish", "reclaim", "mark_reported"])
@@ -195,7 +201,7 @@ def test_no_move_is_made_whose_event_cannot_be_written(ledger: Ledger, step: str
     accept(ledger, "a")
     got = claim(ledger) if step != "claim" else None
     if got is not None and step == "mark_reported":
-        ledger.leases.finish(got, Status.LANDED, 210.0, {"code": "landed"})
+        ledger.leases.finish(got, an_outcome(Status.LANDED), 210.0)
     before = ledger.queries.get("a")
     with ledger.database.write() as connection:
         connection.execute(text("ALTER TABLE events RENAME TO away"))
@@ -203,22 +209,22 @@ def test_no_move_is_made_whose_event_cannot_be_written(ledger: Ledger, step: str
         if got is None:
             claim(ledger)
         elif step == "record":
-            ledger.leases.record(got, "sealed", 220.0, {})
+            ledger.leases.record(got, Sealed(), 220.0)
         elif step == "finish":
-            ledger.leases.finish(got, Status.LANDED, 220.0, {})
+            ledger.leases.finish(got, an_outcome(Status.LANDED), 220.0)
         elif step == "reclaim":
             ledger.leases.reclaim(999.0)
         else:
-            ledger.leases.mark_reported(before, 220.0, {})
+            ledger.leases.mark_reported(before, Reported(), 220.0)
     assert ledger.queries.get("a") == before
 
 
 def test_a_report_is_owed_for_every_end_and_every_hold(ledger: Ledger) -> None:
     got = claimed(ledger)
     assert ledger.queries.unreported(10) == []
-    ledger.leases.finish(got, Status.HELD, 210.0, {"code": "needs_approval"})
+    ledger.leases.finish(got, an_outcome(Status.HELD), 210.0)
     [held] = ledger.queries.unreported(10)
-    ledger.leases.mark_reported(held, 211.0, {"status": "held"})
+    ledger.leases.mark_reported(held, Reported(), 211.0)
     assert ledger.queries.unreported(10) == []
     ledger.decisions.reject("a", "the owner", 5.0, "")  # by a clock that was set back
     assert [one.status for one in ledger.queries.unreported(10)] == [Status.REJECTED]
@@ -226,23 +232,21 @@ def test_a_report_is_owed_for_every_end_and_every_hold(ledger: Ledger) -> None:
 
 def test_a_report_of_an_earlier_state_does_not_settle_the_present_one(ledger: Ledger) -> None:
     got = claimed(ledger)
-    ledger.leases.finish(got, Status.HELD, 210.0, {"code": "needs_approval"})
+    ledger.leases.finish(got, an_outcome(Status.HELD), 210.0)
     [held] = ledger.queries.unreported(10)
     ledger.decisions.approve("a", "the owner", 210.0)
     again = claim(ledger, 210.0)
     assert again is not None
-    ledger.leases.finish(
-        again, Status.HELD, 210.0, {"code": "needs_approval"}
-    )  # all at the same moment
-    ledger.leases.mark_reported(held, 211.0, {"status": "held"})
+    ledger.leases.finish(again, an_outcome(Status.HELD), 210.0)  # all at the same moment
+    ledger.leases.mark_reported(held, Reported(), 211.0)
     assert [one.token for one in ledger.queries.unreported(10)] == [2]
 
 
 def test_a_report_is_marked_once(ledger: Ledger) -> None:
-    ledger.leases.finish(claimed(ledger), Status.LANDED, 210.0, {"code": "landed"})
+    ledger.leases.finish(claimed(ledger), an_outcome(Status.LANDED), 210.0)
     [ended] = ledger.queries.unreported(10)
-    ledger.leases.mark_reported(ended, 211.0, {})
-    ledger.leases.mark_reported(replace(ended), 212.0, {})
+    ledger.leases.mark_reported(ended, Reported(), 211.0)
+    ledger.leases.mark_reported(replace(ended), Reported(), 212.0)
     assert [one.kind for one in ledger.queries.events("a")].count("reported") == 1
 
 

@@ -8,7 +8,7 @@ from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import UnknownPatch
 from gpt_cursor_runner.ledger.queries import QueueFacts
 from gpt_cursor_runner.patch.status import Status
-from tests.building import make_admission
+from tests.building import an_outcome, make_admission
 
 
 def accept(ledger: Ledger, *names: str, **members: object) -> None:
@@ -67,7 +67,7 @@ def test_the_facts_of_the_queue_are_those_of_its_patches(ledger: Ledger) -> None
         accept(ledger, f"p{number}", at=100.0 + number)
         claim = ledger.leases.claim("one", 200.0)
         assert claim is not None
-        ledger.leases.finish(claim, end, 210.0 + number, {"code": "x"})
+        ledger.leases.finish(claim, an_outcome(end), 210.0 + number)
     accept(ledger, "running", "waiting", at=300.0)
     accept(ledger, "later", at=301.0)
     ledger.leases.claim("one", 302.0)

@@ -148,7 +148,7 @@ class Ghost:
         assert claim is not None
 
         def write(payload: EventPayload) -> None:
-            self.ledger.leases.record(claim, payload.kind, self.clock(), payload.to_json())
+            self.ledger.leases.record(claim, payload, self.clock())
             if record is not None:
                 record(payload)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -266,7 +267,7 @@ def _gather(
     ghost: Ghost, status: Status, outcome: dict[str, Any], *history: Event
 ) -> dict[str, Any]:
     stored = ghost.get(ghost.send())
-    return gather(type(stored)(**{**vars(stored), "status": status, "outcome": outcome}), history)
+    return gather(replace(stored, status=status, outcome=outcome), history)
 
 
 def test_checks_of_a_tree_that_did_not_land_prove_nothing(ghost: Ghost) -> None:

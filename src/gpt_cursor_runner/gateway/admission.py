@@ -59,7 +59,7 @@ class Admission:
             repository.branch,
             delivery,
             parsed.lifted.warnings,
-            {"health": health},
+            health,
         )
 
     def preview(self, raw: dict[str, Any], delivery: Delivery) -> tuple[AdmittedPatch, Preview]:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, select
 
 from gpt_cursor_runner.ledger.database import from_row
 from gpt_cursor_runner.ledger.schema import events
+from gpt_cursor_runner.patch.events import EventKind, EventPayload
 
 GENESIS = "0" * 64
 
@@ -43,13 +44,14 @@ class Event:
 
 
 def append(
-    connection: Connection, patch_id: str, kind: str, actor: str, at: float, data: dict[str, Any]
+    connection: Connection, patch_id: str, payload: EventPayload, actor: str, at: float
 ) -> None:
     """Add an event to the chain, inside the caller's transaction."""
     last = connection.execute(
         select(events.c.digest).order_by(events.c.seq.desc()).limit(1)
     ).scalar()
     previous = last or GENESIS
+    kind, data = payload.kind, payload.to_json()
     connection.execute(
         events.insert().values(
             patch_id=patch_id,
@@ -81,7 +83,7 @@ def read(connection: Connection, patch_id: str) -> list[Event]:
     return [_event(row) for row in rows]
 
 
-def has_kind(connection: Connection, patch_id: str, kind: str) -> bool:
+def has_kind(connection: Connection, patch_id: str, kind: EventKind) -> bool:
     """Whether such a thing ever happened to the patch."""
     one = select(events.c.seq).where(events.c.patch_id == patch_id, events.c.kind == kind).limit(1)
     return connection.execute(one).first() is not None

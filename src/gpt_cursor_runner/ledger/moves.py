@@ -16,7 +16,18 @@ from gpt_cursor_runner.ledger import events
 from gpt_cursor_runner.ledger.database import Database
 from gpt_cursor_runner.ledger.patches import StoredPatch, find, stored_patch
 from gpt_cursor_runner.ledger.schema import patches
-from gpt_cursor_runner.patch.outcome import CancelAsked, LeaseLost
+from gpt_cursor_runner.patch.events import (
+    Approved,
+    CancelRequested,
+    Claimed,
+    EventKind,
+    EventPayload,
+    LeaseReclaimed,
+    Reported,
+    Retried,
+)
+from gpt_cursor_runner.patch.faults import CancelAsked, LeaseLost
+from gpt_cursor_runner.patch.outcome import Cancelled, Held, Interrupted, Outcome, RejectedByOwner
 from gpt_cursor_runner.patch.status import Status, may_move
 
 _NO_LEASE: dict[str, Any] = {"leased_by": None}
@@ -74,8 +85,7 @@ class Leases:
             row = connection.execute(statement).first()
             if row is None:
                 return None
-            data = {"attempt": row.attempts, "token": row.token}
-            events.append(connection, row.id, "claimed", runner_id, now, data)
+            events.append(connection, row.id, Claimed(row.attempts, row.token), runner_id, now)
             return stored_patch(row)
 
     def confirm(self, claim: StoredPatch) -> None:
@@ -90,7 +100,7 @@ class Leases:
         if row.cancel_asked_by:
             raise CancelAsked(row.cancel_asked_by)
 
-    def record(self, claim: StoredPatch, kind: str, now: float, data: dict[str, Any]) -> None:
+    def record(self, claim: StoredPatch, payload: EventPayload, now: float) -> None:
         """Add an event to a claimed patch. Raises LeaseLost, or, after the event
         is written, CancelAsked when the patch is to be cancelled.
         """
@@ -104,44 +114,40 @@ class Leases:
             row = connection.execute(touch).first()
             if row is None:
                 raise LeaseLost(claim.id)
-            events.append(connection, claim.id, kind, row.leased_by, now, data)
+            events.append(connection, claim.id, payload, row.leased_by, now)
         if row.cancel_asked_by:
             raise CancelAsked(row.cancel_asked_by)
 
     def finish(
-        self,
-        claim: StoredPatch,
-        to: Status,
-        now: float,
-        outcome: dict[str, Any],
-        not_before: float = 0.0,
-        counted: bool = True,
+        self, claim: StoredPatch, outcome: Outcome, now: float, not_before: float = 0.0
     ) -> Status:
-        """End a claim and leave the patch in state `to`, or queued until
-        `not_before`. Returns the state the patch is in now.
+        """End a claim with its outcome. A patch that is queued again is not due
+        until `not_before`. Returns the state the patch is in now.
 
         A patch that would be held is cancelled when a cancel was requested. An
-        attempt that is not `counted` (the runner was told to stop) does not
-        bring the patch nearer to failing.
+        interrupted attempt does not bring the patch nearer to failing.
         """
-        if not may_move(Status.RUNNING, to):
-            raise IllegalMove(claim.id, Status.RUNNING, to)
+        if not may_move(Status.RUNNING, outcome.status):
+            raise IllegalMove(claim.id, Status.RUNNING, outcome.status)
         with self._database.write() as connection:
             canceller = connection.execute(
                 select(patches.c.cancel_asked_by).where(_is_valid(claim))
             ).scalar()
             if canceller:
                 not_before = 0.0
-                if to is Status.HELD:
-                    to, outcome = Status.CANCELLED, cancelled_by(canceller)
-            values: dict[str, Any] = {"outcome": outcome, "not_before": not_before, **_NO_LEASE}
-            if not counted:
+                if isinstance(outcome, Held):
+                    outcome = Cancelled.while_running(canceller)
+            values: dict[str, Any] = {
+                "outcome": outcome.to_json(),
+                "not_before": not_before,
+                **_NO_LEASE,
+            }
+            if isinstance(outcome, Interrupted):
                 values["attempts"] = patches.c.attempts - 1
-            if not _move(connection, _is_valid(claim), to, now, values):
+            if not _move(connection, _is_valid(claim), outcome.status, now, values):
                 raise LeaseLost(claim.id)
-            kind = "requeued" if to is Status.QUEUED else to.value
-            events.append(connection, claim.id, kind, claim.leased_by or "runner", now, outcome)
-        return to
+            events.append(connection, claim.id, outcome, claim.leased_by or "runner", now)
+        return outcome.status
 
     def reclaim(self, now: float) -> list[str]:
         """Queue every running patch again; their ids. Only for the holder of the
@@ -153,12 +159,12 @@ class Leases:
             for claim in [stored_patch(row) for row in connection.execute(running)]:
                 if not _move(connection, _is_valid(claim), Status.QUEUED, now, _NO_LEASE):
                     continue
-                data = {"runner": claim.leased_by, "attempt": claim.attempts}
-                events.append(connection, claim.id, "lease_lost", "engine", now, data)
+                payload = LeaseReclaimed(claim.leased_by, claim.attempts)
+                events.append(connection, claim.id, payload, "engine", now)
                 reclaimed.append(claim.id)
         return reclaimed
 
-    def mark_reported(self, stored: StoredPatch, now: float, data: dict[str, Any]) -> None:
+    def mark_reported(self, stored: StoredPatch, report: Reported, now: float) -> None:
         """Record that the report of this state was written. A patch that has
         moved on since still needs its report.
         """
@@ -174,25 +180,24 @@ class Leases:
         statement = update(patches).where(unreported).values(reported_at=now)
         with self._database.write() as connection:
             if connection.execute(statement).rowcount == 1:
-                events.append(connection, stored.id, "reported", "runner", now, data)
+                events.append(connection, stored.id, report, "runner", now)
 
 
 @dataclass(frozen=True)
 class _Decision:
-    """A move that a person makes: the states it may start from, the state it
-    ends in, and the kind of its event.
+    """A move that a person makes: the states it may start from, and the state
+    it ends in.
     """
 
-    kind: str
     starts: frozenset[Status]
     end: Status
 
 
 # Narrower than `may_move`, which also allows the moves of a runner.
-_CANCEL = _Decision("cancelled", frozenset({Status.QUEUED}), Status.CANCELLED)
-_APPROVE = _Decision("approved", frozenset({Status.HELD}), Status.QUEUED)
-_REJECT = _Decision("rejected", frozenset({Status.HELD}), Status.REJECTED)
-_RETRY = _Decision("retried", frozenset({Status.HELD, Status.FAILED}), Status.QUEUED)
+_CANCEL = _Decision(frozenset({Status.QUEUED}), Status.CANCELLED)
+_APPROVE = _Decision(frozenset({Status.HELD}), Status.QUEUED)
+_REJECT = _Decision(frozenset({Status.HELD}), Status.REJECTED)
+_RETRY = _Decision(frozenset({Status.HELD, Status.FAILED}), Status.QUEUED)
 
 
 class Decisions:
@@ -212,13 +217,14 @@ class Decisions:
             # The runner of a queued patch may have been lost after it moved the
             # branch. Only the next runner can compare the branch, so it cancels.
             may_have_landed = stored.status is Status.QUEUED and events.has_kind(
-                connection, patch_id, "landing"
+                connection, patch_id, EventKind.LANDING
             )
             if stored.status is Status.RUNNING or may_have_landed:
                 _request_cancel(connection, stored, actor, now)
                 return stored.status
-            outcome = {"code": "cancelled", "message": f"cancelled by {actor} before it ran"}
-            _decide(connection, stored, _CANCEL, actor, now, outcome, {"outcome": outcome})
+            outcome = Cancelled.before_running(actor)
+            values = {"outcome": outcome.to_json()}
+            _decide(connection, stored, _CANCEL, outcome, actor, now, values)
             return Status.CANCELLED
 
     def approve(self, patch_id: str, actor: str, now: float) -> None:
@@ -228,25 +234,21 @@ class Decisions:
         with self._database.write() as connection:
             stored = find(connection, patch_id)
             values = {"approved_by": actor, **_FRESH_START}
-            _decide(connection, stored, _APPROVE, actor, now, {"digest": stored.digest}, values)
+            _decide(connection, stored, _APPROVE, Approved(stored.digest), actor, now, values)
 
     def reject(self, patch_id: str, actor: str, now: float, reason: str) -> None:
         """End a held patch as rejected."""
-        outcome = {"code": "rejected_by_owner", "message": reason or f"rejected by {actor}"}
+        outcome = RejectedByOwner(reason or f"rejected by {actor}")
+        values = {"outcome": outcome.to_json()}
         with self._database.write() as connection:
             stored = find(connection, patch_id)
-            _decide(connection, stored, _REJECT, actor, now, outcome, {"outcome": outcome})
+            _decide(connection, stored, _REJECT, outcome, actor, now, values)
 
     def retry(self, patch_id: str, actor: str, now: float) -> None:
         """Queue a failed or held patch again, with its attempts at zero."""
         with self._database.write() as connection:
             stored = find(connection, patch_id)
-            _decide(connection, stored, _RETRY, actor, now, {}, _FRESH_START)
-
-
-def cancelled_by(actor: str) -> dict[str, Any]:
-    """The outcome of a patch that was cancelled while it ran."""
-    return {"code": "cancelled", "message": f"cancelled by {actor} while it ran"}
+            _decide(connection, stored, _RETRY, Retried(), actor, now, _FRESH_START)
 
 
 def _next_claimable(now: float) -> ScalarSelect[Any]:
@@ -299,15 +301,15 @@ def _decide(
     connection: Connection,
     stored: StoredPatch,
     decision: _Decision,
+    payload: EventPayload,
     actor: str,
     now: float,
-    data: dict[str, Any],
     values: dict[str, Any],
 ) -> None:
     is_legal = stored.status in decision.starts and may_move(stored.status, decision.end)
     if not is_legal or not _move(connection, _is_unmoved(stored), decision.end, now, values):
-        raise IllegalMove(stored.id, stored.status, decision.kind)
-    events.append(connection, stored.id, decision.kind, actor, now, data)
+        raise IllegalMove(stored.id, stored.status, payload.kind)
+    events.append(connection, stored.id, payload, actor, now)
 
 
 def _request_cancel(connection: Connection, stored: StoredPatch, actor: str, now: float) -> None:
@@ -319,5 +321,5 @@ def _request_cancel(connection: Connection, stored: StoredPatch, actor: str, now
         update(patches).where(_is_unmoved(stored)).values(cancel_asked_by=actor, not_before=0.0)
     )
     if connection.execute(statement).rowcount != 1:
-        raise IllegalMove(stored.id, stored.status, "cancelled")
-    events.append(connection, stored.id, "cancel_asked", actor, now, {})
+        raise IllegalMove(stored.id, stored.status, EventKind.CANCELLED)
+    events.append(connection, stored.id, CancelRequested(), actor, now)

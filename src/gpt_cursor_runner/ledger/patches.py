@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
@@ -14,6 +15,7 @@ from sqlalchemy import Connection, Row, select
 from gpt_cursor_runner.ledger import events
 from gpt_cursor_runner.ledger.database import Database, from_row
 from gpt_cursor_runner.ledger.schema import deliveries, patches
+from gpt_cursor_runner.patch.events import Accepted
 from gpt_cursor_runner.patch.model import Patch
 from gpt_cursor_runner.patch.status import Status
 
@@ -52,8 +54,9 @@ class StoredPatch:
     outcome: dict[str, Any] | None
     reported_at: float | None
 
-    @property
+    @cached_property
     def patch(self) -> Patch:
+        """The body as a patch, validated at the first access only."""
         return Patch.model_validate(self.body, strict=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -93,7 +96,7 @@ class Delivery:
 @dataclass(frozen=True)
 class AdmittedPatch:
     """A valid patch for a branch of a repository, ready to be recorded.
-    `observed` is added to the data of its first event.
+    `health` is the verdict of the runner's health at that moment.
     """
 
     patch: Patch
@@ -101,7 +104,7 @@ class AdmittedPatch:
     branch: str
     delivery: Delivery
     warnings: tuple[str, ...] = ()
-    observed: dict[str, Any] = field(default_factory=dict)
+    health: str | None = None
 
 
 @dataclass(frozen=True)
@@ -156,15 +159,8 @@ def _accept(connection: Connection, admitted: AdmittedPatch) -> Receipt | IdTake
     body_sha256 = hashlib.sha256(delivery.body).hexdigest()
     connection.execute(patches.insert().values(_patch_row(admitted, digest)))
     connection.execute(deliveries.insert().values(_delivery_row(admitted, body_sha256)))
-    data: dict[str, Any] = {
-        "request_id": delivery.request_id,
-        "digest": digest,
-        "body_sha256": body_sha256,
-        **admitted.observed,
-    }
-    if warnings:
-        data["warnings"] = list(warnings)
-    events.append(connection, patch.id, "accepted", delivery.submitted_by, delivery.at, data)
+    accepted = Accepted(delivery.request_id, digest, body_sha256, admitted.health, warnings)
+    events.append(connection, patch.id, accepted, delivery.submitted_by, delivery.at)
     return Receipt(Status.QUEUED, digest, replayed=False, warnings=warnings)
 
 

@@ -18,7 +18,7 @@ from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.events import EventPayload
 from gpt_cursor_runner.patch.faults import LeaseLost
-from gpt_cursor_runner.patch.outcome import Interrupted, Outcome, Requeued
+from gpt_cursor_runner.patch.outcome import Outcome, Requeued
 from gpt_cursor_runner.patch.status import FINAL
 from gpt_cursor_runner.runner.attempt import Attempt
 from gpt_cursor_runner.runner.owed_reports import OwedReports
@@ -28,8 +28,8 @@ from gpt_cursor_runner.runner.repositories import Repositories
 log = structlog.get_logger()
 
 _IDLE_SECONDS = 0.5
-# A request to cancel is noticed when the lease is confirmed, which is promised within two
-# seconds.
+# A request to cancel is noticed when the lease is confirmed. The promise is two
+# seconds, of which a check that is being ended needs the rest.
 CONFIRM_SECONDS = 0.5
 _LEDGER_ERROR_SECONDS = 1.0
 
@@ -121,7 +121,7 @@ class Runner:
 
     def _record(self, claim: StoredPatch, lock: RunnerLock, payload: EventPayload) -> None:
         lock.beat("working", claim.id)
-        self.ledger.leases.record(claim, payload.kind, self.ledger.clock(), payload.to_json())
+        self.ledger.leases.record(claim, payload, self.ledger.clock())
 
     def _tick(self, claim: StoredPatch, lock: RunnerLock) -> None:
         lock.beat("working", claim.id)
@@ -140,12 +140,5 @@ class Runner:
             # Before the ledger shows the end, so that a client which reads it
             # finds no sealed ref left.
             self.repositories.delete_seal(claim)
-        status = self.ledger.leases.finish(
-            claim,
-            outcome.status,
-            now,
-            outcome.to_json(),
-            not_before,
-            counted=not isinstance(outcome, Interrupted),
-        )
+        status = self.ledger.leases.finish(claim, outcome, now, not_before)
         log.info("patch_ended", status=status, code=outcome.code)

@@ -58,5 +58,5 @@ class OwedReports:
         history = self.ledger.queries.events(stored.id)
         request = self.ledger.queries.request(stored.id)
         evidence = Evidence(self.patches_dir / stored.id)
-        reported = write_report(evidence, stored, history, request)
-        self.ledger.leases.mark_reported(stored, self.ledger.clock(), reported.to_json())
+        report = write_report(evidence, stored, history, request)
+        self.ledger.leases.mark_reported(stored, report, self.ledger.clock())
