@@ -1,1 +1,1 @@
-"""Runs the checks, judges their results and publishes the snapshot."""
+"""Runs the checks, judges their readings and publishes the snapshot."""

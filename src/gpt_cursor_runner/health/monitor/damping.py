@@ -1,9 +1,8 @@
-"""How a run changes what counts: pure.
+"""Decides which reading of a check counts after a run: pure.
 
-A fact counts at once; noise counts when enough runs in a row agree. A check
-that keeps changing its mind is flapping, and then its worse word counts. The
-flap rule is Nagios's: of the last 21 results the changes are weighed, the
-latest the most; 50 % begins it and 25 % ends it.
+A fact counts at once; any other reading counts when enough runs in a row agree.
+A check whose status changes often is flapping, and then its worse status
+counts.
 """
 
 from __future__ import annotations
@@ -11,85 +10,97 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
+from gpt_cursor_runner.health.monitor.codes import COMMON_CODES
 from gpt_cursor_runner.health.monitor.model import SEVERITY, CheckState, Reading, Status
 
-_REMEMBERED = 21
+# Nagios's rule for flapping: of the last 21 results each change weighs from 0.8
+# (the oldest) to 1.2 (the latest). Two limits, so that a check near one of them
+# does not enter and leave the state with every run.
+_RESULTS_KEPT = 21
 _FLAPPING_FROM = 0.50
 _FLAPPING_UNTIL = 0.25
-_WEIGHTS = [0.8 + 0.4 * place / (_REMEMBERED - 2) for place in range(_REMEMBERED - 1)]
+_WEIGHTS = [0.8 + 0.4 * place / (_RESULTS_KEPT - 2) for place in range(_RESULTS_KEPT - 1)]
 
 
-def settle(state: CheckState, found: Reading, finished_at: float) -> CheckState:
-    """The state after a run that found `found` and ended at `finished_at`.
-
-    A run that outlived its deadline was already shown as late; whatever it
-    found at last is too old to count.
-    """
-    duration = finished_at - (
-        state.running_since if state.running_since is not None else finished_at
-    )
-    raw = found if duration <= state.spec.deadline_seconds else _late(found, duration)
-    if _may_be_starting(state, finished_at) and not _fine(raw):
-        raw = replace(raw, status=Status.UNKNOWN, code="starting", fact=True)
-    recent = (*state.recent, raw.status)[-_REMEMBERED:]
-    flapping = flaps(recent, state.flapping)
-    counts, disagreeing = _worse(state, raw) if flapping else _what_counts(state, raw)
-    before = state.reading.status if state.reading else None
-    return replace(
+def settle(state: CheckState, reading: Reading, finished_at: float) -> CheckState:
+    """The state of a check after a run that returned `reading` at `finished_at`."""
+    began_at = finished_at if state.running_since is None else state.running_since
+    duration = finished_at - began_at
+    raw = _raw_reading(state, reading, duration, finished_at)
+    recent = (*state.recent, raw.status)[-_RESULTS_KEPT:]
+    flapping = is_flapping(recent, state.flapping)
+    if flapping:
+        counted, disagreeing_runs = _worse(state.reading, raw), 0
+    else:
+        counted, disagreeing_runs = _damped(state, raw)
+    settled = replace(
         state,
-        reading=counts,
+        reading=counted,
         raw=raw,
-        disagreeing_runs=disagreeing,
+        disagreeing_runs=disagreeing_runs,
         running_since=None,
         finished_at=finished_at,
         duration_seconds=duration,
-        consecutive_failures=0 if _fine(raw) else state.consecutive_failures + 1,
-        last_ok_at=finished_at if _fine(raw) else state.last_ok_at,
-        since_at=state.since_at if before is counts.status else finished_at,
         recent=recent,
         flapping=flapping,
     )
+    if state.reading is None or state.reading.status is not counted.status:
+        settled = replace(settled, since_at=finished_at)
+    if _is_good(raw):
+        return replace(settled, consecutive_failures=0, last_ok_at=finished_at)
+    return replace(settled, consecutive_failures=state.consecutive_failures + 1)
 
 
-def flaps(recent: tuple[Status, ...], already: bool) -> bool:
-    """Whether these results, the oldest first, change too often to be believed
-    one by one.
+def is_flapping(recent: tuple[Status, ...], was_flapping: bool) -> bool:
+    """Whether the results, the oldest first, change too often to count one by
+    one.
     """
-    changes = [one is not next_one for one, next_one in pairwise(recent)]
-    weighed = sum(
-        weight
-        for weight, changed in zip(_WEIGHTS[-len(changes) :], changes, strict=False)
-        if changed
-    )
-    share = weighed / (_REMEMBERED - 1)
-    return share >= _FLAPPING_UNTIL if already else share >= _FLAPPING_FROM
+    changes = [before is not after for before, after in pairwise(recent)]
+    weights = _WEIGHTS[len(_WEIGHTS) - len(changes) :]
+    weight = sum(weight for weight, changed in zip(weights, changes, strict=True) if changed)
+    share = weight / (_RESULTS_KEPT - 1)
+    return share >= (_FLAPPING_UNTIL if was_flapping else _FLAPPING_FROM)
 
 
-def _what_counts(state: CheckState, raw: Reading) -> tuple[Reading, int]:
-    never_well = (
-        state.last_ok_at is None
-    )  # while a part comes up, its first good word ends the wait
-    if state.reading is None or raw.fact or never_well or raw.status is state.reading.status:
+def _raw_reading(
+    state: CheckState, reading: Reading, duration: float, finished_at: float
+) -> Reading:
+    raw = reading
+    if duration > state.spec.deadline_seconds:
+        # Readers have seen this run as late; its result is too old to count.
+        message = f"the run took {duration:.1f} s; its result was: {reading.code}"
+        raw = COMMON_CODES.recode(replace(reading, message=message), "late")
+    if _is_within_grace(state, finished_at) and not _is_good(raw):
+        raw = COMMON_CODES.recode(raw, "starting")
+    return raw
+
+
+def _damped(state: CheckState, raw: Reading) -> tuple[Reading, int]:
+    """The reading that counts, and how many runs in a row have disagreed with
+    it.
+    """
+    if state.reading is None or raw.fact or raw.status is state.reading.status:
         return raw, 0
-    enough = state.spec.rise if _fine(raw) and not _fine(state.reading) else state.spec.fall
-    if state.disagreeing_runs + 1 >= enough:
+    # While a part starts, its first good run ends the wait.
+    if state.last_ok_at is None:
+        return raw, 0
+    needed = state.spec.fall
+    if _is_good(raw) and not _is_good(state.reading):
+        needed = state.spec.rise
+    if state.disagreeing_runs + 1 >= needed:
         return raw, 0
     return state.reading, state.disagreeing_runs + 1
 
 
-def _worse(state: CheckState, raw: Reading) -> tuple[Reading, int]:
-    before = state.reading or raw
-    return (raw if SEVERITY[raw.status] >= SEVERITY[before.status] else before), 0
+def _worse(counted: Reading | None, raw: Reading) -> Reading:
+    if counted is None or SEVERITY[raw.status] >= SEVERITY[counted.status]:
+        return raw
+    return counted
 
 
-def _may_be_starting(state: CheckState, now: float) -> bool:
+def _is_within_grace(state: CheckState, now: float) -> bool:
     return state.last_ok_at is None and now - state.watched_since < state.spec.grace_seconds
 
 
-def _fine(reading: Reading) -> bool:
+def _is_good(reading: Reading) -> bool:
     return reading.status in (Status.OK, Status.WARN)
-
-
-def _late(found: Reading, duration: float) -> Reading:
-    message = f"the run took {duration:.1f} s and then found: {found.code}"
-    return Reading(Status.UNKNOWN, "late", message, found.data, found.remedy, fact=True)

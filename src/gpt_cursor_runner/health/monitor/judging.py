@@ -1,5 +1,5 @@
-"""From a snapshot to a verdict: pure, done when somebody asks, so that an old
-reading cannot pass for fresh.
+"""Turns a snapshot into a verdict: pure, called at the moment of use, so that an
+old reading cannot pass for a fresh one.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from gpt_cursor_runner.health.monitor.codes import COMMON_CODES
 from gpt_cursor_runner.health.monitor.model import (
     SEVERITY,
     CheckState,
@@ -16,14 +17,14 @@ from gpt_cursor_runner.health.monitor.model import (
     Status,
 )
 
-# The monitor ticks several times a second. This much silence is no busy
-# machine: the machinery is dead or frozen.
+# The monitor ticks four times a second. No busy machine explains a silence of
+# twenty ticks: the monitor is dead or the process is frozen.
 ENGINE_STALE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """One check as it counts now."""
+    """The status and code of one check now."""
 
     state: CheckState
     status: Status
@@ -33,18 +34,18 @@ class ProbeResult:
 
     @property
     def critical(self) -> bool:
-        """Without this part no patch can be taken and stored."""
+        """Whether no patch can be accepted and stored without this part."""
         return self.state.spec.criticality is Criticality.CRITICAL
 
     @property
     def proven(self) -> bool:
-        """The part works; there may be something to say about it."""
+        """Whether the part works, possibly with a warning."""
         return self.status in (Status.OK, Status.WARN)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a snapshot comes to. It stays true for the same snapshot until
+    """The judgement of a snapshot. For the same snapshot it stays valid until
     `valid_until` (monotonic).
     """
 
@@ -57,77 +58,93 @@ class Verdict:
 
     @property
     def ready(self) -> bool:
-        """Whether a patch can be accepted and stored, now and for a while."""
-        return (
-            self.engine_alive
-            and not self.draining
-            and all(one.proven for one in self.checks if one.critical)
-        )
+        """Whether a patch can be accepted and stored."""
+        if self.draining or not self.engine_alive:
+            return False
+        return all(result.proven for result in self.checks if result.critical)
 
     @property
     def started(self) -> bool:
         """Whether every critical check has run at least once."""
-        return all(one.state.finished_at is not None for one in self.checks if one.critical)
+        critical = [result for result in self.checks if result.critical]
+        return all(result.state.finished_at is not None for result in critical)
 
 
 def judge(snapshot: Snapshot, now: float, without: Collection[str] = ()) -> Verdict:
-    """Fold the checks, but for those `without`, into one word: error > unknown
-    > degraded > healthy.
+    """Combine the checks, except those named in `without`, into one word: error
+    > unknown > degraded > healthy.
 
-    All reasons are listed, the worst first.
+    The reasons list every check that is not ok, the worst first.
     """
     states = [state for state in snapshot.checks if state.name not in without]
-    checks = tuple(judge_check(state, snapshot.ticked_at, now) for state in states)
+    results = tuple(judge_check(state, snapshot.ticked_at, now) for state in states)
+    troubled = [result for result in results if result.status is not Status.OK]
+    troubled.sort(key=_weight, reverse=True)
+    reasons = [f"{result.state.name}.{result.code}" for result in troubled]
+    overall = _overall(troubled, snapshot.draining)
     engine_alive = now - snapshot.ticked_at <= ENGINE_STALE_SECONDS
-    troubled = sorted(
-        (one for one in checks if one.status is not Status.OK), key=_weight, reverse=True
-    )
+    if not engine_alive:
+        overall = Overall.ERROR
+        reasons.insert(0, "health_engine.stale")
+    if snapshot.draining:
+        reasons.append("gateway.draining")
     return Verdict(
-        overall=_overall(troubled, snapshot.draining) if engine_alive else Overall.ERROR,
-        reasons=(
-            *(() if engine_alive else ("health_engine.stale",)),
-            *(f"{one.state.name}.{one.code}" for one in troubled),
-            *(("gateway.draining",) if snapshot.draining else ()),
-        ),
-        checks=checks,
+        overall=overall,
+        reasons=tuple(reasons),
+        checks=results,
         engine_alive=engine_alive,
-        valid_until=min([snapshot.ticked_at + ENGINE_STALE_SECONDS, *_expiries(checks, now)]),
+        valid_until=_valid_until(snapshot.ticked_at, states, now),
         draining=snapshot.draining,
     )
 
 
 def judge_check(state: CheckState, ticked_at: float, now: float) -> ProbeResult:
-    """One check now. Lateness is judged as of the tick, which is the last
-    moment the run was seen under way.
+    """The result of one check at `now`.
+
+    Lateness is judged as of the tick, which is the last moment at which the run
+    was known to be under way.
     """
-    running_for = 0.0 if state.running_since is None else ticked_at - state.running_since
-    late = running_for > state.spec.deadline_seconds
+    running_seconds = 0.0
+    if state.running_since is not None:
+        running_seconds = ticked_at - state.running_since
     stale = now > _expiry(state)
-    if late:
-        return ProbeResult(state, Status.UNKNOWN, "late", stale, round(running_for, 3))
+    if running_seconds > state.spec.deadline_seconds:
+        return _common_result(state, "late", stale, round(running_seconds, 3))
     if stale:
-        return ProbeResult(state, Status.UNKNOWN, "stale", stale)
+        return _common_result(state, "stale", stale)
     if state.reading is None:
-        return ProbeResult(state, Status.UNKNOWN, "starting")
+        return _common_result(state, "starting")
     if state.flapping and state.reading.status is Status.OK:
-        return ProbeResult(state, Status.WARN, "flapping")
+        return _common_result(state, "flapping")
     return ProbeResult(state, state.reading.status, state.reading.code)
 
 
+def _common_result(
+    state: CheckState, code: str, stale: bool = False, stuck_for_seconds: float = 0.0
+) -> ProbeResult:
+    status = COMMON_CODES.codes[code].status
+    return ProbeResult(state, status, code, stale, stuck_for_seconds)
+
+
 def _overall(troubled: list[ProbeResult], draining: bool) -> Overall:
-    if any(one.critical and not one.proven for one in troubled):
+    if any(result.critical and not result.proven for result in troubled):
         return Overall.UNKNOWN
-    return Overall.DEGRADED if troubled or draining else Overall.HEALTHY
+    if troubled or draining:
+        return Overall.DEGRADED
+    return Overall.HEALTHY
 
 
-def _weight(one: ProbeResult) -> tuple[bool, int]:
-    return one.critical and not one.proven, SEVERITY[one.status]
+def _weight(result: ProbeResult) -> tuple[bool, int]:
+    return result.critical and not result.proven, SEVERITY[result.status]
+
+
+def _valid_until(ticked_at: float, states: list[CheckState], now: float) -> float:
+    """The next moment at which time alone changes the verdict."""
+    moments = [ticked_at + ENGINE_STALE_SECONDS]
+    moments += [expiry for state in states if (expiry := _expiry(state)) >= now]
+    return min(moments)
 
 
 def _expiry(state: CheckState) -> float:
-    seen_at = state.watched_since if state.finished_at is None else state.finished_at
-    return seen_at + state.spec.stale_after_seconds
-
-
-def _expiries(checks: tuple[ProbeResult, ...], now: float) -> list[float]:
-    return [expiry for one in checks if (expiry := _expiry(one.state)) >= now]
+    last_read_at = state.watched_since if state.finished_at is None else state.finished_at
+    return last_read_at + state.spec.stale_after_seconds

@@ -1,5 +1,5 @@
-"""What health knows, as immutable values. Moments ending in `_at` are seconds
-of `clock.boottime`.
+"""The values of health, all immutable. Moments ending in `_at` are seconds of
+`clock.boottime`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from gpt_cursor_runner import __version__
 
 
 class Status(StrEnum):
-    """How one check stands."""
+    """The state of one check."""
 
     OK = "ok"
     WARN = "warn"
@@ -25,14 +25,14 @@ SEVERITY = {Status.OK: 0, Status.WARN: 1, Status.UNKNOWN: 2, Status.FAIL: 3}
 
 
 class Criticality(StrEnum):
-    """Whether patches can still be taken and stored without this part."""
+    """Whether patches can still be accepted and stored without this part."""
 
     CRITICAL = "critical"
     IMPAIRING = "impairing"
 
 
 class Overall(StrEnum):
-    """The one word of the answer."""
+    """The state of the gateway, in one word."""
 
     HEALTHY = "healthy"
     DEGRADED = "degraded"
@@ -42,12 +42,11 @@ class Overall(StrEnum):
 
 @dataclass(frozen=True)
 class Reading:
-    """What one run of a probe found.
+    """The result of one run of a probe.
 
-    `code` is one of a fixed few and fit for strangers; `message`, `data` and
+    `code` comes from a fixed table and is public; `message`, `data` and
     `remedy` are for the owner. A `fact` (a lock that is gone, a read-only disk)
-    counts at once; anything else may be noise and counts when the next run
-    agrees.
+    counts at once; any other reading counts when the next run agrees.
     """
 
     status: Status
@@ -60,11 +59,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class ProbeSpec:
-    """On what terms a check is run and believed.
+    """When a check runs, and when its readings count.
 
-    Noise counts after `fall` bad runs, or `rise` good ones, in a row. Until its
-    first good run, and no longer than `grace_seconds`, a check is said to be
-    starting. While one of `caused_by` is in trouble, nobody is alerted of this.
+    A reading that is no fact counts after `fall` bad runs, or `rise` good ones,
+    in a row. Until its first good run, and no longer than `grace_seconds`, a
+    failing check is starting. While a check in `caused_by` fails, no alert is
+    sent about this one.
     """
 
     name: str
@@ -79,17 +79,14 @@ class ProbeSpec:
 
     @property
     def stale_after_seconds(self) -> float:
-        """Older than this, a reading says nothing any more: two runs may be
-        missed, not three.
-        """
+        """The age from which a reading proves nothing."""
+        # Two runs may be missed, on a machine under load; a third has no excuse.
         return 3 * self.interval_seconds + self.deadline_seconds
 
 
 @dataclass(frozen=True)
 class CheckState:
-    """One check, with the reading that counts and beside it the raw one of its
-    last run.
-    """
+    """One check: `reading` is the one that counts, `raw` that of the last run."""
 
     spec: ProbeSpec
     watched_since: float
@@ -110,17 +107,27 @@ class CheckState:
         return self.spec.name
 
 
+CPU_KEYS = ("count", "percent", "load_average", "cgroup_limit", "cgroup_percent")
+MEMORY_KEYS = (
+    "total",
+    "available",
+    "used",
+    "percent",
+    "cgroup_limit",
+    "cgroup_used",
+    "cgroup_percent",
+)
 COUNTERS = ("bytes_sent", "bytes_recv", "packets_sent", "packets_recv")
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """The machine's figures; a value that cannot be read is None, its key
-    always there.
+    """Figures of the machine. Every key is present; a value that cannot be read
+    is None.
 
-    `unreadable` says of each of those why, by its group and key: access_denied,
-    unsupported, failed or two_samples_needed. A limit that nobody set is None
-    and is no such value.
+    `unreadable` maps the group and key of each such value (`cpu.percent`) to
+    access_denied, unsupported, failed or two_samples_needed. A limit that is not
+    set is None and not listed there.
     """
 
     sampled_at: float
@@ -132,29 +139,18 @@ class Metrics:
     @classmethod
     def unread(cls, sampled_at: float) -> Self:
         """Every key, no value."""
+        rates = [f"{name}_per_second" for name in COUNTERS]
         return cls(
             sampled_at,
-            cpu=dict.fromkeys(
-                ("count", "percent", "load_average", "cgroup_limit", "cgroup_percent")
-            ),
-            memory=dict.fromkeys(
-                (
-                    "total",
-                    "available",
-                    "used",
-                    "percent",
-                    "cgroup_limit",
-                    "cgroup_used",
-                    "cgroup_percent",
-                )
-            ),
-            network=dict.fromkeys((*COUNTERS, *(f"{name}_per_second" for name in COUNTERS))),
+            cpu=dict.fromkeys(CPU_KEYS),
+            memory=dict.fromkeys(MEMORY_KEYS),
+            network=dict.fromkeys((*COUNTERS, *rates)),
         )
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Everything known at one tick of the monitor."""
+    """The state of all checks at one tick of the monitor."""
 
     checks: tuple[CheckState, ...]
     ticked_at: float
@@ -165,15 +161,15 @@ class Snapshot:
     draining: bool = False
 
     def wall(self, at: float) -> float:
-        """What the wall clock of this snapshot would have said at a moment,
-        whoever has set it since.
+        """Epoch seconds of a moment, by the wall clock as it was set at the
+        tick.
         """
         return self.observed_wall + (at - self.ticked_at)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Which gateway process answers, and where it is bound."""
+    """The gateway process that answers, and its port."""
 
     instance_id: str
     port: int

@@ -1,0 +1,54 @@
+"""The codes of readings, each with the properties that all its readings share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gpt_cursor_runner.health.monitor.model import Reading, Status
+
+
+@dataclass(frozen=True)
+class Code:
+    """`remedy` advises the owner. A `fact` counts at once, without damping."""
+
+    status: Status
+    remedy: str = ""
+    fact: bool = False
+
+
+class CodeTable:
+    """The codes of one probe. `docs/health.md` lists each of them; a test
+    compares the two.
+    """
+
+    def __init__(self, **codes: Code) -> None:
+        self.codes: Mapping[str, Code] = codes
+
+    def reading(
+        self, code: str, message: str = "", data: Mapping[str, Any] | None = None
+    ) -> Reading:
+        """A reading with the properties of this code; raises KeyError for a code
+        that is not in the table.
+        """
+        properties = self.codes[code]
+        return Reading(
+            properties.status, code, message, data or {}, properties.remedy, properties.fact
+        )
+
+    def recode(self, reading: Reading, code: str) -> Reading:
+        """The same message, data and remedy under another code."""
+        properties = self.codes[code]
+        return replace(reading, status=properties.status, code=code, fact=properties.fact)
+
+
+# Codes that the monitor itself gives to any check.
+COMMON_CODES = CodeTable(
+    starting=Code(Status.UNKNOWN, fact=True),
+    late=Code(Status.UNKNOWN, fact=True),
+    stale=Code(Status.UNKNOWN),
+    flapping=Code(Status.WARN),
+    raised=Code(Status.UNKNOWN),
+    unfit=Code(Status.UNKNOWN),
+)
