@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ast
 import base64
 import hashlib
 import hmac
-import importlib
+import inspect
 import json
 import re
 import time
-from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import click
@@ -23,11 +19,31 @@ from pydantic import BaseModel
 
 from gpt_cursor_runner import __version__, cli
 from gpt_cursor_runner.alerts.messages import AlertContext, alert_body
+from gpt_cursor_runner.alerts.probe import AlertsProbe
 from gpt_cursor_runner.alerts.sinks.webhook import WebhookSink
 from gpt_cursor_runner.config import Alerts, Config, Health, Repository, Server, State
 from gpt_cursor_runner.gateway.health import exposition, view
 from gpt_cursor_runner.health.monitor import judging
-from gpt_cursor_runner.health.monitor.model import Identity, ProbeSpec
+from gpt_cursor_runner.health.monitor.codes import COMMON_CODES, CodeTable
+from gpt_cursor_runner.health.monitor.model import Identity
+from gpt_cursor_runner.health.monitor.monitor import FRESH_SECONDS
+from gpt_cursor_runner.health.probes import disk_worker
+from gpt_cursor_runner.health.probes.command import CommandProbe
+from gpt_cursor_runner.health.probes.external_runner import ExternalRunnerProbe
+from gpt_cursor_runner.health.probes.filesystem import FilesystemProbe
+from gpt_cursor_runner.health.probes.monitor import MonitorProbe
+from gpt_cursor_runner.health.probes.port import PortProbe
+from gpt_cursor_runner.health.probes.queue import QueueProbe
+from gpt_cursor_runner.health.probes.repositories import RepositoriesProbe
+from gpt_cursor_runner.health.probes.resources import ResourcesProbe
+from gpt_cursor_runner.health.probes.runner import RunnerProbe
+from gpt_cursor_runner.health.probes.tunnel import (
+    TunnelEdgeProbe,
+    TunnelProcessProbe,
+    TunnelPublicProbe,
+)
+from gpt_cursor_runner.health.probes.web import WebProbe
+from gpt_cursor_runner.health.probes.webhook import WebhookProbe
 from gpt_cursor_runner.ledger.alerts import Alert, Incident
 from gpt_cursor_runner.patch.parsing import CHANGE_MODELS, parse_patch
 from gpt_cursor_runner.patch.status import Status
@@ -104,59 +120,82 @@ def test_every_file_of_the_tour_exists(name: str):
     assert (ROOT / "src/gpt_cursor_runner" / name).exists() or (ROOT / name).exists()
 
 
-# By the first part of a check's name; `own_<name>` is the owner's own command.
-PROBES = {
-    "web": ["health/probes/web"],
-    "port": ["health/probes/port"],
-    "filesystem": ["health/probes/filesystem", "health/probes/disk_worker"],
-    "queue": ["health/probes/queue"],
-    "webhook": ["health/probes/webhook"],
-    "runner": ["health/probes/runner"],
-    "monitor": ["health/probes/monitor"],
-    "resources": ["health/probes/resources"],
-    "repositories": ["health/probes/repositories"],
-    "external_runner": ["health/probes/external_runner"],
-    "tunnel": ["health/probes/tunnel"],
-    "alerts": ["alerts/probe"],
-    "own": ["health/probes/command"],
-    "*": [f"health/monitor/{name}" for name in ("judging", "damping", "containing")],
+PROBES: tuple[Any, ...] = (
+    WebProbe,
+    PortProbe,
+    FilesystemProbe,
+    QueueProbe,
+    WebhookProbe,
+    RunnerProbe,
+    MonitorProbe,
+    ResourcesProbe,
+    RepositoriesProbe,
+    ExternalRunnerProbe,
+    TunnelProcessProbe,
+    TunnelEdgeProbe,
+    TunnelPublicProbe,
+    AlertsProbe,
+)
+CODES: dict[str, CodeTable] = {probe.spec.name: probe.codes for probe in PROBES} | {
+    "own_*": CommandProbe.codes,
+    "*": COMMON_CODES,
 }
 
 
 def test_every_probe_is_in_the_list_of_these_tests():
-    files = {
-        f"health/probes/{path.stem}"
-        for path in (PACKAGE / "health/probes").glob("[a-z]*.py")
-        if re.search(r"^class \w+Probe:", path.read_text(), re.MULTILINE)
+    names = {
+        name
+        for path in [*(PACKAGE / "health/probes").glob("*.py"), PACKAGE / "alerts/probe.py"]
+        for name in re.findall(r"^class (\w+Probe):", path.read_text(), re.MULTILINE)
     }
-    assert len(files) > 10
-    assert files <= {one for modules in PROBES.values() for one in modules}
+    assert names == {probe.__name__ for probe in (*PROBES, CommandProbe)}
 
 
-@pytest.mark.parametrize(("check", "modules"), PROBES.items())
-def test_every_code_of_a_check_is_in_the_table_and_no_other(check: str, modules: list[str]):
-    said = {
-        code
-        for module in modules
-        for code in _codes(ast.parse((PACKAGE / f"{module}.py").read_text()))
-    }
-    told = {
-        code for name, code in _documented_codes() if name == check or name.startswith(f"{check}_")
-    }
-    assert told == said
+@pytest.mark.parametrize("check", CODES)
+def test_the_codes_of_a_check_are_documented_with_their_state(check: str):
+    documented = {code: state for name, code, state in _documented_codes() if name == check}
+    assert documented == {code: str(row.status) for code, row in CODES[check].items()}
+
+
+@pytest.mark.parametrize("probe", [*PROBES, CommandProbe])
+def test_every_declared_code_is_used(probe: Any):
+    module = inspect.getsource(inspect.getmodule(probe))  # type: ignore[arg-type]
+    if probe is FilesystemProbe:
+        module += inspect.getsource(disk_worker)
+    for code, _ in probe.codes.items():
+        assert f'"{code}"' in module, code
 
 
 def test_every_check_is_documented_with_its_spec():
     table = _section("docs/health.md", "## Checks", "### Every code")
-    told = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\d.]+) s \| ([\d.]+) s \|", table, re.MULTILINE)
-    assert {
-        (name, kind, float(every), float(deadline)) for name, kind, every, deadline in told
-    } == {
-        (spec.name, str(spec.criticality), spec.interval_seconds, spec.deadline_seconds)
-        for modules in PROBES.values()
-        for part in vars(_module(modules[0])).values()
-        if isinstance(spec := getattr(part, "spec", None), ProbeSpec)
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\d.]+) s \| ([\d.]+) s \|", table, re.MULTILINE)
+    documented = {
+        (name, criticality, float(interval), float(deadline))
+        for name, criticality, interval, deadline in rows
     }
+    specs = [probe.spec for probe in PROBES]
+    assert documented == {
+        (spec.name, str(spec.criticality), spec.interval_seconds, spec.deadline_seconds)
+        for spec in specs
+    }
+
+
+def test_the_documented_grace_of_a_start_is_that_of_the_checks():
+    rows = _section("docs/health.md", "## When a reading counts", "## History")
+    graces: dict[float, set[str]] = {}
+    for probe in PROBES:
+        if probe.spec.grace_seconds:
+            name = probe.spec.name.split("_")[0]
+            graces.setdefault(probe.spec.grace_seconds, set()).add(name)
+    assert graces == {10.0: {"web", "port", "resources"}, 5.0: {"runner"}, 30.0: {"tunnel"}}
+    for seconds in graces:
+        assert f"{seconds:.0f} s" in rows
+
+
+def test_the_documented_limits_of_the_monitor_are_the_shipped_ones():
+    text = _text("docs/health.md")
+    assert f"has not ticked for {judging.ENGINE_STALE_SECONDS:.0f} s" in text
+    assert f"waits up to {FRESH_SECONDS:g} s" in text
 
 
 def test_every_member_of_a_health_answer_is_documented():
@@ -211,82 +250,20 @@ def test_every_health_route_is_documented():
         assert f"| `{route}` |" in table, route
 
 
-def _codes(tree: ast.AST) -> Iterator[str]:
-    """The codes a module can say: what stands after a Status, what is named
-    code, and the tables of codes.
-    """
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(func=ast.Name(id="_down" | "_stalled"), args=[first, *_]):
-                yield from _constants(first)
-            case ast.Call(args=parts) | ast.Tuple(elts=parts):
-                for before, part in pairwise(parts):
-                    if (
-                        isinstance(before, ast.Attribute)
-                        and getattr(before.value, "id", "") == "Status"
-                    ):
-                        yield from _constants(part)
-            case ast.Assign(
-                targets=[ast.Name(id="_REMEDIES" | "_SAID")], value=ast.Dict(keys=keys)
-            ):
-                yield from (code for key in keys if key for code in _constants(key))
-            case ast.Assign(
-                targets=[ast.Name(id="_CODES" | "_BY_WORD")], value=ast.Dict(values=values)
-            ):
-                yield from (code for value in values for code in _constants(value))
-            case ast.Assign(targets=[ast.Name(id="code")], value=value):
-                yield from _constants(value)
-            case ast.Assign(
-                targets=[ast.Tuple(elts=[ast.Name(id="code"), *_])],
-                value=ast.Tuple(elts=[value, *_]),
-            ):
-                yield from _constants(value)
-            case ast.FunctionDef(name="_code", body=lines):
-                yield from (
-                    code
-                    for line in lines
-                    if isinstance(line, ast.Return)
-                    for code in _constants(line.value)
-                )
-            case ast.If(test=ast.Compare(left=ast.Name(id="process"), comparators=[values])):
-                yield from _constants(values)
-        if isinstance(node, ast.Call):
-            yield from (
-                code
-                for word in node.keywords
-                if word.arg == "code"
-                for code in _constants(word.value)
-            )
-            if getattr(node.func, "attr", "") == "get" and len(node.args) == 2:
-                yield from (
-                    code for code in _constants(node.args[1]) if "_CODES" in ast.dump(node.func)
-                )
-
-
-def _constants(node: ast.AST | None) -> Iterator[str]:
-    match node:
-        case ast.Constant(value=str(code)) if re.fullmatch(r"[a-z][a-z_]+", code):
-            yield code
-        case ast.IfExp(body=one, orelse=other):
-            yield from _constants(one)
-            yield from _constants(other)
-        case ast.Tuple(elts=several):
-            for one in several:
-                yield from _constants(one)
-
-
-def _documented_codes() -> set[tuple[str, str]]:
+def _documented_codes() -> set[tuple[str, str, str]]:
+    """Name of the check, code and state of every row."""
     table = _section("docs/health.md", "### Every code", "## When")
-    rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
-    return {(name, code) for row in rows for name, code in re.findall(r"`([^`.]+)\.([^`]+)`", row)}
+    codes = set()
+    for row in table.splitlines():
+        cells = row.split("|")
+        if row.startswith("| `"):
+            for name, code in re.findall(r"`([^`.]+)\.([^`]+)`", cells[1]):
+                codes.add((name, code, cells[2].strip()))
+    return codes
 
 
 def _families(text: str) -> list[Any]:
     return list(text_string_to_metric_families(text))
-
-
-def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"gpt_cursor_runner.{name.replace('/', '.')}")
 
 
 def _section(name: str, begin: str, end: str) -> str:

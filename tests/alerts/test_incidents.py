@@ -342,8 +342,8 @@ def test_alerts_contain_codes_and_no_message_path_or_data():
         "remedy": "look at /srv/app",
     }
     story = Story()
-    story.at(0, bad(said=secret))
-    story.at(60, well(said=secret))
+    story.at(0, bad(result=secret))
+    story.at(60, well(result=secret))
     text = str([alert.body for batch in story.batches for alert in batch.alerts])
     assert "broken" in text
     assert not [word for word in ("hunter2", "/srv", "4711") if word in text]

@@ -11,9 +11,16 @@ import pytest
 from gpt_cursor_runner.alerts.service_notify import ServiceNotifier
 from gpt_cursor_runner.health.monitor.judging import Verdict, judge
 from gpt_cursor_runner.health.monitor.model import Snapshot, Status
-from gpt_cursor_runner.health.monitor.monitor import Monitor
-from gpt_cursor_runner.health.monitor.sampler import Sampler
-from tests.health.builders import NOW, FixedProbe, check, gateway_checks, make_spec, snapshot, until
+from tests.health.builders import (
+    NOW,
+    FixedProbe,
+    check,
+    gateway_checks,
+    make_spec,
+    monitor_of,
+    snapshot,
+    until,
+)
 
 
 @dataclass
@@ -119,7 +126,7 @@ def test_notifications_that_failed_are_sent_once_systemd_listens(tmp_path):
 
 
 def test_a_frozen_monitor_stops_the_watchdog(manager):
-    monitor = Monitor([FixedProbe(name="web")], Sampler())
+    monitor = monitor_of(FixedProbe(name="web"))
     ahead = [0.0]
     monitor.start()
     notify = ServiceNotifier(

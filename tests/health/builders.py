@@ -1,11 +1,10 @@
-"""Values with a default for everything, and a clock that moves when told."""
+"""Values of health with defaults, and a clock that tests set."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gpt_cursor_runner.health.monitor.model import (
@@ -18,11 +17,9 @@ from gpt_cursor_runner.health.monitor.model import (
     Snapshot,
     Status,
 )
-from gpt_cursor_runner.health.monitor.monitor import Vitals
+from gpt_cursor_runner.health.monitor.monitor import Monitor
 from gpt_cursor_runner.health.monitor.probe import Probe
-from gpt_cursor_runner.health.probes.queue import LedgerProbe
-from gpt_cursor_runner.health.probes.standard import Surroundings, standard_probes
-from gpt_cursor_runner.system.clock import boottime
+from gpt_cursor_runner.health.monitor.sampler import Sampler
 
 NOW = 1000.0
 WALL = 1_800_000_000.0
@@ -37,18 +34,17 @@ class Clock:
 
 
 class FixedProbe:
-    """Says what it is told to, and counts."""
+    """Returns the result of `read_result` and counts its runs."""
 
     def __init__(
         self,
-        said: Callable[[], Any] = lambda: Reading(Status.OK, "well"),
+        read_result: Callable[[], Any] = lambda: Reading(Status.OK, "well"),
         name: str = "part",
         **others: Any,
     ):
-        self.spec = make_spec(
-            name, **({"interval_seconds": 0.02, "deadline_seconds": 2.0} | others)
-        )
-        self.said = said
+        defaults: dict[str, Any] = {"interval_seconds": 0.02, "deadline_seconds": 2.0}
+        self.spec = make_spec(name, **(defaults | others))
+        self.read_result = read_result
         self.runs = self.under_way = self.most_at_once = 0
         self.closed = False
 
@@ -57,13 +53,21 @@ class FixedProbe:
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)
         try:
-            found: Reading = self.said()
-            return found
+            result: Reading = self.read_result()
+            return result
         finally:
             self.under_way -= 1
 
     def close(self) -> None:
         self.closed = True
+
+
+def monitor_of(*probes: Probe, **others: Any) -> Monitor:
+    """A monitor that watches these probes and has not been started."""
+    monitor = Monitor(Sampler(), **others)
+    for probe in probes:
+        monitor.watch(probe)
+    return monitor
 
 
 def reading(status: Status = Status.OK, code: str = "well", **others: Any) -> Reading:
@@ -85,25 +89,27 @@ def check(
     *,
     code: str | None = None,
     age: float = 0.1,
+    result: Mapping[str, Any] | None = None,
     **others: Any,
 ) -> CheckState:
     """A check whose last run ended `age` seconds before NOW; `status=None` for
-    one that has not run yet.
+    one that has not run yet. `result` has further fields of the reading.
     """
-    found = (
-        None if status is None else reading(status, code or status.value, **others.pop("said", {}))
+    spec = make_spec(name, criticality)
+    if status is None:
+        return replace(CheckState(spec, watched_since=NOW), **others)
+    last = reading(status, code or status.value, **(result or {}))
+    state = CheckState(
+        spec,
+        watched_since=NOW - 60,
+        reading=last,
+        raw=last,
+        finished_at=NOW - age,
+        duration_seconds=0.01,
+        last_ok_at=NOW if status in (Status.OK, Status.WARN) else None,
+        since_at=NOW,
     )
-    defaults: dict[str, Any] = {
-        "spec": make_spec(name, criticality),
-        "watched_since": NOW - 60 if found else NOW,
-        "reading": found,
-        "raw": found,
-        "finished_at": NOW - age if found else None,
-        "duration_seconds": 0.01 if found else None,
-        "last_ok_at": NOW if status in (Status.OK, Status.WARN) else None,
-        "since_at": NOW if found else None,
-    }
-    return CheckState(**(defaults | others))
+    return replace(state, **others)
 
 
 def metrics(sampled_at: float = NOW) -> Metrics:
@@ -130,50 +136,29 @@ SPACE = {
 
 
 def gateway_checks(**instead: CheckState) -> tuple[CheckState, ...]:
-    """The six checks of a gateway, all well, but for those given."""
-    well = {
+    """The six checks of a gateway, all ok except those given."""
+    checks = {
         "web": check("web"),
         "port": check("port"),
-        "filesystem": check("filesystem", said={"data": SPACE}),
+        "filesystem": check("filesystem", result={"data": SPACE}),
         "queue": check("queue"),
         "webhook": check("webhook"),
         "runner": check(
-            "runner", criticality=Criticality.IMPAIRING, said={"data": {"state": "up", "pid": 4711}}
+            "runner",
+            criticality=Criticality.IMPAIRING,
+            result={"data": {"state": "up", "pid": 4711}},
         ),
     }
-    return tuple((well | instead).values())
+    return tuple((checks | instead).values())
 
 
-def until(true: Callable[[], object], seconds: float = 5.0) -> bool:
-    """Wait for something that happens elsewhere; False when it did not happen
-    in time.
+def until(condition: Callable[[], object], seconds: float = 20.0) -> bool:
+    """Wait for a condition of another thread or process; False when it did not
+    become true in time.
     """
     give_up_at = time.monotonic() + seconds
     while time.monotonic() < give_up_at:
-        if true():
+        if condition():
             return True
         time.sleep(0.01)
     return False
-
-
-def probes_of(directory: Path, ledger: LedgerProbe, **others: Any) -> tuple[Probe, ...]:
-    """The checks of a gateway that has this directory and watches nothing
-    beside itself, but for what is given.
-    """
-    defaults: dict[str, Any] = {
-        "state_directory": directory,
-        "patches_directory": directory,
-        "host": "127.0.0.1",
-        "port": 5555,
-        "instance_id": "instance-1",
-        "permits_free": lambda: 48,
-        "writer_alive": lambda: True,
-        "recorded_at": lambda: float("-inf"),
-        "busy": lambda: 0,
-        "threads": 64,
-        "latest": lambda: metrics(boottime()),
-        "vitals": lambda: Vitals(0.0, (), ()),
-        "history_behind": lambda: 0,
-        "surroundings": Surroundings(),
-    }
-    return standard_probes(ledger=ledger, **(defaults | others))

@@ -8,8 +8,9 @@ from typing import Any
 import psutil
 import pytest
 
+from gpt_cursor_runner.config import OwnCheck
 from gpt_cursor_runner.health.monitor.model import Criticality, Reading, Status
-from gpt_cursor_runner.health.probes.command import CommandProbe, OwnCheck
+from gpt_cursor_runner.health.probes.command import CommandProbe
 from tests.building import SEARCH_PATH
 from tests.health.builders import until
 
@@ -17,7 +18,9 @@ ENVIRONMENT = {"PATH": SEARCH_PATH, "HOME": "/home/of/mine", "LANG": "C.UTF-8"}
 
 
 def probe(code: str, **others: Any) -> CommandProbe:
-    return CommandProbe(OwnCheck("disk", (sys.executable, "-c", code), **others), ENVIRONMENT)
+    return CommandProbe(
+        OwnCheck(name="disk", command=(sys.executable, "-c", code), **others), ENVIRONMENT
+    )
 
 
 def run(code: str, **others: Any) -> Reading:
@@ -45,7 +48,7 @@ def test_a_command_that_kills_itself_is_unknown():
 
 
 def test_a_command_that_is_not_there_is_told():
-    found = CommandProbe(OwnCheck("disk", ("no-such-program",)), ENVIRONMENT).read()
+    found = CommandProbe(OwnCheck(name="disk", command=("no-such-program",)), ENVIRONMENT).read()
     assert (found.status, found.code) == (
         Status.UNKNOWN,
         "not_found",
@@ -108,7 +111,7 @@ def test_of_output_without_end_little_is_kept_and_the_command_is_not_held_up():
 
 
 def test_a_command_that_floods_takes_none_of_the_gateways_time():
-    one = CommandProbe(OwnCheck("flood", ("yes",), timeout_seconds=1.0), ENVIRONMENT)
+    one = CommandProbe(OwnCheck(name="flood", command=("yes",), timeout_seconds=1.0), ENVIRONMENT)
     before = time.process_time()
     assert one.read().code == "timed_out"
     assert time.process_time() - before < 0.15

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from gpt_cursor_runner.health.monitor.damping import flaps, settle
+from gpt_cursor_runner.health.monitor.damping import is_flapping, settle
 from gpt_cursor_runner.health.monitor.model import CheckState, Reading, Status
 from tests.health.builders import NOW, check, make_spec, reading
 
@@ -111,15 +111,21 @@ def test_the_first_good_word_ends_the_grace():
     assert counted(after(OK, gone, state=unseen)) is Status.FAIL
 
 
-def test_nagios_own_rule_says_when_it_flaps():
+def test_nagios_own_rule_says_when_it_is_flapping():
     steady, alternating = (Status.OK,) * 21, (Status.OK, Status.FAIL) * 10 + (Status.OK,)
-    assert not flaps(steady, already=False)
-    assert flaps(alternating, already=False)
-    assert not flaps(alternating[:9], already=False)  # eight changes of twenty possible
+    assert not is_flapping(steady, was_flapping=False)
+    assert is_flapping(alternating, was_flapping=False)
+    assert not is_flapping(alternating[:9], was_flapping=False)  # eight changes of twenty possible
     recent_changes, old_changes = steady[:12] + alternating[:9], alternating[:9] + steady[:12]
-    assert flaps(recent_changes, already=True) and flaps(old_changes, already=True)
-    assert not flaps(steady[:16] + alternating[:5], already=True)  # four changes: below a quarter
-    assert not flaps((), already=False) and not flaps((Status.OK,), already=True)
+    assert is_flapping(recent_changes, was_flapping=True) and is_flapping(
+        old_changes, was_flapping=True
+    )
+    assert not is_flapping(
+        steady[:16] + alternating[:5], was_flapping=True
+    )  # four changes: below a quarter
+    assert not is_flapping((), was_flapping=False) and not is_flapping(
+        (Status.OK,), was_flapping=True
+    )
 
 
 def test_while_it_flaps_the_worse_word_stays_and_one_good_run_does_not_help():

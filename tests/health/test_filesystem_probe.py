@@ -16,10 +16,9 @@ import pytest
 from gpt_cursor_runner.health.monitor.judging import judge
 from gpt_cursor_runner.health.monitor.model import Reading, Status
 from gpt_cursor_runner.health.monitor.monitor import Monitor
-from gpt_cursor_runner.health.monitor.sampler import Sampler
-from gpt_cursor_runner.health.probes.disk_worker import examine
+from gpt_cursor_runner.health.probes.disk_worker import check_directory
 from gpt_cursor_runner.health.probes.filesystem import FilesystemProbe
-from tests.health.builders import until
+from tests.health.builders import monitor_of, until
 
 
 @pytest.fixture
@@ -77,13 +76,13 @@ def test_a_missing_directory_is_missing_until_it_is_there(tmp_path):
 
 def test_a_file_in_its_place_is_not_a_directory(tmp_path):
     (tmp_path / "patches").write_text("mine")
-    assert examine(str(tmp_path / "patches"))["code"] == "not_a_directory"
+    assert check_directory(str(tmp_path / "patches"))["code"] == "not_a_directory"
     assert (tmp_path / "patches").read_text() == "mine"
 
 
 def test_a_read_only_disk_is_read_only_even_for_root(small_disk):
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    assert examine(str(small_disk))["code"] == "read_only"
+    assert check_directory(str(small_disk))["code"] == "read_only"
 
 
 def test_a_full_disk_has_no_space(small_disk):
@@ -93,25 +92,25 @@ def test_a_full_disk_has_no_space(small_disk):
     ):
         while True:
             file.write(bytes(4096))
-    assert examine(str(small_disk))["code"] == "no_space"
+    assert check_directory(str(small_disk))["code"] == "no_space"
     (small_disk / "big").unlink()
-    assert examine(str(small_disk))["code"] == "writable"
+    assert check_directory(str(small_disk))["code"] == "writable"
 
 
 def test_a_disk_without_inodes_has_no_space(small_disk):
     with pytest.raises(OSError, match="No space"):
         for number in range(20):
             (small_disk / str(number)).touch()
-    assert examine(str(small_disk))["code"] == "no_space"
+    assert check_directory(str(small_disk))["code"] == "no_space"
 
 
 def test_a_forbidden_directory_is_denied(tmp_path):
     tmp_path.chmod(0o555)
     asking = (
         "import os, sys\n"
-        "from gpt_cursor_runner.health.probes.disk_worker import examine\n"
+        "from gpt_cursor_runner.health.probes.disk_worker import check_directory\n"
         "os.getuid() or os.setuid(65534)\n"  # root may write anywhere
-        "print(examine(sys.argv[1])['code'])\n"
+        "print(check_directory(sys.argv[1])['code'])\n"
     )
     answer = subprocess.run(
         [sys.executable, "-c", asking, tmp_path], capture_output=True, text=True, check=True
@@ -122,7 +121,7 @@ def test_a_forbidden_directory_is_denied(tmp_path):
 def test_looking_leaves_nothing_and_touches_nothing(tmp_path):
     (tmp_path / ".health_check").write_text("the owner's")
     for _ in range(300):
-        assert examine(str(tmp_path))["code"] == "writable"
+        assert check_directory(str(tmp_path))["code"] == "writable"
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [
         (".health_check", "the owner's")
     ]
@@ -130,15 +129,15 @@ def test_looking_leaves_nothing_and_touches_nothing(tmp_path):
 
 def test_a_system_without_unnamed_files_is_served_and_left_clean(tmp_path, monkeypatch):
     monkeypatch.delattr(os, "O_TMPFILE")
-    assert examine(str(tmp_path))["code"] == "writable"
+    assert check_directory(str(tmp_path))["code"] == "writable"
     assert list(tmp_path.iterdir()) == []
-    assert examine(str(tmp_path / "nowhere"))["code"] == "missing"
+    assert check_directory(str(tmp_path / "nowhere"))["code"] == "missing"
 
 
 def test_a_helper_killed_at_any_moment_leaves_nothing(tmp_path):
     looping = (
-        "from gpt_cursor_runner.health.probes.disk_worker import examine\nwhile True:"
-        f" examine({str(tmp_path)!r})"
+        "from gpt_cursor_runner.health.probes.disk_worker import check_directory\nwhile True:"
+        f" check_directory({str(tmp_path)!r})"
     )
     for number in range(10):
         helper = subprocess.Popen([sys.executable, "-c", looping])
@@ -177,7 +176,7 @@ def test_a_stuck_helper_is_shown_as_late_and_comes_back_alone(probe, monkeypatch
     monkeypatch.setattr(
         probe, "spec", replace(probe.spec, interval_seconds=0.05, deadline_seconds=0.4)
     )
-    monitor = Monitor([probe], Sampler())
+    monitor = monitor_of(probe)
     monitor.start()
     try:
         assert until(lambda: reasons(monitor) == ())

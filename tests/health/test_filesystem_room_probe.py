@@ -124,10 +124,10 @@ def test_a_directory_that_was_replaced_is_not_the_one_that_held_the_evidence(tmp
 def test_a_hundred_killed_processes_leave_no_file(tmp_path):
     loop = (
         "import os, sys\n"
-        "from gpt_cursor_runner.health.probes.disk_worker import examine\n"
+        "from gpt_cursor_runner.health.probes.disk_worker import check_directory\n"
         "for _ in range(100):\n"
         "    child = os.fork()\n"
-        "    while child == 0: examine(sys.argv[1])\n"
+        "    while child == 0: check_directory(sys.argv[1])\n"
         "    print(child, flush=True)\n"
         "    os.waitpid(child, 0)\n"
     )

@@ -1,50 +1,45 @@
-"""The checks that read only what the gateway's own memory holds: the machinery
-itself, and the machine's figures.
+"""The checks that read values in the gateway's memory: the monitor itself, and
+the machine's figures.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from gpt_cursor_runner.health.monitor.model import Metrics, Status
-from gpt_cursor_runner.health.monitor.monitor import Monitor, Vitals
-from gpt_cursor_runner.health.monitor.sampler import Sampler
-from gpt_cursor_runner.health.probes.command import OwnCheck
+from gpt_cursor_runner.health.monitor.monitor import MonitorStats
+from gpt_cursor_runner.health.monitor.sampler import SAMPLE_SECONDS, Sampler
 from gpt_cursor_runner.health.probes.monitor import MonitorProbe
-from gpt_cursor_runner.health.probes.repositories import WatchedRepository
-from gpt_cursor_runner.health.probes.resources import ResourcesProbe
-from gpt_cursor_runner.health.probes.standard import Surroundings
-from tests.building import SEARCH_PATH
-from tests.health.builders import NOW, Clock, FixedProbe, probes_of, until
+from gpt_cursor_runner.health.probes.resources import STALE_SECONDS, ResourcesProbe
+from tests.health.builders import NOW, Clock, FixedProbe, monitor_of, until
 
-WELL = Vitals(0.01, (), ())
+STATS = MonitorStats(0.01, (), ())
 
 
 @pytest.mark.parametrize(
-    ("vitals", "found"),
+    ("stats", "expected"),
     [
-        (WELL, (Status.OK, "alive")),
-        (replace(WELL, lag_seconds=2.0), (Status.OK, "alive")),
-        (replace(WELL, lag_seconds=2.1), (Status.WARN, "lagging")),
-        (replace(WELL, stuck=("filesystem",)), (Status.OK, "alive")),
-        (replace(WELL, dead=("tick",), lag_seconds=9), (Status.FAIL, "thread_dead")),
+        (STATS, (Status.OK, "alive")),
+        (replace(STATS, lag_seconds=2.0), (Status.OK, "alive")),
+        (replace(STATS, lag_seconds=2.1), (Status.WARN, "lagging")),
+        (replace(STATS, stuck=("filesystem",)), (Status.OK, "alive")),
+        (replace(STATS, dead=("tick",), lag_seconds=9), (Status.FAIL, "thread_dead")),
     ],
 )
-def test_the_machinery_is_judged_by_its_own_figures(vitals, found):
-    reading = MonitorProbe(lambda: vitals, lambda: 0).read()
-    assert (reading.status, reading.code) == found
-    assert reading.data["stuck"] == list(vitals.stuck)
+def test_the_monitor_is_judged_by_its_stats(stats, expected):
+    reading = MonitorProbe(lambda: stats, lambda: 0).read()
+    assert (reading.status, reading.code) == expected
+    assert reading.data["stuck"] == list(stats.stuck)
 
 
-def test_a_history_that_is_behind_for_two_looks_is_told():
+def test_a_history_that_is_behind_for_two_runs_is_a_warning():
     behind = [3]
-    probe = MonitorProbe(lambda: WELL, lambda: behind[0])
+    probe = MonitorProbe(lambda: STATS, lambda: behind[0])
     assert probe.read().code == "alive"
-    found = probe.read()
-    assert (found.status, found.code, found.data["history_behind"]) == (
+    reading = probe.read()
+    assert (reading.status, reading.code, reading.data["history_behind"]) == (
         Status.WARN,
         "history_behind",
         3,
@@ -55,9 +50,9 @@ def test_a_history_that_is_behind_for_two_looks_is_told():
     assert probe.read().code == "alive"
 
 
-def test_a_real_monitors_vitals_are_well():
-    monitor = Monitor([FixedProbe()], Sampler())
-    probe = MonitorProbe(monitor.vitals, lambda: 0)
+def test_the_stats_of_a_real_monitor_are_ok_until_it_stops():
+    monitor = monitor_of(FixedProbe())
+    probe = MonitorProbe(monitor.stats, lambda: 0)
     monitor.start()
     try:
         assert until(lambda: probe.read().code == "alive")
@@ -87,49 +82,31 @@ def test_memory_is_short_from_ninety_five_percent_until_ninety():
     ]
 
 
-def test_the_containers_own_limit_counts_beside_the_machines():
-    found = ResourcesProbe(lambda: metrics(40.0, 97.0), Clock()).read()
-    assert (found.status, found.code) == (Status.WARN, "cgroup_memory_short")
-    assert found.data["cgroup_memory_percent"] == 97.0
+def test_the_containers_limit_counts_beside_the_machines():
+    reading = ResourcesProbe(lambda: metrics(40.0, 97.0), Clock()).read()
+    assert (reading.status, reading.code) == (Status.WARN, "cgroup_memory_short")
+    assert reading.data["cgroup_memory_percent"] == 97.0
 
 
-def test_memory_that_cannot_be_read_is_not_called_well():
-    found = ResourcesProbe(lambda: metrics(None), Clock()).read()
-    assert (found.status, found.code) == (Status.UNKNOWN, "unread")
+def test_memory_that_cannot_be_read_is_not_ok():
+    reading = ResourcesProbe(lambda: metrics(None), Clock()).read()
+    assert (reading.status, reading.code) == (Status.UNKNOWN, "unread")
 
 
-def test_figures_that_nobody_takes_any_more_are_not_called_well():
+def test_figures_that_are_no_longer_updated_are_not_ok():
     clock = Clock(NOW + 15)
     probe = ResourcesProbe(lambda: metrics(99.0), clock)
     assert probe.read().code == "memory_short"
     clock.now += 0.1
-    found = probe.read()
-    assert (found.status, found.code) == (Status.UNKNOWN, "stale")
+    reading = probe.read()
+    assert (reading.status, reading.code) == (Status.UNKNOWN, "stale")
+
+
+def test_the_figures_are_old_after_fifteen_samples():
+    assert (SAMPLE_SECONDS, STALE_SECONDS) == (1.0, 15.0)
 
 
 def test_a_real_samplers_figures_are_fresh():
     sampler = Sampler()
     sampler.sample()
     assert ResourcesProbe(lambda: sampler.latest).read().code != "stale"
-
-
-def test_only_what_the_owner_named_is_watched_beside_the_gateway(ledger, tmp_path):
-    def names(surroundings: Surroundings) -> list[str]:
-        probes = probes_of(tmp_path, ledger, surroundings=surroundings)
-        for probe in probes:
-            probe.close()
-        return [probe.spec.name for probe in probes]
-
-    always = ["web", "port", "filesystem", "queue", "webhook", "runner", "monitor", "resources"]
-    assert names(Surroundings()) == always
-    assert names(Surroundings(public_url="http://localhost:5555")) == always
-    everything = Surroundings(
-        repositories=(WatchedRepository("app", Path("/"), "main"),),
-        external_runner="ghost-runner.js",
-        tunnel_metrics="http://127.0.0.1:20241",
-        public_url="https://runner.example",
-        own_checks=(OwnCheck("disk", ("true",)),),
-        environment={"PATH": SEARCH_PATH},
-    )
-    tunnel = ["tunnel_process", "tunnel_edge", "tunnel_public"]
-    assert names(everything) == [*always, "repositories", "external_runner", *tunnel, "own_disk"]

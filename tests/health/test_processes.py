@@ -15,7 +15,8 @@ import pytest
 
 from gpt_cursor_runner.health.monitor.model import Status
 from gpt_cursor_runner.health.probes.external_runner import ExternalRunnerProbe
-from gpt_cursor_runner.health.probes.processes import Finder, is_program, runs_script
+from gpt_cursor_runner.health.probes.process_matchers import is_program, runs_script
+from gpt_cursor_runner.health.probes.processes import ProcessFinder
 from tests.health.builders import Clock, until
 
 NODE, PYTHON, BASH = "/usr/bin/node", "/usr/bin/python3.11", "/bin/bash"
@@ -114,7 +115,7 @@ def unique() -> str:
 
 def test_a_foreign_runner_is_found_stalls_comes_back_and_dies(start):
     name, clock = unique(), Clock()
-    probe = ExternalRunnerProbe(name, Finder(runs_script(name), clock))
+    probe = ExternalRunnerProbe(name, ProcessFinder(runs_script(name), clock))
     assert (probe.read().code, probe.read().data["state"]) == ("down", "down")
     runner = start(name)
     assert probe.read().code == "down"  # not due yet
@@ -166,9 +167,9 @@ def test_scans_are_seldom_and_never_more_than_a_fiftieth_of_the_time():
         clock.now += 0.2 if len(scans) == 1 else 0.001
         return []
 
-    finder = Finder(is_program("nobody"), clock, scan)
+    finder = ProcessFinder(is_program("nobody"), clock, scan)
     for _ in range(200):
-        finder.look()
+        finder.find()
         clock.now += 0.1
     apart = [round(later - earlier, 1) for earlier, later in itertools.pairwise(scans)]
     assert 10.2 <= apart[0] <= 10.4 and all(2.0 <= one <= 2.2 for one in apart[1:])
@@ -183,8 +184,8 @@ def test_a_process_that_is_known_costs_no_scan(start):
 
     start(name)
     clock = Clock()
-    finder = Finder(runs_script(name), clock, scan)
+    finder = ProcessFinder(runs_script(name), clock, scan)
     for _ in range(20):
-        assert finder.look().standing == "running"
+        assert finder.find().state == "running"
         clock.now += 60
     assert scans == [1]

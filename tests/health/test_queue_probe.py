@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from gpt_cursor_runner.engine.runner_lock import RunnerLock
 from gpt_cursor_runner.health.monitor.model import Reading, Status
-from gpt_cursor_runner.health.probes.arrivals import Arrivals
+from gpt_cursor_runner.health.probes.ages import ArrivalLog
 from gpt_cursor_runner.health.probes.queue import QueueProbe
+from gpt_cursor_runner.health.probes.runner import NOT_CLAIMING_SECONDS, RunnerProbe
 from gpt_cursor_runner.ledger.database import LEDGER_NAME, migrate, open_database
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.queries import QueueFacts
@@ -211,10 +213,10 @@ def test_a_ledger_that_was_replaced_is_looked_at_anew(small):
 
 
 def test_what_arrives_for_days_is_remembered_in_little_room():
-    arrivals = Arrivals()
+    arrivals = ArrivalLog()
     for number in range(100_000):
-        arrivals.note(number, now=2.0 * number, wall=WALL)
-    assert len(vars(arrivals)["_looks"]) <= 512
+        arrivals.record(number, now=2.0 * number, wall=WALL)
+    assert len(vars(arrivals)["_entries"]) <= 512
     assert arrivals.age(0, WALL - 5, 200_000.0) == 200_005.0
     assert 0 <= arrivals.age(99_999, WALL, 200_000.0) <= 2.0
     assert arrivals.age(50_000, WALL, 200_000.0) <= 100_000.0
@@ -275,17 +277,37 @@ def test_one_trouble_is_logged_once_however_long_it_lasts(small):
 
 def test_a_patch_that_could_be_claimed_stays_the_same_until_it_is_or_another_lands(small):
     here = Waiting(small)
-    assert here.probe.unmoved() is None
+    assert here.probe.claimable() is None
     here.small.facts = replace(here.small.facts, oldest_claimable_seq=1)
     here.after(0)
-    first = here.probe.unmoved()
+    first = here.probe.claimable()
     here.after(2)
-    assert first is not None and here.probe.unmoved() == first
+    assert first is not None and here.probe.claimable() == first
     here.small.facts = replace(here.small.facts, last_landed_at=WALL)
     here.after(2)
-    assert here.probe.unmoved() not in (None, first)
-    here.own.now += 6
-    assert here.probe.unmoved() is None  # a look that old tells nothing of now
+    assert here.probe.claimable() not in (None, first)
+    here.own.now += QueueProbe.spec.stale_after_seconds
+    assert here.probe.claimable() is None
     here.small.facts = replace(here.small.facts, oldest_claimable_seq=None)
     here.after(0)
-    assert here.probe.unmoved() is None
+    assert here.probe.claimable() is None
+
+
+@pytest.mark.parametrize("interval_seconds", [2.0, 10.0, 60.0])
+def test_a_runner_that_does_not_claim_is_detected_at_any_interval_of_the_queue(
+    small, tmp_path, interval_seconds
+):
+    here = Waiting(small)
+    here.probe.spec = replace(QueueProbe.spec, interval_seconds=interval_seconds)
+    here.small.facts = replace(here.small.facts, oldest_claimable_seq=1)
+    runner = RunnerProbe(tmp_path, here.probe.claimable, monotonic=here.own)
+    with RunnerLock(tmp_path, "runner-1") as lock:
+        codes = []
+        for _ in range(3 + int(NOT_CLAIMING_SECONDS / interval_seconds)):
+            here.probe.read()
+            # The runner is read just before the queue is read again.
+            here.own.now += interval_seconds - 0.1
+            lock.beat("idle")
+            codes.append(runner.read().code)
+            here.own.now += 0.1
+    assert (codes[0], codes[-1]) == ("starting", "not_claiming")

@@ -7,20 +7,25 @@ from pathlib import Path
 
 import pytest
 
-from gpt_cursor_runner.health.monitor.containing import fit
+from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.health.monitor.model import Reading, Status
-from gpt_cursor_runner.health.probes.repositories import (
-    RepositoriesProbe,
-    WatchedRepository,
-)
+from gpt_cursor_runner.health.monitor.sanitizing import sanitize
+from gpt_cursor_runner.health.probes.repositories import RepositoriesProbe
 from tests.building import SEARCH_PATH, Repo
 from tests.health.builders import Clock
+
+
+def configured(name: str, path: Path, branch: str) -> Repository:
+    """A repository of the config, without the check of its path at the start:
+    the path may be gone later.
+    """
+    return Repository.model_construct(name=name, path=path, branch=branch)
 
 
 class Watching:
     """A probe on repositories, with its clock and a runner that works or not."""
 
-    def __init__(self, *watched: WatchedRepository) -> None:
+    def __init__(self, *watched: Repository) -> None:
         self.clock, self.at_work = Clock(), False
         self.probe = RepositoriesProbe(watched, SEARCH_PATH, lambda: self.at_work, self.clock)
 
@@ -33,7 +38,7 @@ class Watching:
 def watch() -> Iterator[Callable[..., Watching]]:
     made: list[Watching] = []
 
-    def watch_these(*watched: WatchedRepository) -> Watching:
+    def watch_these(*watched: Repository) -> Watching:
         made.append(Watching(*watched))
         return made[-1]
 
@@ -45,9 +50,7 @@ def watch() -> Iterator[Callable[..., Watching]]:
 def test_a_repository_with_its_branch_is_well_bare_or_checked_out(watch, repo, tmp_path):
     bare = tmp_path / "bare.git"
     subprocess.run(["git", "clone", "--quiet", "--bare", repo.path, bare], check=True)
-    found = watch(
-        WatchedRepository("app", repo.path, "main"), WatchedRepository("bare", bare, "main")
-    ).after(0)
+    found = watch(configured("app", repo.path, "main"), configured("bare", bare, "main")).after(0)
     assert (found.status, found.code, found.message) == (Status.OK, "ok", "")
     assert found.data == {
         "app": {"status": "ok", "code": "ok"},
@@ -60,11 +63,11 @@ def test_each_trouble_has_its_code_and_the_worst_is_the_checks(watch, repo, make
     other = make_repo("other")
     (other.path / ".git" / "index.lock").touch()
     watching = watch(
-        WatchedRepository("locked", other.path, "main"),
-        WatchedRepository("gone", tmp_path / "gone", "main"),
-        WatchedRepository("plain", tmp_path / "plain", "main"),
-        WatchedRepository("app", repo.path, "release"),
-        WatchedRepository("well", repo.path, "main"),
+        configured("locked", other.path, "main"),
+        configured("gone", tmp_path / "gone", "main"),
+        configured("plain", tmp_path / "plain", "main"),
+        configured("app", repo.path, "release"),
+        configured("well", repo.path, "main"),
     )
     watching.after(0)
     found = watching.after(61)
@@ -87,16 +90,14 @@ def test_a_branch_without_a_commit_is_no_branch(watch, tmp_path):
     subprocess.run(
         ["git", "init", "--quiet", "--initial-branch=main", tmp_path / "empty"], check=True
     )
-    assert (
-        watch(WatchedRepository("empty", tmp_path / "empty", "main")).after(0).code == "no_branch"
-    )
+    assert watch(configured("empty", tmp_path / "empty", "main")).after(0).code == "no_branch"
 
 
 @pytest.mark.parametrize(
     "lock", ["index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock", "refs/heads/main.lock"]
 )
 def test_a_lock_that_stays_for_a_minute_is_foreign(watch, repo, lock):
-    watching, file = watch(WatchedRepository("app", repo.path, "main")), repo.path / ".git" / lock
+    watching, file = watch(configured("app", repo.path, "main")), repo.path / ".git" / lock
     file.touch()
     assert watching.after(0).code == "ok"
     assert watching.after(60).code == "ok"
@@ -113,7 +114,7 @@ def test_a_lock_that_stays_for_a_minute_is_foreign(watch, repo, lock):
 
 def test_a_lock_that_changes_is_one_of_many_and_no_wall_clock_makes_it_old(watch, repo):
     watching, file = (
-        watch(WatchedRepository("app", repo.path, "main")),
+        watch(configured("app", repo.path, "main")),
         repo.path / ".git" / "index.lock",
     )
     for number in range(4):
@@ -123,7 +124,7 @@ def test_a_lock_that_changes_is_one_of_many_and_no_wall_clock_makes_it_old(watch
 
 
 def test_a_lock_while_a_runner_works_is_not_foreign(watch, repo):
-    watching = watch(WatchedRepository("app", repo.path, "main"))
+    watching = watch(configured("app", repo.path, "main"))
     (repo.path / ".git" / "index.lock").touch()
     watching.at_work = True
     watching.after(0)
@@ -135,25 +136,25 @@ def test_a_lock_while_a_runner_works_is_not_foreign(watch, repo):
 def test_a_worktree_is_watched_where_its_repository_is(watch, repo: Repo, tmp_path):
     repo.run("worktree", "add", "--quiet", "-b", "side", str(tmp_path / "side"))
     (repo.path / ".git" / "packed-refs.lock").touch()
-    watching = watch(WatchedRepository("side", tmp_path / "side", "side"))
+    watching = watch(configured("side", tmp_path / "side", "side"))
     watching.after(0)
     assert watching.after(61).code == "foreign_lock"
 
 
 def test_looking_changes_nothing(watch, repo):
     before = repo.state()
-    watch(WatchedRepository("app", repo.path, "main")).after(0)
+    watch(configured("app", repo.path, "main")).after(0)
     assert repo.state() == before
 
 
 def test_of_many_repositories_every_one_is_looked_at_and_the_worst_are_shown(watch, repo, tmp_path):
-    many = [WatchedRepository(f"app{number}", repo.path, "main") for number in range(51)]
-    found = watch(*many, WatchedRepository("last", tmp_path / "gone", "main")).after(0)
+    many = [configured(f"app{number}", repo.path, "main") for number in range(51)]
+    found = watch(*many, configured("last", tmp_path / "gone", "main")).after(0)
     assert (found.code, found.data["last"]["code"], len(found.data)) == ("missing", "missing", 50)
     assert found.message.startswith("last: ")
 
 
 def test_many_repositories_fit_into_a_reading(watch, tmp_path):
-    many = [WatchedRepository(f"{number:0100}", tmp_path / "gone", "main") for number in range(60)]
-    found = fit(watch(*many).after(0))
+    many = [configured(f"{number:0100}", tmp_path / "gone", "main") for number in range(60)]
+    found = sanitize(watch(*many).after(0))
     assert len(found.data) == 50

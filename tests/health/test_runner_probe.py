@@ -17,7 +17,13 @@ from structlog.testing import capture_logs
 
 from gpt_cursor_runner.engine.runner_lock import BEAT_NAME, Beat, RunnerLock, boot_id
 from gpt_cursor_runner.health.monitor.model import Reading, Status
-from gpt_cursor_runner.health.probes.runner import RunnerProbe
+from gpt_cursor_runner.health.probes.runner import (
+    NOT_CLAIMING_SECONDS,
+    STALL_SECONDS,
+    WORKING_STALL_SECONDS,
+    RunnerProbe,
+)
+from gpt_cursor_runner.landing.git import Git
 from tests.health import runner_process
 from tests.health.builders import Clock, until
 
@@ -130,17 +136,23 @@ def test_a_runner_that_keeps_turning_is_up_for_as_long_as_it_does(tmp_path):
             assert (state(probe.read()), probe.read().data["patch_id"]) == ("up", "patch-1")
 
 
-def test_a_runner_at_work_may_be_longer_over_one_step(tmp_path):
+def test_the_shipped_limits_of_a_runner():
+    # docs/health.md names them. A step of a patch may last as long as git may.
+    assert (STALL_SECONDS, WORKING_STALL_SECONDS, NOT_CLAIMING_SECONDS) == (10.0, 130.0, 15.0)
+    assert Git.deadline_seconds == WORKING_STALL_SECONDS - STALL_SECONDS
+
+
+def test_a_runner_that_is_silent_in_work_is_stalled_after_130_seconds(tmp_path):
     clock = Clock()
-    probe = RunnerProbe(tmp_path, monotonic=clock, working_stall_seconds=60)
-    with RunnerLock(tmp_path, "runner-1") as presence:
+    probe = RunnerProbe(tmp_path, monotonic=clock)
+    with RunnerLock(tmp_path, "runner-1") as lock:
         probe.read()
-        presence.beat("working", "patch-1")
+        lock.beat("working", "patch-1")
         probe.read()
-        clock.now += 59
+        clock.now += 129.9
         assert state(probe.read()) == "up"
-        clock.now += 2
-        assert state(probe.read()) == "stalled"
+        clock.now += 0.2
+        assert (probe.read().code, state(probe.read())) == ("stalled", "stalled")
 
 
 def test_a_runner_that_goes_is_not_well_and_not_down(tmp_path, start):

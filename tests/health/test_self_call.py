@@ -95,7 +95,7 @@ def test_checks_that_ask_at_the_same_moment_share_one_call():
 
     with serving(slowly) as (port, asked):
         call = SelfCall("127.0.0.1", port, ME)
-        threads = [threading.Thread(target=call.answer) for _ in range(5)]
+        threads = [threading.Thread(target=call.result) for _ in range(5)]
         for thread in threads:
             thread.start()
         for thread in threads:

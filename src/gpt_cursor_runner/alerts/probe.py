@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gpt_cursor_runner.alerts.dispatch import SinkState
+from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
 
 UNDELIVERED_SECONDS = 600.0
@@ -20,6 +21,11 @@ class AlertsProbe:
     spec = ProbeSpec(
         "alerts", "alerts", Criticality.IMPAIRING, interval_seconds=10.0, deadline_seconds=2.0
     )
+    codes = CodeTable(
+        delivering=Code(Status.OK),
+        undelivered=Code(Status.WARN, _REMEDY),
+        given_up=Code(Status.WARN, _REMEDY),
+    )
 
     def __init__(
         self, sink_states: Callable[[], Sequence[SinkState]], clock: Callable[[], float]
@@ -32,15 +38,12 @@ class AlertsProbe:
         late = [sink.sink for sink in sinks if _waiting_seconds(sink, now) > UNDELIVERED_SECONDS]
         if late:
             message = f"{', '.join(late)}: alerts are not delivered"
-            return Reading(Status.WARN, "undelivered", message, data, _REMEDY)
+            return self.codes.reading("undelivered", message, data)
         lossy = [sink.sink for sink in sinks if _gave_up_lately(sink, now)]
         if lossy:
             message = f"{', '.join(lossy)}: alerts were given up"
-            return Reading(Status.WARN, "given_up", message, data, _REMEDY)
-        return Reading(Status.OK, "delivering", data=data)
-
-    def close(self) -> None:
-        """Nothing is open between two runs."""
+            return self.codes.reading("given_up", message, data)
+        return self.codes.reading("delivering", data=data)
 
 
 def _waiting_seconds(sink: SinkState, now: float) -> float:

@@ -1,1 +1,1 @@
-"""Floor 5: watches every part from the side and says what it saw, never more."""
+"""Floor 5: observes every part from the side and reports its state."""

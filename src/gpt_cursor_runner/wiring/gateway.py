@@ -21,8 +21,9 @@ from gpt_cursor_runner.gateway.writer import Writer
 from gpt_cursor_runner.health.monitor.judging import judge
 from gpt_cursor_runner.health.monitor.model import Identity
 from gpt_cursor_runner.system.clock import boottime
-from gpt_cursor_runner.wiring.health import Health, Inner, build_health
+from gpt_cursor_runner.wiring.health import Health, build_health
 from gpt_cursor_runner.wiring.ledger import build_ledger
+from gpt_cursor_runner.wiring.probes import RequestParts
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def build_gateway(config: Config) -> Gateway:
     ledger = build_ledger(config)
     writer, limit, in_flight = Writer(ledger.intake), ConcurrencyLimit(), InFlight()
     identity = Identity(secrets.token_hex(8), config.server.port)
-    health = build_health(config, ledger, identity, Inner(limit, in_flight, writer))
+    health = build_health(config, ledger, identity, RequestParts(limit, in_flight, writer))
     keys = KeyCache(ledger.keys, ledger.clock, require_key=not config.server.insecure_no_auth)
     history = HealthHistoryApi(ledger.alerts, ledger.uptime, health.clock)
     health_app = HealthApp(health.monitor, identity, keys, history)

@@ -127,9 +127,9 @@ def test_each_check_has_its_own_time_and_says_what_is_wrong_only_when_something_
 
 
 def test_the_machines_figures_have_units():
-    checks = draft(snapshot(*gateway_checks(filesystem=check("filesystem", said={"data": SPACE}))))[
-        "checks"
-    ]
+    checks = draft(
+        snapshot(*gateway_checks(filesystem=check("filesystem", result={"data": SPACE})))
+    )["checks"]
     shown = {
         name: (one["observedValue"], one["observedUnit"])
         for name, (one,) in checks.items()

@@ -25,9 +25,12 @@ from sqlalchemy import event
 from werkzeug.serving import make_server
 from werkzeug.test import Client
 
+from gpt_cursor_runner.config import Config, Server, State
+from gpt_cursor_runner.gateway.guard import ConcurrencyLimit, InFlight
 from gpt_cursor_runner.gateway.health.history import HealthHistoryApi
 from gpt_cursor_runner.gateway.health.routes import MAX_FRESH, HealthApp
 from gpt_cursor_runner.gateway.key_cache import KeyCache
+from gpt_cursor_runner.gateway.writer import Writer
 from gpt_cursor_runner.health.monitor.model import (
     Criticality,
     Identity,
@@ -40,10 +43,11 @@ from gpt_cursor_runner.health.monitor.monitor import TICK_SECONDS, Monitor
 from gpt_cursor_runner.health.monitor.sampler import Sampler
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.queries import QueueFacts
+from gpt_cursor_runner.wiring.probes import RequestParts, watch_gateway
 from tests.gateway.builders import problem
 from tests.gateway.health.test_view import USERS_SAMPLE, missing
 from tests.health import runner_process
-from tests.health.builders import NOW, Clock, check, gateway_checks, probes_of, snapshot, until
+from tests.health.builders import NOW, Clock, check, gateway_checks, snapshot, until
 
 ME = Identity("instance-1", 5555, "3.1.1")
 
@@ -427,7 +431,7 @@ def many(status: Status = Status.FAIL) -> list[Any]:
         "a_code_that_is_as_long_as_codes_may_be_1",
         [f"own-check-with-a-long-name-{n}" for n in range(44)],
     )
-    return [check(name, status, Criticality.IMPAIRING, code=code, said=FULL) for name in names]
+    return [check(name, status, Criticality.IMPAIRING, code=code, result=FULL) for name in names]
 
 
 def test_the_answers_stay_small_however_many_checks_there_are(client, monitor, owner):
@@ -522,9 +526,12 @@ class Gateway:
         app = Flask("gateway")
         self.server = make_server("127.0.0.1", 0, app, threaded=True)
         identity = Identity("instance-1", self.server.port)
-        patches, port = directory / "patches", self.server.port
-        probes = probes_of(directory, self.ledger, patches_directory=patches, port=port)
-        self.monitor = Monitor(probes, Sampler())
+        config = Config(server=Server(port=self.server.port), state=State(dir=directory))
+        writer = Writer(kept.intake)
+        writer.start()
+        self.monitor = Monitor(Sampler())
+        requests = RequestParts(ConcurrencyLimit(), InFlight(), writer)
+        watch_gateway(self.monitor, config, self.ledger, identity, requests)
         app.add_url_rule(
             "/pulse",
             view_func=lambda: jsonify(instance_id="instance-1", nonce=request.args["nonce"]),

@@ -129,7 +129,7 @@ def test_on_another_port_nothing_is_said_of_5555():
 
 def runner(state: str, status: Status = Status.FAIL, **others: Any) -> CheckState:
     said = {"data": {"state": state, "pid": 4711}}
-    return check("runner", status, Criticality.IMPAIRING, said=said, **others)
+    return check("runner", status, Criticality.IMPAIRING, result=said, **others)
 
 
 @pytest.mark.parametrize("state", ["up", "down", "stalled", "starting"])
@@ -170,7 +170,7 @@ def test_the_disk_is_what_the_filesystem_check_last_saw_while_that_is_fresh():
         "percent": 10.0,
     }
     stuck = gateway_checks(
-        filesystem=check("filesystem", said={"data": SPACE}, running_since=NOW - 30)
+        filesystem=check("filesystem", result={"data": SPACE}, running_since=NOW - 30)
     )
     assert set(public(snapshot(*stuck))["system_metrics"]["disk"].values()) == {None}
 
@@ -194,7 +194,7 @@ def impairing(name: str, status: Status = Status.OK, **others: Any) -> CheckStat
 def test_other_parts_stand_beside_the_users_when_they_are_watched():
     beside = (
         impairing("repositories", Status.WARN),
-        impairing("external_runner", Status.FAIL, said={"data": {"state": "down"}}),
+        impairing("external_runner", Status.FAIL, result={"data": {"state": "down"}}),
         impairing("tunnel_process"),
         impairing("tunnel_edge", Status.FAIL),
         impairing("tunnel_public", Status.UNKNOWN),
@@ -250,7 +250,7 @@ def test_strangers_see_no_path_pid_host_or_text_and_the_owner_does():
         "data": {"directory": "/srv/secret", "pid": 4711},
     }
     checks = gateway_checks(
-        filesystem=check("filesystem", Status.FAIL, code="read_only", said=secret)
+        filesystem=check("filesystem", Status.FAIL, code="read_only", result=secret)
     )
     seen = snapshot(*checks)
     metrics_text = exposition(seen, judge(seen, NOW), ME, NOW).decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +24,13 @@ class CodeTable:
     """
 
     def __init__(self, **codes: Code) -> None:
-        self.codes: Mapping[str, Code] = codes
+        self._codes = codes
+
+    def __getitem__(self, code: str) -> Code:
+        return self._codes[code]
+
+    def items(self) -> Iterable[tuple[str, Code]]:
+        return self._codes.items()
 
     def reading(
         self, code: str, message: str = "", data: Mapping[str, Any] | None = None
@@ -32,14 +38,14 @@ class CodeTable:
         """A reading with the properties of this code; raises KeyError for a code
         that is not in the table.
         """
-        properties = self.codes[code]
+        properties = self[code]
         return Reading(
             properties.status, code, message, data or {}, properties.remedy, properties.fact
         )
 
     def recode(self, reading: Reading, code: str) -> Reading:
         """The same message, data and remedy under another code."""
-        properties = self.codes[code]
+        properties = self[code]
         return replace(reading, status=properties.status, code=code, fact=properties.fact)
 
 

@@ -122,7 +122,7 @@ def judge_check(state: CheckState, ticked_at: float, now: float) -> ProbeResult:
 def _common_result(
     state: CheckState, code: str, stale: bool = False, stuck_for_seconds: float = 0.0
 ) -> ProbeResult:
-    status = COMMON_CODES.codes[code].status
+    status = COMMON_CODES[code].status
     return ProbeResult(state, status, code, stale, stuck_for_seconds)
 
 

@@ -1,9 +1,9 @@
-"""Secrets taken out of text that others wrote: error messages, a command's
-output, addresses.
+"""Replaces secrets in text from outside: error messages, a command's output,
+addresses.
 
-A pattern can only know what secrets look like, so it errs on the side of taking
-too much. Every pattern begins at something fixed and looks a bounded way ahead,
-which keeps the time in proportion to the text.
+Patterns cannot be exact, so they rather replace too much. Each of them begins at
+a fixed text and looks ahead by a bounded length, which keeps the time in
+proportion to the text.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _NAMES = (
     r"|authorization|session[-_]?id"
     r"|(?:api|access|secret|private|signing|encryption|auth|account|shared)[-_ ]?key"
 )
-# A value in quotes ends at the same quote, which may be an escaped one inside a
-# quoted text.
+# A value in quotes ends at the same quote. Inside a quoted text that quote is
+# escaped, up to three times.
 _VALUE = (
     r"""(?:(?P<quote>\\{0,3}["'])(?:(?!(?P=quote))(?:\\.|[^\\])){0,4096}(?P=quote)"""
     r"""|(?:\\{0,3}["'])?[^\s,;&"'<>\\]+)"""
@@ -48,24 +48,24 @@ _MARKED = re.compile(
 )
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_+=-]{19,}")
 _PIECES = re.compile(r"[-_+=]+")
+_HEX_DIGITS = frozenset("0123456789abcdef")
 _RANDOM_PIECE = 16
 _RANDOM_CHANGES = 0.3
-_DIGESTS = (40, 64)  # of git and of SHA-256: names of things, not secrets
+# The lengths of a commit id and of a SHA-256: names, not secrets.
+_DIGEST_LENGTHS = (40, 64)
 
 
 def redact(text: str) -> str:
-    """The text with `***` for every secret that shows itself; a second time
-    changes nothing. Never raises.
+    """The text with `***` for every secret that is recognized. Never raises; a
+    second call changes nothing.
     """
-    for pattern, instead in _RULES:
-        text = pattern.sub(instead, text)
+    for pattern, replacement in _RULES:
+        text = pattern.sub(replacement, text)
     return text
 
 
 def names_a_secret(key: str) -> bool:
-    """Whether what stands under this key should not be shown, whatever it looks
-    like.
-    """
+    """Whether the value of this key is not to be shown."""
     return _SECRET_KEY.search(key) is not None
 
 
@@ -76,33 +76,48 @@ def _hide(_: re.Match[str]) -> str:
     return HIDDEN
 
 
-def _hide_value(found: re.Match[str]) -> str:
-    return found["before"] + HIDDEN
+def _hide_value(match: re.Match[str]) -> str:
+    return match["before"] + HIDDEN
 
 
-def _hide_named(found: re.Match[str]) -> str:
-    quote = found["quote"] or ""
-    return found["before"] + quote + HIDDEN + quote
+def _hide_named(match: re.Match[str]) -> str:
+    quote = match["quote"] or ""
+    return match["before"] + quote + HIDDEN + quote
 
 
-def _hide_login(found: re.Match[str]) -> str:
-    return f"{found.groupdict().get('before') or ''}{HIDDEN}@"
+def _hide_login(match: re.Match[str]) -> str:
+    return f"{match.groupdict().get('before') or ''}{HIDDEN}@"
 
 
-def _hide_random(found: re.Match[str]) -> str:
-    return HIDDEN if any(_is_random(piece) for piece in _PIECES.split(found[0])) else found[0]
+def _hide_random(match: re.Match[str]) -> str:
+    if any(_is_random(piece) for piece in _PIECES.split(match[0])):
+        return HIDDEN
+    return match[0]
 
 
 def _is_random(piece: str) -> bool:
-    """Words change between small, large and digits seldom, keys at every second
-    character.
+    """Whether small letters, capitals and digits alternate as in a key: in words
+    they seldom do, in random text at every second character.
     """
-    is_digest = len(piece) in _DIGESTS and all(letter in "0123456789abcdef" for letter in piece)
-    if len(piece) < _RANDOM_PIECE or is_digest:
+    if len(piece) < _RANDOM_PIECE or _is_digest(piece):
         return False
-    kinds = ["d" if letter.isdigit() else "u" if letter.isupper() else "l" for letter in piece]
-    changes = sum(one != next_one for one, next_one in pairwise(kinds))
-    return len(set(kinds)) > 1 and "d" in kinds and changes >= _RANDOM_CHANGES * (len(piece) - 1)
+    kinds = [_kind(character) for character in piece]
+    if "digit" not in kinds or len(set(kinds)) == 1:
+        return False
+    changes = sum(kind != next_kind for kind, next_kind in pairwise(kinds))
+    return changes >= _RANDOM_CHANGES * (len(piece) - 1)
+
+
+def _is_digest(piece: str) -> bool:
+    return len(piece) in _DIGEST_LENGTHS and set(piece) <= _HEX_DIGITS
+
+
+def _kind(character: str) -> str:
+    if character.isdigit():
+        return "digit"
+    if character.isupper():
+        return "capital"
+    return "small"
 
 
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (

@@ -1,12 +1,12 @@
-"""The machine's figures, sampled in one thread: a percentage and a rate are
-differences, and need one memory.
+"""Samples the machine's figures in one thread: percentages and rates are
+differences to the previous sample.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import psutil
@@ -18,14 +18,13 @@ from gpt_cursor_runner.system.clock import boottime
 
 _log = structlog.get_logger(__name__)
 
-_EVERY_SECONDS = 1.0
-_TWO_SAMPLES = "two_samples_needed"
+SAMPLE_SECONDS = 1.0
 
 Figures = dict[str, Any]
 
 
 class Machine(Protocol):
-    """The part of psutil that is used: none of these calls scans processes or
+    """The part of psutil that is used; none of these calls scans processes or
     waits.
     """
 
@@ -36,7 +35,7 @@ class Machine(Protocol):
 
 
 class Sampler:
-    """Holds the latest figures in `latest`, replaced as a whole at every sample."""
+    """Holds the latest figures in `latest`, replaced as one value per sample."""
 
     def __init__(
         self,
@@ -47,132 +46,125 @@ class Sampler:
         self._machine = machine
         self._monotonic = monotonic
         self._cgroup = cgroup or Cgroup()
-        self._cpu_before: tuple[float, float] | None = None
-        self._cgroup_cpu_before: tuple[float, float] | None = None
-        self._network_before: tuple[Mapping[str, int], float] | None = None
+        # The previous sample; None after one that failed, so that a difference
+        # never spans more than one interval.
+        self._previous_cpu: tuple[float, float] | None = None
+        self._previous_cgroup_cpu: tuple[float, float] | None = None
+        self._previous_network: tuple[Mapping[str, int], float] | None = None
         self.latest = Metrics.unread(monotonic())
 
     def run(self, stopped: threading.Event) -> None:
         """Sample until stopped."""
         while not stopped.is_set():
             self.sample()
-            stopped.wait(_EVERY_SECONDS)
+            stopped.wait(SAMPLE_SECONDS)
 
     def sample(self) -> None:
-        """Take every figure once."""
-        unread, taking = Metrics.unread(self._monotonic()), _Taking()
-        self.latest = Metrics(
-            unread.sampled_at,
-            cpu=taking.group(
-                "cpu", unread.cpu, [self._count, self._load, self._cpu_percent, self._cgroup_cpu]
-            ),
-            memory=taking.group("memory", unread.memory, [self._memory, self._cgroup_memory]),
-            network=taking.group("network", unread.network, [self._network]),
-            unreadable=taking.unreadable,
-        )
+        """Read every figure once."""
+        empty = Metrics.unread(self._monotonic())
+        unreadable: dict[str, str] = {}
+        cpu, memory, network = dict(empty.cpu), dict(empty.memory), dict(empty.network)
+        # Each reader fills in the keys beside it, and fails without the others.
+        for group, figures, read, keys in (
+            ("cpu", cpu, self._read_cpu_count, ("count",)),
+            ("cpu", cpu, self._read_load, ("load_average",)),
+            ("cpu", cpu, self._read_cpu_percent, ("percent",)),
+            ("cpu", cpu, self._read_cgroup_cpu, ("cgroup_limit", "cgroup_percent")),
+            ("memory", memory, self._read_memory, _MEMORY_KEYS),
+            ("memory", memory, self._read_cgroup_memory, _CGROUP_MEMORY_KEYS),
+            ("network", network, self._read_network, tuple(network)),
+        ):
+            unreadable |= _fill(group, figures, read, keys)
+        self.latest = Metrics(empty.sampled_at, cpu, memory, network, unreadable)
 
-    def _count(self, figures: Figures) -> None:
+    def _read_cpu_count(self, figures: Figures) -> None:
         figures["count"] = self._machine.cpu_count()
         if figures["count"] is None:
             raise NotImplementedError
 
-    def _load(self, figures: Figures) -> None:
+    def _read_load(self, figures: Figures) -> None:
         figures["load_average"] = [round(load, 2) for load in os.getloadavg()]
 
-    def _memory(self, figures: Figures) -> None:
-        seen = self._machine.virtual_memory()
-        figures |= {name: getattr(seen, name) for name in ("total", "available", "used", "percent")}
+    def _read_memory(self, figures: Figures) -> None:
+        memory = self._machine.virtual_memory()
+        for key in _MEMORY_KEYS:
+            figures[key] = getattr(memory, key)
 
-    def _cpu_percent(self, figures: Figures) -> None:
-        before, self._cpu_before = self._cpu_before, None
-        total, idle = self._cpu_before = _cpu_seconds(self._machine.cpu_times())
-        if before is None or total <= before[0]:
-            raise _TooEarly
-        figures["percent"] = _percent(1 - (idle - before[1]) / (total - before[0]))
+    def _read_cpu_percent(self, figures: Figures) -> None:
+        previous, self._previous_cpu = self._previous_cpu, None
+        total, idle = _cpu_seconds(self._machine.cpu_times())
+        self._previous_cpu = (total, idle)
+        if previous is None or total <= previous[0]:
+            raise _NeedsTwoSamples
+        idle_share = (idle - previous[1]) / (total - previous[0])
+        figures["percent"] = _percent(1 - idle_share)
 
-    def _cgroup_memory(self, figures: Figures) -> None:
-        if found := self._cgroup.memory():
-            share = _percent(found.used / found.limit)
-            figures |= {
-                "cgroup_limit": found.limit,
-                "cgroup_used": found.used,
-                "cgroup_percent": share,
-            }
+    def _read_cgroup_memory(self, figures: Figures) -> None:
+        memory = self._cgroup.memory()
+        if memory is not None:
+            figures["cgroup_limit"] = memory.limit
+            figures["cgroup_used"] = memory.used
+            figures["cgroup_percent"] = _percent(memory.used / memory.limit)
 
-    def _cgroup_cpu(self, figures: Figures) -> None:
-        before, self._cgroup_cpu_before = self._cgroup_cpu_before, None
-        found, now = self._cgroup.cpu(), self._monotonic()
-        if found is None:
+    def _read_cgroup_cpu(self, figures: Figures) -> None:
+        previous, self._previous_cgroup_cpu = self._previous_cgroup_cpu, None
+        limit = self._cgroup.cpu()
+        now = self._monotonic()
+        if limit is None:
             return
-        figures["cgroup_limit"] = round(found.cores, 2)
-        if found.used_seconds is None:
+        figures["cgroup_limit"] = round(limit.cores, 2)
+        if limit.used_seconds is None:
             raise NotImplementedError
-        self._cgroup_cpu_before = (found.used_seconds, now)
-        if before is None or now <= before[1] or found.used_seconds < before[0]:
-            raise _TooEarly
-        figures["cgroup_percent"] = _percent(
-            (found.used_seconds - before[0]) / (now - before[1]) / found.cores
-        )
+        self._previous_cgroup_cpu = (limit.used_seconds, now)
+        if previous is None:
+            raise _NeedsTwoSamples
+        used_seconds, seconds = limit.used_seconds - previous[0], now - previous[1]
+        if seconds <= 0 or used_seconds < 0:
+            raise _NeedsTwoSamples
+        figures["cgroup_percent"] = _percent(used_seconds / seconds / limit.cores)
 
-    def _network(self, figures: Figures) -> None:
-        before, self._network_before = self._network_before, None
-        seen, now = self._machine.net_io_counters(), self._monotonic()
-        counted = {name: int(getattr(seen, name)) for name in COUNTERS}
-        figures |= counted
-        self._network_before = (counted, now)
-        if before is None or now <= before[1]:
-            raise _TooEarly
-        grown = {name: counted[name] - before[0][name] for name in COUNTERS}
-        # A counter that went back belongs to an interface that was taken away.
-        rates = {
-            f"{name}_per_second": grown[name] / (now - before[1])
-            for name in COUNTERS
-            if grown[name] >= 0
-        }
-        figures |= {name: round(rate, 1) for name, rate in rates.items()}
-        if len(rates) < len(COUNTERS):
-            raise _TooEarly
-
-
-class _TooEarly(Exception):
-    """What was read is no difference yet."""
+    def _read_network(self, figures: Figures) -> None:
+        previous, self._previous_network = self._previous_network, None
+        counters = self._machine.net_io_counters()
+        now = self._monotonic()
+        counts = {name: int(getattr(counters, name)) for name in COUNTERS}
+        figures |= counts
+        self._previous_network = (counts, now)
+        if previous is None or now <= previous[1]:
+            raise _NeedsTwoSamples
+        previous_counts, seconds = previous[0], now - previous[1]
+        for name in COUNTERS:
+            increase = counts[name] - previous_counts[name]
+            # A counter decreases when an interface is removed.
+            if increase >= 0:
+                figures[f"{name}_per_second"] = round(increase / seconds, 1)
+        if None in figures.values():
+            raise _NeedsTwoSamples
 
 
-class _Taking:
-    """One sample: what could not be read is None, and `unreadable` says why."""
-
-    def __init__(self) -> None:
-        self.unreadable: dict[str, str] = {}
-
-    def group(
-        self, name: str, unread: Mapping[str, Any], reads: list[Callable[[Figures], None]]
-    ) -> Figures:
-        figures: Figures = dict(unread)
-        for read in reads:
-            trouble = _trouble(read, figures)
-            if trouble is not None:
-                missing = (key for key in _KEYS[name, read.__name__] if figures[key] is None)
-                self.unreadable |= {f"{name}.{key}": trouble for key in missing}
-        return figures
+_MEMORY_KEYS = ("total", "available", "used", "percent")
+_CGROUP_MEMORY_KEYS = ("cgroup_limit", "cgroup_used", "cgroup_percent")
 
 
-# Which keys a read of a group is to fill in.
-_KEYS: dict[tuple[str, str], tuple[str, ...]] = {
-    ("cpu", "_count"): ("count",),
-    ("cpu", "_load"): ("load_average",),
-    ("cpu", "_cpu_percent"): ("percent",),
-    ("cpu", "_cgroup_cpu"): ("cgroup_limit", "cgroup_percent"),
-    ("memory", "_memory"): ("total", "available", "used", "percent"),
-    ("memory", "_cgroup_memory"): ("cgroup_limit", "cgroup_used", "cgroup_percent"),
-    ("network", "_network"): (*COUNTERS, *(f"{name}_per_second" for name in COUNTERS)),
-}
+class _NeedsTwoSamples(Exception):
+    """There is no previous sample to compare with."""
 
 
-def _trouble(read: Callable[[Figures], None], figures: Figures) -> str | None:
+def _fill(
+    group: str, figures: Figures, read: Callable[[Figures], None], keys: Sequence[str]
+) -> dict[str, str]:
+    """Call a reader; return the reason for each of its figures that is missing."""
+    reason = _failure(read, figures)
+    if reason is None:
+        return {}
+    return {f"{group}.{key}": reason for key in keys if figures[key] is None}
+
+
+def _failure(read: Callable[[Figures], None], figures: Figures) -> str | None:
     try:
         read(figures)
-    except _TooEarly:
-        return _TWO_SAMPLES
+    except _NeedsTwoSamples:
+        return "two_samples_needed"
     except (psutil.AccessDenied, PermissionError):
         return "access_denied"
     except (AttributeError, NotImplementedError, FileNotFoundError):
@@ -188,9 +180,10 @@ def _percent(share: float) -> float:
 
 
 def _cpu_seconds(times: Any) -> tuple[float, float]:  # noqa: ANN401
-    """Total and idle seconds; on Linux a guest's time is also counted as user
-    time, and waiting for a disk is idle.
-    """
-    named: dict[str, float] = times._asdict()
-    total = sum(named.values()) - named.get("guest", 0.0) - named.get("guest_nice", 0.0)
-    return total, named["idle"] + named.get("iowait", 0.0)
+    """Total and idle seconds since the start of the machine."""
+    seconds: dict[str, float] = times._asdict()
+    # Linux counts the time of a guest as user time too, and reports the time
+    # of waiting for a disk apart from idle.
+    guest = seconds.get("guest", 0.0) + seconds.get("guest_nice", 0.0)
+    idle = seconds["idle"] + seconds.get("iowait", 0.0)
+    return sum(seconds.values()) - guest, idle

@@ -1,1 +1,1 @@
-"""The checks of a gateway, one file each."""
+"""The checks of a gateway, one file each, with the modules that only they use."""

@@ -1,156 +1,118 @@
-"""The owner's own check: a command, judged by the exit codes of the Monitoring
+"""A check of the owner's: a command, judged by the exit codes of the Monitoring
 Plugins.
 """
 
 from __future__ import annotations
 
-import os
-import selectors
-import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 
+from gpt_cursor_runner.config import OwnCheck
+from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.system import processes
 
 _OUTPUT_BYTES = 64 * 1024
-_GLANCE_SECONDS = 0.05
-_SKIP_SECONDS = (
-    0.005  # between two pieces of what is dropped: a flood must not take this process's time
-)
-_BY_EXIT = {0: (Status.OK, "ok"), 1: (Status.WARN, "warning"), 2: (Status.FAIL, "critical")}
-
-
-@dataclass(frozen=True)
-class OwnCheck:
-    """What runner.toml says of one: its name, the command as a list of
-    arguments, how often, how long, how grave.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    interval_seconds: float = 60.0
-    timeout_seconds: float = 10.0
-    critical: bool = False
+_OUTPUT_SHOWN_BYTES = 1000
+_FIRST_LINE_BYTES = 4096
+# After each chunk that is dropped: reading the output of `yes` without a pause
+# takes a whole core of the gateway.
+_FLOOD_PAUSE_SECONDS = 0.005
+_BY_EXIT_CODE = {0: "ok", 1: "warning", 2: "critical"}
 
 
 class CommandProbe:
-    """Runs the command in a process group of its own, which is gone when the
-    run is over, whatever it started.
-
-    It sees this environment and no more. What it prints in its first line is
-    the message.
+    """Runs the command with this environment alone. Its process group is gone
+    when the run is over, with all processes that it started.
     """
 
+    codes = CodeTable(
+        ok=Code(Status.OK),
+        warning=Code(Status.WARN),
+        critical=Code(Status.FAIL),
+        unknown=Code(Status.UNKNOWN),
+        timed_out=Code(Status.FAIL),
+        not_found=Code(Status.UNKNOWN, "Correct the command of this [[health.check]]."),
+    )
+
     def __init__(self, check: OwnCheck, environment: Mapping[str, str]) -> None:
-        name = "own_" + check.name
-        criticality = Criticality.CRITICAL if check.critical else Criticality.IMPAIRING
-        self.spec = ProbeSpec(
-            name, name, criticality, check.interval_seconds, check.timeout_seconds + 1
-        )
+        self.spec = _spec(check)
         self._command = check.command
-        self._seconds = check.timeout_seconds
+        self._timeout_seconds = check.timeout_seconds
         self._environment = dict(environment)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: processes.Child | None = None
         self._closed = False
 
     def read(self) -> Reading:
-        """One run, to its end or to its timeout."""
+        """Run the command once. The first line of its output is the message."""
         try:
-            process = self._start()
-        except OSError as refused:
-            message = f"{self._command[0]}: {refused.strerror}"
-            return Reading(
-                Status.UNKNOWN,
-                "not_found",
-                message,
-                remedy="Correct the command of this [[health.check]].",
-            )
+            child = self._start()
+        except OSError as error:
+            return self.codes.reading("not_found", f"{self._command[0]}: {error.strerror}")
+        output = processes.BoundedOutput(_OUTPUT_BYTES)
+
+        def receive(chunk: bytes) -> None:
+            if output.is_head_full:
+                time.sleep(_FLOOD_PAUSE_SECONDS)
+            output.add(chunk)
+
         try:
-            output, in_time = self._follow(process)
+            exited = processes.follow(child, receive, self._timeout_seconds, grace_seconds=0.0)
         finally:
-            _kill(process)
-            self._process = None
-        if not in_time:
-            return Reading(
-                Status.FAIL,
-                "timed_out",
-                f"it ran for {self._seconds:g} s and was ended",
-                _data(None, output),
-            )
-        status, code = _BY_EXIT.get(process.returncode, (Status.UNKNOWN, "unknown"))
-        return Reading(status, code, _first_line(output), _data(process.returncode, output))
+            self._child = None
+        if not exited:
+            message = f"the command ran longer than {self._timeout_seconds:g} s and was killed"
+            return self.codes.reading("timed_out", message, _data(None, output.head))
+        code = _BY_EXIT_CODE.get(child.returncode, "unknown")
+        data = _data(child.returncode, output.head)
+        return self.codes.reading(code, _first_line(output.head), data)
 
     def close(self) -> None:
-        """End a run that is under way."""
+        """Kill a run under way, and start no other."""
         self._closed = True
-        if process := self._process:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        child = self._child
+        if child is not None:
+            processes.kill_group(child)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> processes.Child:
         if self._closed:
             raise OSError(0, "the gateway is stopping")
-        self._process = subprocess.Popen(
+        self._child = processes.start(
             self._command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            environment=self._environment,
+            directory="/",
             stderr=subprocess.STDOUT,
-            env=self._environment,
-            cwd="/",
-            start_new_session=True,
         )
-        return self._process
-
-    def _follow(self, process: subprocess.Popen[bytes]) -> tuple[bytes, bool]:
-        """The first part of what it prints, and whether it ended in time. The
-        rest is read and dropped.
-        """
-        assert process.stdout  # noqa: S101  it is a pipe
-        output, give_up_at = b"", time.monotonic() + self._seconds
-        with selectors.DefaultSelector() as selector:
-            selector.register(process.stdout, selectors.EVENT_READ)
-            while time.monotonic() < give_up_at and not self._closed:
-                # Something it left running may keep the pipe open: its own end
-                # counts.
-                ended = process.poll() is not None
-                if selector.select(0 if ended else _GLANCE_SECONDS):
-                    piece = os.read(process.stdout.fileno(), _OUTPUT_BYTES)
-                    output = (output + piece)[:_OUTPUT_BYTES]
-                    if piece:
-                        time.sleep(_SKIP_SECONDS if len(output) == _OUTPUT_BYTES else 0)
-                        continue
-                    ended = _ends(process, give_up_at)
-                if ended:
-                    return output, process.returncode is not None
-        return output, False
+        return self._child
 
 
-def _ends(process: subprocess.Popen[bytes], give_up_at: float) -> bool:
-    """Wait for one that has closed its output."""
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(max(0.0, give_up_at - time.monotonic()))
-    return True
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):  # the group lives while anything in it does
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    if process.stdout:
-        process.stdout.close()
+def _spec(check: OwnCheck) -> ProbeSpec:
+    name = "own_" + check.name
+    criticality = Criticality.IMPAIRING
+    if check.critical:
+        criticality = Criticality.CRITICAL
+    return ProbeSpec(
+        name,
+        name,
+        criticality,
+        interval_seconds=check.interval_seconds,
+        # A second more, so that a command at its timeout reads as timed_out and
+        # not as late.
+        deadline_seconds=check.timeout_seconds + 1,
+    )
 
 
 def _first_line(output: bytes) -> str:
-    lines = output[:4096].decode(errors="replace").strip().splitlines()
-    return lines[0] if lines else ""
+    lines = output[:_FIRST_LINE_BYTES].decode(errors="replace").strip().splitlines()
+    if not lines:
+        return ""
+    return lines[0]
 
 
 def _data(exit_code: int | None, output: bytes) -> dict[str, object]:
     return {
         "exit_code": exit_code,
-        "output": output[:1000].decode(errors="replace"),
+        "output": output[:_OUTPUT_SHOWN_BYTES].decode(errors="replace"),
         "output_bytes": len(output),
     }

@@ -1,10 +1,10 @@
-"""Looks at disks. Run as a process of its own: `python -m
+"""A process that tests disks: `python -m
 gpt_cursor_runner.health.probes.disk_worker`.
 
-For every line on standard input, a question in JSON, it prints one line of
-JSON; it ends with its input. It is a process because a call into a dead disk or
-mount cannot be interrupted: a thread would keep the whole gateway, and with it
-the port, in the kernel. Standard library only, so that it starts fast.
+For every request, a line of JSON on standard input, it prints a line of JSON;
+it exits at the end of its input. It is a process because a call into a dead disk
+or mount cannot be interrupted: a thread would keep the gateway in the kernel,
+and with it the port. It imports the standard library only, to start fast.
 """
 
 from __future__ import annotations
@@ -27,72 +27,79 @@ _CODES = {
     errno.EACCES: "denied",
     errno.EPERM: "denied",
 }
-# What a kernel or a file system says that knows no unnamed files.
+# The errors of open(O_TMPFILE): EOPNOTSUPP from a file system without support,
+# EISDIR from a kernel before 3.11, EINVAL from some network file systems.
 _NO_UNNAMED_FILES = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
-# a whole block: some file systems keep smaller contents where there is room
-# even on a full disk
-_BLOCK = 4096
+# A whole block: some file systems store smaller contents in the inode, which
+# succeeds on a full disk.
+_BLOCK_BYTES = 4096
 
 
-def main(questions: TextIO, answers: TextIO) -> None:
-    """Answer until the questions end."""
-    for line in questions:
-        question = json.loads(line)
-        answers.write(json.dumps(_LOOKS[question["look"]](question["at"])) + "\n")
-        answers.flush()
+def main(requests: TextIO, responses: TextIO) -> None:
+    """Answer requests until the input ends."""
+    for line in requests:
+        request = json.loads(line)
+        response = _COMMANDS[request["command"]](request["argument"])
+        responses.write(json.dumps(response) + "\n")
+        responses.flush()
 
 
-def examine(directory: str) -> dict[str, Any]:
-    """One real write and read, the room that is left, and which directory of
-    which device it was.
+def check_directory(directory: str) -> dict[str, Any]:
+    """Write, sync and read back a file without a name.
 
-    `code` is "writable" or says what was wrong; then the rest may be None.
+    `code` is "writable" or names the error, and then `message` has its text;
+    `space` and `place` (device and inode of the directory) may be None.
     """
     place = None
     try:
-        seen = os.stat(directory)  # noqa: PTH116
-        place = [seen.st_dev, seen.st_ino]
-        same = _write_and_read(directory)
-        code, message, space = "writable" if same else "mismatch", "", _space(directory)
-    except OSError as failed:
-        code, message, space = _CODES.get(failed.errno or 0, "other"), str(failed), None
-    return {"code": code, "message": message, "space": space, "place": place}
+        status = os.stat(directory)  # noqa: PTH116
+        place = [status.st_dev, status.st_ino]
+        code = "mismatch"
+        if _write_and_read(directory):
+            code = "writable"
+        return {"code": code, "message": "", "space": _space(directory), "place": place}
+    except OSError as error:
+        code = _CODES.get(error.errno or 0, "other")
+        return {"code": code, "message": str(error), "space": None, "place": place}
 
 
-def find(paths: Sequence[str]) -> dict[str, list[int]]:
-    """Of these files those that are there, each with what tells it from another
-    one of the same name.
+def stat_files(paths: Sequence[str]) -> dict[str, list[int]]:
+    """The existing ones of these files, each with device, inode and change
+    time, which tell it from another file of the same name.
     """
-    found = {}
+    existing = {}
     for path in paths:
         with contextlib.suppress(OSError):
-            seen = os.lstat(path)
-            found[path] = [seen.st_dev, seen.st_ino, seen.st_mtime_ns]
-    return found
+            status = os.lstat(path)
+            existing[path] = [status.st_dev, status.st_ino, status.st_mtime_ns]
+    return existing
 
 
-_LOOKS: dict[str, Callable[[Any], dict[str, Any]]] = {"examine": examine, "find": find}
+_COMMANDS: dict[str, Callable[[Any], dict[str, Any]]] = {
+    "check_directory": check_directory,
+    "stat_files": stat_files,
+}
 
 
 def _write_and_read(directory: str) -> bool:
-    content = secrets.token_bytes(_BLOCK)
-    file = _open_nameless(directory)
+    content = secrets.token_bytes(_BLOCK_BYTES)
+    file = _open_unnamed(directory)
     try:
         os.write(file, content)
         os.fsync(file)
-        return os.pread(file, _BLOCK, 0) == content
+        return os.pread(file, _BLOCK_BYTES, 0) == content
     finally:
         os.close(file)
 
 
-def _open_nameless(directory: str) -> int:
-    """A file without a name: whatever happens next, nothing is left behind."""
+def _open_unnamed(directory: str) -> int:
+    """A file without a name, which a kill at any moment does not leave behind."""
     flags = os.O_RDWR | os.O_CLOEXEC
-    with contextlib.suppress(AttributeError):  # O_TMPFILE is Linux only
+    with contextlib.suppress(AttributeError):  # O_TMPFILE exists on Linux only
         try:
             return os.open(directory, flags | os.O_TMPFILE, 0o600)
-        except OSError as refused:
-            if refused.errno not in _NO_UNNAMED_FILES:
+        except OSError as error:
+            if error.errno not in _NO_UNNAMED_FILES:
                 raise
     path = os.path.join(directory, f".gcr-probe-{os.getpid()}-{secrets.token_hex(8)}")  # noqa: PTH118  os calls throughout
     file = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
@@ -101,14 +108,14 @@ def _open_nameless(directory: str) -> int:
 
 
 def _space(directory: str) -> dict[str, int]:
-    seen = os.statvfs(directory)
-    unit = seen.f_frsize
+    status = os.statvfs(directory)
+    unit = status.f_frsize
     return {
-        "total_bytes": seen.f_blocks * unit,
-        "used_bytes": (seen.f_blocks - seen.f_bfree) * unit,
-        "free_bytes": seen.f_bavail * unit,
-        "total_inodes": seen.f_files,
-        "free_inodes": seen.f_favail,
+        "total_bytes": status.f_blocks * unit,
+        "used_bytes": (status.f_blocks - status.f_bfree) * unit,
+        "free_bytes": status.f_bavail * unit,
+        "total_inodes": status.f_files,
+        "free_inodes": status.f_favail,
     }
 
 

@@ -1,6 +1,4 @@
-"""The gateway's end of a process that looks at disks (`filesystem.py`): one at
-a time, never a second beside it.
-"""
+"""The gateway's side of the disk worker (`disk_worker.py`)."""
 
 from __future__ import annotations
 
@@ -10,63 +8,68 @@ import sys
 import threading
 from typing import Any
 
-_ANSWER_BYTES = 64 * 1024
-_GOODBYE_SECONDS = 0.5
+_MAX_RESPONSE_BYTES = 64 * 1024
+_CLOSE_SECONDS = 0.5
 
 
-class ProcessDied(Exception):
-    """The process ended without an answer; the next question starts another."""
+class DiskWorkerDied(Exception):
+    """The worker exited without a response; the next request starts another."""
 
     def __init__(self) -> None:
-        super().__init__("the process that looks at the disk died; the next look starts another")
+        super().__init__("the disk worker died; the next run starts another")
 
 
-class FilesystemProcess:
-    """Started at the first question and kept. While it hangs in a dead disk,
-    whoever asks waits with it.
+class DiskWorkerClient:
+    """Starts one worker at the first request and keeps it. While the worker
+    hangs in a dead disk, every request waits.
     """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._asking = threading.Lock()
+        self._lock = threading.Lock()
         self._closed = False
 
-    def ask(self, look: str, at: object) -> dict[str, Any]:
-        """What the look found, however long that takes; raise ProcessDied when
-        there will be no answer.
+    def request(self, command: str, argument: object) -> dict[str, Any]:
+        """The worker's response, after any time; raises DiskWorkerDied when
+        there is none.
         """
-        with self._asking:
+        with self._lock:
             try:
-                return self._exchange(json.dumps({"look": look, "at": at}))
-            except (BrokenPipeError, EOFError) as died:
-                self._bury()
-                raise ProcessDied from died
+                return self._exchange(json.dumps({"command": command, "argument": argument}))
+            except (BrokenPipeError, EOFError) as error:
+                self._reap()
+                raise DiskWorkerDied from error
 
     def close(self) -> None:
-        """End it; an `ask` under way sees it die."""
+        """Kill the worker; a request under way raises DiskWorkerDied."""
         self._closed = True
-        if process := self._process:
+        process = self._process
+        if process is not None:
             process.kill()
-        if self._asking.acquire(timeout=_GOODBYE_SECONDS):  # not when the kernel holds the process
-            self._bury()
-            self._asking.release()
+        # A worker that hangs in the kernel dies only when its disk answers.
+        if self._lock.acquire(timeout=_CLOSE_SECONDS):
+            self._reap()
+            self._lock.release()
 
-    def _exchange(self, question: str) -> dict[str, Any]:
-        process = self._process = self._process or self._start()
+    def _exchange(self, line: str) -> dict[str, Any]:
+        if self._process is None:
+            self._process = self._start()
+        process = self._process
         assert process.stdin and process.stdout  # noqa: S101  both are pipes
-        process.stdin.write(question.encode() + b"\n")
+        process.stdin.write(line.encode() + b"\n")
         process.stdin.flush()
-        line = process.stdout.readline(_ANSWER_BYTES)
-        if not line.endswith(b"\n"):
+        answer = process.stdout.readline(_MAX_RESPONSE_BYTES)
+        if not answer.endswith(b"\n"):
             raise EOFError
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        response: dict[str, Any] = json.loads(answer)
+        return response
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self._closed:
             raise EOFError
-        # Away from the terminal's Ctrl-C, from our working directory and from
-        # our sockets: it ends with its input.
+        # A session, directory and descriptors of its own: no Ctrl-C of the
+        # terminal reaches it, and while it hangs it holds neither a mount of
+        # ours nor the port.
         return subprocess.Popen(
             [sys.executable, "-m", "gpt_cursor_runner.health.probes.disk_worker"],
             stdin=subprocess.PIPE,
@@ -77,8 +80,9 @@ class FilesystemProcess:
             start_new_session=True,
         )
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         process, self._process = self._process, None
-        if process:
-            # its output has ended, so this only closes the pipes and reaps it
+        if process is not None:
+            # Its output has ended, so that this only closes the pipes and waits
+            # for the exit.
             process.communicate()

@@ -1,26 +1,25 @@
-"""Is a runner of another make there, known only by the script it runs?"""
+"""Checks that a runner of another make runs, known only by its script."""
 
 from __future__ import annotations
 
+from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
-from gpt_cursor_runner.health.probes.processes import Finder, runs_script
+from gpt_cursor_runner.health.probes.process_matchers import runs_script
+from gpt_cursor_runner.health.probes.processes import ProcessFinder
 
-_STATES = {
-    "running": (Status.OK, "up", "up", "it runs"),
-    "stopped": (
-        Status.FAIL,
-        "stopped",
-        "stalled",
-        "its process is stopped (SIGSTOP or a debugger)",
-    ),
-    "zombie": (Status.FAIL, "zombie", "down", "it died, and its parent has not taken notice"),
-    "absent": (Status.FAIL, "down", "down", "no interpreter runs that script"),
+_START = "Start the external runner, or remove external_runner from [health]."
+# By the state of the process: code, `data["state"]`, message.
+_RESULTS = {
+    "running": ("up", "up", "the process runs"),
+    "stopped": ("stopped", "stalled", "the process is stopped (SIGSTOP or a debugger)"),
+    "zombie": ("zombie", "down", "the process died, and its parent has not reaped it"),
+    "absent": ("down", "down", "no interpreter runs this script"),
 }
 
 
 class ExternalRunnerProbe:
-    """States (`data["state"]`): up, down, stalled. `script` is a file name,
-    without its directory.
+    """`data["state"]` is up, down or stalled. `script` is a file name without
+    its directory.
     """
 
     spec = ProbeSpec(
@@ -30,22 +29,19 @@ class ExternalRunnerProbe:
         interval_seconds=1.0,
         deadline_seconds=5.0,
     )
+    codes = CodeTable(
+        up=Code(Status.OK, fact=True),
+        down=Code(Status.FAIL, _START, fact=True),
+        stopped=Code(Status.FAIL, _START, fact=True),
+        zombie=Code(Status.FAIL, _START, fact=True),
+    )
 
-    def __init__(self, script: str, finder: Finder | None = None) -> None:
+    def __init__(self, script: str, finder: ProcessFinder | None = None) -> None:
         self._script = script
-        self._finder = finder or Finder(runs_script(script))
+        self._finder = finder or ProcessFinder(runs_script(script))
 
     def read(self) -> Reading:
-        """One look at the process, or for it."""
-        found = self._finder.look()
-        status, code, state, message = _STATES[found.standing]
-        data = {"state": state, "script": self._script, "pid": found.pid}
-        remedy = (
-            ""
-            if status is Status.OK
-            else f"Start {self._script}, or take external_runner out of [health]."
-        )
-        return Reading(status, code, f"{self._script}: {message}", data, remedy, fact=True)
-
-    def close(self) -> None:
-        """Nothing is held between two looks."""
+        match = self._finder.find()
+        code, state, message = _RESULTS[match.state]
+        data = {"state": state, "script": self._script, "pid": match.pid}
+        return self.codes.reading(code, f"{self._script}: {message}", data)

@@ -1,8 +1,7 @@
-"""Can a patch's evidence be written, on the disk that was there at the start,
-and is there room for more?
+"""Checks that a patch's evidence can be written, on the disk of the start, and
+that there is room for more.
 
-The looking is done by another process (`filesystem_process.py`); its silence is
-reported as late.
+The disk worker does the test; while it does not respond the check is late.
 """
 
 from __future__ import annotations
@@ -11,28 +10,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
-from gpt_cursor_runner.health.probes.disk_worker_client import FilesystemProcess, ProcessDied
+from gpt_cursor_runner.health.probes.disk_worker_client import DiskWorkerClient, DiskWorkerDied
 from gpt_cursor_runner.health.probes.threshold import Threshold
 
-_REMEDIES = {
-    "read_only": "Mount the disk for writing, or move the state directory.",
-    "no_space": "Make room (space or inodes), or move the state directory.",
-    "missing": "Create the directory, or mount what should be there.",
-    "not_a_directory": "Remove the file that stands where the directory should be.",
-    "denied": "Give the gateway's user the right to write there.",
-    "unmounted": (
-        "Mount the disk again; or restart the gateway, if the directory was replaced on purpose."
-    ),
-    "nearly_full": "Make room, or move the state directory.",
-    "few_inodes": "Remove small files, or move the state directory.",
-}
+_MOUNT_WRITABLE = "Mount the disk for writing, or move the state directory."
+_FREE_SPACE = "Free space or inodes, or move the state directory."
+_CREATE = "Create the directory, or mount its disk."
+_REMOVE_FILE = "Remove the file at the path of the directory."
+_PERMIT = "Give the gateway's user write permission there."
+_REMOUNT = "Mount the disk again; or restart the gateway, if the directory was replaced on purpose."
+_FREE_INODES = "Remove small files, or move the state directory."
+
 _USED_PERCENT = Threshold(on=90, off=87)
 _FREE_INODES_PERCENT = Threshold(on=5, off=8)
 
 
 class FilesystemProbe:
-    """Writes, syncs, reads back and drops a file in `directory`."""
+    """Writes, syncs and reads back a file without a name in `directory`."""
 
     spec = ProbeSpec(
         "filesystem",
@@ -41,62 +37,71 @@ class FilesystemProbe:
         interval_seconds=5.0,
         deadline_seconds=3.0,
     )
+    codes = CodeTable(
+        writable=Code(Status.OK, fact=True),
+        read_only=Code(Status.FAIL, _MOUNT_WRITABLE, fact=True),
+        no_space=Code(Status.FAIL, _FREE_SPACE, fact=True),
+        missing=Code(Status.FAIL, _CREATE, fact=True),
+        not_a_directory=Code(Status.FAIL, _REMOVE_FILE, fact=True),
+        denied=Code(Status.FAIL, _PERMIT, fact=True),
+        mismatch=Code(Status.FAIL, fact=True),
+        other=Code(Status.FAIL, fact=True),
+        unmounted=Code(Status.FAIL, _REMOUNT, fact=True),
+        nearly_full=Code(Status.WARN, _FREE_SPACE, fact=True),
+        few_inodes=Code(Status.WARN, _FREE_INODES, fact=True),
+        # A killed worker proves nothing about the disk.
+        helper_died=Code(Status.UNKNOWN),
+    )
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._process = FilesystemProcess()
+        self._worker = DiskWorkerClient()
         self._first_place: list[int] | None = None
-        self._passed = {"nearly_full": False, "few_inodes": False}
+        self._is_nearly_full = False
+        self._has_few_inodes = False
 
     def read(self) -> Reading:
-        """One test, and what it says of the disk."""
         try:
-            answer = self._process.ask("examine", str(self._directory.absolute()))
-        except ProcessDied as died:
-            return Reading(Status.UNKNOWN, "helper_died", str(died))
-        data = {"directory": str(self._directory), **(answer["space"] or {})}
-        if answer["code"] != "writable":
-            return _reading(Status.FAIL, answer["code"], answer["message"], data)
-        self._first_place = self._first_place or answer["place"]
-        if answer["place"] != self._first_place:
-            return _reading(
-                Status.FAIL, "unmounted", _elsewhere(answer["place"], self._first_place), data
-            )
-        return self._room(answer["space"], data)
+            result = self._worker.request("check_directory", str(self._directory.absolute()))
+        except DiskWorkerDied as error:
+            return self.codes.reading("helper_died", str(error))
+        space = result["space"] or {}
+        data = {"directory": str(self._directory), **space}
+        if result["code"] != "writable":
+            return self.codes.reading(result["code"], result["message"], data)
+        if self._first_place is None:
+            self._first_place = result["place"]
+        if result["place"] != self._first_place:
+            message = _describe_replacement(result["place"], self._first_place)
+            return self.codes.reading("unmounted", message, data)
+        return self._judge_space(space, data)
 
     def close(self) -> None:
-        """End the process; a `read` under way sees it die."""
-        self._process.close()
+        self._worker.close()
 
-    def _room(self, space: Mapping[str, int], data: Mapping[str, Any]) -> Reading:
-        used = _percent(space["used_bytes"], space["used_bytes"] + space["free_bytes"])
-        inodes = _percent(
-            space["free_inodes"], space["total_inodes"]
-        )  # some file systems count none
-        self._passed = {
-            "nearly_full": _USED_PERCENT.passed(used, self._passed["nearly_full"]),
-            "few_inodes": _FREE_INODES_PERCENT.passed(inodes, self._passed["few_inodes"]),
-        }
-        said = {
-            "nearly_full": f"the disk is {used} % full",
-            "few_inodes": f"{inodes} % of the inodes are free",
-        }
-        warnings = [code for code, passed in self._passed.items() if passed]
-        if not warnings:
-            return _reading(Status.OK, "writable", "", data)
-        return _reading(Status.WARN, warnings[0], ", ".join(said[code] for code in warnings), data)
+    def _judge_space(self, space: Mapping[str, int], data: Mapping[str, Any]) -> Reading:
+        available = space["used_bytes"] + space["free_bytes"]
+        used = _percent(space["used_bytes"], available)
+        free_inodes = _percent(space["free_inodes"], space["total_inodes"])
+        self._is_nearly_full = _USED_PERCENT.passed(used, self._is_nearly_full)
+        self._has_few_inodes = _FREE_INODES_PERCENT.passed(free_inodes, self._has_few_inodes)
+        warnings = {}
+        if self._is_nearly_full:
+            warnings["nearly_full"] = f"the disk is {used} % full"
+        if self._has_few_inodes:
+            warnings["few_inodes"] = f"{free_inodes} % of the inodes are free"
+        code = next(iter(warnings), "writable")
+        return self.codes.reading(code, ", ".join(warnings.values()), data)
 
 
-def _reading(status: Status, code: str, message: str, data: Mapping[str, Any]) -> Reading:
-    return Reading(status, code, message, data, _REMEDIES.get(code, ""), fact=True)
+def _describe_replacement(place: list[int], first: list[int]) -> str:
+    if place[0] != first[0]:
+        return "the path now leads to another disk than at the start of the gateway"
+    return "the path now leads to another directory than at the start of the gateway"
 
 
-def _elsewhere(place: list[int], first: list[int]) -> str:
-    what = (
-        "lies on another disk than" if place[0] != first[0] else "is not the directory that it was"
-    )
-    return f"what is written there now {what} at the start"
-
-
-def _percent(part: int, whole: int) -> float | None:
-    return round(100 * part / whole, 1) if whole else None
+def _percent(part: int, total: int) -> float | None:
+    # Some file systems count no inodes.
+    if not total:
+        return None
+    return round(100 * part / total, 1)

@@ -1,21 +1,24 @@
-"""How does the machinery that watches do itself?"""
+"""Checks that the monitor's threads run on time and that the history is written."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
-from gpt_cursor_runner.health.monitor.monitor import Vitals
+from gpt_cursor_runner.health.monitor.monitor import MonitorStats
 
 LAGGING_SECONDS = 2.0
-_BEHIND_LOOKS = 2
+# One run may see a change before the recorder has had its turn.
+_BEHIND_RUNS = 2
 
 
 class MonitorProbe:
-    """Reads figures that the monitor keeps; a monitor that is dead altogether
-    is judged by the age of its snapshot.
+    """Reads the statistics of the monitor. A monitor that does not tick is
+    detected by the age of its snapshot instead.
 
-    `history_behind` is how many flips are not written down yet.
+    `history_behind` returns the number of changes not yet written to the
+    history.
     """
 
     spec = ProbeSpec(
@@ -25,47 +28,40 @@ class MonitorProbe:
         interval_seconds=2.0,
         deadline_seconds=2.0,
     )
+    codes = CodeTable(
+        alive=Code(Status.OK),
+        thread_dead=Code(Status.FAIL, "Restart the gateway; its log has the reason.", fact=True),
+        lagging=Code(Status.WARN),
+        history_behind=Code(Status.WARN, "See the queue check: the ledger rejects writes."),
+    )
 
-    def __init__(self, vitals: Callable[[], Vitals], history_behind: Callable[[], int]) -> None:
-        self._vitals = vitals
+    def __init__(
+        self, stats: Callable[[], MonitorStats], history_behind: Callable[[], int]
+    ) -> None:
+        self._stats = stats
         self._history_behind = history_behind
-        self._looks_behind = 0
+        self._runs_behind = 0
 
     def read(self) -> Reading:
-        """Dead threads first, then what is late."""
-        vitals, behind = self._vitals(), self._history_behind()
-        self._looks_behind = self._looks_behind + 1 if behind > 0 else 0
+        stats = self._stats()
+        behind = self._history_behind()
+        self._runs_behind = self._runs_behind + 1 if behind > 0 else 0
         data = {
-            "lag_seconds": round(vitals.lag_seconds, 3),
-            "stuck": list(vitals.stuck),
-            "dead": list(vitals.dead),
+            "lag_seconds": round(stats.lag_seconds, 3),
+            "stuck": list(stats.stuck),
+            "dead": list(stats.dead),
             "history_behind": behind,
         }
-        if vitals.dead:
-            message = f"threads that died: {', '.join(vitals.dead)}"
-            return Reading(
-                Status.FAIL,
-                "thread_dead",
-                message,
-                data,
-                "Restart the gateway; its log says why.",
-                fact=True,
-            )
-        if vitals.lag_seconds > LAGGING_SECONDS:
+        if stats.dead:
+            message = f"threads that died: {', '.join(stats.dead)}"
+            return self.codes.reading("thread_dead", message, data)
+        if stats.lag_seconds > LAGGING_SECONDS:
             message = (
-                f"a tick came {vitals.lag_seconds:.1f} s late of late; this machine is overloaded"
+                f"a tick of the last two minutes was {stats.lag_seconds:.1f} s late; this machine"
+                " is overloaded"
             )
-            return Reading(Status.WARN, "lagging", message, data)
-        if self._looks_behind >= _BEHIND_LOOKS:
-            message = f"{behind} changes are not written into the history yet"
-            return Reading(
-                Status.WARN,
-                "history_behind",
-                message,
-                data,
-                "See the queue check: the ledger takes none.",
-            )
-        return Reading(Status.OK, "alive", data=data)
-
-    def close(self) -> None:
-        """Nothing is held between two looks."""
+            return self.codes.reading("lagging", message, data)
+        if self._runs_behind >= _BEHIND_RUNS:
+            message = f"{behind} changes are not yet written to the history"
+            return self.codes.reading("history_behind", message, data)
+        return self.codes.reading("alive", data=data)

@@ -1,16 +1,17 @@
-"""Is the port bound, and bound by this very gateway?"""
+"""Checks that the port is bound, and bound by this gateway."""
 
 from __future__ import annotations
 
+from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
-from gpt_cursor_runner.health.probes.self_call import Answer, Found, SelfCall
+from gpt_cursor_runner.health.probes.self_call import Listener, SelfCall
 
-_WHO = "See who listens there (`gcr doctor`), stop it or choose another port."
+_STOP_THE_OTHER = "Run `gcr doctor` to see the other program; stop it, or choose another port."
 _LOG = "See the gateway's log."
 
 
 class PortProbe:
-    """Reads the gateway's call to itself for whose the port is."""
+    """Reads the gateway's call to itself for the owner of the port."""
 
     spec = ProbeSpec(
         "port",
@@ -20,34 +21,25 @@ class PortProbe:
         deadline_seconds=3.0,
         grace_seconds=10.0,
     )
+    codes = CodeTable(
+        ours=Code(Status.OK),
+        port_foreign=Code(Status.FAIL, _STOP_THE_OTHER, fact=True),
+        not_bound=Code(Status.FAIL, _LOG, fact=True),
+        no_answer=Code(Status.FAIL, _LOG),
+    )
 
     def __init__(self, self_call: SelfCall) -> None:
         self._self_call = self_call
 
     def read(self) -> Reading:
-        """Ours, another's, nobody's, or no answer."""
-        return _reading(self._self_call.answer(), self._self_call.address)
-
-    def close(self) -> None:
-        """Nothing is held between two looks."""
-
-
-def _reading(answer: Answer, address: str) -> Reading:
-    data = {"address": address}
-    if answer.found is Found.OURS:
-        return Reading(Status.OK, "ours", f"{address} answers as this gateway", data)
-    if answer.found is Found.FOREIGN:
-        return Reading(
-            Status.FAIL,
-            "port_foreign",
-            f"another program answers on {address}",
-            data,
-            remedy=_WHO,
-            fact=True,
-        )
-    if answer.found is Found.NOBODY:
-        return Reading(
-            Status.FAIL, "not_bound", f"nobody listens on {address}", data, remedy=_LOG, fact=True
-        )
-    message = f"{address} gave no whole answer: {answer.trouble}"
-    return Reading(Status.FAIL, "no_answer", message, data, remedy=_LOG)
+        result = self._self_call.result()
+        address = self._self_call.address
+        data = {"address": address}
+        if result.listener is Listener.OURS:
+            return self.codes.reading("ours", f"this gateway answers on {address}", data)
+        if result.listener is Listener.FOREIGN:
+            return self.codes.reading("port_foreign", f"another program answers on {address}", data)
+        if result.listener is Listener.ABSENT:
+            return self.codes.reading("not_bound", f"nothing listens on {address}", data)
+        message = f"no complete answer from {address}: {result.error}"
+        return self.codes.reading("no_answer", message, data)

@@ -1,210 +1,106 @@
-"""Finding a foreign process once, and telling it again cheaply: the one place
-that scans the table of processes.
+"""Finds a process of another program, the only place that scans the table of
+processes.
 """
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import PurePath
 
 import psutil
 
-_SCAN_APART_SECONDS = 2.0
-# A scan may take no more than one part in so many of the time: two percent of a
-# core.
-_SCAN_SHARE = 50
+from gpt_cursor_runner.health.probes.process_matchers import Matcher
 
-_INTERPRETER = re.compile(
-    r"(?:node|nodejs|bun|deno|tsx|ts-node|(?:python|pypy|ruby|perl|php|lua)[\d.]*|bash|dash|sh|zsh|ksh|fish|pwsh)"
-    r"(?:\.exe)?"
-)
-# Code on the command line itself, or a module: there is no script then.
-_INLINE = {
-    "python": re.compile(r"-[a-zA-Z]*[cm].*"),
-    "pypy": re.compile(r"-[a-zA-Z]*[cm].*"),
-    "perl": re.compile(r"-[a-zA-Z0-9]*[eE].*"),
-    "ruby": re.compile(r"-[a-zA-Z]*e.*"),
-    "php": re.compile(r"-[rBRE].*"),
-    "lua": re.compile(r"-e.*"),
-    "shell": re.compile(r"-[a-zA-Z]*[cs][a-zA-Z]*|-Command"),
-    "script": re.compile(r"-[pe]+|--eval(?:=.*)?|--print(?:=.*)?|eval|-"),
-}
-# Options that are followed by a value of their own.
-_VALUED = {
-    "python": {"-W", "-X", "--check-hash-based-pycs"},
-    "pypy": {"-W", "-X"},
-    "perl": {"-I"},
-    "ruby": {"-I", "-r", "-C", "-E", "-W"},
-    "php": {"-c", "-d", "-z"},
-    "lua": {"-l"},
-    "shell": {"-o", "+o", "-O", "+O", "--rcfile", "--init-file"},
-    "script": {
-        "-r",
-        "--require",
-        "--import",
-        "--loader",
-        "--experimental-loader",
-        "-C",
-        "--conditions",
-        "--preload",
-    }
-    | {
-        "--input-type",
-        "--title",
-        "--icu-data-dir",
-        "-c",
-        "--config",
-        "--import-map",
-        "--cert",
-        "--cwd",
-        "--tsconfig",
-    },
-}
-_SUBCOMMANDS = {"bun": {"run", "x"}, "deno": {"run"}, "tsx": {"watch"}}
+_SCAN_APART_SECONDS = 2.0
+# The pause after a scan is at least 50 times its duration: two percent of a core.
+_PAUSE_PER_SCAN = 50
 
 
 @dataclass(frozen=True)
-class Found:
-    """How the process stands: running, stopped (also by a debugger), zombie or
-    absent.
-    """
+class ProcessMatch:
+    """`state` is running, stopped (also by a debugger), zombie or absent."""
 
-    standing: str
+    state: str
     pid: int | None = None
 
 
-class Finder:
-    """Remembers the process it found by its pid and moment of creation; scans
-    only while it has none.
+class ProcessFinder:
+    """Remembers the process by its pid and moment of creation, and scans only
+    while it has none.
     """
 
     def __init__(
         self,
-        is_it: Callable[[Sequence[str], str | None], bool],
+        matches: Matcher,
         monotonic: Callable[[], float] = time.monotonic,
         processes: Callable[[], Iterable[psutil.Process]] = psutil.process_iter,
     ) -> None:
-        self._is_it = is_it
+        self._matches = matches
         self._monotonic = monotonic
         self._processes = processes
         self._process: psutil.Process | None = None
-        self._scan_at = float("-inf")
+        self._next_scan_at = float("-inf")
 
-    def look(self) -> Found:
-        """One look at the known process; a scan when there is none and one is
-        due.
+    def find(self) -> ProcessMatch:
+        """The present state of the remembered process; scans for another when
+        it is gone and a scan is due.
         """
-        before = self._standing()
-        if before.standing in ("running", "stopped"):
-            return before
-        if self._monotonic() >= self._scan_at and (process := self._scan()) is not None:
-            self._process = process
-            return self._standing()
-        return before
+        match = self._current()
+        if match.state in ("running", "stopped"):
+            return match
+        if self._monotonic() < self._next_scan_at:
+            return match
+        process = self._scan()
+        if process is None:
+            return match
+        self._process = process
+        return self._current()
 
-    def _standing(self) -> Found:
+    def _current(self) -> ProcessMatch:
         process = self._process
         if process is None:
-            return Found("absent")
+            return ProcessMatch("absent")
+        state = self._state(process)
+        if state == "absent":
+            self._process = None
+            return ProcessMatch("absent")
+        return ProcessMatch(state, process.pid)
+
+    def _state(self, process: psutil.Process) -> str:
         try:
-            status = process.status() if process.is_running() else "gone"
-            if status == psutil.STATUS_ZOMBIE:
-                return Found("zombie", process.pid)
-            if status != "gone" and self._matches(process):
-                is_stopped = status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
-                return Found("stopped" if is_stopped else "running", process.pid)
-        except psutil.NoSuchProcess:
-            pass  # it ended between two questions
-        self._process = None
-        return Found("absent")
+            if not process.is_running():
+                return "absent"
+            status = process.status()
+        except psutil.NoSuchProcess:  # it exited between the two calls
+            return "absent"
+        if status == psutil.STATUS_ZOMBIE:
+            return "zombie"
+        # It may have become another program by exec.
+        if not self._is_match(process):
+            return "absent"
+        if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
+            return "stopped"
+        return "running"
 
     def _scan(self) -> psutil.Process | None:
-        began = self._monotonic()
+        began_at = self._monotonic()
         try:
-            return next((one for one in self._processes() if self._matches(one)), None)
+            for process in self._processes():
+                if self._is_match(process):
+                    return process
+            return None
         finally:
-            ended = self._monotonic()
-            self._scan_at = ended + max(_SCAN_APART_SECONDS, _SCAN_SHARE * (ended - began))
+            ended_at = self._monotonic()
+            pause = max(_SCAN_APART_SECONDS, _PAUSE_PER_SCAN * (ended_at - began_at))
+            self._next_scan_at = ended_at + pause
 
-    def _matches(self, process: psutil.Process) -> bool:
+    def _is_match(self, process: psutil.Process) -> bool:
         try:
             arguments = process.cmdline()
-            return bool(arguments) and self._is_it(arguments, _executable(process))
+            return bool(arguments) and self._matches(arguments, _executable(process))
         except (psutil.Error, OSError):
             return False
-
-
-def runs_script(name: str) -> Callable[[Sequence[str], str | None], bool]:
-    """Tells an interpreter whose script has this file name from whatever else
-    has the name on its command line.
-    """
-
-    def is_it(arguments: Sequence[str], executable: str | None) -> bool:
-        interpreter = _interpreter(arguments[0], executable)
-        return (
-            interpreter is not None
-            and PurePath(_script(interpreter, arguments[1:]) or "").name == name
-        )
-
-    return is_it
-
-
-def is_program(name: str) -> Callable[[Sequence[str], str | None], bool]:
-    """Tells a program by the name of its file; by what it calls itself only
-    where the file cannot be seen.
-    """
-
-    def is_it(arguments: Sequence[str], executable: str | None) -> bool:
-        return _base(executable or arguments[0]) == name
-
-    return is_it
-
-
-def _interpreter(called: str, executable: str | None) -> str | None:
-    """Under which name it was called, when that is an interpreter's and its
-    file does not contradict.
-    """
-    names = [_base(executable)] if executable and _base(executable) != "busybox" else []
-    names = [name for name in [*names, _base(called)] if _INTERPRETER.fullmatch(name)]
-    contradicted = executable is not None and _base(executable) not in (*names, "busybox")
-    return None if contradicted or not names else names[-1]
-
-
-def _script(interpreter: str, arguments: Sequence[str]) -> str | None:
-    """The first argument that is neither an option nor an option's value; None
-    when code comes from elsewhere.
-    """
-    family = _family(interpreter)
-    left: Iterator[str] = iter(arguments)
-    subcommands = _SUBCOMMANDS.get(interpreter.removesuffix(".exe"), set())
-    for argument in left:
-        if argument == "--":
-            return next(left, None)
-        if _INLINE[family].fullmatch(argument):
-            return None
-        if argument in _VALUED[family]:
-            next(left, None)
-        elif argument in subcommands:
-            subcommands = set()
-        elif not argument.startswith(("-", "+")):
-            return argument
-    return None
-
-
-def _family(interpreter: str) -> str:
-    name = interpreter.removesuffix(".exe").rstrip("0123456789.")
-    if name in _INLINE:
-        return name
-    return "shell" if name.endswith("sh") else "script"
-
-
-def _base(path: str) -> str:
-    # A login shell calls itself -bash; a file that was replaced while it ran is
-    # shown as deleted.
-    return PurePath(path.removesuffix(" (deleted)")).name.removeprefix("-").removesuffix(".exe")
 
 
 def _executable(process: psutil.Process) -> str | None:

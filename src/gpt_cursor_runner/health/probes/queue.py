@@ -1,5 +1,5 @@
-"""Does the ledger take a write, does the queue move, and did patches fail that
-somebody should look at?
+"""Checks that the ledger accepts writes, that the queue moves, and that no patch
+failed recently.
 """
 
 from __future__ import annotations
@@ -11,23 +11,19 @@ from typing import Protocol
 
 import structlog
 
+from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
-from gpt_cursor_runner.health.probes.arrivals import Arrivals, Since
+from gpt_cursor_runner.health.probes.ages import ArrivalLog, UnchangedTimer
 from gpt_cursor_runner.ledger.queries import QueueFacts
 from gpt_cursor_runner.system.clock import boottime
 
 _log = structlog.get_logger(__name__)
 
 BACKLOG_SECONDS = 15 * 60.0
-_FRESH_SECONDS = 6.0
 
-_REMEDIES = {
-    "backlog": "See `gcr patches` and the runner's log.",
-    "dead_letters": "See `gcr patches --status failed`; `gcr retry ID` lets one try again.",
-}
-
-# What SQLite and PostgreSQL say; both keep their words from version to version.
-_BY_WORD = {
+# Texts of SQLite and PostgreSQL, which are the same in all their versions; the
+# error numbers are lost in the drivers' exceptions.
+_CODE_BY_TEXT = {
     "locked": "locked",
     "malformed": "corrupt",
     "not a database": "corrupt",
@@ -38,21 +34,24 @@ _BY_WORD = {
 }
 
 
-class LedgerProbe(Protocol):
-    """What the ledger offers to whoever watches it."""
+class WatchedLedger(Protocol):
+    """The part of the ledger that this check uses."""
 
     def probe_write(self) -> None:
-        """Write and roll back; raise what the database raises."""
+        """Write and roll back; raises the errors of the database."""
 
     def queue_facts(self) -> QueueFacts:
-        """How the queue stands."""
+        """The present state of the queue."""
 
 
 class QueueProbe:
-    """A write that is rolled back, then the age of the oldest patch that waits."""
+    """Writes to the ledger and rolls back, then reads the state of the queue.
 
-    # Longer than the ledger waits for another writer, so that "locked" is said
-    # before this check is late.
+    `recorded_at` returns the moment at which the last patch was recorded.
+    """
+
+    # The deadline is longer than the ledger waits for another writer, so that
+    # the check reports "locked" before it is late.
     spec = ProbeSpec(
         "queue",
         "queue",
@@ -61,10 +60,24 @@ class QueueProbe:
         deadline_seconds=2.0,
         caused_by=("filesystem",),
     )
+    # A locked ledger is a fact too: the lock outlasted the busy timeout, as it
+    # does for every patch that is sent.
+    codes = CodeTable(
+        writable=Code(Status.OK),
+        backlog=Code(Status.WARN, "See `gcr patches` and the runner's log."),
+        dead_letters=Code(
+            Status.WARN, "See `gcr patches --status failed`; `gcr retry ID` repeats a patch."
+        ),
+        locked=Code(Status.FAIL, fact=True),
+        corrupt=Code(Status.FAIL, fact=True),
+        read_only=Code(Status.FAIL, fact=True),
+        no_space=Code(Status.FAIL, fact=True),
+        other=Code(Status.FAIL, fact=True),
+    )
 
     def __init__(
         self,
-        ledger: LedgerProbe,
+        ledger: WatchedLedger,
         recorded_at: Callable[[], float],
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = boottime,
@@ -73,106 +86,98 @@ class QueueProbe:
         self._recorded_at = recorded_at
         self._wall = wall
         self._monotonic = monotonic
-        self._arrivals = Arrivals()
-        self._running = Since()
-        self._ran_before = 0.0
-        self._unmoved: tuple[object, float] = (None, 0.0)
-        self._refused_with: str | None = None
+        self._arrivals = ArrivalLog()
+        self._running = UnchangedTimer()
+        self._running_before_seconds = 0.0
+        self._claimable: object = None
+        self._claimable_at = 0.0
+        self._logged_code: str | None = None
 
     def read(self) -> Reading:
-        """Any trouble of the database is this check's answer."""
         try:
-            self._prove_writable()
+            self._test_write()
             facts = self._ledger.queue_facts()
-        except Exception as refused:  # noqa: BLE001  a probe's edge: every driver has its own family of errors
-            return self._refusal(refused)
-        self._refused_with = None
+        except Exception as error:  # noqa: BLE001  a probe's edge: every driver has its own family of errors
+            return self._failure(error)
+        self._logged_code = None
         return self._judge(facts)
 
-    def close(self) -> None:
-        """Nothing is held between two looks."""
-
-    def unmoved(self) -> object:
-        """What stays the same while a patch could be claimed and is not; None
-        when none could, or nobody knows.
+    def claimable(self) -> object:
+        """A value that stays equal while no runner claims the oldest claimable
+        patch; None when there is no such patch or the last reading is stale.
         """
-        what, seen_at = self._unmoved
-        return what if self._monotonic() - seen_at < _FRESH_SECONDS else None
+        age = self._monotonic() - self._claimable_at
+        if age >= self.spec.stale_after_seconds:
+            return None
+        return self._claimable
 
-    def _prove_writable(self) -> None:
-        """Write; or see that a patch was recorded meanwhile, when others write
-        so much that our turn never came.
-        """
-        began = self._monotonic()
+    def _test_write(self) -> None:
+        began_at = self._monotonic()
         try:
             self._ledger.probe_write()
-        except Exception as refused:
-            if _code(refused) != "locked" or self._recorded_at() < began:
+        except Exception as error:
+            # Under a stream of writes this one may not get its turn; a patch
+            # that was recorded meanwhile proves as much.
+            recorded_meanwhile = self._recorded_at() >= began_at
+            if _code(error) != "locked" or not recorded_meanwhile:
                 raise
 
-    def _refusal(self, refused: Exception) -> Reading:
-        code = _code(refused)
-        if code != self._refused_with:  # one traceback for one trouble, however long it lasts
-            _log.warning("ledger_refuses_writes", code=code, exc_info=refused)
-        self._refused_with = code
-        # Also a lock is no noise: it outlasted the ledger's whole patience, as
-        # it does for whoever sends a patch.
-        return Reading(Status.FAIL, code, str(refused), fact=True)
+    def _failure(self, error: Exception) -> Reading:
+        code = _code(error)
+        if code != self._logged_code:
+            _log.warning("ledger_refuses_writes", code=code, exc_info=error)
+        self._logged_code = code
+        return self.codes.reading(code, str(error))
 
     def _judge(self, facts: QueueFacts) -> Reading:
         now = self._monotonic()
-        waits = facts.oldest_claimable_seq is not None
-        self._unmoved = ((facts.oldest_claimable_seq, facts.last_landed_at) if waits else None, now)
-        waiting = self._waiting(facts, now)
-        warnings = {
-            "backlog": f"{facts.queued} queued, the oldest for {waiting / 60:.0f} minutes",
-            "dead_letters": f"{facts.failed_lately} failed within a day",
+        self._claimable = None
+        if facts.oldest_claimable_seq is not None:
+            self._claimable = (facts.oldest_claimable_seq, facts.last_landed_at)
+        self._claimable_at = now
+        waiting_seconds = self._waiting_seconds(facts, now)
+        warnings = {}
+        if waiting_seconds > BACKLOG_SECONDS:
+            minutes = waiting_seconds / 60
+            warnings["backlog"] = f"{facts.queued} queued, the oldest for {minutes:.0f} minutes"
+        if facts.failed_lately:
+            warnings["dead_letters"] = f"{facts.failed_lately} failed within a day"
+        data = asdict(facts) | {
+            "oldest_queued_seconds": round(waiting_seconds, 1),
+            "oldest_running_seconds": self._running_seconds(facts, now),
+            "warnings": list(warnings),
         }
-        codes = [
-            *(["backlog"] if waiting > BACKLOG_SECONDS else []),
-            *(["dead_letters"] if facts.failed_lately else []),
-        ]
-        ages = {
-            "oldest_queued_seconds": round(waiting, 1),
-            "oldest_running_seconds": self._running_for(facts, now),
-        }
-        data = asdict(facts) | ages | {"warnings": codes}
-        if not codes:
-            return Reading(Status.OK, "writable", data=data)
-        return Reading(
-            Status.WARN,
-            codes[0],
-            "; ".join(warnings[code] for code in codes),
-            data,
-            _REMEDIES[codes[0]],
-        )
+        code = next(iter(warnings), "writable")
+        return self.codes.reading(code, "; ".join(warnings.values()), data)
 
-    def _waiting(self, facts: QueueFacts, now: float) -> float:
-        self._arrivals.note(facts.last_seq, now, self._wall())
+    def _waiting_seconds(self, facts: QueueFacts, now: float) -> float:
+        self._arrivals.record(facts.last_seq, now, self._wall())
         if facts.oldest_queued_seq is None or facts.oldest_queued_at is None:
             return 0.0
         return self._arrivals.age(facts.oldest_queued_seq, facts.oldest_queued_at, now)
 
-    def _running_for(self, facts: QueueFacts, now: float) -> float | None:
+    def _running_seconds(self, facts: QueueFacts, now: float) -> float | None:
         if facts.oldest_running_at is None:
             return None
-        seconds = self._running.seconds(facts.oldest_running_at, now)
+        seconds = self._running.update(facts.oldest_running_at, now)
         if seconds == 0.0:
-            self._ran_before = max(0.0, self._wall() - facts.oldest_running_at)
-        return round(self._ran_before + seconds, 1)
+            # The first observation of this attempt: its age so far is known by
+            # the wall clock alone.
+            self._running_before_seconds = max(0.0, self._wall() - facts.oldest_running_at)
+        return round(self._running_before_seconds + seconds, 1)
 
 
-def _code(refused: BaseException) -> str:
-    for error in _causes(refused):
-        for word, code in _BY_WORD.items():
-            if word in str(error):
+def _code(error: BaseException) -> str:
+    for cause in _causes(error):
+        for text, code in _CODE_BY_TEXT.items():
+            if text in str(cause):
                 return code
     return "other"
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The driver's error first: wrappers quote statements, whose words prove
-    nothing.
+    """The causes of an error, the innermost first: the messages of the outer
+    ones quote the statement, which may contain any of the texts.
     """
     if error is None:
         return

@@ -1,56 +1,45 @@
-"""Can patches land in the configured repositories: are they there, with their
-branches, and free of strange locks?
+"""Checks that patches can land in the configured repositories: each exists, has
+its branch, and holds no lock file of another program.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gpt_cursor_runner.config import Repository
+from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import SEVERITY, Criticality, ProbeSpec, Reading, Status
-from gpt_cursor_runner.health.probes.arrivals import Since
-from gpt_cursor_runner.health.probes.disk_worker_client import FilesystemProcess, ProcessDied
+from gpt_cursor_runner.health.probes.ages import UnchangedTimer
+from gpt_cursor_runner.health.probes.disk_worker_client import DiskWorkerClient, DiskWorkerDied
 from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from gpt_cursor_runner.system.clock import boottime
 
+# git holds these locks for as long as it writes one file; a minute later the
+# program that made the lock is dead.
 FOREIGN_LOCK_SECONDS = 60.0
-_MOST_SHOWN = 50
+_MAX_SHOWN = 50
 _GIT_SECONDS = 5.0
 _LOCKS = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock")
-_REMEDIES = {
-    "missing": "Bring the repository back, or correct its path in runner.toml.",
-    "not_a_repository": "Correct the path in runner.toml, or run `git init` there.",
-    "no_branch": "Name an existing branch in runner.toml, or make a first commit on it.",
-    "foreign_lock": "See whether a git still runs there; if none does, remove the lock file.",
-    "no_answer": "See whether its disk answers.",
-}
 
 
 @dataclass(frozen=True)
-class WatchedRepository:
-    """One of the configured repositories."""
+class _State:
+    """The state of one repository; `directory` is its git directory."""
 
-    name: str
-    path: Path
-    branch: str
-
-
-@dataclass(frozen=True)
-class _Look:
-    status: Status
     code: str
     message: str = ""
     directory: str = ""
 
 
 class RepositoriesProbe:
-    """`at_work` says whether a runner works now: then locks are its own, or
-    those of the git it waits for.
+    """`runner_works` returns whether the runner works on a patch, which makes
+    locks of its own.
 
-    Paths are looked at by another process, and git is one: a dead disk holds
-    neither the gateway nor its port.
+    The disk worker reads the paths and git is a process, so that a dead disk
+    does not hold the gateway.
     """
 
     spec = ProbeSpec(
@@ -60,52 +49,77 @@ class RepositoriesProbe:
         interval_seconds=30.0,
         deadline_seconds=10.0,
     )
+    codes = CodeTable(
+        ok=Code(Status.OK),
+        missing=Code(Status.FAIL, "Restore the repository, or correct its path in runner.toml."),
+        not_a_repository=Code(
+            Status.FAIL, "Correct the path in runner.toml, or run `git init` there."
+        ),
+        no_branch=Code(
+            Status.FAIL, "Name an existing branch in runner.toml, or make its first commit."
+        ),
+        foreign_lock=Code(
+            Status.WARN, "Check that no git process runs there; then remove the lock file."
+        ),
+        no_answer=Code(Status.UNKNOWN, "Check that the disk of the repository responds."),
+        helper_died=Code(Status.UNKNOWN),
+    )
 
     def __init__(
         self,
-        repositories: Sequence[WatchedRepository],
+        repositories: Sequence[Repository],
         search_path: str,
-        at_work: Callable[[], bool],
+        runner_works: Callable[[], bool],
         monotonic: Callable[[], float] = boottime,
     ) -> None:
         self._repositories = repositories
         self._search_path = search_path
-        self._at_work = at_work
+        self._runner_works = runner_works
         self._monotonic = monotonic
-        self._process = FilesystemProcess()
-        self._locks: dict[str, Since] = {}
+        self._worker = DiskWorkerClient()
+        self._lock_timers: dict[str, UnchangedTimer] = {}
 
     def read(self) -> Reading:
-        """Each repository in turn; the worst of them is the code."""
+        """Judge each repository; the worst of them gives the code."""
+        states = {}
         try:
-            found = {one.name: self._look(one) for one in self._repositories}
-            locked = self._long_locked(found)
-        except ProcessDied as died:
-            return Reading(Status.UNKNOWN, "helper_died", str(died))
-        looks = {name: _with_lock(look, locked.get(name)) for name, look in found.items()}
-        worst_first = sorted(looks.items(), key=lambda named: -SEVERITY[named[1].status])
-        data = {
-            name: {"status": look.status.value, "code": look.code}
-            for name, look in worst_first[:_MOST_SHOWN]
-        }
-        worst = worst_first[0][1] if worst_first else _Look(Status.OK, "ok")
-        said = [f"{name}: {look.message}" for name, look in worst_first if look.message]
-        return Reading(
-            worst.status, worst.code, "; ".join(said), data, _REMEDIES.get(worst.code, "")
-        )
+            for repository in self._repositories:
+                states[repository.name] = self._inspect(repository)
+            locks = self._old_locks(states)
+        except DiskWorkerDied as error:
+            return self.codes.reading("helper_died", str(error))
+        for name, lock in locks.items():
+            message = f"{lock} has existed for over a minute"
+            states[name] = replace(states[name], code="foreign_lock", message=message)
+        return self._worst(states)
 
     def close(self) -> None:
-        """End the process; a `read` under way sees it die."""
-        self._process.close()
+        self._worker.close()
 
-    def _look(self, one: WatchedRepository) -> _Look:
-        path = str(one.path)
-        if path not in self._process.ask("find", [path]):
-            return _Look(Status.FAIL, "missing", f"{path} is not there")
-        ref = f"refs/heads/{one.branch}"
+    def _worst(self, states: Mapping[str, _State]) -> Reading:
+        def severity(named: tuple[str, _State]) -> int:
+            return SEVERITY[self.codes[named[1].code].status]
+
+        worst_first = sorted(states.items(), key=severity, reverse=True)
+        data = {}
+        for name, state in worst_first[:_MAX_SHOWN]:
+            data[name] = {
+                "status": self.codes[state.code].status.value,
+                "code": state.code,
+            }
+        messages = [f"{name}: {state.message}" for name, state in worst_first if state.message]
+        code = "ok"
+        if worst_first:
+            code = worst_first[0][1].code
+        return self.codes.reading(code, "; ".join(messages), data)
+
+    def _inspect(self, repository: Repository) -> _State:
+        path = str(repository.path)
+        if path not in self._worker.request("stat_files", [path]):
+            return _State("missing", f"{path} does not exist")
         try:
             directory = run_in(
-                one.path,
+                repository.path,
                 self._search_path,
                 "rev-parse",
                 "--path-format=absolute",
@@ -113,42 +127,34 @@ class RepositoriesProbe:
                 deadline_seconds=_GIT_SECONDS,
             )
             git = Git(Path(directory), self._search_path, deadline_seconds=_GIT_SECONDS)
-            if git.resolve(ref) is None:
-                return _Look(
-                    Status.FAIL, "no_branch", f"it has no branch {one.branch} with a commit on it"
-                )
+            commit = git.resolve(f"refs/heads/{repository.branch}")
         except GitFailed:
-            return _Look(Status.FAIL, "not_a_repository", f"{path} is not a git repository")
-        except WorldFailed as trouble:
-            return _Look(Status.UNKNOWN, "no_answer", trouble.message)
-        return _Look(Status.OK, "ok", directory=directory)
+            return _State("not_a_repository", f"{path} is not a git repository")
+        except WorldFailed as failed:
+            return _State("no_answer", failed.message)
+        if commit is None:
+            return _State("no_branch", f"branch {repository.branch} does not exist or is empty")
+        return _State("ok", directory=directory)
 
-    def _long_locked(self, looks: dict[str, _Look]) -> dict[str, str]:
-        """By repository: the file name of a lock that nobody of ours holds, and
-        that stays.
-        """
-        branches = {one.name: one.branch for one in self._repositories}
-        paths = {
-            f"{look.directory}/{lock}": name
-            for name, look in looks.items()
-            if look.directory
-            for lock in (*_LOCKS, f"refs/heads/{branches[name]}.lock")
-        }
-        there, now = self._process.ask("find", list(paths)), self._monotonic()
-        self._locks = {path: self._locks.get(path, Since()) for path in there}
-        held = {path: since.seconds(there[path], now) for path, since in self._locks.items()}
-        if self._at_work():
+    def _old_locks(self, states: Mapping[str, _State]) -> dict[str, str]:
+        """The file name of an old lock by the name of its repository."""
+        names = {}
+        for repository in self._repositories:
+            directory = states[repository.name].directory
+            if directory:
+                for lock in (*_LOCKS, f"refs/heads/{repository.branch}.lock"):
+                    names[f"{directory}/{lock}"] = repository.name
+        existing = self._worker.request("stat_files", list(names))
+        now = self._monotonic()
+        timers = {path: self._lock_timers.get(path, UnchangedTimer()) for path in existing}
+        self._lock_timers = timers
+        # Every timer is updated also while the runner works: a lock that is
+        # older than the patch is reported when the patch is done.
+        ages = {path: timer.update(existing[path], now) for path, timer in timers.items()}
+        if self._runner_works():
             return {}
         return {
-            paths[path]: Path(path).name
-            for path, seconds in held.items()
+            names[path]: Path(path).name
+            for path, seconds in ages.items()
             if seconds > FOREIGN_LOCK_SECONDS
         }
-
-
-def _with_lock(look: _Look, lock: str | None) -> _Look:
-    if lock is None:
-        return look
-    return _Look(
-        Status.WARN, "foreign_lock", f"{lock} has been there for over a minute", look.directory
-    )

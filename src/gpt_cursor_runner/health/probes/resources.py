@@ -1,24 +1,25 @@
-"""Is there memory left, on the machine and within what its container may take?"""
+"""Checks that memory is left, on the machine and within the container's limit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import Criticality, Metrics, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.sampler import SAMPLE_SECONDS
 from gpt_cursor_runner.health.probes.threshold import Threshold
 from gpt_cursor_runner.system.clock import boottime
 
 _MEMORY_PERCENT = Threshold(on=95, off=90)
-_STALE_SECONDS = 15.0
-_SAID = {
-    "memory_short": "of the memory is in use",
-    "cgroup_memory_short": "of the container's memory is in use",
-}
+# A machine without memory left is slow: a few missed samples do not mean that
+# the sampler is dead.
+STALE_SECONDS = 15 * SAMPLE_SECONDS
+_FREE_MEMORY = "Stop the largest process, or give the gateway more memory."
 
 
 class ResourcesProbe:
-    """Judges the sampler's latest figures. A busy processor is shown and is no
-    trouble.
+    """Judges the latest figures of the sampler. A busy processor is shown and
+    does no harm.
     """
 
     spec = ProbeSpec(
@@ -29,52 +30,46 @@ class ResourcesProbe:
         deadline_seconds=2.0,
         grace_seconds=10.0,
     )
+    codes = CodeTable(
+        within_limits=Code(Status.OK),
+        memory_short=Code(Status.WARN, _FREE_MEMORY),
+        cgroup_memory_short=Code(Status.WARN, _FREE_MEMORY),
+        stale=Code(Status.UNKNOWN, "Restart the gateway."),
+        unread=Code(Status.UNKNOWN),
+    )
 
     def __init__(
         self, latest: Callable[[], Metrics], monotonic: Callable[[], float] = boottime
     ) -> None:
         self._latest = latest
         self._monotonic = monotonic
-        self._passed = dict.fromkeys(_SAID, False)
+        self._memory_is_short = False
+        self._cgroup_memory_is_short = False
 
     def read(self) -> Reading:
-        """From memory. Figures that are old say nothing."""
         metrics = self._latest()
-        used = {
-            "memory_short": metrics.memory.get("percent"),
-            "cgroup_memory_short": metrics.memory.get("cgroup_percent"),
-        }
-        self._passed = {
-            code: _MEMORY_PERCENT.passed(used[code], before)
-            for code, before in self._passed.items()
-        }
+        used = metrics.memory.get("percent")
+        cgroup_used = metrics.memory.get("cgroup_percent")
+        self._memory_is_short = _MEMORY_PERCENT.passed(used, self._memory_is_short)
+        self._cgroup_memory_is_short = _MEMORY_PERCENT.passed(
+            cgroup_used, self._cgroup_memory_is_short
+        )
         data = {
-            "memory_percent": used["memory_short"],
-            "cgroup_memory_percent": used["cgroup_memory_short"],
+            "memory_percent": used,
+            "cgroup_memory_percent": cgroup_used,
             "cpu_percent": metrics.cpu.get("percent"),
             "load_average": metrics.cpu.get("load_average"),
         }
-        if self._monotonic() - metrics.sampled_at > _STALE_SECONDS:
-            return Reading(
-                Status.UNKNOWN,
-                "stale",
-                "the figures are no longer taken",
-                data,
-                "Restart the gateway.",
-            )
-        short = [code for code, passed in self._passed.items() if passed]
-        if short:
-            message = ", ".join(f"{used[code]} % {_SAID[code]}" for code in short)
-            return Reading(
-                Status.WARN,
-                short[0],
-                message,
-                data,
-                "Stop what takes it, or give the gateway more.",
-            )
-        if used["memory_short"] is None:
-            return Reading(Status.UNKNOWN, "unread", "this system does not tell its memory", data)
-        return Reading(Status.OK, "within_limits", data=data)
-
-    def close(self) -> None:
-        """Nothing is held between two looks."""
+        if self._monotonic() - metrics.sampled_at > STALE_SECONDS:
+            return self.codes.reading("stale", "the figures are no longer updated", data)
+        warnings = {}
+        if self._memory_is_short:
+            warnings["memory_short"] = f"{used} % of the memory is in use"
+        if self._cgroup_memory_is_short:
+            warnings["cgroup_memory_short"] = f"{cgroup_used} % of the container's memory is in use"
+        if warnings:
+            return self.codes.reading(next(iter(warnings)), ", ".join(warnings.values()), data)
+        if used is None:
+            message = "this system does not report its memory"
+            return self.codes.reading("unread", message, data)
+        return self.codes.reading("within_limits", data=data)

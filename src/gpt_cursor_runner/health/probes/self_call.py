@@ -1,8 +1,8 @@
-"""The gateway calls itself over HTTP: the only proof that the port is bound,
-bound by us, and answered.
+"""The gateway's HTTP call to itself, which proves that the port is bound by this
+process and that Flask answers.
 
-A table of sockets says less: it needs privileges, counts what does not listen,
-and a process that never accepts looks well in it.
+A table of sockets proves less: it needs privileges, contains connections beside
+listeners, and does not show whether a process accepts.
 """
 
 from __future__ import annotations
@@ -15,88 +15,94 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 
-# Answered by Flask itself, not by what stands before it, so that the answer
-# proves Flask.
+# A route of Flask, not of the middleware in front of it.
 PULSE = "/pulse"
 CALL_SECONDS = 1.5
-_SHARE_SECONDS = 0.2  # and so the most by which an answer may be older than the check that shows it
-_ANSWER_BYTES = 8192
+# A result is shared for so long, so that the probes of one second make one call;
+# and so a result may be this much older than the reading made from it.
+_SHARE_SECONDS = 0.2
+_MAX_ANSWER_BYTES = 8192
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
 
 
-class Found(StrEnum):
-    """What was at the other end."""
+class Listener(StrEnum):
+    """The program that listens on our address."""
 
     OURS = "ours"
     FOREIGN = "foreign"
-    NOBODY = "nobody"
-    SILENCE = "silence"
+    ABSENT = "absent"
+    SILENT = "silent"
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one call found; `http_status` is None when no HTTP came back."""
+class SelfCallResult:
+    """The result of one call; `http_status` is None for an answer that is not
+    HTTP.
+    """
 
-    found: Found
+    listener: Listener
     seconds: float
     http_status: int | None = None
-    trouble: str = ""
+    error: str = ""
 
 
 class SelfCall:
-    """One round trip to `GET /pulse` serves every check that asks within a
-    fifth of a second of it.
+    """Calls `GET /pulse`; probes that ask within a fifth of a second share one
+    call.
     """
 
     def __init__(
-        self, host: str, port: int, instance_id: str, patience_seconds: float = CALL_SECONDS
+        self, host: str, port: int, instance_id: str, timeout_seconds: float = CALL_SECONDS
     ) -> None:
         self._address = (_LOOPBACK.get(host, host), port)
         self._instance_id = instance_id
-        self._patience_seconds = patience_seconds
-        self._one_at_a_time = threading.Lock()
-        self._answer: Answer | None = None
-        self._made_at = 0.0
+        self._timeout_seconds = timeout_seconds
+        self._lock = threading.Lock()
+        self._result: SelfCallResult | None = None
+        self._called_at = 0.0
 
     @property
     def address(self) -> str:
-        """Where the call goes, as a `Host` header has it."""
+        """Host and port in the form of a `Host` header."""
         host, port = self._address
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        if ":" in host:
+            host = f"[{host}]"
+        return f"{host}:{port}"
 
-    def answer(self) -> Answer:
-        """What is at our address now; or that nobody said anything in time."""
-        with self._one_at_a_time:
-            if self._answer is None or time.monotonic() - self._made_at > _SHARE_SECONDS:
-                self._answer = self._call()
-                self._made_at = time.monotonic()
-            return self._answer
+    def result(self) -> SelfCallResult:
+        """The result of a call just made."""
+        with self._lock:
+            if self._result is None or time.monotonic() - self._called_at > _SHARE_SECONDS:
+                self._result = self._call()
+                self._called_at = time.monotonic()
+            return self._result
 
-    def _call(self) -> Answer:
+    def _call(self) -> SelfCallResult:
         nonce = secrets.token_urlsafe(12)
-        began = time.monotonic()
+        began_at = time.monotonic()
+        http_status, error = None, ""
         try:
-            received = _exchange(
-                self._address, self._request(nonce), began + self._patience_seconds
+            answer = _exchange(
+                self._address, self._request(nonce), began_at + self._timeout_seconds
             )
-        except TimeoutError as late:
-            return Answer(Found.SILENCE, time.monotonic() - began, trouble=str(late))
         except ConnectionRefusedError as refused:
-            return Answer(Found.NOBODY, time.monotonic() - began, trouble=str(refused))
-        except OSError as broken:
-            return Answer(Found.SILENCE, time.monotonic() - began, trouble=str(broken))
-        if not received:
-            return Answer(
-                Found.SILENCE,
-                time.monotonic() - began,
-                trouble="the connection was closed without a word",
-            )
-        status, said = _parse(received)
-        ours = said.get("nonce") == nonce and said.get("instance_id") == self._instance_id
-        return Answer(Found.OURS if ours else Found.FOREIGN, time.monotonic() - began, status)
+            listener, error = Listener.ABSENT, str(refused)
+        except OSError as failed:
+            listener, error = Listener.SILENT, str(failed)
+        else:
+            listener, http_status, error = self._judge(answer, nonce)
+        return SelfCallResult(listener, time.monotonic() - began_at, http_status, error)
+
+    def _judge(self, answer: bytes, nonce: str) -> tuple[Listener, int | None, str]:
+        if not answer:
+            return Listener.SILENT, None, "the connection was closed without an answer"
+        http_status, body = _parse(answer)
+        if body.get("nonce") == nonce and body.get("instance_id") == self._instance_id:
+            return Listener.OURS, http_status, ""
+        return Listener.FOREIGN, http_status, ""
 
     def _request(self, nonce: str) -> bytes:
-        # HTTP/1.0: the answer ends where the connection ends, and is never chunked.
+        # HTTP/1.0: the answer ends with the connection and is never chunked.
         lines = (
             f"GET {PULSE}?nonce={nonce} HTTP/1.0",
             f"Host: {self.address}",
@@ -107,39 +113,43 @@ class SelfCall:
         return "\r\n".join(lines).encode()
 
 
-def _exchange(address: tuple[str, int], request: bytes, give_up_at: float) -> bytes:
-    """Send and receive within one deadline for all of it, so that an answer in
-    drips cannot hold us.
-    """
-    with socket.create_connection(address, timeout=_left(give_up_at)) as connection:
+def _exchange(address: tuple[str, int], request: bytes, deadline: float) -> bytes:
+    """Send a request and receive its answer, cut at 8 KiB."""
+    with socket.create_connection(address, timeout=_seconds_left(deadline)) as connection:
         connection.sendall(request)
-        received = b""
-        while len(received) < _ANSWER_BYTES:
-            connection.settimeout(_left(give_up_at))
-            part = connection.recv(4096)
-            if not part:
+        answer = b""
+        while len(answer) < _MAX_ANSWER_BYTES:
+            # Set again for every chunk: the timeout of a socket starts again with
+            # each of them, so that a slow sender would have no deadline.
+            connection.settimeout(_seconds_left(deadline))
+            chunk = connection.recv(4096)
+            if not chunk:
                 break
-            received += part
-        return received
+            answer += chunk
+        return answer
 
 
-def _left(give_up_at: float) -> float:
-    left = give_up_at - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("no whole answer in time")
-    return left
+def _seconds_left(deadline: float) -> float:
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise TimeoutError("the deadline passed")
+    return seconds
 
 
-def _parse(received: bytes) -> tuple[int | None, dict[str, object]]:
-    head, _, body = received.partition(b"\r\n\r\n")
-    words = head.split(b" ", 2)
-    status = (
-        int(words[1])
-        if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit()
-        else None
-    )
+def _parse(answer: bytes) -> tuple[int | None, dict[str, object]]:
+    """The HTTP status, and the JSON object of the body; empty without one."""
+    head, _, body = answer.partition(b"\r\n\r\n")
     try:
-        said = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
-        said = None
-    return status, said if isinstance(said, dict) else {}
+        content = None
+    if not isinstance(content, dict):
+        content = {}
+    return _http_status(head), content
+
+
+def _http_status(head: bytes) -> int | None:
+    words = head.split(b" ", 2)
+    if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit():
+        return int(words[1])
+    return None

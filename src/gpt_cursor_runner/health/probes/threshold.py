@@ -1,6 +1,4 @@
-"""A limit with two ends, so that a figure that hovers about it does not
-flicker. Pure.
-"""
+"""A limit with hysteresis, so that a figure near it does not flicker. Pure."""
 
 from __future__ import annotations
 
@@ -9,19 +7,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Threshold:
-    """Passed from `on` and until the figure is back at `off`. With `on` below
-    `off` it is low figures that are bad.
+    """Passed from `on` until the figure is back at `off`. With `on` below `off`
+    low figures pass it.
     """
 
     on: float
     off: float
 
-    def passed(self, figure: float | None, before: bool) -> bool:
-        """Whether the limit is passed now, when it was or was not `before`. An
-        unknown figure passes nothing.
-        """
+    def passed(self, figure: float | None, was_passed: bool) -> bool:
+        """Whether the limit is passed now. An unknown figure does not pass it."""
         if figure is None:
             return False
-        if self.on > self.off:
-            return figure > self.off if before else figure >= self.on
-        return figure < self.off if before else figure < self.on
+        if self.on < self.off:
+            return figure < self.off if was_passed else figure < self.on
+        return figure > self.off if was_passed else figure >= self.on

@@ -1,8 +1,8 @@
-"""Is the gateway reached from outside? Three looks: the tunnel's process, its
-edge, and the public address itself.
+"""Checks that the gateway is reachable from outside: the tunnel's process, its
+connections to the edge, and the public address itself.
 
-cloudflared's own word is not enough: it counts connections to the edge and
-never asks the origin behind it.
+cloudflared's own report is not enough: it counts connections to the edge and
+never calls the origin behind it.
 """
 
 from __future__ import annotations
@@ -10,29 +10,33 @@ from __future__ import annotations
 import json
 import secrets
 
+from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
-from gpt_cursor_runner.health.probes.processes import Finder, is_program
+from gpt_cursor_runner.health.probes.process_matchers import is_program
+from gpt_cursor_runner.health.probes.processes import ProcessFinder
+from gpt_cursor_runner.health.probes.self_call import PULSE
 from gpt_cursor_runner.system.http_client import RequestFailed, Response, fetch
 
 _GRACE_SECONDS = 30.0
 _CALL_SECONDS = 8.0
-_START = "Start the tunnel (`cloudflared tunnel run`), or take tunnel_metrics out of [health]."
-_EDGE = "See cloudflared's log, and whether this machine reaches the internet."
+_START = "Start the tunnel (`cloudflared tunnel run`), or remove tunnel_metrics from [health]."
+_EDGE = "See cloudflared's log, and check that this machine reaches the internet."
 _ORIGIN = "Compare the tunnel's service address with the gateway's host and port."
 _ADDRESS = "Correct public_url in [server], or the tunnel's public hostname."
 
-_PROCESS = {
-    "running": (Status.OK, "up", "cloudflared runs"),
-    "stopped": (Status.FAIL, "stopped", "cloudflared is stopped (SIGSTOP or a debugger)"),
-    "zombie": (Status.FAIL, "zombie", "cloudflared died, and its parent has not taken notice"),
-    "absent": (Status.FAIL, "down", "no cloudflared runs"),
+# By the state of the process.
+_PROCESS_RESULTS = {
+    "running": ("up", "cloudflared runs"),
+    "stopped": ("stopped", "cloudflared is stopped (SIGSTOP or a debugger)"),
+    "zombie": ("zombie", "cloudflared died, and its parent has not reaped it"),
+    "absent": ("down", "no cloudflared runs"),
 }
-# What Cloudflare says of an origin that it or its tunnel cannot reach.
-_ORIGIN_LOST = (502, 504, 521, 522, 523, 530)
+# Cloudflare returns these when it, or its tunnel, cannot reach the origin.
+_ORIGIN_UNREACHABLE = (502, 504, 521, 522, 523, 530)
 
 
 class TunnelProcessProbe:
-    """Finds cloudflared by the name of its file."""
+    """Finds cloudflared by the name of its executable."""
 
     spec = ProbeSpec(
         "tunnel_process",
@@ -42,31 +46,24 @@ class TunnelProcessProbe:
         deadline_seconds=5.0,
         grace_seconds=_GRACE_SECONDS,
     )
+    codes = CodeTable(
+        up=Code(Status.OK, fact=True),
+        down=Code(Status.FAIL, _START, fact=True),
+        stopped=Code(Status.FAIL, _START, fact=True),
+        zombie=Code(Status.FAIL, _START, fact=True),
+    )
 
-    def __init__(self, finder: Finder | None = None) -> None:
-        self._finder = finder or Finder(is_program("cloudflared"))
+    def __init__(self, finder: ProcessFinder | None = None) -> None:
+        self._finder = finder or ProcessFinder(is_program("cloudflared"))
 
     def read(self) -> Reading:
-        """One look at the process, or for it."""
-        found = self._finder.look()
-        status, code, message = _PROCESS[found.standing]
-        return Reading(
-            status,
-            code,
-            message,
-            {"pid": found.pid},
-            "" if status is Status.OK else _START,
-            fact=True,
-        )
-
-    def close(self) -> None:
-        """Nothing is held between two looks."""
+        match = self._finder.find()
+        code, message = _PROCESS_RESULTS[match.state]
+        return self.codes.reading(code, message, {"pid": match.pid})
 
 
 class TunnelEdgeProbe:
-    """Asks cloudflared's metrics listener how many connections to the edge are
-    ready.
-    """
+    """Reads the number of ready connections from cloudflared's metrics server."""
 
     spec = ProbeSpec(
         "tunnel_edge",
@@ -77,45 +74,38 @@ class TunnelEdgeProbe:
         grace_seconds=_GRACE_SECONDS,
         caused_by=("tunnel_process",),
     )
+    codes = CodeTable(
+        connected=Code(Status.OK),
+        no_answer=Code(Status.FAIL, _START),
+        not_connected=Code(Status.FAIL, _EDGE),
+        not_cloudflared=Code(Status.FAIL, _START),
+    )
 
-    def __init__(self, metrics_url: str, seconds: float = _CALL_SECONDS) -> None:
+    def __init__(self, metrics_url: str, timeout_seconds: float = _CALL_SECONDS) -> None:
         self._url = f"{metrics_url.rstrip('/')}/ready"
-        self._seconds = seconds
+        self._timeout_seconds = timeout_seconds
 
     def read(self) -> Reading:
-        """Well when it says 200 and counts at least one."""
         try:
-            answer = fetch("GET", self._url, seconds=self._seconds)
+            response = fetch("GET", self._url, seconds=self._timeout_seconds)
         except RequestFailed as error:
-            message = f"{self._url}: {error}"
-            return Reading(Status.FAIL, "no_answer", message, {"why": error.code}, _START)
-        connections = _said(answer).get("readyConnections")
-        data = {
-            "http_status": answer.status,
-            "ready_connections": connections if type(connections) is int else None,
-        }
-        if answer.status == 200 and type(connections) is int and connections >= 1:
-            return Reading(Status.OK, "connected", f"{connections} connections to the edge", data)
-        if answer.status in (200, 503) and type(connections) is int:
-            return Reading(
-                Status.FAIL, "not_connected", "no connection to the edge is ready", data, _EDGE
-            )
-        return Reading(
-            Status.FAIL,
-            "not_cloudflared",
-            f"{self._url} does not answer as cloudflared does",
-            data,
-            _START,
-        )
-
-    def close(self) -> None:
-        """Nothing is held between two looks."""
+            return self.codes.reading("no_answer", f"{self._url}: {error}", {"why": error.code})
+        connections = _json_object(response).get("readyConnections")
+        # An exact type: JSON's true is an int in Python.
+        if type(connections) is not int or response.status not in (200, 503):
+            connections = None
+        data = {"http_status": response.status, "ready_connections": connections}
+        if connections is None:
+            message = f"the answer of {self._url} is not cloudflared's"
+            return self.codes.reading("not_cloudflared", message, data)
+        if response.status == 503 or connections < 1:
+            return self.codes.reading("not_connected", "no connection to the edge is ready", data)
+        message = f"{connections} connections to the edge are ready"
+        return self.codes.reading("connected", message, data)
 
 
 class TunnelPublicProbe:
-    """Calls this gateway by its public address, with a nonce that no cache can
-    know.
-    """
+    """Calls this gateway by its public address, with a nonce that no cache has."""
 
     spec = ProbeSpec(
         "tunnel_public",
@@ -126,64 +116,50 @@ class TunnelPublicProbe:
         grace_seconds=_GRACE_SECONDS,
         caused_by=("tunnel_edge", "tunnel_process", "web", "port"),
     )
+    codes = CodeTable(
+        reachable=Code(Status.OK),
+        no_answer=Code(Status.FAIL, _ADDRESS),
+        origin_unreachable=Code(Status.FAIL, _ORIGIN),
+        redirected=Code(Status.FAIL, _ADDRESS),
+        tunnel_foreign=Code(Status.FAIL, _ADDRESS, fact=True),
+        bad_status=Code(Status.FAIL, _ADDRESS),
+    )
 
-    def __init__(self, public_url: str, instance_id: str, seconds: float = _CALL_SECONDS) -> None:
-        self._url = f"{public_url.rstrip('/')}/pulse"
+    def __init__(
+        self, public_url: str, instance_id: str, timeout_seconds: float = _CALL_SECONDS
+    ) -> None:
+        self._url = f"{public_url.rstrip('/')}{PULSE}"
         self._instance_id = instance_id
-        self._seconds = seconds
+        self._timeout_seconds = timeout_seconds
 
     def read(self) -> Reading:
-        """Well when our own instance gave our own nonce back."""
         nonce = secrets.token_urlsafe(12)
         try:
-            answer = fetch("GET", f"{self._url}?nonce={nonce}", seconds=self._seconds)
+            response = fetch("GET", f"{self._url}?nonce={nonce}", seconds=self._timeout_seconds)
         except RequestFailed as error:
-            return Reading(
-                Status.FAIL, "no_answer", f"{self._url}: {error}", {"why": error.code}, _ADDRESS
-            )
-        return self._judge(answer, nonce)
+            return self.codes.reading("no_answer", f"{self._url}: {error}", {"why": error.code})
+        code, message = self._judge(response, nonce)
+        return self.codes.reading(code, message, {"http_status": response.status})
 
-    def close(self) -> None:
-        """Nothing is held between two looks."""
-
-    def _judge(self, answer: Response, nonce: str) -> Reading:
-        said, data = _said(answer), {"http_status": answer.status}
-        if (
-            answer.status == 200
-            and said.get("instance_id") == self._instance_id
-            and said.get("nonce") == nonce
-        ):
-            return Reading(Status.OK, "reachable", data=data)
-        if answer.status in _ORIGIN_LOST:
-            message = "the public address answers, but does not reach this gateway"
-            return Reading(Status.FAIL, "origin_unreachable", message, data, _ORIGIN)
-        if 300 <= answer.status < 400:
-            message = (
-                "the public address sends its callers elsewhere; a login page stands before it,"
-                " perhaps"
-            )
-            return Reading(Status.FAIL, "redirected", message, data, _ADDRESS)
-        if answer.status == 200:
-            return Reading(
-                Status.FAIL,
-                "tunnel_foreign",
-                "another program answers there",
-                data,
-                _ADDRESS,
-                fact=True,
-            )
-        return Reading(
-            Status.FAIL,
-            "bad_status",
-            f"the public address answered {answer.status}",
-            data,
-            _ADDRESS,
-        )
+    def _judge(self, response: Response, nonce: str) -> tuple[str, str]:
+        if response.status in _ORIGIN_UNREACHABLE:
+            return "origin_unreachable", "the public address answers without reaching this gateway"
+        if 300 <= response.status < 400:
+            return "redirected", "the public address redirects callers, perhaps to a login page"
+        if response.status != 200:
+            return "bad_status", f"the public address returned {response.status}"
+        body = _json_object(response)
+        if body.get("instance_id") == self._instance_id and body.get("nonce") == nonce:
+            return "reachable", ""
+        return "tunnel_foreign", "another program answers at the public address"
 
 
-def _said(answer: Response) -> dict[str, object]:
+def _json_object(response: Response) -> dict[str, object]:
+    """The body; empty when it is not a JSON object."""
     try:
-        said = json.loads(answer.body)
+        content = json.loads(response.body)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    return content

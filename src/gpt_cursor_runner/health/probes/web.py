@@ -1,19 +1,19 @@
-"""Does Flask answer?"""
+"""Checks that Flask answers requests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
-from gpt_cursor_runner.health.probes.self_call import PULSE, Found, SelfCall
+from gpt_cursor_runner.health.probes.self_call import PULSE, Listener, SelfCall
 
 
 class WebProbe:
-    """Reads the gateway's call to itself for how it was answered, and why it
-    was not.
+    """Reads the gateway's call to itself for the answer of Flask.
 
-    `busy` is how many requests are inside at this moment; from `threads` on,
-    nobody is left to answer another.
+    `busy` returns the number of requests in flight; from `threads` on, no thread
+    is left for another.
     """
 
     spec = ProbeSpec(
@@ -25,41 +25,33 @@ class WebProbe:
         grace_seconds=10.0,
         caused_by=("port",),
     )
+    codes = CodeTable(
+        responsive=Code(Status.OK),
+        web_saturated=Code(Status.FAIL, "See the gateway's log for slow requests.", fact=True),
+        not_reached=Code(Status.FAIL),
+        bad_status=Code(Status.FAIL),
+    )
 
     def __init__(self, self_call: SelfCall, busy: Callable[[], int], threads: int) -> None:
         self._self_call = self_call
-        self._busy, self._threads = busy, threads
+        self._busy = busy
+        self._threads = threads
 
     def read(self) -> Reading:
-        """Well when our own application said 200."""
-        answer, busy = self._self_call.answer(), self._busy()
+        result = self._self_call.result()
+        busy = self._busy()
         data = {
-            "http_status": answer.http_status,
-            "round_trip_ms": round(answer.seconds * 1000, 1),
+            "http_status": result.http_status,
+            "round_trip_ms": round(result.seconds * 1000, 1),
             "busy": busy,
         }
-        if answer.found is Found.SILENCE and busy >= self._threads:
-            message = f"all {self._threads} threads are busy; requests wait until one is free"
-            return Reading(
-                Status.FAIL,
-                "web_saturated",
-                message,
-                data,
-                "See the gateway's log for slow requests.",
-                True,
-            )
-        if answer.found is not Found.OURS:
-            return Reading(
-                Status.FAIL,
-                "not_reached",
-                "our own application did not answer the call to itself",
-                data,
-            )
-        if answer.http_status != 200:
-            return Reading(
-                Status.FAIL, "bad_status", f"{PULSE} answered {answer.http_status}", data
-            )
-        return Reading(Status.OK, "responsive", data=data)
-
-    def close(self) -> None:
-        """Nothing is held between two looks."""
+        if result.listener is Listener.SILENT and busy >= self._threads:
+            message = f"all {self._threads} threads are busy; further requests wait"
+            return self.codes.reading("web_saturated", message, data)
+        if result.listener is not Listener.OURS:
+            message = "the gateway did not answer its call to itself"
+            return self.codes.reading("not_reached", message, data)
+        if result.http_status != 200:
+            message = f"{PULSE} returned {result.http_status}"
+            return self.codes.reading("bad_status", message, data)
+        return self.codes.reading("responsive", data=data)

@@ -6,8 +6,8 @@ from typing import Any, Never
 
 import pytest
 
-from gpt_cursor_runner.health.monitor.containing import contained
 from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.monitor.sanitizing import read_safely
 
 
 def raising(error: BaseException) -> Callable[[], Never]:
@@ -50,7 +50,7 @@ def said(data: Any, **others: Any) -> Callable[[], Reading]:
     ids=lambda read: getattr(read, "__name__", ""),
 )
 def test_whatever_a_check_raises_becomes_an_unknown_reading(read):
-    found = contained(read, "part")
+    found = read_safely(read, "part")
     assert (found.status, found.code) == (Status.UNKNOWN, "raised")
 
 
@@ -81,19 +81,19 @@ def test_whatever_a_check_raises_becomes_an_unknown_reading(read):
     ],
 )
 def test_what_cannot_be_shown_becomes_an_unknown_reading(read):
-    found = contained(read, "part")
+    found = read_safely(read, "part")
     assert (found.status, found.code) == (Status.UNKNOWN, "unfit")
     assert json.dumps(dict(found.data), allow_nan=False) == "{}"
 
 
 def test_long_text_is_cut():
-    found = contained(said({}, message="x" * 10_000_000, remedy="y" * 10_000_000), "part")
+    found = read_safely(said({}, message="x" * 10_000_000, remedy="y" * 10_000_000), "part")
     assert (found.status, len(found.message), len(found.remedy)) == (Status.OK, 500, 500)
 
 
 def test_a_good_reading_passes_whole_and_is_nobody_elses():
     mine = {"permits": 3, "load": [1.5, None], "nested": {"yes": True}}
-    found = contained(said(mine, message="fine", fact=True), "part")
+    found = read_safely(said(mine, message="fine", fact=True), "part")
     assert found == Reading(Status.OK, "well", "fine", mine, fact=True)
     mine["nested"] = "changed later"
     assert found.data["nested"] == {"yes": True}
@@ -105,7 +105,7 @@ def test_a_secret_is_shown_neither_in_words_nor_in_data_nor_in_what_was_raised()
         "password": "hunter2",
         "tries": ["token=hunter2", 3],
     }
-    found = contained(
+    found = read_safely(
         said(data, message="password=hunter2", remedy="log in with api_key: hunter2"), "part"
     )
     assert found.data == {
@@ -114,16 +114,16 @@ def test_a_secret_is_shown_neither_in_words_nor_in_data_nor_in_what_was_raised()
         "tries": ["token=***", 3],
     }
     assert (found.message, found.remedy) == ("password=***", "log in with api_key: ***")
-    raised = contained(raising(ValueError("postgresql://app:hunter2@db/app " * 100)), "part")
+    raised = read_safely(raising(ValueError("postgresql://app:hunter2@db/app " * 100)), "part")
     assert (
         raised.message.startswith("ValueError: postgresql://***@db/app")
         and len(raised.message) == 500
     )
-    cut = contained(said({}, message="x" * 490 + " password=" + "hunter2" * 100_000), "part")
+    cut = read_safely(said({}, message="x" * 490 + " password=" + "hunter2" * 100_000), "part")
     assert "hunter" not in cut.message
 
 
 def test_what_fifty_repositories_have_to_say_fits():
     each = {"status": "ok", "code": "ok", "branch": "main", "message": ""}
-    found = contained(said({"x" * 90 + str(number): each for number in range(50)}), "part")
+    found = read_safely(said({"x" * 90 + str(number): each for number in range(50)}), "part")
     assert (found.status, len(found.data)) == (Status.OK, 50)
