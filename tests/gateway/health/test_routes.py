@@ -527,7 +527,7 @@ class Gateway:
         self.server = make_server("127.0.0.1", 0, app, threaded=True)
         identity = Identity("instance-1", self.server.port)
         config = Config(server=Server(port=self.server.port), state=State(dir=directory))
-        writer = Writer(kept.intake)
+        writer = Writer(real_ledger.intake)
         writer.start()
         self.monitor = Monitor(Sampler())
         requests = RequestParts(ConcurrencyLimit(), InFlight(), writer)
