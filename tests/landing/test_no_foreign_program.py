@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from gpt_cursor_runner.landing.carrying import carry
 from gpt_cursor_runner.landing.landing import compose, diff, diff_stat, has_landed, move_branch, tag
-from gpt_cursor_runner.landing.sealing import carry
 from tests.building import Repo
 from tests.landing.builders import ACCEPTED_AT, seal_files
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from gpt_cursor_runner.landing.carrying import carry
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.landing import diff
 from gpt_cursor_runner.landing.scratch import scratch
-from gpt_cursor_runner.landing.sealing import carry, seal
+from gpt_cursor_runner.landing.sealing import seal
 from tests.building import SEARCH_PATH, Repo
 from tests.landing.builders import ACCEPTED_AT, plan_of
 

@@ -33,6 +33,14 @@ class GitFailed(Exception):
 
 
 @dataclass(frozen=True)
+class BranchHead:
+    """`ref` is that of another branch when the branch is a symbolic ref to it."""
+
+    ref: str
+    commit: str
+
+
+@dataclass(frozen=True)
 class Git:
     """git on one repository. `directory` is its git directory; `search_path` is
     where the binary is looked for.
@@ -147,19 +155,19 @@ class Git:
         """
         commit = self.resolve(f"refs/heads/{branch}")
         if commit is None:
-            raise WorldFailed(
-                "branch_missing",
-                f"the repository has no branch {branch} with a commit on it",
-                "Name an existing branch in runner.toml, or make a first commit on it.",
-            )
+            raise _branch_missing(branch)
         return commit
 
-    def branch_ref(self, branch: str) -> str:
-        """The ref that moves when the branch moves: a branch may be a symbolic
-        ref to another one.
+    def branch_head(self, branch: str) -> BranchHead:
+        """The ref that moves when the branch moves, and its commit; raise
+        WorldFailed when there is no such branch.
         """
         ref = f"refs/heads/{branch}"
-        return self.line("symbolic-ref", "--quiet", ref, also_fine=(1,)) or ref
+        output = self.line("for-each-ref", "--format=%(symref) %(objectname)", ref)
+        if not output:
+            raise _branch_missing(branch)
+        target, _, commit = output.rpartition(" ")
+        return BranchHead(target or ref, commit)
 
     def is_ancestor(self, commit: str, of: str) -> bool:
         try:
@@ -223,6 +231,14 @@ def _checked(
         stderr = completed.stderr.decode(errors="replace")
         raise GitFailed(arguments, completed.exit_code, completed.stdout, stderr)
     return completed.stdout
+
+
+def _branch_missing(branch: str) -> WorldFailed:
+    return WorldFailed(
+        "branch_missing",
+        f"the repository has no branch {branch} with a commit on it",
+        "Name an existing branch in runner.toml, or make a first commit on it.",
+    )
 
 
 def _timed_out(arguments: tuple[str, ...], deadline_seconds: float) -> WorldFailed:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gpt_cursor_runner.formats.tree import File, FileAction, Plan, Tree
+from gpt_cursor_runner.landing.carrying import carry
 from gpt_cursor_runner.landing.commit_tree import CommitTree
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.landing import diff, line_counts
 from gpt_cursor_runner.landing.objects import Objects
 from gpt_cursor_runner.landing.planning import Basis, plan_patch
 from gpt_cursor_runner.landing.scratch import scratch
-from gpt_cursor_runner.landing.sealing import Sealed, carry, seal
+from gpt_cursor_runner.landing.sealing import Sealed, seal
 
 _NAME = "preview"
 

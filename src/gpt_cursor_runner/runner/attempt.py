@@ -14,12 +14,13 @@ from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.tree import Plan
 from gpt_cursor_runner.landing import landing
+from gpt_cursor_runner.landing.carrying import carry
 from gpt_cursor_runner.landing.checking import CheckResult, checks_digest
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.planning import Basis, plan_patch
 from gpt_cursor_runner.landing.policy import require_approval
 from gpt_cursor_runner.landing.sandbox import Sandbox
-from gpt_cursor_runner.landing.sealing import Sealed, carry, seal
+from gpt_cursor_runner.landing.sealing import Sealed, seal
 from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.patches import StoredPatch
