@@ -1,5 +1,5 @@
-"""Which plans wait for a person: the owner's approval rule and the protected
-paths.
+"""Decides which plans wait for a person: the owner's approval rule and the
+protected paths.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from gpt_cursor_runner.formats.tree import Plan
 from gpt_cursor_runner.patch.faults import ApprovalRule, HumanNeeded
 from gpt_cursor_runner.patch.paths import fold_path
 
-_NAMED = 5
+_LISTED_PATHS = 5
 
 
 def require_approval(plan: Plan, approval: Approval, protected: Sequence[str]) -> None:
-    """Raise HumanNeeded when the owner wants to see this plan before it lands."""
+    """Raise HumanNeeded when the owner has to approve this plan before it lands."""
     touched = protected_paths(plan, protected)
-    if approval == "never" or (approval == "protected" and not touched):
-        return
-    more = f" and {len(touched) - _NAMED} more" if len(touched) > _NAMED else ""
-    reason = f"the patch touches protected paths: {', '.join(touched[:_NAMED])}{more}"
     if approval == "always":
         reason = "the owner approves every patch of this repository"
+    elif approval == "protected" and touched:
+        reason = f"the patch touches protected paths: {_listed(touched)}"
+    else:
+        return
     raise HumanNeeded(
         "needs_approval",
         reason,
@@ -34,8 +34,15 @@ def require_approval(plan: Plan, approval: Approval, protected: Sequence[str]) -
 
 
 def protected_paths(plan: Plan, patterns: Sequence[str]) -> list[str]:
-    """The paths of the plan that match a pattern, which reads like a line of
-    .gitignore and knows no case.
+    """The paths of the plan that match a pattern. A pattern has the form of a
+    line in .gitignore and ignores case.
     """
     spec = pathspec.PathSpec.from_lines("gitignore", [fold_path(pattern) for pattern in patterns])
     return [action.path for action in plan.actions if spec.match_file(fold_path(action.path))]
+
+
+def _listed(paths: Sequence[str]) -> str:
+    text = ", ".join(paths[:_LISTED_PATHS])
+    if len(paths) > _LISTED_PATHS:
+        text += f" and {len(paths) - _LISTED_PATHS} more"
+    return text

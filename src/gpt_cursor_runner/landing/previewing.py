@@ -1,10 +1,10 @@
-"""What would land, found by the code that lands it: planned, sealed, carried to
-the tip, in a scratch repository.
+"""Computes the commit that would land, with the landing code itself, in a
+scratch repository.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpt_cursor_runner.formats.tree import File, FileAction, Plan, Tree
@@ -22,8 +22,8 @@ _NAME = "preview"
 
 @dataclass(frozen=True)
 class FileChange:
-    """What becomes of one file of the branch; `sha256` and `mode` are those it
-    will have, None for a deleted one.
+    """The change of one file of the branch. `mode` and `sha256` are those of
+    the new file, None for a deleted one.
     """
 
     path: str
@@ -37,7 +37,7 @@ class FileChange:
 
 @dataclass(frozen=True)
 class Preview:
-    """The plan, made on `base`, and what it comes to on top of `tip`."""
+    """The plan, made on `base`, and its result on top of `tip`."""
 
     base: str
     tip: str
@@ -49,62 +49,81 @@ class Preview:
 def preview(
     git: Git, branch: str, basis: Basis, plan: Callable[[Tree], Plan], now: float
 ) -> Preview:
-    """Plan, seal and carry to the tip, and leave no trace; raises what these
-    three raise.
+    """Plan, seal and carry to the tip without a trace in the repository; raises
+    as these three do.
     """
-    base, made = plan_patch(git, branch, basis, plan)
+    base, made_plan = plan_patch(git, branch, basis, plan)
     with scratch(git, base) as bare:
-        sealed = seal(bare, made, _NAME, base, now)
-        landing = carry(bare, sealed, git.tip(branch), now)
-        actions = made.actions if landing == sealed else tuple(_merged(bare, made, landing))
-        counts = line_counts(bare, landing.base, landing.commit)
+        sealed = seal(bare, made_plan, _NAME, base, now)
+        carried = carry(bare, sealed, git.tip(branch), now)
+        actions: Sequence[FileAction] = made_plan.actions
+        if carried != sealed:
+            actions = _merged_actions(bare, made_plan, carried)
+        counts = line_counts(bare, carried.base, carried.commit)
         files = tuple(_file_changes(actions, counts))
-        return Preview(base, landing.base, made, files, diff(bare, landing.base, landing.commit))
+        change = diff(bare, carried.base, carried.commit)
+        return Preview(base, carried.base, made_plan, files, change)
 
 
-def _merged(git: Git, plan: Plan, landing: Sealed) -> Iterator[FileAction]:
-    """The plan's actions as they come out of a merge: from what the tip holds
-    to what the merged tree holds.
-    """
+def _merged_actions(git: Git, plan: Plan, carried: Sealed) -> list[FileAction]:
+    """The plan's actions after a merge: from the tip's file to the merged one."""
+    tip_tree = git.line("rev-parse", f"{carried.base}^{{tree}}")
+    actions = []
     with Objects(git) as objects:
-        tip, merged = (
-            CommitTree(objects, git.line("rev-parse", f"{of}^{{tree}}"))
-            for of in (landing.base, landing.tree)
-        )
+        tip = CommitTree(objects, tip_tree)
+        merged = CommitTree(objects, carried.tree)
         for action in plan.actions:
-            before, after = _file(tip, action.path), _file(merged, action.path)
+            before = _file(tip, action.path)
+            after = _file(merged, action.path)
             if before != after:
-                yield FileAction(action.path, before, after, action.moved_from)
+                actions.append(FileAction(action.path, before, after, action.moved_from))
+    return actions
 
 
 def _file(tree: CommitTree, path: str) -> File | None:
-    kind = tree.kind(path)
-    if kind not in ("file", "executable"):
-        return None
-    return File(tree.read(path), "100755" if kind == "executable" else "100644")
+    match tree.kind(path):
+        case "file":
+            return File(tree.read(path), "100644")
+        case "executable":
+            return File(tree.read(path), "100755")
+        case _:
+            return None
 
 
 def _file_changes(
-    actions: tuple[FileAction, ...], counts: dict[str, tuple[int, int]]
+    actions: Sequence[FileAction], counts: Mapping[str, tuple[int, int]]
 ) -> Iterator[FileChange]:
-    gone = {action.path for action in actions if action.after is None}
-    moved = {action.moved_from for action in actions if action.moved_from in gone}
+    deleted = {action.path for action in actions if action.after is None}
+    # A move is two actions, and one change: that of the new path.
+    moved_away = {action.moved_from for action in actions if action.moved_from in deleted}
     for action in actions:
-        if action.path in moved:
-            continue  # told with the file it became
-        source = action.moved_from if action.moved_from in moved else None
-        told = [counts.get(path, (0, 0)) for path in {action.path, source or action.path}]
-        added, removed = sum(one[0] for one in told), sum(one[1] for one in told)
-        after = action.after
-        yield FileChange(
-            action.path,
-            "move" if source else _verb(action),
-            added,
-            removed,
-            source,
-            after.mode.removeprefix("100") if after else None,
-            after.sha256 if after else None,
-        )
+        if action.path in moved_away:
+            continue
+        if action.moved_from in moved_away:
+            yield _file_change(action, "move", counts, moved_from=action.moved_from)
+        else:
+            yield _file_change(action, _verb(action), counts)
+
+
+def _file_change(
+    action: FileAction,
+    verb: str,
+    counts: Mapping[str, tuple[int, int]],
+    moved_from: str | None = None,
+) -> FileChange:
+    insertions, deletions = counts.get(action.path, (0, 0))
+    # git counts a file that changed too much as a deletion and a new file, not
+    # as a rename.
+    if moved_from is not None:
+        old_insertions, old_deletions = counts.get(moved_from, (0, 0))
+        insertions += old_insertions
+        deletions += old_deletions
+    mode = None
+    sha256 = None
+    if action.after is not None:
+        mode = action.after.mode.removeprefix("100")
+        sha256 = action.after.sha256
+    return FileChange(action.path, verb, insertions, deletions, moved_from, mode, sha256)
 
 
 def _verb(action: FileAction) -> str:
@@ -112,4 +131,6 @@ def _verb(action: FileAction) -> str:
         return "delete"
     if action.before is None:
         return "create"
-    return "chmod" if action.before.data == action.after.data else "change"
+    if action.before.data == action.after.data:
+        return "chmod"
+    return "change"

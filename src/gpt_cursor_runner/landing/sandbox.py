@@ -1,7 +1,7 @@
-"""Where checks run: in bubblewrap, with nothing of the machine but what it
-takes to run them; or plainly, said so.
+"""Confines checks in bubblewrap, with only the parts of the machine that they
+need; or runs them without a sandbox and reports that.
 
-The tier is proved by running something in it, not by finding a binary.
+The tier is found by running a command in it, not by looking for a binary.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from gpt_cursor_runner.system import processes
 
 _INSIDE = "/workspace"
 _INSIDE_HOME = "/home/check"
+_INSIDE_TMP = "/tmp"  # noqa: S108  a tmpfs of the sandbox's own
 _PROBE_SECONDS = 10.0
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-# What a tool needs beside the `bin` it is in. Never the whole prefix: that of
-# ~/.local/bin holds the owner's secrets.
+# The directories that a tool reads beside the `bin` it is in. Never the whole
+# prefix: that of ~/.local/bin holds the owner's secrets.
 _BESIDE_BIN = ("bin", "lib", "lib64", "libexec", "include", "pyvenv.cfg")
-_MAX_LINKS = 40
+_MAX_LINKS = 40  # as the kernel
 _NOBODY = 65534
 _DEVICES = {
     "null": (1, 3),
@@ -52,14 +53,16 @@ _SYSTEM_FILES = (
     "/etc/ssl/openssl.cnf",
 )
 
+Tier = Literal["bubblewrap", "bubblewrap-as-root", "none"]
+
 
 @dataclass(frozen=True)
 class Sandbox:
-    """How checks are confined. `tier` goes into every report; `why` says what
-    is missing when it is none.
+    """How checks are confined. `tier` is in every report; `why` is the reason
+    when it is none.
     """
 
-    tier: Literal["bubblewrap", "bubblewrap-as-root", "none"]
+    tier: Tier
     why: str
     search_path: str
     read_only: tuple[Path, ...] = ()
@@ -68,35 +71,28 @@ class Sandbox:
         """The argument list that runs `command` in the workspace, and the
         directory to start it in.
 
-        Raises FileNotFoundError when there is no such program, neither on the
-        search path nor in the tree.
+        Raises FileNotFoundError when the program is neither on the search path
+        nor in the tree.
         """
-        program = command[0]
-        # A name with a slash is the tree's own, wherever the runner was
-        # started; an absolute one joins to itself.
-        found = shutil.which(
-            str(workspace.tree / program) if "/" in program else program, path=self.search_path
-        )
-        if found is None:
-            raise FileNotFoundError(errno.ENOENT, "no such program", program)
-        executable = program if "/" in program else str(Path(found).absolute())
+        executable = self._find(command[0], workspace)
         if self.tier == "none":
             return [executable, *command[1:]], workspace.tree
-        tools = _toolchain(Path(executable)) if Path(executable).is_absolute() else []
-        shown = [
-            part
-            for path in (*tools, *self.read_only)
-            for part in ("--ro-bind", str(path), str(path))
-        ]
-        shown += ["--bind", str(workspace.tree), _INSIDE, "--chdir", _INSIDE, "--remount-ro", "/"]
+        arguments = _confinement()
+        for path in (*_tools_of(executable), *self.read_only):
+            arguments += ["--ro-bind", str(path), str(path)]
+        arguments += ["--bind", str(workspace.tree), _INSIDE, "--chdir", _INSIDE]
+        arguments += ["--remount-ro", "/"]
         if self.tier == "bubblewrap-as-root":
-            shown += _own_devices(workspace.directory / "dev")
-        return [*_confinement(), *shown, "--", executable, *command[1:]], workspace.directory
+            arguments += _own_devices(workspace.directory / "dev")
+        return [*arguments, "--", executable, *command[1:]], workspace.directory
 
     def environment(self, workspace: Workspace) -> dict[str, str]:
-        """All that a check finds in its environment."""
-        plain = self.tier == "none"
-        home, tmp = (str(workspace.home), str(workspace.tmp)) if plain else (_INSIDE_HOME, "/tmp")  # noqa: S108
+        """The complete environment of a check."""
+        home = _INSIDE_HOME
+        tmp = _INSIDE_TMP
+        if self.tier == "none":
+            home = str(workspace.home)
+            tmp = str(workspace.tmp)
         return {
             "PATH": self.search_path,
             "HOME": home,
@@ -105,22 +101,36 @@ class Sandbox:
             "CI": "true",
         }
 
+    def _find(self, program: str, workspace: Workspace) -> str:
+        is_path = "/" in program
+        candidate = program
+        if is_path:
+            # A relative path is in the tree, wherever the runner was started;
+            # joining an absolute one gives that path itself.
+            candidate = str(workspace.tree / program)
+        found = shutil.which(candidate, path=self.search_path)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, "no such program", program)
+        if is_path:
+            return program
+        return str(Path(found).absolute())
+
 
 def choose_sandbox(
-    demand: SandboxDemand, search_path: str, read_only: Sequence[Path] = ()
+    choice: SandboxDemand, search_path: str, read_only: Sequence[Path] = ()
 ) -> Sandbox:
-    """The best tier there is; raise WorldFailed when the owner requires a
-    sandbox and none works here.
+    """The best tier of this machine; raise WorldFailed when the owner requires
+    a sandbox and none works.
     """
-    if demand == "none":
+    if choice == "none":
         return Sandbox("none", "the owner asked for none", search_path)
     trouble = probe(search_path)
     if trouble is None:
-        tier: Literal["bubblewrap", "bubblewrap-as-root"] = (
-            "bubblewrap-as-root" if os.geteuid() == 0 else "bubblewrap"
-        )
+        tier: Tier = "bubblewrap"
+        if os.geteuid() == 0:
+            tier = "bubblewrap-as-root"
         return Sandbox(tier, "", search_path, tuple(read_only))
-    if demand == "required":
+    if choice == "required":
         raise WorldFailed(
             "sandbox_unavailable",
             f"checks must run in a sandbox and none works here: {trouble}",
@@ -130,7 +140,7 @@ def choose_sandbox(
 
 
 def probe(search_path: str) -> str | None:
-    """None when bubblewrap works here, else what is wrong with it."""
+    """None when bubblewrap works here, else the reason."""
     if shutil.which("bwrap", path=search_path) is None:
         return "bubblewrap is not installed"
     try:
@@ -151,74 +161,89 @@ def probe(search_path: str) -> str | None:
 def _confinement() -> list[str]:
     command = ["bwrap", "--unshare-all", "--unshare-user", "--hostname", "check"]
     command += ["--uid", str(_NOBODY), "--gid", str(_NOBODY)]
-    # Even a root's sandbox is a user namespace without capabilities: without
-    # one, root could remount its way out.
-    command += [
-        "--die-with-parent",
-        "--new-session",
-        "--cap-drop",
-        "ALL",
-        "--ro-bind",
-        "/usr",
-        "/usr",
-    ]
+    command += ["--die-with-parent", "--new-session"]
+    # Also a root's sandbox is a user namespace without capabilities: with them,
+    # root could remount its way out.
+    command += ["--cap-drop", "ALL"]
+    command += ["--ro-bind", "/usr", "/usr"]
     for name in _SYSTEM:
-        place = Path(name)
-        if place.is_symlink():
-            command += ["--symlink", str(place.readlink()), name]
-        elif place.is_dir():
+        path = Path(name)
+        if path.is_symlink():
+            command += ["--symlink", str(path.readlink()), name]
+        elif path.is_dir():
             command += ["--ro-bind", name, name]
     for name in _SYSTEM_FILES:
         command += ["--ro-bind-try", name, name]
-    # To the kernel a root's check is still root, who may write to /proc/sys
+    # To the kernel a root's check is still root, which may write to /proc/sys
     # without any capability.
     command += ["--proc", "/proc", "--remount-ro", "/proc"]
-    return [*command, "--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", _INSIDE_HOME]  # noqa: S108
+    command += ["--dev", "/dev", "--tmpfs", _INSIDE_TMP, "--tmpfs", _INSIDE_HOME]
+    return command
 
 
 def _own_devices(directory: Path) -> list[str]:
-    """Nodes of our own over those in /dev: a root's check owns the machine's,
-    and could close them to everybody.
-
-    Where the workspace's file system knows no devices, the machine's stay.
+    """Arguments that lay device nodes of the workspace over those in /dev; none
+    where its file system has no devices, and then the machine's stay.
     """
+    # A root's check owns the machine's nodes, and could close them to every
+    # other process.
     directory.mkdir(exist_ok=True)
-    nodes = {directory / name: os.makedev(*numbers) for name, numbers in _DEVICES.items()}
+    arguments = []
     try:
-        for node, device in nodes.items():
-            if not node.exists():
-                os.mknod(node, stat.S_IFCHR, device)
-                os.chown(node, _NOBODY, _NOBODY)
-                node.chmod(0o666)
+        for name, (major, minor) in _DEVICES.items():
+            node = directory / name
+            _make_device(node, os.makedev(major, minor))
+            arguments += ["--dev-bind", str(node), f"/dev/{name}"]
+        # mknod succeeds on a file system mounted with nodev; opening does not.
         (directory / "null").read_bytes()
     except OSError:
         return []
-    return [part for node in nodes for part in ("--dev-bind", str(node), f"/dev/{node.name}")]
+    return arguments
+
+
+def _make_device(node: Path, device: int) -> None:
+    if node.exists():
+        return
+    os.mknod(node, stat.S_IFCHR, device)
+    os.chown(node, _NOBODY, _NOBODY)
+    node.chmod(0o666)
+
+
+def _tools_of(executable: str) -> list[Path]:
+    path = Path(executable)
+    if not path.is_absolute():  # in the tree
+        return []
+    return _toolchain(path)
 
 
 def _toolchain(executable: Path) -> list[Path]:
-    """What an executable outside the system's directories needs to be seen.
-
-    Its links are followed one by one, since each hop must exist inside too; a
-    virtual environment is followed to the Python it was made from.
+    """The paths that an executable outside the system's directories needs
+    inside.
     """
     needed: list[Path] = []
-    for place in _hops(executable):
-        if any(place.is_relative_to(shown) for shown in ("/usr", *_SYSTEM, *_SYSTEM_FILES)):
+    # Every link of the chain, since each must exist inside too.
+    for hop in _links(executable):
+        if _is_in_system(hop):
             continue
-        prefix = place.parent.parent
-        if place.parent.name != "bin" or prefix == Path("/"):
-            needed.append(place)
+        prefix = hop.parent.parent
+        if hop.parent.name != "bin" or prefix == Path("/"):
+            needed.append(hop)
             continue
         needed += [prefix / name for name in _BESIDE_BIN if (prefix / name).exists()]
-        if (prefix / "pyvenv.cfg").is_file() and not place.name.startswith("python"):
+        # A virtual environment needs the Python that it was made from.
+        if (prefix / "pyvenv.cfg").is_file() and not hop.name.startswith("python"):
             needed += _toolchain(prefix / "bin" / "python")
     return list(dict.fromkeys(needed))
 
 
-def _hops(path: Path) -> list[Path]:
-    """The path, and every path its chain of symbolic links leads through."""
-    hops = [path]
-    while hops[-1].is_symlink() and len(hops) < _MAX_LINKS:
-        hops.append(Path(os.path.normpath(hops[-1].parent / hops[-1].readlink())))
-    return hops
+def _is_in_system(path: Path) -> bool:
+    return any(path.is_relative_to(shown) for shown in ("/usr", *_SYSTEM, *_SYSTEM_FILES))
+
+
+def _links(path: Path) -> list[Path]:
+    """The path, and every path of its chain of symbolic links."""
+    chain = [path]
+    while chain[-1].is_symlink() and len(chain) < _MAX_LINKS:
+        target = chain[-1].parent / chain[-1].readlink()
+        chain.append(Path(os.path.normpath(target)))
+    return chain

@@ -1,6 +1,4 @@
-"""A place to seal and merge in without leaving anything in the owner's
-repository.
-"""
+"""A place to seal and merge in without a trace in the owner's repository."""
 
 from __future__ import annotations
 
@@ -13,7 +11,8 @@ from pathlib import Path
 
 from gpt_cursor_runner.landing.git import Git, quoted
 
-_FORMATS = {
+# By the length of a full id: SHA-1 and SHA-256.
+_CONFIGS = {
     40: "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
     64: (
         "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat ="
@@ -24,21 +23,21 @@ _FORMATS = {
 
 @contextmanager
 def scratch(git: Git, commit: str) -> Iterator[Git]:
-    """A bare repository that reads the objects of `git`'s; what is written
-    stays in it, and goes with it.
+    """A bare repository that reads the objects of `git` and keeps its own; it
+    is removed at the end.
 
-    It has none of the owner's refs: name what you want by ids. `commit` is any
-    full id, for the kind of ids.
+    It has none of the owner's refs, so revisions are named by id. `commit` is
+    any full id; its length is the object format.
     """
-    with tempfile.TemporaryDirectory(prefix="gcr-scratch-") as place:
-        bare = Path(place)
+    with tempfile.TemporaryDirectory(prefix="gcr-scratch-") as directory:
+        bare = Path(directory)
+        # Written by hand, since `git init` would cost a process.
         for folder in ("objects/info", "objects/pack", "refs/heads"):
             (bare / folder).mkdir(parents=True)
         (bare / "HEAD").write_text("ref: refs/heads/none\n")
-        (bare / "config").write_text(_FORMATS[len(commit)])
-        (bare / "objects/info/alternates").write_bytes(
-            quoted(str(git.directory / "objects")) + b"\n"
-        )
+        (bare / "config").write_text(_CONFIGS[len(commit)])
+        alternate = quoted(str(git.directory / "objects"))
+        (bare / "objects/info/alternates").write_bytes(alternate + b"\n")
         if (git.directory / "shallow").exists():
             # Otherwise the merge would look for the parents that a shallow
             # clone does not have.
