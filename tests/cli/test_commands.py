@@ -131,10 +131,14 @@ def test_the_list_is_tabs_when_piped(terminal, put):
 
 def test_a_patch_is_shown_step_by_step(terminal, put):
     put(
-        outcome={"message": "tests failed", "errors": [{"path": "a.py", "message": "no such line"}]}
+        status="rejected",
+        outcome={"code": "x", "errors": [{"path": "a.py", "message": "no such line"}]},
     )
+    put("p2", status="failed", outcome={"code": "x", "message": "disk full", "next_step": "Wait."})
     shown = terminal.type("show", "p1").stdout
-    assert "tests failed" in shown and "no such line" in shown and "accepted" in shown
+    assert "a.py      no such line" in shown and "accepted" in shown
+    shown = terminal.type("show", "p2").stdout
+    assert "message   disk full" in shown and "next_step Wait." in shown
     said = terminal.json("show", "p1")
     assert (said["patch"]["patch_id"], said["events"][0]["kind"]) == ("p1", "accepted")
 

@@ -15,8 +15,9 @@ from gpt_cursor_runner.cli.client import Client, connect
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command, plain
 from gpt_cursor_runner.cli.preview_text import DIFF_CHARACTERS, preview_lines
 from gpt_cursor_runner.formats.sniffing import sniff
+from gpt_cursor_runner.patch.faults import Fault, PatchRefused
 from gpt_cursor_runner.patch.model import Tolerance
-from gpt_cursor_runner.patch.outcome import PatchRefused
+from gpt_cursor_runner.patch.outcome import Rejected, message_of, read_outcome
 from gpt_cursor_runner.patch.parsing import Unreadable, read_json
 from gpt_cursor_runner.patch.status import FINAL, Status
 
@@ -186,27 +187,30 @@ def _follow(client: Client, patch_id: str, deadline: float) -> dict[str, Any]:
 
 def _conclude(session: Session, ended: dict[str, Any]) -> None:
     """Print a good end; raise CommandFailed for every other one."""
-    patch_id, outcome = shlex.quote(ended["patch_id"]), ended["outcome"] or {}
+    patch_id = shlex.quote(ended["patch_id"])
     if ended["status"] in (Status.LANDED, Status.PREVIEWED):
         session.print(ended, [_summary(ended), f"next: gcr report {patch_id}"])
         return
+    outcome = read_outcome(Status(ended["status"]), ended["outcome"] or {})
     lines = [_summary(ended)]
-    for error in outcome.get("errors", []):
-        lines += _error_lines(error)
-    if outcome.get("message"):
-        lines.append(outcome["message"])
+    if isinstance(outcome, Rejected):
+        for fault in outcome.faults:
+            lines += _fault_lines(fault)
+    message = message_of(outcome)
+    if message:
+        lines.append(message)
     next_command = f"gcr report {patch_id}"
     if ended["status"] == Status.HELD:
         next_command = f"gcr approve {patch_id}"
     raise CommandFailed(Exit.FAILED, "\n".join(lines), next_command, {"patch": ended})
 
 
-def _error_lines(error: dict[str, Any]) -> list[str]:
+def _fault_lines(fault: Fault) -> list[str]:
     """A fault and its excerpt: the end of a check's output, or the lines that
     the patch looked for.
     """
-    excerpt = [f"    | {plain(line)}" for line in error.get("expected", [])]
-    return [f"  {plain(error['message'])}", *excerpt]
+    excerpt = [f"    | {plain(line)}" for line in fault.expected]
+    return [f"  {plain(fault.message)}", *excerpt]
 
 
 def _summary(facts: dict[str, Any]) -> str:

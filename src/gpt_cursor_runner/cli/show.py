@@ -24,6 +24,17 @@ from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import StoredPatch, UnknownPatch
+from gpt_cursor_runner.patch.faults import CheckoutInUse
+from gpt_cursor_runner.patch.outcome import (
+    Failed,
+    Held,
+    Landed,
+    Outcome,
+    Rejected,
+    Requeued,
+    message_of,
+    read_outcome,
+)
 from gpt_cursor_runner.patch.status import FINAL
 from gpt_cursor_runner.system.clock import format_local
 
@@ -31,7 +42,6 @@ from gpt_cursor_runner.system.clock import format_local
 # report` as the next command: the report may be some moments away.
 _REPORT_TIMEOUT_SECONDS = 10.0
 _POLL_SECONDS = 0.05
-_SHOWN_OUTCOME = ("commit", "tag", "checkout", "message", "next_step")
 
 
 @command("show")
@@ -55,12 +65,27 @@ def _facts(stored: StoredPatch) -> Iterator[tuple[str, object]]:
     yield "status", stored.status
     yield "target", f"{stored.repository} {stored.branch}"
     yield "from", stored.submitted_by
-    outcome = stored.outcome or {}
-    for name in _SHOWN_OUTCOME:
-        if outcome.get(name):
-            yield name, outcome[name]
-    for error in outcome.get("errors", []):
-        yield error.get("path") or "error", error["message"]
+    if stored.outcome is not None:
+        yield from _outcome_facts(read_outcome(stored.status, stored.outcome))
+
+
+def _outcome_facts(outcome: Outcome) -> Iterator[tuple[str, object]]:
+    if isinstance(outcome, Landed):
+        yield "commit", outcome.landing.commit
+        if outcome.tag:
+            yield "tag", outcome.tag
+        if outcome.checkout:
+            yield "checkout", outcome.checkout
+    if isinstance(outcome, Held) and isinstance(outcome.cause, CheckoutInUse):
+        yield "checkout", outcome.cause.checkout
+    message = message_of(outcome)
+    if message:
+        yield "message", message
+    if isinstance(outcome, Held | Failed | Requeued) and outcome.next_step:
+        yield "next_step", outcome.next_step
+    if isinstance(outcome, Rejected):
+        for fault in outcome.faults:
+            yield fault.path or "error", fault.message
 
 
 def _event_table(stored: StoredPatch, events: Sequence[Event]) -> list[str]:

@@ -13,6 +13,7 @@ from gpt_cursor_runner.ledger.database import Database
 from gpt_cursor_runner.ledger.patches import StoredPatch, find, stored_patch
 from gpt_cursor_runner.ledger.schema import deliveries, patches
 from gpt_cursor_runner.ledger.schema import events as events_table
+from gpt_cursor_runner.patch.events import EventKind
 from gpt_cursor_runner.patch.status import FINAL, Status
 
 _DAY_SECONDS = 86_400
@@ -208,7 +209,9 @@ def _oldest_claimable(connection: Connection, now: float) -> int | None:
 
 
 def _oldest_running(connection: Connection) -> float | None:
-    is_claim = (events_table.c.patch_id == patches.c.id) & (events_table.c.kind == "claimed")
+    is_claim = (events_table.c.patch_id == patches.c.id) & (
+        events_table.c.kind == EventKind.CLAIMED
+    )
     claimed_at = select(func.max(events_table.c.at)).where(is_claim).scalar_subquery()
     query = select(claimed_at).where(patches.c.status == Status.RUNNING)
     return min((at for at in connection.execute(query).scalars() if at is not None), default=None)

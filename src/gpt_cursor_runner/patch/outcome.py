@@ -49,6 +49,7 @@ __all__ = [
     "RejectedByOwner",
     "Requeued",
     "WorldFailed",
+    "message_of",
     "read_outcome",
 ]
 
@@ -343,6 +344,15 @@ def read_outcome(status: Status, data: Mapping[str, Any]) -> Outcome:
     as the reason why it was queued.
     """
     return _READERS[status](data)
+
+
+def message_of(outcome: Outcome) -> str | None:
+    """The message of an outcome that has one; a rejection has one per fault."""
+    match outcome:
+        case Held() | Failed() | Requeued() | Cancelled() | RejectedByOwner():
+            return outcome.message or None
+        case Landed() | Previewed() | Rejected() | Interrupted():
+            return None
 
 
 def _read_rejection(data: Mapping[str, Any]) -> Rejected | RejectedByOwner:

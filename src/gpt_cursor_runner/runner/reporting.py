@@ -18,17 +18,12 @@ from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.events import Reported
 from gpt_cursor_runner.patch.outcome import (
-    Cancelled,
     DiffSummary,
-    Failed,
-    Held,
-    Interrupted,
     Landed,
     Outcome,
     Previewed,
     Rejected,
-    RejectedByOwner,
-    Requeued,
+    message_of,
     read_outcome,
 )
 from gpt_cursor_runner.runner.attempt_record import AttemptRecord
@@ -109,18 +104,10 @@ def _execution(stored: StoredPatch, record: AttemptRecord, outcome: Outcome) -> 
         "worked_seconds": _seconds(record.claimed_at, record.ended_at),
         "attempts": record.attempts,
         "code": outcome.code or None,
-        "message": _message(outcome),
+        "message": message_of(outcome),
         "errors": _errors(outcome),
         "warnings": list(record.accepted.warnings),
     }
-
-
-def _message(outcome: Outcome) -> str | None:
-    match outcome:
-        case Held() | Failed() | Requeued() | Cancelled() | RejectedByOwner():
-            return outcome.message or None
-        case Landed() | Previewed() | Rejected() | Interrupted():
-            return None
 
 
 def _errors(outcome: Outcome) -> list[dict[str, Any]]:
