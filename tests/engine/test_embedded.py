@@ -4,7 +4,6 @@ whoever was lost.
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
 from collections.abc import Iterator
@@ -15,8 +14,7 @@ import pytest
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.patch.outcome import CancelAsked, LeaseLost
-from gpt_cursor_runner.patch.status import Status
-from tests.building import an_outcome, make_admission, make_ledger
+from tests.building import make_admission, make_ledger
 
 
 @pytest.fixture
@@ -37,31 +35,33 @@ def gateway(tmp_path: Path, ledger: Ledger) -> Iterator[Ledger]:
 def test_a_patch_that_arrives_wakes_the_runner_at_once(
     engine: EmbeddedEngine, gateway: Ledger
 ) -> None:
-    delays = []
-    for _ in range(5):
-        accepted_at: list[float] = []
+    accepted = threading.Event()
+    naps_after: list[float] = []
 
-        def accept(at: list[float] = accepted_at) -> None:
-            time.sleep(0.05)
-            at.append(time.monotonic())
-            gateway.intake.accept([make_admission()])
+    def nap(seconds: float) -> None:
+        if accepted.is_set():
+            naps_after.append(seconds)
+        time.sleep(seconds)
 
-        thread = threading.Thread(target=accept)
-        thread.start()
-        engine.wait(5)
-        claim = engine.claim()
-        delays.append(time.monotonic() - accepted_at[0])
-        thread.join()
-        assert claim is not None
-        engine.ledger.leases.finish(claim, an_outcome(Status.PREVIEWED), time.time())
-        engine.wait(0.1)
-    assert statistics.median(delays) < 0.25, f"from accepting to claiming, in seconds: {delays}"
+    def accept() -> None:
+        gateway.intake.accept([make_admission()])
+        accepted.set()
+
+    engine.sleep = nap
+    later = threading.Timer(0.1, accept)
+    later.start()
+    engine.wait(60)
+    # The nap under way when the patch arrives may be counted too.
+    assert len(naps_after) <= 1
+    assert engine.claim() is not None
+    later.join()
 
 
 def test_waiting_ends_in_time_when_nothing_happens(engine: EmbeddedEngine) -> None:
-    began = time.monotonic()
+    naps: list[float] = []
+    engine.sleep = naps.append
     engine.wait(0.3)
-    assert 0.25 < time.monotonic() - began < 1.5
+    assert sum(naps) == pytest.approx(0.3)
 
 
 def test_what_arrived_before_the_wait_is_not_slept_through(
@@ -69,9 +69,10 @@ def test_what_arrived_before_the_wait_is_not_slept_through(
 ) -> None:
     assert engine.claim() is None
     gateway.intake.accept([make_admission()])
-    began = time.monotonic()
+    naps: list[float] = []
+    engine.sleep = naps.append
     engine.wait(5)
-    assert time.monotonic() - began < 1
+    assert naps == []
 
 
 def test_an_idle_runner_writes_nothing(engine: EmbeddedEngine, gateway: Ledger) -> None:
@@ -120,7 +121,8 @@ def test_a_broken_poll_connection_is_replaced(engine: EmbeddedEngine, gateway: L
     engine.wait(0.2)
     engine.wait(0)
     gateway.intake.accept([make_admission()])
-    began = time.monotonic()
+    naps: list[float] = []
+    engine.sleep = naps.append
     engine.wait(5)
-    assert time.monotonic() - began < 1
+    assert naps == []
     assert engine.claim() is not None

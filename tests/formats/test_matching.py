@@ -89,11 +89,11 @@ def fifty_hunks(lines: list[str], spoil: bool) -> dict[str, object]:
     return hunks(*bodies)
 
 
-def test_fifty_hunks_on_a_megabyte_are_placed_and_refused_in_a_moment():
+def test_fifty_hunks_on_a_megabyte_need_no_quadratic_search():
     lines = megabyte()
     files = {"a.py": "".join(lines).encode()}
     for spoil in (False, True):
-        started = time.perf_counter()
+        started = time.process_time()
         if spoil:
             faults = refusal(files, fifty_hunks(lines, spoil)).faults
             assert len(faults) == 50
@@ -101,13 +101,13 @@ def test_fifty_hunks_on_a_megabyte_are_placed_and_refused_in_a_moment():
             assert [closest(fault).line for fault in faults[:20]] == list(range(101, 8_101, 400))
         else:
             assert outcome(files, fifty_hunks(lines, spoil)) != files
-        # The aim is 0.2 s; the bound leaves room for a loaded machine and still
-        # catches a quadratic search.
-        assert time.perf_counter() - started < 2
+        # CPU time, for a busy machine: it takes 0.1 to 0.2 s, a quadratic search
+        # minutes. `make bench-planner` measures the time.
+        assert time.process_time() - started < 5
 
 
-def test_a_file_of_equal_lines_costs_no_more_than_it_should():
+def test_a_file_of_equal_lines_needs_no_quadratic_search():
     files = {"a.py": b"\n" * 300_000}
-    started = time.perf_counter()
+    started = time.process_time()
     assert set(codes(refusal(files, hunks(*["@@ -9,2 +9,3 @@\n \n+x\n \n"] * 20)))) == {"ambiguous"}
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 20

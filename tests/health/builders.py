@@ -152,7 +152,7 @@ def gateway_checks(**instead: CheckState) -> tuple[CheckState, ...]:
     return tuple((checks | instead).values())
 
 
-def until(condition: Callable[[], object], seconds: float = 20.0) -> bool:
+def until(condition: Callable[[], object], seconds: float = 60.0) -> bool:
     """Wait for a condition of another thread or process; False when it did not
     become true in time.
     """

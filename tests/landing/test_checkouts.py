@@ -303,8 +303,8 @@ def test_a_git_of_the_owners_that_soon_ends_is_waited_for(repo: Repo) -> None:
     lock = repo.path / ".git" / "index.lock"
     lock.touch()
     release = threading.Timer(0.6, lock.unlink)
-    release.start()
     began = time.monotonic()
+    release.start()
     assert move_branch(repo.git, "main", old, new, 5.0) == str(repo.path)
     assert time.monotonic() - began >= 0.5
     release.join()

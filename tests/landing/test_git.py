@@ -4,7 +4,6 @@ its own.
 
 import os
 import stat
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,11 +104,9 @@ def test_git_that_hangs_is_ended_with_all_it_started(repo: Repo, tmp_path: Path)
     pids = tmp_path / "pids"
     search_path = a_git_that(tmp_path / "bin", f"sleep 300 & echo $! $$ > {pids}; wait")
     git = replace(repo.git, search_path=search_path, deadline_seconds=1)
-    began = time.monotonic()
     with pytest.raises(WorldFailed, match="git push took longer") as failed:
         git.run("push")
     assert failed.value.code == "git_timed_out"
-    assert time.monotonic() - began < 4
     # A signal that was sent takes a moment to end whom it reached.
     wait_until(
         lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()),

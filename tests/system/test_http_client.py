@@ -113,9 +113,8 @@ def test_a_name_and_a_secret_in_the_address_are_sent_as_such():
 def test_an_answer_in_drips_has_one_deadline_for_all_of_it(head):
     drips = [b"x" for _ in range(100)]
     with answering(saying(head, *drips, pause=0.1)) as port:
-        began = time.monotonic()
+        # All drips take ten seconds; a deadline for each of them never passes.
         assert refusal(f"http://127.0.0.1:{port}/", seconds=0.5) == "timed_out"
-        assert 0.4 < time.monotonic() - began < 2.0
 
 
 def test_of_a_body_without_end_the_first_part_is_kept():
