@@ -20,7 +20,7 @@ _NEXT_STEPS = {
     "corrupt": (
         "The ledger is damaged: stop `gcr up`, keep a copy of the state directory, and restore it."
     ),
-    "dead_alerts": "Patches failed for internal reasons: see `gcr patches --status failed`.",
+    "dead_letters": "Patches failed for internal reasons: see `gcr patches --status failed`.",
     "denied": "Give the gateway's user the right to write into the state directory.",
     "runner.down": "Start the runner: `gcr up`, or `gcr runner`.",
     "runner.gone": "The runner died: end the processes it left behind, and run `gcr up`.",

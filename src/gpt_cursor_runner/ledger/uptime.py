@@ -92,15 +92,20 @@ class UptimeStore:
         lengths in seconds; they end with the last whole minute.
         """
         end = int(now) // MINUTE * MINUTE
-        starts = {label: _window_start(end, length) for label, length in windows.items()}
+        lengths: dict[str, int] = {}
+        totals: dict[str, dict[str, _Milliseconds]] = {}
         with self._database.read() as connection:
-            totals = {label: _total(connection, start, end) for label, start in starts.items()}
-        subjects = sorted(set().union(*totals.values()))
-        uptimes: dict[str, dict[str, Uptime]] = {subject: {} for subject in subjects}
-        for subject, by_window in uptimes.items():
-            for label, start in starts.items():
+            for label, length in windows.items():
+                start = _window_start(end, length)
+                lengths[label] = end - start
+                totals[label] = _total(connection, start, end)
+        uptimes: dict[str, dict[str, Uptime]] = {}
+        for subject in sorted(set().union(*totals.values())):
+            uptimes[subject] = {}
+            for label, length in lengths.items():
+                # A subject may be missing in the shorter windows.
                 milliseconds = totals[label].get(subject, [0] * _STATES)
-                by_window[label] = _uptime(milliseconds, end - start)
+                uptimes[subject][label] = _uptime(milliseconds, length)
         return uptimes
 
     def prune(self, now: float) -> int:
@@ -198,6 +203,7 @@ def _uptime(milliseconds: _Milliseconds, length: int) -> Uptime:
     ratio = None
     if observed:
         ratio = (ok + warn) / observed
+    # An hour that began before the window may hold more than the window is long.
     unobserved_seconds = max(0.0, length - observed / 1000)
     return Uptime(*_seconds_of(milliseconds), unobserved_seconds, ratio)
 

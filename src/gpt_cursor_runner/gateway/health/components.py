@@ -31,6 +31,13 @@ def components(verdict: Verdict, port: int) -> dict[str, bool | str]:
         shown[f"port_{port}_bound"] = port_is_bound
     shown["webhook_endpoint"] = _webhook_endpoint(verdict)
     shown["queue"] = results["queue"].status if "queue" in results else Status.UNKNOWN
+    shown |= _optional_components(results)
+    shown["health_engine"] = _health_engine(verdict, results.get("monitor"))
+    return shown
+
+
+def _optional_components(results: Mapping[str, ProbeResult]) -> dict[str, str]:
+    shown: dict[str, str] = {}
     for name in _OPTIONAL:
         if name in results:
             shown[name] = results[name].status
@@ -38,8 +45,8 @@ def components(verdict: Verdict, port: int) -> dict[str, bool | str]:
         shown["external_runner"] = _runner_state(results["external_runner"])
     tunnel = [result.status for name, result in results.items() if name.startswith(_TUNNEL)]
     if tunnel:
+        # Its checks are one component: a tunnel is as good as its worst part.
         shown["tunnel"] = max(tunnel, key=SEVERITY.__getitem__)
-    shown["health_engine"] = _health_engine(verdict, results.get("monitor"))
     return shown
 
 
@@ -48,12 +55,11 @@ def _is_proven(results: Mapping[str, ProbeResult], name: str) -> bool:
 
 
 def _runner_state(result: ProbeResult | None) -> str:
-    """The state that the probe of a runner reported; unknown when its reading is
-    late or stale.
-    """
     if result is None or result.state.reading is None:
         return "unknown"
     reading = result.state.reading
+    # A late or stale result has a code of its own; the reading behind it is no
+    # longer true.
     if result.code not in (reading.code, "flapping"):
         return "unknown"
     if result.code == "starting":

@@ -34,6 +34,8 @@ _Strip = list[Status | None]
 
 
 class _StripSize(NamedTuple):
+    """`periods` of `seconds` each."""
+
     seconds: int
     periods: int
 
@@ -92,6 +94,7 @@ class HealthHistoryApi:
     def _read(self, query: HistoryQuery) -> dict[str, Any]:
         now = self._clock()
         flips = self._alerts.flips(query.check, query.since, query.before, query.limit)
+        # A page that is not full is the last one.
         before = flips[-1].seq if len(flips) == query.limit else None
         return {
             "schema": SCHEMA,
@@ -148,6 +151,7 @@ def strips(
         index = int(observation.start - start) // length
         for subject, seconds in observation.seconds.items():
             strip = result.setdefault(subject, [None] * count)
+            # The clock may have been set back: a minute may be in the future.
             if 0 <= index < count:
                 strip[index] = _worst_state(seconds)
     return result

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 HOST = "127.0.0.1"
+# Answers take milliseconds: only the reads of the history, of which there are at
+# most two, can hold a thread for longer.
 _THREADS = 4
 _MAX_CONNECTIONS = 500
 _IDLE_SECONDS = 5
@@ -90,6 +92,7 @@ class OpsListener:
             # Without this option a restart could not bind for a minute.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((HOST, self._port))
+            # No route reads a body, and nothing depends on a proxy's headers.
             self._server = create_server(
                 self._application,
                 map=self._sockets,

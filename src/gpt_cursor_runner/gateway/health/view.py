@@ -74,6 +74,7 @@ def detailed_body(
     all checks.
     """
     body = public_body(snapshot, verdict, identity, now)
+    # This body has room for all of them.
     body.pop("reasons_omitted", None)
     body["reasons"] = list(verdict.reasons)
     body["checks"] = _bounded(
