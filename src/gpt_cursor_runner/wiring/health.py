@@ -37,18 +37,30 @@ class Health:
 
     monitor: Monitor
     recorder: Recorder
-    dispatch: AlertDispatcher
-    pinger: DeadMansSwitch | None
-    notify: ServiceNotifier | None
+    dispatcher: AlertDispatcher
+    dead_mans_switch: DeadMansSwitch | None
+    service_notifier: ServiceNotifier | None
     clock: Callable[[], float]
 
     def start(self) -> None:
-        for part in (self.monitor, self.recorder, self.dispatch, self.pinger, self.notify):
+        for part in (
+            self.monitor,
+            self.recorder,
+            self.dispatcher,
+            self.dead_mans_switch,
+            self.service_notifier,
+        ):
             if part is not None:
                 part.start()
 
     def stop(self) -> None:
-        for part in (self.notify, self.pinger, self.dispatch, self.recorder, self.monitor):
+        for part in (
+            self.service_notifier,
+            self.dead_mans_switch,
+            self.dispatcher,
+            self.recorder,
+            self.monitor,
+        ):
             if part is not None:
                 part.stop()
 
@@ -62,7 +74,7 @@ def build_health(
     clock, sampler = SteadyClock(), Sampler()
     monitor = Monitor(sampler)
     sinks = alert_sinks(config)
-    dispatch = AlertDispatcher(ledger.alerts, sinks, clock, random.random)
+    dispatcher = AlertDispatcher(ledger.alerts, sinks, clock, random.random)
     policy = _policy(config, identity, sinks)
     recorder = Recorder(monitor.snapshot, ledger.alerts, ledger.uptime, policy, clock)
 
@@ -71,7 +83,7 @@ def build_health(
     monitor.watch(ResourcesProbe(lambda: sampler.latest))
     watch_surroundings(monitor, config, identity, runner)
     if sinks:
-        monitor.watch(AlertsProbe(dispatch.sink_states, clock))
+        monitor.watch(AlertsProbe(dispatcher.sink_states, clock))
 
     def verdict() -> Verdict:
         return judge(monitor.snapshot(), boottime())
@@ -79,9 +91,9 @@ def build_health(
     return Health(
         monitor=monitor,
         recorder=recorder,
-        dispatch=dispatch,
-        pinger=_dead_mans_switch(config, verdict),
-        notify=_service_notify(verdict),
+        dispatcher=dispatcher,
+        dead_mans_switch=_dead_mans_switch(config, verdict),
+        service_notifier=_service_notifier(verdict),
         clock=clock,
     )
 
@@ -110,7 +122,7 @@ def _dead_mans_switch(config: Config, verdict: Callable[[], Verdict]) -> DeadMan
     return DeadMansSwitch(health.ping_url, health.ping_seconds, verdict)
 
 
-def _service_notify(verdict: Callable[[], Verdict]) -> ServiceNotifier | None:
+def _service_notifier(verdict: Callable[[], Verdict]) -> ServiceNotifier | None:
     address = notify_socket()
     if not address:
         return None
