@@ -1,51 +1,34 @@
-"""The owner's checkouts: where the branch is checked out, and how such a
-checkout follows it without losing a byte.
+"""Finds the owner's checkout of a branch, and whether the owner is in the middle
+of an operation with it.
 """
 
 from __future__ import annotations
 
-import tempfile
-import time
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
 from gpt_cursor_runner.patch.faults import CheckoutInUse, HumanNeeded, WorldFailed
 
+STAYS_SEALED = "then approve the patch again; it stays sealed."
 _HEADS = "refs/heads/"
-# While these name the branch, HEAD is detached from it and will be put back on it.
-_AWAY_FOR = {
+# While one of these files names the branch, HEAD is detached from it and will
+# be put back on it.
+_HEAD_DETACHED_BY = {
     "rebase-merge/head-name": "rebase",
     "rebase-apply/head-name": "rebase",
     "BISECT_START": "bisect",
 }
 # While one of these exists, HEAD is on the branch and the next commit concludes
-# something.
-_UNFINISHED = {
+# the operation.
+_COMMIT_EXPECTED_BY = {
     "MERGE_HEAD": "merge",
     "CHERRY_PICK_HEAD": "cherry-pick",
     "REVERT_HEAD": "revert",
     "rebase-apply/applying": "git am",
 }
-_INDEX_LOCKED = "index.lock': File exists"
-_VETO = "ref updates aborted by hook"
-_STAYS_SEALED = "then approve the patch again; it stays sealed."
-
-# `git merge` fast-forwards whatever HEAD is when it looks, also a HEAD that the
-# owner has just switched or rewound. It writes that HEAD to ORIG_HEAD before it
-# touches anything, and this hook is asked first: with any other branch or
-# commit than ours it says no, and nothing has changed. git itself then moves
-# HEAD only from the commit it looked at.
-_GUARD = """#!/bin/sh
-[ "$1" = prepared ] || exit 0
-while read -r old new ref; do
-  case $ref in
-    ORIG_HEAD) [ "$new" = {old} ] && [ "$(git symbolic-ref HEAD)" = '{ref}' ] || exit 1 ;;
-    refs/heads/*) [ "$old" = {old} ] && [ "$ref" = '{ref}' ] || exit 1 ;;
-  esac
-done
-"""
 
 
 @dataclass(frozen=True)
@@ -56,154 +39,72 @@ class Checkout:
     git: Git
 
 
+@dataclass(frozen=True)
+class _WorkTree:
+    """`ref` is empty while HEAD is detached."""
+
+    path: Path
+    ref: str
+
+
 def checkout_of(git: Git, ref: str) -> Checkout | None:
     """The work tree on a branch, if any; raise HumanNeeded while the owner is
-    in the middle of something with it.
+    in the middle of an operation with it.
     """
-    found: list[Checkout] = []
-    for path, holds in _worktrees(git):
-        here = git.worktree(path)
-        if holds == ref:
-            found.append(Checkout(path, here))
-        _refuse_if_busy(here, path, ref, holds)
-    if len(found) > 1:
-        raise _in_use(f"{ref.removeprefix(_HEADS)} is checked out in two places", found[1].path)
-    return found[0] if found else None
+    checkouts: list[Checkout] = []
+    for work_tree in _work_trees(git):
+        here = git.worktree(work_tree.path)
+        if work_tree.ref == ref:
+            checkouts.append(Checkout(work_tree.path, here))
+        _refuse_if_busy(here, work_tree, ref)
+    if not checkouts:
+        return None
+    if len(checkouts) > 1:
+        raise _in_use(f"{_short(ref)} is checked out in two places", checkouts[1].path)
+    return checkouts[0]
 
 
-def follow(checkout: Checkout, ref: str, old: str, new: str, patience_seconds: float) -> None:
-    """Fast-forward the checkout, and with it the branch, from `old` to `new`,
-    or change nothing.
-
-    Raises HumanNeeded when the owner's work is in the way. Returns without
-    having moved anything when the owner has moved the branch meanwhile: the
-    caller sees it by the branch.
-    """
-    git = checkout.git
-    _refuse_locked_branch(git, old)
-    orig_head = git.resolve("ORIG_HEAD")
-    refusal = _fast_forward(git, ref, old, new, patience_seconds)
-    if refusal is None:
-        return
-    _put_back(git, orig_head, old)
-    if _VETO in refusal or git.resolve(ref) != old:
-        return
-    in_use = CheckoutInUse(str(checkout.path), git_said=refusal[:2000], branch_at=old)
-    if _INDEX_LOCKED in refusal:
-        advice = f"If no git runs there, remove the stale index.lock, {_STAYS_SEALED}"
-        raise HumanNeeded(
-            "checkout_locked", "another git holds the index of the checkout", advice, in_use
-        )
-    sentence = f"the checkout has work in it that this patch would overwrite: {_named(refusal)}"
-    raise HumanNeeded(
-        "checkout_in_the_way", sentence, f"Commit or move that work away, {_STAYS_SEALED}", in_use
-    )
-
-
-def _fast_forward(git: Git, ref: str, old: str, new: str, patience_seconds: float) -> str | None:
-    """None when the checkout has followed, else git's words; waits a little for
-    the owner's own git to finish.
-    """
-    # Each flag outdoes a `branch.<name>.mergeOptions` of the owner's, or a
-    # default that would overwrite ignored files.
-    flags = (
-        "--ff-only",
-        "--commit",
-        "--no-squash",
-        "--no-autostash",
-        "--no-overwrite-ignore",
-        "--no-stat",
-        "--quiet",
-    )
-    give_up_at = time.monotonic() + patience_seconds
-    with tempfile.TemporaryDirectory(prefix="gcr-hooks-") as hooks:
-        guard = Path(hooks) / "reference-transaction"
-        guard.write_text(
-            _GUARD.format(old=old, ref=ref.replace("'", "'\\''")), errors="surrogateescape"
-        )
-        guard.chmod(0o700)
-        guarded = replace(git, hooks=Path(hooks))
-        while True:
-            try:
-                guarded.run("merge", *flags, new)
-            except GitFailed as refused:
-                if _INDEX_LOCKED not in refused.stderr or time.monotonic() > give_up_at:
-                    return refused.stderr.strip() or "git gave no reason"
-                time.sleep(0.1)
-            else:
-                return None
-
-
-def _refuse_locked_branch(git: Git, old: str) -> None:
-    """Try the lock of the branch: `git merge` takes it last, when it has
-    already changed the checkout.
-    """
-    try:
-        git.run(
-            "update-ref", "--stdin", data=f"start\nverify HEAD {old}\nprepare\nabort\n".encode()
-        )
-    except GitFailed as refused:
-        if "File exists" in refused.stderr:
-            raise branch_locked(refused) from refused
-
-
-def branch_locked(refused: GitFailed) -> WorldFailed:
-    return WorldFailed(
-        "branch_locked",
-        f"git could not move the branch: {refused.stderr.strip()[:300]}",
-        "If no other git is at work in the repository, remove the stale .lock file it names.",
-    )
-
-
-def _put_back(git: Git, orig_head: str | None, written: str) -> None:
-    """Undo what a refused `git merge` leaves: it writes ORIG_HEAD before it
-    looks whether it can go on.
-    """
-    if git.resolve("ORIG_HEAD") == orig_head:
-        return
-    with suppress(GitFailed):  # the owner has written another one since
-        git.run(
-            "update-ref", *(["ORIG_HEAD", orig_head] if orig_head else ["-d", "ORIG_HEAD"]), written
-        )
-
-
-def _worktrees(git: Git) -> list[tuple[Path, str]]:
-    """Every work tree that is there, with the ref it holds, empty when its HEAD
-    is detached.
-    """
-    printed = git.run("worktree", "list", "--porcelain", "-z").decode(errors="surrogateescape")
-    trees = []
-    for record in printed.split("\0\0"):
-        facts = dict(line.partition(" ")[::2] for line in record.split("\0") if line)
+def _work_trees(git: Git) -> Iterator[_WorkTree]:
+    """Every work tree that exists."""
+    output = git.run("worktree", "list", "--porcelain", "-z").decode(errors="surrogateescape")
+    for record in output.split("\0\0"):
+        facts = _facts(record)
         if "worktree" not in facts or "bare" in facts:
             continue
-        path, holds = Path(facts["worktree"]), facts.get("branch", "")
+        path = Path(facts["worktree"])
+        ref = facts.get("branch", "")
         if path == git.directory:
-            trees.append((_main_checkout(git), holds))
-        elif (
-            path / ".git"
-        ).exists():  # else git would look for a repository further up, and find another one
-            trees.append((path, holds))
+            yield _WorkTree(_main_work_tree(git), ref)
+        # Without its .git, git would look further up and use another repository.
+        elif (path / ".git").exists():
+            yield _WorkTree(path, ref)
         elif "locked" in facts:
-            raise _in_use(
-                f"a checkout of {holds.removeprefix(_HEADS)} is locked and not there now", path
-            )
-    return trees
+            raise _in_use(f"a checkout of {_short(ref)} is locked and not there now", path)
 
 
-def _main_checkout(git: Git) -> Path:
-    """The main work tree of a repository whose git directory lies apart, which
-    `git worktree list` does not know.
+def _facts(record: str) -> dict[str, str]:
+    facts = {}
+    for line in record.split("\0"):
+        name, _, value = line.partition(" ")
+        if name:
+            facts[name] = value
+    return facts
+
+
+def _main_work_tree(git: Git) -> Path:
+    """The main work tree of a repository whose git directory is elsewhere:
+    `git worktree list` prints the git directory in its place.
     """
     for start in (git.directory, git.registered_path):
-        if start is not None:
-            with suppress(GitFailed):
-                output = run_in(
-                    start, git.search_path, "rev-parse", "--show-toplevel", "--absolute-git-dir"
-                )
-                top, directory = output.split("\n")
-                if Path(directory) == git.directory:
-                    return Path(top)
+        if start is None:
+            continue
+        with suppress(GitFailed):
+            output = run_in(
+                start, git.search_path, "rev-parse", "--show-toplevel", "--absolute-git-dir"
+            )
+            top, directory = output.split("\n")
+            if Path(directory) == git.directory:
+                return Path(top)
     raise WorldFailed(
         "checkout_unknown",
         f"the checkout of {git.directory} is not known, so the branch cannot be moved without harm"
@@ -212,30 +113,42 @@ def _main_checkout(git: Git) -> Path:
     )
 
 
-def _refuse_if_busy(here: Git, path: Path, ref: str, holds: str) -> None:
-    branch = ref.removeprefix(_HEADS)
-    for mark, word in _AWAY_FOR.items():
-        with suppress(OSError):
-            name = (here.directory / mark).read_text(errors="surrogateescape").strip()
-            if name.removeprefix(_HEADS) == branch:
-                raise _in_use(f"the owner is in the middle of a {word} of {branch}", path)
-    for mark, word in _UNFINISHED.items():
-        if holds == ref and (here.directory / mark).exists():
-            raise _in_use(f"the owner is in the middle of a {word} on {branch}", path)
+def _refuse_if_busy(here: Git, work_tree: _WorkTree, ref: str) -> None:
+    branch = _short(ref)
+    for name, operation in _HEAD_DETACHED_BY.items():
+        if _branch_in(here.directory / name) == branch:
+            raise _in_use(
+                f"the owner is in the middle of a {operation} of {branch}", work_tree.path
+            )
+    if work_tree.ref != ref:
+        return
+    for name, operation in _COMMIT_EXPECTED_BY.items():
+        if (here.directory / name).exists():
+            raise _in_use(
+                f"the owner is in the middle of a {operation} on {branch}", work_tree.path
+            )
 
 
-def _in_use(sentence: str, path: Path) -> HumanNeeded:
+def _branch_in(file: Path) -> str | None:
+    # A rebase writes the ref, a bisect the short name.
+    try:
+        return _short(file.read_text(errors="surrogateescape").strip())
+    except OSError:
+        return None
+
+
+def _busy(operation: str, work_tree: _WorkTree) -> HumanNeeded:
+    return _in_use(f"the owner is in the middle of a {operation}", work_tree.path)
+
+
+def _in_use(message: str, path: Path) -> HumanNeeded:
     return HumanNeeded(
         "branch_in_use",
-        sentence,
-        f"Finish it or abort it, {_STAYS_SEALED}",
+        message,
+        f"Finish it or abort it, {STAYS_SEALED}",
         CheckoutInUse(str(path)),
     )
 
 
-def _named(stderr: str) -> str:
-    """The files that git names in its refusal, one per line after a tab; else
-    its first line.
-    """
-    paths = [line.strip() for line in stderr.splitlines() if line.startswith("\t")]
-    return ", ".join(paths[:5]) if paths else stderr.splitlines()[0]
+def _short(ref: str) -> str:
+    return ref.removeprefix(_HEADS)

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gpt_cursor_runner.landing.checkouts import branch_locked, checkout_of, follow
+from gpt_cursor_runner.landing.checkouts import checkout_of
+from gpt_cursor_runner.landing.fast_forward import branch_locked, fast_forward
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.landing.sealing import Sealed, write_commit
 
@@ -68,7 +69,7 @@ def move_branch(
     # The checkout moves the branch itself. With a ref that moves under it, the
     # change would look there like a staged deletion, and the owner's next
     # commit would undo it.
-    follow(checkout, head.ref, old, new, lock_wait_seconds)
+    fast_forward(checkout, head.ref, old, new, lock_wait_seconds)
     if not git.is_ancestor(new, head.ref):
         raise BaseMoved(branch)
     return str(checkout.path)
