@@ -1,6 +1,4 @@
-"""The runner's presence: a lock that dies with it, and a beat that says it
-works.
-"""
+"""The runner's lock, which is released when it dies, and its heartbeat."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ from gpt_cursor_runner.engine.runner_lock import (
 
 HOLDER = (
     "import sys, time; from pathlib import Path; from gpt_cursor_runner.engine.runner_lock import"
-    " RunnerLock\nwith RunnerLock(Path(sys.argv[1]), 'other') as presence:\n    print('here',"
+    " RunnerLock\nwith RunnerLock(Path(sys.argv[1]), 'other') as lock:\n    print('here',"
     " flush=True); time.sleep(60)\n"
 )
 
@@ -40,14 +38,14 @@ def start_holder(directory: Path) -> subprocess.Popen[bytes]:
     return process
 
 
-def test_the_lock_is_held_for_the_runners_life_and_no_longer(tmp_path: Path) -> None:
+def test_the_lock_is_held_for_the_runners_life(tmp_path: Path) -> None:
     assert not lock_is_held(tmp_path)
     with RunnerLock(tmp_path, "one"):
         assert lock_is_held(tmp_path)
     assert not lock_is_held(tmp_path)
 
 
-def test_a_second_runner_is_refused_and_told_who_is_here(tmp_path: Path) -> None:
+def test_a_second_runner_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
     process = start_holder(tmp_path)
     try:
         with (
@@ -64,17 +62,17 @@ def test_a_second_runner_is_refused_and_told_who_is_here(tmp_path: Path) -> None
         process.wait()
 
 
-def test_the_lock_dies_with_a_runner_that_is_killed(tmp_path: Path) -> None:
+def test_the_lock_of_a_killed_runner_is_released(tmp_path: Path) -> None:
     process = start_holder(tmp_path)
     assert lock_is_held(tmp_path)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not lock_is_held(tmp_path)
-    with RunnerLock(tmp_path, "next") as presence:
-        presence.beat("idle")
+    with RunnerLock(tmp_path, "next") as lock:
+        lock.beat("idle")
 
 
-def test_a_stopped_runner_keeps_its_lock_and_its_beat_stands_still(tmp_path: Path) -> None:
+def test_a_stopped_runner_keeps_its_lock_without_beating(tmp_path: Path) -> None:
     process = start_holder(tmp_path)
     try:
         process.send_signal(signal.SIGSTOP)
@@ -87,25 +85,25 @@ def test_a_stopped_runner_keeps_its_lock_and_its_beat_stands_still(tmp_path: Pat
         process.wait()
 
 
-def test_a_look_at_the_lock_keeps_no_runner_from_starting(tmp_path: Path) -> None:
+def test_probing_the_lock_prevents_no_runner_from_starting(tmp_path: Path) -> None:
     stop = threading.Event()
 
-    def look() -> None:
+    def probe() -> None:
         while not stop.is_set():
             lock_is_held(tmp_path)
 
-    looker = threading.Thread(target=look)
-    looker.start()
+    prober = threading.Thread(target=probe)
+    prober.start()
     try:
         for number in range(20):
             with RunnerLock(tmp_path, f"runner-{number}"):
                 pass
     finally:
         stop.set()
-        looker.join()
+        prober.join()
 
 
-def test_a_program_that_the_runner_starts_does_not_inherit_the_lock(tmp_path: Path) -> None:
+def test_a_child_process_does_not_inherit_the_lock(tmp_path: Path) -> None:
     with RunnerLock(tmp_path, "one"):
         child = subprocess.Popen(["sleep", "30"], close_fds=False)
     try:
@@ -116,21 +114,21 @@ def test_a_program_that_the_runner_starts_does_not_inherit_the_lock(tmp_path: Pa
 
 
 def test_the_sequence_grows_with_every_beat(tmp_path: Path) -> None:
-    with RunnerLock(tmp_path, "one") as presence:
-        seen = []
+    with RunnerLock(tmp_path, "one") as lock:
+        sequences = []
         for activity, patch_id in (("idle", None), ("working", "a" * 128), ("idle", None)):
-            presence.beat(activity, patch_id)
+            lock.beat(activity, patch_id)
             beat = read_beat(tmp_path)
             assert beat is not None
             assert (beat.activity, beat.patch_id) == (activity, patch_id)
-            seen.append(beat.sequence)
-    assert seen == sorted(set(seen))
+            sequences.append(beat.sequence)
+    assert sequences == sorted(set(sequences))
     last = read_beat(tmp_path)
     assert last is not None
     assert last.activity == "stopping"
 
 
-def test_a_beat_says_which_process_on_which_boot(tmp_path: Path) -> None:
+def test_a_beat_names_its_process_and_boot(tmp_path: Path) -> None:
     with RunnerLock(tmp_path, "one"):
         beat = read_beat(tmp_path)
     assert beat is not None
@@ -140,16 +138,16 @@ def test_a_beat_says_which_process_on_which_boot(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "record", [b"", b'{"runner_id": "on', b"[]", b"{}", b"\xff\xfe", b"null", b'{"runner_id": 1}']
 )
-def test_a_torn_or_foreign_record_reads_as_no_beat(tmp_path: Path, record: bytes) -> None:
+def test_an_incomplete_or_foreign_record_reads_as_no_beat(tmp_path: Path, record: bytes) -> None:
     (tmp_path / BEAT_NAME).write_bytes(record)
     assert read_beat(tmp_path, pause=lambda: None) is None
 
 
 def test_a_record_caught_between_two_writes_is_read_again(tmp_path: Path) -> None:
-    with RunnerLock(tmp_path, "one") as presence:
-        whole = (tmp_path / BEAT_NAME).read_bytes()
-        (tmp_path / BEAT_NAME).write_bytes(whole[:40])
-        beat = read_beat(tmp_path, pause=lambda: presence.beat("idle"))
+    with RunnerLock(tmp_path, "one") as lock:
+        record = (tmp_path / BEAT_NAME).read_bytes()
+        (tmp_path / BEAT_NAME).write_bytes(record[:40])
+        beat = read_beat(tmp_path, pause=lambda: lock.beat("idle"))
     assert isinstance(beat, Beat)
     assert beat.activity == "idle"
 

@@ -1,4 +1,4 @@
-"""The evidence folder: whole files or none."""
+"""The evidence folder: a file is complete, on the disk, or absent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def evidence(tmp_path: Path) -> Evidence:
     return Evidence(tmp_path / "patches" / "a")
 
 
-def test_what_is_not_there_reads_as_none(evidence: Evidence) -> None:
+def test_an_absent_file_reads_as_none(evidence: Evidence) -> None:
     assert (evidence.diff(), evidence.report(), evidence.report_json()) == (None, None, None)
     assert evidence.check_logs() == {}
 
@@ -28,14 +28,14 @@ def test_a_report_is_kept_in_both_forms_with_the_request(evidence: Evidence) -> 
     evidence.keep_report(b"# Report\n", b"{}\n", b"request")
     assert evidence.report() == b"# Report\n"
     assert evidence.report_json() == b"{}\n"
-    assert sorted(one.name for one in evidence.folder.iterdir()) == [
+    assert sorted(file.name for file in evidence.folder.iterdir()) == [
         "report.json",
         "report.md",
         "request",
     ]
 
 
-def test_a_reader_sees_the_old_file_or_the_new_one_and_never_a_part(evidence: Evidence) -> None:
+def test_a_reader_gets_the_old_file_or_the_new_one_and_never_a_part(evidence: Evidence) -> None:
     texts = [bytes([byte]) * 500_000 for byte in b"ab"]
     evidence.keep_diff(texts[0])
     written = threading.Event()
@@ -52,7 +52,7 @@ def test_a_reader_sees_the_old_file_or_the_new_one_and_never_a_part(evidence: Ev
     writer.join()
 
 
-def test_a_write_that_was_cut_short_leaves_the_old_file(evidence: Evidence) -> None:
+def test_a_failed_write_leaves_the_old_file(evidence: Evidence) -> None:
     evidence.keep_diff(b"old")
     (evidence.folder / "sealed.diff.part").mkdir()
     with pytest.raises(IsADirectoryError):
@@ -60,7 +60,7 @@ def test_a_write_that_was_cut_short_leaves_the_old_file(evidence: Evidence) -> N
     assert evidence.diff() == b"old"
 
 
-def test_a_diff_that_is_cut_says_so(evidence: Evidence) -> None:
+def test_a_diff_that_is_too_long_is_cut_with_a_mark(evidence: Evidence) -> None:
     evidence.keep_diff(b"+" * (17 * 1024 * 1024))
     kept = evidence.diff() or b""
     assert len(kept) < 17 * 1024 * 1024

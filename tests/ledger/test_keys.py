@@ -1,4 +1,4 @@
-"""Keys: what opens, what does not, and what is never written down."""
+"""Keys: which text is accepted, and that no secret is stored."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from gpt_cursor_runner.ledger.ledger import Ledger
 NOW = 1000.0
 
 
-def test_a_key_opens_with_its_text(ledger: Ledger) -> None:
-    made, shown = ledger.keys.create("ci", ["submit", "read"], NOW)
-    found = ledger.keys.find(shown, NOW)
-    assert found == made
-    assert (made.name, sorted(made.scopes)) == ("ci", ["read", "submit"])
+def test_a_key_is_found_by_its_text(ledger: Ledger) -> None:
+    key, key_text = ledger.keys.create("ci", ["submit", "read"], NOW)
+    assert ledger.keys.find(key_text, NOW) == key
+    assert (key.name, sorted(key.scopes)) == ("ci", ["read", "submit"])
 
 
 def test_the_secret_is_nowhere_in_the_state_directory(ledger: Ledger, tmp_path: Path) -> None:
-    _, shown = ledger.keys.create("ci", ["submit"], NOW)
-    secret = shown.split("_", 2)[2].encode()
+    _, key_text = ledger.keys.create("ci", ["submit"], NOW)
+    secret = key_text.split("_", 2)[2].encode()
     stored = b"".join(file.read_bytes() for file in (tmp_path / "state").iterdir())
     assert secret not in stored
     assert b"ci" in stored
@@ -29,18 +28,18 @@ def test_the_secret_is_nowhere_in_the_state_directory(ledger: Ledger, tmp_path: 
 def test_every_key_has_its_own_secret_of_256_bits(ledger: Ledger) -> None:
     secrets = {ledger.keys.create("ci", ["read"], NOW)[1].split("_", 2)[2] for _ in range(20)}
     assert len(secrets) == 20
-    assert {len(one) for one in secrets} == {43}
+    assert {len(secret) for secret in secrets} == {43}
 
 
-def test_a_wrong_secret_opens_nothing(ledger: Ledger) -> None:
-    _, shown = ledger.keys.create("ci", ["submit"], NOW)
+def test_a_wrong_secret_finds_no_key(ledger: Ledger) -> None:
+    _, key_text = ledger.keys.create("ci", ["submit"], NOW)
     _, other = ledger.keys.create("other", ["submit"], NOW)
-    key_id, secret = shown.split("_", 2)[1], other.split("_", 2)[2]
+    key_id, secret = key_text.split("_", 2)[1], other.split("_", 2)[2]
     for text in (
         f"gcr_{key_id}_{secret}",
-        shown[:-1],
-        f"{shown} ",
-        shown.upper(),
+        key_text[:-1],
+        f"{key_text} ",
+        key_text.upper(),
         "",
         "gcr__",
         "x" * 5000,
@@ -49,33 +48,33 @@ def test_a_wrong_secret_opens_nothing(ledger: Ledger) -> None:
         assert ledger.keys.find(text, NOW) is None, text
 
 
-def test_a_revoked_key_opens_nothing(ledger: Ledger) -> None:
-    made, shown = ledger.keys.create("ci", ["submit"], NOW)
-    assert ledger.keys.revoke(made.id, NOW + 1) is True
-    assert ledger.keys.find(shown, NOW + 2) is None
-    assert ledger.keys.revoke(made.id, NOW + 3) is False
+def test_a_revoked_key_is_not_found(ledger: Ledger) -> None:
+    key, key_text = ledger.keys.create("ci", ["submit"], NOW)
+    assert ledger.keys.revoke(key.id, NOW + 1) is True
+    assert ledger.keys.find(key_text, NOW + 2) is None
+    assert ledger.keys.revoke(key.id, NOW + 3) is False
     assert ledger.keys.list()[0].revoked_at == NOW + 1
 
 
-def test_a_key_opens_until_the_moment_it_expires(ledger: Ledger) -> None:
-    _, shown = ledger.keys.create("ci", ["submit"], NOW, expires_at=NOW + 10)
-    assert ledger.keys.find(shown, NOW + 9.9) is not None
-    assert ledger.keys.find(shown, NOW + 10) is None
+def test_a_key_is_found_until_the_moment_it_expires(ledger: Ledger) -> None:
+    _, key_text = ledger.keys.create("ci", ["submit"], NOW, expires_at=NOW + 10)
+    assert ledger.keys.find(key_text, NOW + 9.9) is not None
+    assert ledger.keys.find(key_text, NOW + 10) is None
 
 
-def test_an_end_can_be_brought_nearer_and_not_put_off(ledger: Ledger) -> None:
-    made, shown = ledger.keys.create("ci", ["submit"], NOW)
-    ledger.keys.expire(made.id, NOW + 10)
-    ledger.keys.expire(made.id, NOW + 99)
-    assert ledger.keys.find(shown, NOW + 11) is None
+def test_an_expiry_can_be_advanced_but_not_postponed(ledger: Ledger) -> None:
+    key, key_text = ledger.keys.create("ci", ["submit"], NOW)
+    ledger.keys.expire(key.id, NOW + 10)
+    ledger.keys.expire(key.id, NOW + 99)
+    assert ledger.keys.find(key_text, NOW + 11) is None
 
 
-def test_somebody_can_get_in_only_with_a_live_key(ledger: Ledger) -> None:
+def test_only_an_unrevoked_unexpired_key_is_live(ledger: Ledger) -> None:
     assert not ledger.keys.any_live(NOW)
-    made, _ = ledger.keys.create("ci", ["submit"], NOW, expires_at=NOW + 10)
+    key, _ = ledger.keys.create("ci", ["submit"], NOW, expires_at=NOW + 10)
     assert ledger.keys.any_live(NOW)
     assert not ledger.keys.any_live(NOW + 10)
-    ledger.keys.revoke(made.id, NOW)
+    ledger.keys.revoke(key.id, NOW)
     assert not ledger.keys.any_live(NOW)
 
 
@@ -88,23 +87,23 @@ def test_a_scope_allows_itself_and_admin_allows_all(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("scopes", [[], ["root"], ["read", "write"]])
-def test_unknown_scopes_and_none_at_all_are_refused(ledger: Ledger, scopes: list[str]) -> None:
+def test_unknown_or_missing_scopes_are_rejected(ledger: Ledger, scopes: list[str]) -> None:
     with pytest.raises(ValueError, match="submit, read, approve, admin"):
         ledger.keys.create("ci", scopes, NOW)
     assert ledger.keys.list() == []
 
 
-def test_a_passing_key_is_forgotten_whole(ledger: Ledger) -> None:
-    made, shown = ledger.keys.create("probe", ["read"], NOW)
-    ledger.keys.forget(made.id)
-    assert ledger.keys.find(shown, NOW) is None
+def test_a_forgotten_key_is_deleted(ledger: Ledger) -> None:
+    key, key_text = ledger.keys.create("probe", ["read"], NOW)
+    ledger.keys.forget(key.id)
+    assert ledger.keys.find(key_text, NOW) is None
     assert ledger.keys.list() == []
 
 
-def test_what_is_told_of_a_key_holds_no_secret(ledger: Ledger) -> None:
-    made, _ = ledger.keys.create("ci", ["read", "submit"], NOW)
-    assert made.to_json() == {
-        "id": made.id,
+def test_the_json_of_a_key_has_no_secret(ledger: Ledger) -> None:
+    key, _ = ledger.keys.create("ci", ["read", "submit"], NOW)
+    assert key.to_json() == {
+        "id": key.id,
         "name": "ci",
         "scopes": ["read", "submit"],
         "created_at": NOW,
