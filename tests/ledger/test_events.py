@@ -1,5 +1,5 @@
-"""The chain of events: it verifies, it cannot fork, and whoever touches it is
-found out at the first link touched.
+"""The chain of events: it verifies, it cannot fork, and a change of any event
+is detected at that event.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from gpt_cursor_runner.ledger.events import GENESIS, seal
+from gpt_cursor_runner.ledger.events import GENESIS, chain_digest
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.patch.events import EventKind
 from tests.building import make_admission
@@ -49,7 +49,7 @@ def test_an_empty_chain_verifies(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    "touch",
+    "assignment",
     [
         "data = replace(data, 'digest', 'digesT')",
         "actor = 'another'",
@@ -60,28 +60,28 @@ def test_an_empty_chain_verifies(ledger: Ledger) -> None:
         "previous = 'x' || substr(previous, 2)",
     ],
 )
-def test_one_altered_byte_is_found_and_named(chain: Ledger, touch: str) -> None:
-    change(chain, f"UPDATE events SET {touch} WHERE seq = 2")  # noqa: S608  the cases stand above
+def test_one_changed_byte_is_detected_at_its_event(chain: Ledger, assignment: str) -> None:
+    change(chain, f"UPDATE events SET {assignment} WHERE seq = 2")  # noqa: S608  the cases stand above
     assert broken_at(chain) == 2
 
 
-def test_a_deleted_event_is_found_at_the_one_after_it(chain: Ledger) -> None:
+def test_a_deleted_event_is_detected_at_the_next_one(chain: Ledger) -> None:
     change(chain, "DELETE FROM events WHERE seq = 3")
     assert broken_at(chain) == 4
 
 
-def test_a_deleted_beginning_is_found(chain: Ledger) -> None:
+def test_a_deleted_first_event_is_detected(chain: Ledger) -> None:
     change(chain, "DELETE FROM events WHERE seq = 1")
     assert broken_at(chain) == 2
 
 
-def test_events_put_into_another_order_are_found(chain: Ledger) -> None:
+def test_reordered_events_are_detected(chain: Ledger) -> None:
     change(chain, "UPDATE events SET seq = -seq WHERE seq IN (4, 5)")
     change(chain, "UPDATE events SET seq = CASE seq WHEN -4 THEN 5 ELSE 4 END WHERE seq < 0")
     assert broken_at(chain) == 4
 
 
-def test_an_event_put_in_between_is_found(chain: Ledger) -> None:
+def test_an_inserted_event_is_detected(chain: Ledger) -> None:
     change(
         chain,
         "INSERT INTO events (seq, patch_id, at, kind, actor, data, previous, digest) "
@@ -108,7 +108,7 @@ def test_many_writers_make_one_chain(ledger: Ledger) -> None:
     assert sum(len(ledger.queries.events(name)) for name in names) == 40
 
 
-def test_the_first_event_follows_from_nothing(chain: Ledger) -> None:
+def test_the_first_event_follows_from_the_genesis_digest(chain: Ledger) -> None:
     assert chain.queries.events("a")[0].previous == GENESIS
 
 
@@ -126,9 +126,11 @@ plain = st.recursive(
 
 
 @given(data=st.dictionaries(st.text(max_size=8), plain, max_size=4))
-def test_a_seal_does_not_depend_on_the_order_of_members(data: dict[str, object]) -> None:
-    turned = dict(reversed(list(data.items())))
-    assert seal("p", "a", 1.5, "k", "x", data) == seal("p", "a", 1.5, "k", "x", turned)
+def test_a_digest_does_not_depend_on_the_order_of_members(data: dict[str, object]) -> None:
+    reordered = dict(reversed(list(data.items())))
+    assert chain_digest("p", "a", 1.5, "k", "x", data) == chain_digest(
+        "p", "a", 1.5, "k", "x", reordered
+    )
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class AnyPayload:
         return self.data
 
 
-def test_what_events_hold_survives_the_database(ledger: Ledger) -> None:
+def test_the_data_of_an_event_is_read_back_as_it_was_written(ledger: Ledger) -> None:
     ledger.intake.accept([make_admission(id="a", at=0.1 + 0.2)])
     claim = ledger.leases.claim("one", 1e9 + 1 / 3)
     assert claim is not None
