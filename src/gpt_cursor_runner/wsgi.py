@@ -1,5 +1,5 @@
-"""What granian's worker process imports: the wired application, its threads
-started here, after the fork.
+"""The module that granian's worker process imports: builds the gateway and
+starts its threads, after the fork.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ def application() -> WSGIApplication:
     gateway = build_gateway(config)
     gateway.start()
     call_on_termination(gateway.leave)
-    # A forked worker leaves without `atexit`; this is run whichever way it was
-    # started. The history's end is written, and no thread logs while the
-    # interpreter is taken down, which would abort the process.
+    # A forked worker ends without `atexit` functions; a Finalize runs in a forked
+    # and in a spawned one. Stopping writes the end of the health history, and
+    # ends the threads: one that logs during the shutdown of the interpreter
+    # aborts the process.
     Finalize(None, gateway.stop, exitpriority=0)
     return gateway.app

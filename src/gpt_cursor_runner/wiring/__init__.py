@@ -1,3 +1,4 @@
-"""Config to concrete parts: the one place where concrete classes are chosen.
-One module per process, so that each loads no more than it runs.
+"""Builds the parts of each process from the configuration; concrete classes are
+chosen here only. One module per process, so that each loads no more than it
+runs.
 """

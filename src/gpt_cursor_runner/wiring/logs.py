@@ -1,4 +1,4 @@
-"""Config to the logs, for every process that keeps running."""
+"""Configures the logs, for every process that keeps running."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Config to a runner."""
+"""Builds a runner from the configuration."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from gpt_cursor_runner.runner.loop import Runner
 from gpt_cursor_runner.runner.repositories import Repositories
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
-# Nobody waits for the runner, so it is patient with a locked ledger.
+# No request waits for the runner, so it outlasts a long lock of the ledger.
 _BUSY_SECONDS = 30.0
 
 
 def build_runner(config: Config, should_stop: Callable[[], bool]) -> Runner:
-    """A runner of this machine on this state directory."""
+    """A runner on the configured state directory, named after this machine."""
     ledger = build_ledger(config, _BUSY_SECONDS)
     runner_id = f"{socket.gethostname()[:60]}-{secrets.token_hex(4)}"
     return Runner(
