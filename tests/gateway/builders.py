@@ -1,5 +1,5 @@
-"""A gateway without a server: the wired application, its writer running, and a
-client that holds a key.
+"""A gateway without a server: the built application, its running writer, and a
+client with keys.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ PROBLEM_MEMBERS = {"type", "title", "status", "detail", "instance", "code"}
 
 
 @dataclass(frozen=True)
-class Desk:
-    """One gateway, its repository, its ledger, and a key for each scope."""
+class InProcessGateway:
+    """A gateway without a server, its repository, its ledger, and a key for
+    each scope.
+    """
 
-    gateway: Gateway
+    built: Gateway
     repo: Repo
     ledger: Ledger
     keys: dict[str, str]
@@ -37,14 +39,19 @@ class Desk:
     def call(
         self, method: str, path: str, body: object = None, key: str | None = "all", **headers: str
     ) -> TestResponse:
-        """One request; a body that is not bytes goes as JSON, `key` names a
+        """One request; a body that is not bytes is sent as JSON, `key` names a
         scope or is the text of a key.
         """
-        said = {"Content-Type": "application/json"} if body is not None else {}
-        said |= {"Authorization": f"Bearer {self.keys.get(key, key)}"} if key else {}
-        said |= {name.replace("_", "-"): value for name, value in headers.items()}
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
-        return self.client.open(path, method=method, data=data, headers=said)
+        sent = {}
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+        if key:
+            sent["Authorization"] = f"Bearer {self.keys.get(key, key)}"
+        for name, value in headers.items():
+            sent[name.replace("_", "-")] = value
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
+        return self.client.open(path, method=method, data=body, headers=sent)
 
     def post(self, body: object = None, **named: Any) -> TestResponse:
         """A patch to the webhook; without a body, one that adds a file."""
@@ -54,11 +61,11 @@ class Desk:
         return self.call("GET", path, **named)
 
     def ids(self) -> list[str]:
-        return [one.id for one in self.ledger.queries.page(limit=1000)]
+        return [stored.id for stored in self.ledger.queries.page(limit=1000)]
 
     def move(self, patch_id: str, to: str) -> None:
         """Drive a queued patch to an end, as a runner would leave it."""
-        with self.ledger.database.write() as connection:
+        with self.ledger.database.engine.begin() as connection:
             connection.exec_driver_sql(
                 "UPDATE patches SET status = ?, updated_at = ? WHERE id = ?",
                 (to, time.time(), patch_id),
@@ -66,46 +73,50 @@ class Desk:
 
 
 @contextmanager
-def desk_in(place: Path, repositories: tuple[str, ...] = ("app",), **server: Any) -> Iterator[Desk]:
-    repos = [Repo.create(place / name) for name in repositories]
+def gateway_in(
+    directory: Path, repositories: tuple[str, ...] = ("app",), **server: Any
+) -> Iterator[InProcessGateway]:
+    """A gateway that keeps everything in this directory. Of its threads only
+    the writer runs.
+    """
+    repos = [Repo.create(directory / name) for name in repositories]
     config = Config(
         server=Server(**server),
-        state=State(dir=place / "state"),
-        repository=tuple(Repository(name=one.path.name, path=one.path) for one in repos),
+        state=State(dir=directory / "state"),
+        repository=tuple(Repository(name=repo.path.name, path=repo.path) for repo in repos),
     )
-    gateway = build_gateway(config)
-    gateway.parts.writer.start()
-    ledger = make_ledger(place / "state")
+    built = build_gateway(config)
+    built.parts.writer.start()
+    ledger = make_ledger(directory / "state")
     scopes = {
         "all": ["submit", "read", "approve"],
         "submit": ["submit"],
         "read": ["read"],
         "approve": ["approve"],
     }
-    keys = {
-        name: ledger.keys.create(f"key {name}", said, time.time())[1]
-        for name, said in scopes.items()
-    }
+    keys = {}
+    for name, granted in scopes.items():
+        _, keys[name] = ledger.keys.create(f"key {name}", granted, time.time())
+    built.parts.keys.refresh()  # health reads the cache alone
     try:
-        yield Desk(gateway, repos[0], ledger, keys, gateway.app.test_client(), place / "state")
+        yield InProcessGateway(
+            built, repos[0], ledger, keys, built.app.test_client(), directory / "state"
+        )
     finally:
-        gateway.leave()
+        built.leave()
         ledger.close()
 
 
 def problem(answer: TestResponse, status: int, code: str | None = None) -> dict[str, Any]:
-    """The body of a refusal, after a look at its form."""
+    """The body of a refusal, after a check of its form."""
     assert answer.status_code == status, answer.get_data(as_text=True)[:500]
     assert answer.content_type == "application/problem+json"
     body: dict[str, Any] = json.loads(answer.data)
     assert set(body) >= PROBLEM_MEMBERS
     assert (body["status"], body["type"]) == (status, f"urn:gcr:problem:{body['code']}")
     assert body["instance"] == f"urn:gcr:request:{answer.headers['X-Request-Id']}"
-    assert (
-        0 < len(body["detail"]) <= 300
-        and "Traceback" not in answer.text
-        and 'File "' not in answer.text
-    )
+    assert 0 < len(body["detail"]) <= 300
+    assert "Traceback" not in answer.text and 'File "' not in answer.text
     if code is not None:
         assert body["code"] == code
     return body

@@ -5,20 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.builders import Desk, desk_in
+from tests.gateway.builders import InProcessGateway, gateway_in
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    """A gateway of its own."""
-    with desk_in(tmp_path) as one:
-        yield one
+def gateway(tmp_path: Path) -> Iterator[InProcessGateway]:
+    """A gateway for one test."""
+    with gateway_in(tmp_path) as built:
+        yield built
 
 
 @pytest.fixture(scope="module")
-def shared_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    """A gateway for the tests of one file that leave nothing the others could
-    mind.
-    """
-    with desk_in(tmp_path_factory.mktemp("desk")) as one:
-        yield one
+def shared_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcessGateway]:
+    """A gateway for the tests of one file that do not disturb each other."""
+    with gateway_in(tmp_path_factory.mktemp("gateway")) as built:
+        yield built

@@ -10,7 +10,7 @@ import pytest
 
 from gpt_cursor_runner.landing.git import Git
 from tests.building import patch_body
-from tests.gateway.builders import desk_in, problem
+from tests.gateway.builders import gateway_in, problem
 
 STALE = (
     '--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def salute():\n-    return "hi"\n+   '
@@ -22,8 +22,8 @@ def told(body: dict[str, Any]) -> set[tuple[str, str]]:
     return {(error["pointer"], error["code"]) for error in body["errors"]}
 
 
-def test_one_answer_lists_every_fault_and_nothing_changed(desk):
-    before = desk.repo.state()
+def test_one_answer_lists_every_fault_and_nothing_changed(gateway):
+    before = gateway.repo.state()
     body = {
         "id": "patch-v3.3.31(P8.13.23)_flask-health-endpoint-hardening",
         "changes": [
@@ -32,7 +32,7 @@ def test_one_answer_lists_every_fault_and_nothing_changed(desk):
             {"type": "unified_diff", "text": STALE},
         ],
     }
-    refused = problem(desk.post(body), 422, "invalid_patch")
+    refused = problem(gateway.post(body), 422, "invalid_patch")
     errors = {error["pointer"]: error for error in refused["errors"]}
     assert told(refused) == {
         ("/title", "missing"),
@@ -45,21 +45,21 @@ def test_one_answer_lists_every_fault_and_nothing_changed(desk):
     assert "upsert" in errors["/changes/1/type"]["hint"]
     assert errors["/changes/2/text"]["closest"]["first_difference"]["actual"] == "def greet():"
     assert refused["errors_total"] == 4
-    assert (desk.ids(), desk.repo.state()) == ([], before)
+    assert (gateway.ids(), gateway.repo.state()) == ([], before)
 
 
-def test_the_first_fault_is_told_in_the_detail_with_how_many_more(desk):
-    refused = problem(desk.post({"id": "x", "changes": [{"type": "rewrite"}]}), 422)
+def test_the_detail_has_the_first_fault_and_the_number_of_others(gateway):
+    refused = problem(gateway.post({"id": "x", "changes": [{"type": "rewrite"}]}), 422)
     assert (
         refused["detail"].startswith("Nothing changed. /")
         and "(1 more in errors)" in refused["detail"]
     )
 
 
-def test_a_refused_plan_says_what_was_good(desk):
+def test_a_refused_plan_lists_its_good_hunks(gateway):
     good = "--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# App\n+# Application\n"
     changes = [{"type": "unified_diff", "text": good}, {"type": "unified_diff", "text": STALE}]
-    refused = problem(desk.post(patch_body(changes=changes)), 422, "plan_refused")
+    refused = problem(gateway.post(patch_body(changes=changes)), 422, "plan_refused")
     assert told(refused) == {("/changes/1/text", "no_match")}
     assert [(one["change"], one["path"], one["line"]) for one in refused["good"]] == [
         (0, "README.md", 1)
@@ -97,13 +97,13 @@ def test_a_refused_plan_says_what_was_good(desk):
         ),
     ],
 )
-def test_faults_of_the_historical_shapes_point_into_what_was_sent(desk, raw, pointers):
-    refused = problem(desk.post(raw), 422)
+def test_faults_of_historical_shapes_point_into_the_body_as_sent(gateway, raw, pointers):
+    refused = problem(gateway.post(raw), 422)
     assert {error["pointer"] for error in refused["errors"]} == pointers
-    assert desk.ids() == []
+    assert gateway.ids() == []
 
 
-def test_the_historical_shapes_are_accepted_and_their_commands_never_taken_over(desk):
+def test_historical_shapes_are_accepted_without_their_commands(gateway):
     raw = {
         "id": "old-good",
         "role": "greeter",
@@ -111,48 +111,49 @@ def test_the_historical_shapes_are_accepted_and_their_commands_never_taken_over(
         "patch": {"pattern": '"hi"', "replacement": '"hello"'},
         "validate": {"shell": ["touch /tmp/never"]},
     }
-    answer = desk.post(raw)
+    answer = gateway.post(raw)
     assert answer.status_code == 202
     assert any("never run" in warning for warning in answer.json["warnings"])
 
 
-def test_an_unknown_repository_is_one_fault_that_names_the_known_ones(tmp_path):
-    with desk_in(tmp_path, ("app", "site")) as desk:
-        refused = problem(desk.post(patch_body(repository="blog")), 422)
+def test_an_unknown_repository_is_one_fault_that_lists_the_configured_ones(tmp_path):
+    with gateway_in(tmp_path, ("app", "site")) as gateway:
+        refused = problem(gateway.post(patch_body(repository="blog")), 422)
         assert told(refused) == {("/repository", "unknown_repository")}
         assert "app, site" in refused["errors"][0]["hint"]
-        assert told(problem(desk.post(patch_body()), 422)) == {("/repository", "missing")}
-        assert told(problem(desk.post(patch_body(repository=5)), 422)) == {
+        assert told(problem(gateway.post(patch_body()), 422)) == {("/repository", "missing")}
+        assert told(problem(gateway.post(patch_body(repository=5)), 422)) == {
             ("/repository", "wrong_type")
         }
-        assert desk.post(patch_body(repository="site")).status_code == 202
+        assert gateway.post(patch_body(repository="site")).status_code == 202
 
 
-def test_a_patch_that_may_build_on_one_under_way_is_left_to_the_runner(desk):
-    assert desk.post().status_code == 202
+def test_a_patch_that_may_build_on_a_queued_one_is_planned_by_the_runner(gateway):
+    assert gateway.post().status_code == 202
     assert (
-        desk.post(patch_body(changes=[{"type": "unified_diff", "text": STALE}])).status_code == 202
+        gateway.post(patch_body(changes=[{"type": "unified_diff", "text": STALE}])).status_code
+        == 202
     )
 
 
-def test_a_repository_in_trouble_refuses_nobody(desk):
-    assert desk.post(patch_body(id="before")).status_code == 202
-    desk.move("before", "cancelled")
-    (desk.repo.path / ".git").rename(desk.repo.path / "gone")
-    assert desk.post().status_code == 202
+def test_a_repository_in_trouble_refuses_no_patch(gateway):
+    assert gateway.post(patch_body(id="before")).status_code == 202
+    gateway.move("before", "cancelled")
+    (gateway.repo.path / ".git").rename(gateway.repo.path / "gone")
+    assert gateway.post().status_code == 202
 
 
-def test_an_answer_stays_small_however_much_was_wrong(desk):
+def test_an_answer_with_many_faults_stays_small(gateway):
     many = [{"type": "x" * 6000} for _ in range(75)] + [
         {"type": "delete", "path": "a", "y" * 6000: 1}
     ] * 75
-    answer = desk.post(patch_body(changes=many))
+    answer = gateway.post(patch_body(changes=many))
     refused = problem(answer, 422)
     assert (len(refused["errors"]), refused["errors_total"]) == (20, 150)
     assert len(answer.data) < 100_000
 
 
-def test_the_git_directory_is_looked_up_once_and_not_for_every_patch(desk, monkeypatch):
+def test_the_git_directory_is_looked_up_once_per_repository(gateway, monkeypatch):
     looked_up, really = [], Git.at
 
     def counted(path, search_path):
@@ -161,6 +162,6 @@ def test_the_git_directory_is_looked_up_once_and_not_for_every_patch(desk, monke
 
     monkeypatch.setattr(Git, "at", counted)
     for number in range(3):
-        desk.post(patch_body(id=f"one-{number}"))
-        desk.move(f"one-{number}", "landed")
+        gateway.post(patch_body(id=f"one-{number}"))
+        gateway.move(f"one-{number}", "landed")
     assert len(looked_up) == 1

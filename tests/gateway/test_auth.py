@@ -13,7 +13,7 @@ from gpt_cursor_runner.gateway.auth import authorize
 from gpt_cursor_runner.gateway.key_cache import KeyCache
 from gpt_cursor_runner.ledger.keys import Key
 from gpt_cursor_runner.ledger.ledger import Ledger
-from tests.gateway.builders import desk_in, problem
+from tests.gateway.builders import gateway_in, problem
 from tests.running import wait_until
 
 
@@ -88,9 +88,9 @@ def test_the_thread_refreshes_before_a_cached_key_is_too_old():
     assert KeyCache.REFRESH_SECONDS * 2 <= KeyCache.TRUSTED_SECONDS <= 1.0
 
 
-def test_an_expired_key_is_refused(desk):
-    _, text = desk.ledger.keys.create("short", ["read"], time.time() - 10, time.time() - 5)
-    problem(desk.get("/v1/patches", key=text), 401, "no_key")
+def test_an_expired_key_is_refused(gateway):
+    _, text = gateway.ledger.keys.create("short", ["read"], time.time() - 10, time.time() - 5)
+    problem(gateway.get("/v1/patches", key=text), 401, "no_key")
 
 
 def test_a_cached_key_costs_the_ledger_one_read_a_second(ledger, cache, clock, queries):
@@ -146,25 +146,25 @@ def test_admin_includes_every_scope(ledger, cache):
 
 
 def test_a_gateway_without_keys_admits_every_request_but_not_as_admin(tmp_path):
-    with desk_in(tmp_path, insecure_no_auth=True) as desk:
-        assert desk.post(key=None).status_code == 202
-        assert desk.get("/v1/patches", key="wrong").status_code == 200
-        assert desk.ledger.queries.page()[0].submitted_by == "anybody on this machine"
-        loopback_user = desk.gateway.parts.keys.cached("")
+    with gateway_in(tmp_path, insecure_no_auth=True) as gateway:
+        assert gateway.post(key=None).status_code == 202
+        assert gateway.get("/v1/patches", key="wrong").status_code == 200
+        assert gateway.ledger.queries.page()[0].submitted_by == "anybody on this machine"
+        loopback_user = gateway.built.parts.keys.cached("")
         assert loopback_user is not None and not loopback_user.allows("admin")
-        assert desk.gateway.parts.keys.may_read("Bearer wrong")
+        assert gateway.built.parts.keys.may_read("Bearer wrong")
 
 
-def test_health_accepts_the_cached_keys_of_an_unreadable_ledger_and_patches_are_503(desk):
-    desk.gateway.parts.keys.refresh()
-    with desk.ledger.database.engine.begin() as connection:
+def test_health_accepts_the_cached_keys_of_an_unreadable_ledger_and_patches_are_503(gateway):
+    gateway.built.parts.keys.refresh()
+    with gateway.ledger.database.engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE keys")
-    answer = desk.get("/v1/patches", key="gcr_0123456789ab_" + "A" * 43)
+    answer = gateway.get("/v1/patches", key="gcr_0123456789ab_" + "A" * 43)
     problem(answer, 503, "ledger_unavailable")
     assert answer.headers["Retry-After"] == "5"
-    assert desk.get("/livez").status_code == 200
-    assert "checks" in desk.get("/health?http=200", key="read").json
-    assert "checks" not in desk.get("/health?http=200", key="wrong").json
+    assert gateway.get("/livez").status_code == 200
+    assert "checks" in gateway.get("/health?http=200", key="read").json
+    assert "checks" not in gateway.get("/health?http=200", key="wrong").json
 
 
 def test_an_unreadable_ledger_refuses_a_key_that_is_cached_too_long(ledger, cache, clock):

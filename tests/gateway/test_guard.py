@@ -46,7 +46,7 @@ def guarded(application: Any, permits: ConcurrencyLimit, inside: InFlight | None
     return Guard(permits.before(application), ["localhost"], inside or InFlight())
 
 
-def test_a_sender_without_a_permit_is_told_to_come_back(client, permits):
+def test_a_sender_without_a_permit_gets_503_and_retry_after(client, permits):
     assert permits.acquire()
     answer = client.post("/webhook")
     problem(answer, 503, "busy")
@@ -56,12 +56,12 @@ def test_a_sender_without_a_permit_is_told_to_come_back(client, permits):
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_who_only_reads_needs_no_permit(client, permits, method):
+def test_a_reading_request_needs_no_permit(client, permits, method):
     assert permits.acquire()
     assert client.open("/livez", method=method).status_code == 200
 
 
-def test_a_permit_comes_back_even_from_an_application_that_raised(permits):
+def test_a_permit_is_released_when_the_application_raises(permits):
     def broken(environ, start_response):
         raise RuntimeError("broken")
 
@@ -71,7 +71,7 @@ def test_a_permit_comes_back_even_from_an_application_that_raised(permits):
     assert permits.free() == 1
 
 
-def test_who_is_inside_is_counted_whatever_comes_of_it(permits):
+def test_requests_in_flight_are_counted_whatever_their_end(permits):
     inside, seen = InFlight(), []
 
     def counting(environ, start_response):
@@ -89,15 +89,15 @@ def test_who_is_inside_is_counted_whatever_comes_of_it(permits):
     assert (seen, inside.count()) == ([1, 1, 1], 0)
 
 
-def test_permits_come_back_after_every_kind_of_answer(shared_desk):
+def test_permits_are_released_after_every_kind_of_answer(shared_gateway):
     for _ in range(PERMITS + 1):
-        assert shared_desk.post(b"[" * 5000).status_code == 400
-    assert shared_desk.post(key="wrong").status_code == 401
-    assert shared_desk.call("DELETE", "/webhook").status_code == 405
-    assert shared_desk.post().status_code == 202
+        assert shared_gateway.post(b"[" * 5000).status_code == 400
+    assert shared_gateway.post(key="wrong").status_code == 401
+    assert shared_gateway.call("DELETE", "/webhook").status_code == 405
+    assert shared_gateway.post().status_code == 202
 
 
-def test_permits_are_never_more_or_fewer_however_many_threads_take_them():
+def test_many_threads_never_change_the_number_of_permits():
     permits, taken = ConcurrencyLimit(10), []
 
     def take_and_give():
@@ -143,39 +143,39 @@ def test_a_refused_head_has_no_body():
     assert int(headers["Content-Length"]) > 0
 
 
-def test_a_body_that_broke_off_is_refused_whatever_its_type(desk):
+def test_an_incomplete_body_is_refused_whatever_its_type(gateway):
     diff = b"--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# App\n+# Apple\n"
     said = {
         "CONTENT_TYPE": "text/plain",
         "CONTENT_LENGTH": str(len(diff) + 10),
         "wsgi.input_terminated": True,
     }
-    headers = {"Authorization": f"Bearer {desk.keys['all']}"}
+    headers = {"Authorization": f"Bearer {gateway.keys['all']}"}
     query = {"id": "cut", "title": "Cut"}
-    answer = desk.client.post(
+    answer = gateway.client.post(
         "/webhook", query_string=query, data=diff, headers=headers, environ_overrides=said
     )
     problem(answer, 400, "cut_off")
-    assert desk.ids() == []
-    assert desk.post(patch_body(id="whole")).status_code == 202
+    assert gateway.ids() == []
+    assert gateway.post(patch_body(id="whole")).status_code == 202
 
 
 @pytest.mark.parametrize(
     ("nonce", "said"),
     [("abc-DEF_1", "abc-DEF_1"), ("<script>", None), ("a" * 65, None), ("", None)],
 )
-def test_flask_itself_answers_the_gateways_call_to_itself(shared_desk, nonce, said):
-    answer = shared_desk.get(f"/pulse?nonce={nonce}", key=None)
+def test_flask_answers_the_self_call(shared_gateway, nonce, said):
+    answer = shared_gateway.get(f"/pulse?nonce={nonce}", key=None)
     assert (answer.status_code, answer.json["nonce"]) == (200, said)
-    assert answer.json["instance_id"] == shared_desk.get("/livez", key=None).json["instance_id"]
+    assert answer.json["instance_id"] == shared_gateway.get("/livez", key=None).json["instance_id"]
     assert answer.headers[
         "X-Request-Id"
     ]  # the door's answers carry none: this one went through Flask
-    assert "X-Request-Id" not in shared_desk.get("/livez", key=None).headers
+    assert "X-Request-Id" not in shared_gateway.get("/livez", key=None).headers
 
 
 @pytest.mark.parametrize(
     "path", ["/health", "/livez", "/readyz", "/metrics", "/health/checks/web", "/health/history"]
 )
-def test_the_health_door_answers_for_its_own_paths_whatever_the_method(shared_desk, path):
-    problem(shared_desk.call("POST", path), 405, "method")
+def test_health_routes_refuse_other_methods_in_front_of_flask(shared_gateway, path):
+    problem(shared_gateway.call("POST", path), 405, "method")

@@ -13,7 +13,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.building import patch_body
-from tests.gateway.builders import Desk, problem
+from tests.gateway.builders import InProcessGateway, problem
 
 HELLO = 'def greet():\n    return "hello"\n'
 EDIT = {"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"hello"'}
@@ -23,13 +23,15 @@ DIFF = (
 )
 
 
-def ask(desk: Desk, body: object = None, query: str = "", **named: Any) -> TestResponse:
+def ask(
+    gateway: InProcessGateway, body: object = None, query: str = "", **named: Any
+) -> TestResponse:
     path = f"/v1/patches:preview{query}"
-    return desk.call("POST", path, patch_body(changes=[EDIT]) if body is None else body, **named)
+    return gateway.call("POST", path, patch_body(changes=[EDIT]) if body is None else body, **named)
 
 
-def seen(desk: Desk, body: object = None, query: str = "", **named: Any) -> Any:
-    answer = ask(desk, body, query, **named)
+def seen(gateway: InProcessGateway, body: object = None, query: str = "", **named: Any) -> Any:
+    answer = ask(gateway, body, query, **named)
     assert answer.status_code == 200, answer.text
     return answer.json
 
@@ -38,9 +40,9 @@ def listing(place: Path) -> dict[str, int]:
     return {str(one): one.lstat().st_mtime_ns for one in sorted(place.rglob("*"))}
 
 
-def test_a_preview_shows_what_would_land(desk):
-    told = seen(desk, patch_body(id="look", changes=[EDIT]))
-    tip = desk.repo.tip()
+def test_a_preview_shows_the_commit_that_would_land(gateway):
+    told = seen(gateway, patch_body(id="look", changes=[EDIT]))
+    tip = gateway.repo.tip()
     assert (told["schema"], told["patch_id"], told["repository"], told["branch"]) == (
         "gcr-preview/1",
         "look",
@@ -68,8 +70,8 @@ def test_a_preview_shows_what_would_land(desk):
     )
 
 
-def test_each_kind_of_change_has_its_word(desk):
-    desk.repo.commit({"old.txt": "one\ntwo\nthree\n", "run.sh": "ls\n", "bye.txt": "bye\n"})
+def test_each_kind_of_change_has_its_action(gateway):
+    gateway.repo.commit({"old.txt": "one\ntwo\nthree\n", "run.sh": "ls\n", "bye.txt": "bye\n"})
     changes = [
         EDIT,
         {"type": "move", "from": "old.txt", "to": "new.txt"},
@@ -77,7 +79,7 @@ def test_each_kind_of_change_has_its_word(desk):
         {"type": "delete", "path": "bye.txt"},
         {"type": "upsert", "path": "made.txt", "contents": "a\nb\n"},
     ]
-    files = {one["path"]: one for one in seen(desk, patch_body(changes=changes))["files"]}
+    files = {one["path"]: one for one in seen(gateway, patch_body(changes=changes))["files"]}
     assert {path: one["action"] for path, one in files.items()} == {
         "greeting.py": "change",
         "new.txt": "move",
@@ -91,136 +93,138 @@ def test_each_kind_of_change_has_its_word(desk):
     assert "sha256" not in files["bye.txt"]
 
 
-def test_a_preview_leaves_nothing_behind(desk, tmp_path, monkeypatch):
+def test_a_preview_leaves_nothing_behind(gateway, tmp_path, monkeypatch):
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
-    before = listing(desk.repo.path)
-    seen(desk)
-    problem(ask(desk, patch_body(changes=[EDIT | {"old": "nowhere"}])), 422)
-    assert (listing(desk.repo.path), desk.ids(), list(scratch.iterdir())) == (before, [], [])
+    before = listing(gateway.repo.path)
+    seen(gateway)
+    problem(ask(gateway, patch_body(changes=[EDIT | {"old": "nowhere"}])), 422)
+    assert (listing(gateway.repo.path), gateway.ids(), list(scratch.iterdir())) == (before, [], [])
 
 
 @pytest.mark.parametrize("kind", ["json", "text"])
-def test_it_takes_the_bodies_that_the_webhook_takes(desk, kind):
+def test_a_preview_accepts_the_bodies_of_the_webhook(gateway, kind):
     if kind == "json":
-        told = seen(desk, patch_body(changes=[{"type": "unified_diff", "text": DIFF}]))
+        told = seen(gateway, patch_body(changes=[{"type": "unified_diff", "text": DIFF}]))
     else:
-        told = seen(desk, DIFF.encode(), "?id=raw&title=Raw", Content_Type="text/plain")
+        told = seen(gateway, DIFF.encode(), "?id=raw&title=Raw", Content_Type="text/plain")
     assert [one["path"] for one in told["files"]] == ["greeting.py"]
 
 
-def test_a_refused_plan_is_refused_as_the_webhook_refuses_it(desk):
+def test_a_refused_plan_is_refused_as_the_webhook_refuses_it(gateway):
     body = patch_body(
         changes=[EDIT, EDIT | {"path": "none.py"}, {"type": "delete", "path": "x", "path2": 1}]
     )
     for broken in (body, body | {"changes": body["changes"][:2]}, {"id": "a b"}):
-        one, other = (json.loads(answer.data) for answer in (ask(desk, broken), desk.post(broken)))
+        one, other = (
+            json.loads(answer.data) for answer in (ask(gateway, broken), gateway.post(broken))
+        )
         assert one["status"] == 422
         assert {**one, "instance": ""} == {**other, "instance": ""}
 
 
-def test_the_plan_that_was_seen_can_be_demanded(desk):
-    digest = seen(desk, patch_body(id="seen", changes=[EDIT]))["plan_digest"]
+def test_the_plan_that_was_seen_can_be_demanded(gateway):
+    digest = seen(gateway, patch_body(id="seen", changes=[EDIT]))["plan_digest"]
     body = patch_body(id="seen", changes=[EDIT], expect_plan=digest)
-    assert seen(desk, body)["plan_digest"] == digest
-    desk.repo.commit({"README.md": "# Another\n"})
-    assert desk.post(body).status_code == 202
-    desk.move("seen", "cancelled")
-    desk.repo.commit({"greeting.py": f"# Newer\n{desk.repo.show('greeting.py')}\n"})
+    assert seen(gateway, body)["plan_digest"] == digest
+    gateway.repo.commit({"README.md": "# Another\n"})
+    assert gateway.post(body).status_code == 202
+    gateway.move("seen", "cancelled")
+    gateway.repo.commit({"greeting.py": f"# Newer\n{gateway.repo.show('greeting.py')}\n"})
     for path in ("/webhook", "/v1/patches:preview"):
-        refused = problem(desk.call("POST", path, body | {"id": "late"}), 422, "plan_refused")
+        refused = problem(gateway.call("POST", path, body | {"id": "late"}), 422, "plan_refused")
         (error,) = refused["errors"]
         assert (error["code"], error["pointer"]) == ("base_mismatch", "/expect_plan")
-        assert "preview" in error["next_step"] and refused["base"] == desk.repo.tip()
+        assert "preview" in error["next_step"] and refused["base"] == gateway.repo.tip()
 
 
-def test_a_patch_for_an_older_commit_is_shown_merged_into_the_tip(desk):
-    base = desk.repo.commit(
+def test_a_patch_for_an_older_commit_is_shown_merged_into_the_tip(gateway):
+    base = gateway.repo.commit(
         {"greeting.py": HELLO, "long.txt": "".join(f"{n}\n" for n in range(20))}
     )
     theirs = "top\n" + "".join(f"{n}\n" for n in range(1, 20))
-    tip = desk.repo.commit({"long.txt": theirs})
+    tip = gateway.repo.commit({"long.txt": theirs})
     change = {"type": "str_replace", "path": "long.txt", "old": "\n18\n", "new": "\neighteen\n"}
-    told = seen(desk, patch_body(base=base, changes=[change]))
+    told = seen(gateway, patch_body(base=base, changes=[change]))
     landed = theirs.replace("\n18\n", "\neighteen\n")
     assert (told["base"], told["tip"]) == (base, tip)
     assert told["files"][0]["sha256"] == hashlib.sha256(landed.encode()).hexdigest()
     assert "-18\n+eighteen" in told["diff"] and "+top" not in told["diff"]
 
 
-def test_a_conflict_with_the_tip_is_refused_with_its_text(desk):
-    base = desk.repo.tip()
-    desk.repo.commit({"greeting.py": HELLO.replace("hello", "good day")})
-    before = listing(desk.repo.path)
-    (error,) = problem(ask(desk, patch_body(base=base, changes=[EDIT])), 422, "plan_refused")[
+def test_a_conflict_with_the_tip_is_refused_with_its_text(gateway):
+    base = gateway.repo.tip()
+    gateway.repo.commit({"greeting.py": HELLO.replace("hello", "good day")})
+    before = listing(gateway.repo.path)
+    (error,) = problem(ask(gateway, patch_body(base=base, changes=[EDIT])), 422, "plan_refused")[
         "errors"
     ]
     assert (error["code"], error["path"]) == ("conflict", "greeting.py")
     assert "<<<<<<< the branch" in error["expected"]
-    assert listing(desk.repo.path) == before
+    assert listing(gateway.repo.path) == before
 
 
-def test_a_base_that_is_none_is_refused_at_both_doors(desk):
+def test_an_unknown_base_is_refused_by_preview_and_webhook(gateway):
     body = patch_body(base="1234567", changes=[EDIT])
-    for answer in (ask(desk, body), desk.post(body)):
+    for answer in (ask(gateway, body), gateway.post(body)):
         (error,) = problem(answer, 422, "plan_refused")["errors"]
         assert (error["code"], error["pointer"]) == ("base_mismatch", "/base")
 
 
-def test_what_may_come_between_is_told_as_a_warning(desk):
-    desk.post(patch_body(id="first"))
-    told = seen(desk, patch_body(id="first", changes=[EDIT]))
+def test_a_used_id_and_a_queued_patch_are_warnings(gateway):
+    gateway.post(patch_body(id="first"))
+    told = seen(gateway, patch_body(id="first", changes=[EDIT]))
     used, busy = told["warnings"]
     assert "first was used before" in used and "on its way to this branch" in busy
-    desk.move("first", "landed")
-    assert len(seen(desk, patch_body(id="first", changes=[EDIT]))["warnings"]) == 1
+    gateway.move("first", "landed")
+    assert len(seen(gateway, patch_body(id="first", changes=[EDIT]))["warnings"]) == 1
 
 
-def test_a_long_diff_is_cut_at_a_line_and_says_so(desk):
+def test_a_long_diff_is_cut_at_a_line_and_marked(gateway):
     wide = "".join(f'line "{n}" é\n' for n in range(20_000))
     body = patch_body(changes=[{"type": "upsert", "path": "wide.txt", "contents": wide}])
-    answer = ask(desk, body)
+    answer = ask(gateway, body)
     told = json.loads(answer.data)
     assert told["diff_truncated"] is True and told["diff"].endswith("é\n")
     assert 40_000 < len(answer.text) < 60_000
-    assert seen(desk, body, "?diff=0")["diff"] == ""
-    whole = seen(desk, body, "?diff=1000000")
+    assert seen(gateway, body, "?diff=0")["diff"] == ""
+    whole = seen(gateway, body, "?diff=1000000")
     assert whole["diff_truncated"] is False and 'line "19999"' in whole["diff"]
 
 
-def test_many_files_are_counted_and_some_are_listed(desk):
+def test_many_files_are_counted_and_some_are_listed(gateway):
     changes = [{"type": "upsert", "path": f"n/{n}.txt", "contents": "x\n"} for n in range(150)]
-    told = seen(desk, patch_body(changes=changes))
+    told = seen(gateway, patch_body(changes=changes))
     assert (len(told["files"]), told["files_total"], told["insertions"]) == (100, 150, 150)
 
 
 @pytest.mark.parametrize("diff", ["", "-1", "all", "1000001", "٣"])
-def test_a_nonsensical_bound_is_refused(desk, diff):
-    problem(ask(desk, None, f"?diff={diff}"), 400, "bad_diff")
+def test_a_nonsensical_bound_is_refused(gateway, diff):
+    problem(ask(gateway, None, f"?diff={diff}"), 400, "bad_diff")
 
 
-def test_only_who_may_submit_may_preview(desk):
-    problem(ask(desk, key="read"), 403)
-    problem(ask(desk, key=None), 401)
-    assert ask(desk, key="submit").status_code == 200
+def test_a_preview_needs_the_scope_submit(gateway):
+    problem(ask(gateway, key="read"), 403)
+    problem(ask(gateway, key=None), 401)
+    assert ask(gateway, key="submit").status_code == 200
 
 
-def test_asking_in_another_way_is_told_how(desk):
-    refused = problem(desk.get("/v1/patches:preview"), 405, "method")
+def test_a_preview_with_another_method_is_405(gateway):
+    refused = problem(gateway.get("/v1/patches:preview"), 405, "method")
     assert "POST" in refused["detail"]
 
 
-def test_a_repository_in_trouble_is_not_the_senders_fault(desk):
-    ask(desk)
-    (desk.repo.path / ".git").rename(desk.repo.path / "gone")
-    answer = ask(desk)
+def test_a_repository_in_trouble_is_not_the_senders_fault(gateway):
+    ask(gateway)
+    (gateway.repo.path / ".git").rename(gateway.repo.path / "gone")
+    answer = ask(gateway)
     refused = problem(answer, 503, "repository_unavailable")
-    assert answer.headers["Retry-After"] and str(desk.repo.path) not in refused["detail"]
+    assert answer.headers["Retry-After"] and str(gateway.repo.path) not in refused["detail"]
 
 
-def test_every_member_of_the_answer_is_documented(desk):
-    told = seen(desk)
+def test_every_member_of_the_answer_is_documented(gateway):
+    told = seen(gateway)
     text = (Path(__file__).parents[2] / "docs/webhook.md").read_text()
     for name in (*told, *told["files"][0], *told["hunks"][0]):
         assert f"`{name}`" in text, name

@@ -10,7 +10,7 @@ import pytest
 from gpt_cursor_runner.gateway.repeated_failures import RepeatedFailures
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused
 from tests.building import patch_body
-from tests.gateway.builders import Desk, desk_in, problem
+from tests.gateway.builders import InProcessGateway, gateway_in, problem
 
 STALE = {"type": "str_replace", "path": "greeting.py", "old": "salute", "new": "welcome"}
 ADVICE = "send the whole file instead"
@@ -30,13 +30,13 @@ def steps(
     return [ADVICE in fault.next_step for fault in told.faults]
 
 
-def test_the_third_equal_refusal_advises_the_whole_file_and_so_do_later_ones():
+def test_the_third_equal_refusal_and_later_ones_advise_the_whole_file():
     failures = RepeatedFailures()
     told = [steps(failures, refusal(("no_match", "a.py"))) for _ in range(4)]
     assert told == [[False], [False], [True], [True]]
 
 
-def test_the_advice_names_the_file_and_its_digest_and_keeps_what_was_said():
+def test_the_advice_names_the_file_and_its_digest_and_keeps_the_next_step():
     failures = RepeatedFailures()
     for _ in range(3):
         told = failures.note("ann", "app", refusal(("ambiguous", "a.py"), sha256="ab" * 32), 0.0)
@@ -52,7 +52,7 @@ def test_the_advice_names_the_file_and_its_digest_and_keeps_what_was_said():
 @pytest.mark.parametrize(
     "code", ["conflict", "missing_file", "path_escape", "already_applied", "too_large"]
 )
-def test_what_a_whole_file_would_not_mend_is_never_so_advised(code: str):
+def test_a_fault_that_a_whole_file_would_not_correct_gets_no_advice(code: str):
     failures = RepeatedFailures()
     assert [steps(failures, refusal((code, "a.py"))) for _ in range(4)] == [[False]] * 4
 
@@ -88,7 +88,7 @@ def test_failures_are_forgotten_after_an_hour_without_another():
     assert steps(failures, refusal(("no_match", "a.py")), now=10801.0) == [False]
 
 
-def test_a_patch_that_is_taken_mends_its_own_files_only():
+def test_an_admitted_patch_clears_the_counts_of_its_own_files_only():
     failures = RepeatedFailures()
     for _ in range(2):
         steps(failures, refusal(("no_match", "a.py"), ("no_match", "b.py"), ("malformed", None)))
@@ -104,7 +104,7 @@ def test_a_patch_that_is_taken_mends_its_own_files_only():
     ]
 
 
-def test_what_is_kept_is_bounded_and_one_refusal_cannot_push_out_the_rest():
+def test_counts_are_bounded_and_one_refusal_cannot_push_out_the_rest():
     failures = RepeatedFailures()
     for _ in range(2):
         steps(failures, refusal(("no_match", "a.py")))
@@ -118,39 +118,41 @@ def test_what_is_kept_is_bounded_and_one_refusal_cannot_push_out_the_rest():
     assert steps(failures, refusal(("no_match", "a.py"))) == [False]
 
 
-def hint(desk: Desk, how: str = "/webhook", key: str = "all") -> Any:
+def hint(gateway: InProcessGateway, how: str = "/webhook", key: str = "all") -> Any:
     refused = problem(
-        desk.call("POST", how, patch_body(changes=[STALE]), key=key), 422, "plan_refused"
+        gateway.call("POST", how, patch_body(changes=[STALE]), key=key), 422, "plan_refused"
     )
     (error,) = refused["errors"]
     return error["hint"]
 
 
-def test_the_door_advises_the_sender_who_failed_three_times_sent_or_previewed(desk: Desk) -> None:
-    digest = hashlib.sha256((desk.repo.path / "greeting.py").read_bytes()).hexdigest()
-    assert ADVICE not in hint(desk)
-    assert ADVICE not in hint(desk, "/v1/patches:preview")
-    assert ADVICE not in hint(desk, key="submit")
-    assert ADVICE in (said := hint(desk))
+def test_a_sender_refused_three_times_is_advised_by_webhook_and_preview(
+    gateway: InProcessGateway,
+) -> None:
+    digest = hashlib.sha256((gateway.repo.path / "greeting.py").read_bytes()).hexdigest()
+    assert ADVICE not in hint(gateway)
+    assert ADVICE not in hint(gateway, "/v1/patches:preview")
+    assert ADVICE not in hint(gateway, key="submit")
+    assert ADVICE in (said := hint(gateway))
     assert f"upsert of greeting.py with its complete contents and expect_sha256 {digest}" in said
 
 
-def test_the_door_forgets_when_the_file_is_patched(desk: Desk) -> None:
+def test_an_admitted_patch_of_the_file_resets_the_count(gateway: InProcessGateway) -> None:
     for _ in range(2):
-        hint(desk)
+        hint(gateway)
     good = patch_body(
         id="good",
         changes=[{"type": "str_replace", "path": "greeting.py", "old": "hi", "new": "ho"}],
     )
-    assert desk.post(good).status_code == 202
-    desk.move("good", "cancelled")
-    assert ADVICE not in hint(desk)
+    assert gateway.post(good).status_code == 202
+    gateway.move("good", "cancelled")
+    assert ADVICE not in hint(gateway)
 
 
 def test_repositories_of_one_gateway_are_counted_apart(tmp_path: Any) -> None:
-    with desk_in(tmp_path, ("app", "site")) as desk:
+    with gateway_in(tmp_path, ("app", "site")) as gateway:
         bodies = [
             patch_body(changes=[STALE], repository=name) for name in ("app", "app", "site", "app")
         ]
-        hints = [problem(desk.post(body), 422)["errors"][0]["hint"] for body in bodies]
+        hints = [problem(gateway.post(body), 422)["errors"][0]["hint"] for body in bodies]
     assert [ADVICE in said for said in hints] == [False, False, False, True]

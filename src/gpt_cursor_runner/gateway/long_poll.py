@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from flask import request
@@ -36,6 +37,7 @@ class LongPoll:
     queries: Queries
     stopping: threading.Event = field(default_factory=threading.Event)
     slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MAX_WAITERS))
+    monotonic: Callable[[], float] = time.monotonic
 
     def wait_until_settled(self, patch_id: str, timeout_seconds: float) -> StoredPatch | None:
         """The patch once it has ended or is held; None after the timeout, or at
@@ -44,14 +46,14 @@ class LongPoll:
         if timeout_seconds <= 0 or not self.slots.acquire(blocking=False):
             return None
         try:
-            return self._poll(patch_id, time.monotonic() + timeout_seconds)
+            return self._poll(patch_id, self.monotonic() + timeout_seconds)
         finally:
             self.slots.release()
 
     def _poll(self, patch_id: str, deadline: float) -> StoredPatch | None:
         while True:
             stored = self._settled(patch_id)
-            if stored is not None or time.monotonic() >= deadline:
+            if stored is not None or self.monotonic() >= deadline:
                 return stored
             if self.stopping.wait(_POLL_SECONDS):
                 return None
