@@ -1,1 +1,1 @@
-"""What the house costs, measured: peers and ours side by side in one run."""
+"""Benchmarks: the product beside its peers, or beside a control, in one run."""

@@ -1,8 +1,8 @@
-"""What planning and sealing three files costs in a small and in a large
-repository. Aim: the files touched decide.
+"""The time to plan and seal three files, in small and large repositories. Aim: it
+depends on the files touched, not on the size of the repository.
 
-The control is what a work tree would cost: `git worktree add`, write, `git
-commit`, in the same repository and run.
+The control does the same in a work tree: `git worktree add`, write, `git commit`,
+in the same repository and run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gpt_cursor_runner.patch.model import Patch
 
 SIZES = (500, 5_000, 50_000)
 ROUNDS = 9
-CONTROL_ROUNDS = 1  # it takes most of a minute in the largest one
+CONTROL_ROUNDS = 1  # it takes most of a minute in the largest repository
 PATCH = Patch.model_validate_json(
     """{"id": "bench", "title": "t", "changes": [
     {"type": "upsert", "path": "d0/f0.txt", "contents": "one"},

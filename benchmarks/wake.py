@@ -1,7 +1,7 @@
-"""How long a patch lies in the ledger before an idle embedded engine claims it.
-Aim: within 50 ms.
+"""The time from the acceptance of a patch until an idle engine claims it. Aim:
+50 ms.
 
-The patch is accepted by another process, as in life; both read the system's
+Another process accepts the patch, as the gateway does; both read the system's
 monotonic clock.
 """
 
@@ -60,9 +60,8 @@ def send(place: Path, theirs: Connection) -> None:
     ledger = open_ledger(place)
     for number in range(ROUNDS):
         theirs.recv()
-        time.sleep(
-            0.03 + number % 7 / 100
-        )  # the engine is to be idle, and met at any point of its glance
+        # The engine is idle by then, and at a different point of its poll each time.
+        time.sleep(0.03 + number % 7 / 100)
         patch = Patch.model_validate_json(
             f'{{"id": "b{number}", "title": "t", "changes": [{{"type": "delete", "path": "a"}}]}}'
         )

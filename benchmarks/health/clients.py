@@ -32,7 +32,7 @@ class Polls:
         return len(self.seconds) + self.unanswered
 
     def share_within(self, limit: float) -> float:
-        return sum(one <= limit for one in self.seconds) / max(1, self.asked)
+        return sum(seconds <= limit for seconds in self.seconds) / max(1, self.asked)
 
     def ms(self, share: float) -> float:
         """A percentile of those that were answered, counted from the planned
@@ -53,11 +53,11 @@ class Polls:
         )
 
 
-Seen = Callable[[float, dict[str, Any]], None]
+OnAnswer = Callable[[float, dict[str, Any]], None]
 
 
 async def poll(
-    port: int, path: str, rate: float, seconds: float, seen: Seen | None = None
+    port: int, path: str, rate: float, seconds: float, on_answer: OnAnswer | None = None
 ) -> Polls:
     """`rate` polls a second, each on a connection of its own. `seen` is told
     each moment and body (JSON).
@@ -68,11 +68,13 @@ async def poll(
         for number in range(int(rate * seconds)):
             due = began + number / rate
             await asyncio.sleep(max(0.0, due - time.monotonic()))
-            group.create_task(_poll_once(port, path, due, polls, seen))
+            group.create_task(_poll_once(port, path, due, polls, on_answer))
     return polls
 
 
-async def _poll_once(port: int, path: str, due: float, polls: Polls, seen: Seen | None) -> None:
+async def _poll_once(
+    port: int, path: str, due: float, polls: Polls, on_answer: OnAnswer | None
+) -> None:
     try:
         status, body = await asyncio.wait_for(get(port, path), _GIVE_UP_SECONDS)
     except (OSError, ValueError, IndexError, TimeoutError, asyncio.IncompleteReadError):
@@ -81,8 +83,8 @@ async def _poll_once(port: int, path: str, due: float, polls: Polls, seen: Seen 
     now = time.monotonic()
     polls.seconds.append(now - due)
     polls.statuses[status] = polls.statuses.get(status, 0) + 1
-    if seen:
-        seen(now, json.loads(body))
+    if on_answer:
+        on_answer(now, json.loads(body))
 
 
 async def get(port: int, path: str) -> tuple[int, bytes]:

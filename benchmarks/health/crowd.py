@@ -21,7 +21,7 @@ _EXAMPLES = 20
 
 @dataclass
 class UptimeTally:
-    """What was heard. Written by the pollers' thread, read when they are done."""
+    """The answers so far. The pollers' thread writes them; they are read at the end."""
 
     answers: int = 0
     words: Counter[str] = field(default_factory=Counter)
@@ -94,7 +94,7 @@ class Crowd:
         word = body["overall_status"]
         tally.words[word] += 1
         tally.instances.add(body["instance_id"])
-        # What was true at any moment of the exchange is no lie.
+        # A status that was true at any moment of the exchange is correct.
         if not (before.allows(word, asked_at) or self.stage.allows(word, now)):
             tally.note_wrong(
                 "untrue", f"{word} ({', '.join(body['reasons'])}) {_describe(self.stage, now)}"

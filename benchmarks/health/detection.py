@@ -1,5 +1,5 @@
-"""Sections `detection` and `calm`: how soon a fault is told, and that nothing
-is told when nothing is wrong.
+"""Sections `detection` and `calm`: the time until health reports a fault, and
+that it reports none under normal load.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.building import patch_body
 from tests.running import Installation, installed
 
 Body = Mapping[str, Any]
-_GLANCE_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 _GIVE_UP_SECONDS = 40.0
 _CALM_POLLS_PER_SECOND = 10
 _CALM_PATCH_EVERY_SECONDS = 2.0
@@ -31,11 +31,11 @@ _CALM_PATCH_EVERY_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Case:
-    """A fault, the answer that tells it, and how long that may take."""
+    """A fault, the answer that reports it, and the time limit for it."""
 
     name: str
     strike: Callable[[Installation], AbstractContextManager[None]]
-    is_told: Callable[[Body], bool]
+    is_reported: Callable[[Body], bool]
     limit_seconds: float
     why: str
 
@@ -81,17 +81,17 @@ CASES = (
 
 
 @dataclass
-class Eye:
-    """Asks over one kept connection, which the gateway keeps whoever else comes
-    to listen on its port.
+class Poller:
+    """Polls over one persistent connection, which stays with the gateway when
+    another program listens on its port.
     """
 
     port: int
     _connection: http.client.HTTPConnection | None = field(default=None, repr=False)
 
-    def look(self) -> Body | None:
-        """One answer, whatever its status; None when the connection broke, as
-        one does that was kept idle.
+    def poll(self) -> Body | None:
+        """One answer, of any status; None when the connection broke, as an idle
+        one can.
         """
         connection = self._connection or http.client.HTTPConnection(
             "127.0.0.1", self.port, timeout=2
@@ -107,15 +107,15 @@ class Eye:
         return body
 
     def wait_until(
-        self, is_told: Callable[[Body], bool], give_up_seconds: float = _GIVE_UP_SECONDS
+        self, is_reported: Callable[[Body], bool], give_up_seconds: float = _GIVE_UP_SECONDS
     ) -> float | None:
-        """How long until an answer says it; None when none did."""
+        """Seconds until an answer reports it; None when none did."""
         began = time.monotonic()
         while (waited := time.monotonic() - began) < give_up_seconds:
-            body = self.look()
-            if body is not None and is_told(body):
+            body = self.poll()
+            if body is not None and is_reported(body):
                 return waited
-            time.sleep(_GLANCE_SECONDS)
+            time.sleep(_POLL_SECONDS)
         return None
 
     def close(self) -> None:
@@ -128,30 +128,30 @@ def detection(options: Options) -> Section:
     """Each fault in its turn: the time to the first truthful answer, and back
     to `healthy` once it is healed.
     """
-    section = Section("detection: fault -> first truthful answer, one look every 20 ms")
+    section = Section("detection: fault -> first truthful answer, one poll every 20 ms")
     with installed(options.fresh("detection"), "gateway", "runner") as here:
         for case in CASES:
-            eye = Eye(here.port)
-            eye.wait_until(_is_healthy)
+            poller = Poller(here.port)
+            poller.wait_until(_is_healthy)
             with case.strike(here):
-                told = eye.wait_until(case.is_told)
-            healed = eye.wait_until(_is_healthy)
-            eye.close()
-            figure = f"{_seconds(told)}, healthy {_seconds(healed)} after its end"
-            met = told is not None and told <= case.limit_seconds
+                reported_after = poller.wait_until(case.is_reported)
+            healed = poller.wait_until(_is_healthy)
+            poller.close()
+            figure = f"{_seconds(reported_after)}, healthy {_seconds(healed)} after its end"
+            met = reported_after is not None and reported_after <= case.limit_seconds
             section.aim(f"{case.name:15}", f"{case.limit_seconds:g} s, {case.why}", figure, met)
     return section
 
 
 def calm(options: Options) -> Section:
-    """Polls and patches as on any day; every answer is `healthy`."""
-    said = (
-        "the whole" if options.calm_minutes >= 60 else "shortened; --calm-minutes 60 is the whole"
-    )
-    section = Section(f"calm: {options.calm_minutes:g} minutes of normal load ({said})")
+    """Polls and patches under normal load; every answer must be `healthy`."""
+    length = "full length"
+    if options.calm_minutes < 60:
+        length = "shortened; --calm-minutes 60 is the full length"
+    section = Section(f"calm: {options.calm_minutes:g} minutes of normal load ({length})")
     alarms: Counter[str] = Counter()
 
-    def seen(_: float, body: Body) -> None:
+    def count_alarms(_: float, body: Body) -> None:
         if not _is_healthy(body):
             alarms[", ".join(body["reasons"]) or body["overall_status"]] += 1
 
@@ -160,11 +160,17 @@ def calm(options: Options) -> Section:
         sender = threading.Thread(target=_send_until, args=(here, over), daemon=True)
         sender.start()
         polls = asyncio.run(
-            poll(here.port, "/health", _CALM_POLLS_PER_SECOND, 60 * options.calm_minutes, seen)
+            poll(
+                here.port,
+                "/health",
+                _CALM_POLLS_PER_SECOND,
+                60 * options.calm_minutes,
+                count_alarms,
+            )
         )
         over.set()
         sender.join()
-        section.say(f"/health {polls}")
+        section.add(f"/health {polls}")
         listed = "; ".join(f"{count} times {reasons}" for reasons, count in alarms.items())
         section.aim("false alarms", "none", listed or f"none in {polls.asked} answers", not alarms)
     return section

@@ -32,7 +32,7 @@ def runner_of(here: Installation) -> psutil.Process:
     if "runner" in here.processes:
         return psutil.Process(here.processes["runner"].pid)
     below = psutil.Process(root_of(here)).children()
-    return next(one for one in below if "runner" in one.cmdline()[3:4])
+    return next(child for child in below if "runner" in child.cmdline()[3:4])
 
 
 @contextmanager
@@ -52,21 +52,21 @@ def runner_stopped(here: Installation) -> AbstractContextManager[None]:
 
 
 def disk_hung(here: Installation) -> AbstractContextManager[None]:
-    """What tests the disk does not come back, as in a dead mount."""
+    """The process that tests the disk does not return, as on a dead mount."""
     return _suspended(helper_of(root_of(here)))
 
 
 @contextmanager
 def helper_killed(here: Installation) -> Iterator[None]:
-    """Nobody need heal it: the next test starts another."""
+    """Needs no repair: the next test starts another process."""
     helper_of(root_of(here)).kill()
     yield
 
 
 @contextmanager
 def patches_missing(here: Installation) -> Iterator[None]:
-    """The directory of evidence is away. Should somebody make it anew
-    meanwhile, what is in it is kept.
+    """The directory of evidence is moved away. When another process creates it
+    meanwhile, its files are kept.
     """
     patches = here.place / "state/patches"
     away = patches.with_name("patches.away")
@@ -94,7 +94,7 @@ def patches_a_file(here: Installation) -> Iterator[None]:
 
 @contextmanager
 def ledger_locked(here: Installation) -> Iterator[None]:
-    """Hold the ledger's write lock, as a program gone wrong would."""
+    """Hold the ledger's write lock, as a faulty program would."""
     connection = sqlite3.connect(
         here.place / "state" / LEDGER_NAME, timeout=10, isolation_level=None
     )
@@ -134,9 +134,9 @@ def _share(port: int) -> socket.socket:
 
 def _answer_as_another(listeners: Sequence[socket.socket], stopped: threading.Event) -> None:
     while not stopped.is_set():
-        for one in select.select(listeners, [], [], 0.1)[0]:
+        for listener in select.select(listeners, [], [], 0.1)[0]:
             with suppress(OSError):
-                client, _ = one.accept()
+                client, _ = listener.accept()
                 with client:
                     client.settimeout(1)
                     client.recv(4096)

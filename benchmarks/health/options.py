@@ -1,4 +1,4 @@
-"""How long and how often, as the command line says."""
+"""Durations and repetitions, from the command line."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 class Options:
     place: Path
     rounds: int = 5
-    slice_seconds: int = 1  # wrk counts in whole ones
+    slice_seconds: int = 1  # wrk takes integers only
     polls: int = 1_000_000  # of the memory run
-    calm_minutes: float = 1.0  # of normal load without a false alarm; the whole is an hour
+    calm_minutes: float = 1.0  # of normal load; the full length is an hour
 
     def fresh(self, name: str) -> Path:
         """A directory of its own for each section."""

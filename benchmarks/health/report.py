@@ -1,5 +1,5 @@
-"""What a section hands back, and how it is printed: lines to read, and aims
-with PASS or MISS beside the figure.
+"""The result of a section and its text: lines, and aims with PASS or MISS beside
+the figure.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Aim:
-    """One thing that was wanted. `met` is None where it could not be judged,
-    and the figure says why.
+    """One aim. `met` is None when it could not be judged; the figure gives the
+    reason.
     """
 
-    what: str
+    name: str
     aim: str
     figure: str
     met: bool | None
 
     def __str__(self) -> str:
         word = {True: "PASS", False: "MISS", None: "----"}[self.met]
-        return f"{word}  {self.what}: {self.figure}  (aim: {self.aim})"
+        return f"{word}  {self.name}: {self.figure}  (aim: {self.aim})"
 
 
 @dataclass
@@ -33,11 +33,11 @@ class Section:
     lines: list[str] = field(default_factory=list)
     aims: list[Aim] = field(default_factory=list)
 
-    def say(self, line: str) -> None:
+    def add(self, line: str) -> None:
         self.lines.append(line)
 
-    def aim(self, what: str, aim: str, figure: str, met: bool | None) -> None:
-        self.aims.append(Aim(what, aim, figure, met))
+    def aim(self, name: str, aim: str, figure: str, met: bool | None) -> None:
+        self.aims.append(Aim(name, aim, figure, met))
 
     def __str__(self) -> str:
         body = [f"  {line}" for line in [*self.lines, *map(str, self.aims)]]

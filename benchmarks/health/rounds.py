@@ -40,26 +40,26 @@ class Row:
     def ratios(self, of: Callable[[Slice], float]) -> list[float]:
         """This server's figure over the trivial route's, per round."""
         pairs = zip(self.slices, self.beside, strict=True)
-        return [of(one) / of(base) for one, base in pairs if of(base) > 0]
+        return [of(slice_) / of(base) for slice_, base in pairs if of(base) > 0]
 
     def rate_ratio(self) -> float:
-        return statistics.median(self.ratios(lambda one: one.rate) or [0.0])
+        return statistics.median(self.ratios(lambda slice_: slice_.rate) or [0.0])
 
     def rate(self) -> float:
-        return statistics.median(one.rate for one in self.slices)
+        return statistics.median(slice_.rate for slice_ in self.slices)
 
     def answering(self) -> Row:
         """The rounds in which there was an answer to time."""
         pairs = [pair for pair in zip(self.slices, self.beside, strict=True) if pair[0].answers]
-        return Row([one for one, _ in pairs], [base for _, base in pairs])
+        return Row([slice_ for slice_, _ in pairs], [base for _, base in pairs])
 
     @property
     def seconds(self) -> int:
-        return round(sum(one.seconds for one in self.slices))
+        return round(sum(slice_.seconds for slice_ in self.slices))
 
     @property
     def answered(self) -> int:
-        return sum(one.answers for one in self.slices)
+        return sum(slice_.answers for slice_ in self.slices)
 
 
 def measure(
@@ -80,8 +80,8 @@ def measure(
             if number < pace.rounds:
                 taken[name] = wrk.press(fleet.servers[name], connections, pace.seconds)
                 rows[name].deaf.append(_rest(fleet, name))
-        for name, one in taken.items():
-            rows[name].slices.append(one)
+        for name, slice_ in taken.items():
+            rows[name].slices.append(slice_)
             rows[name].beside.append(taken[TRIVIAL])
     return rows
 
@@ -111,13 +111,13 @@ def _line(name: str, row: Row) -> str:
     timed = row.answering()
 
     def middle(of: Callable[[Slice], float]) -> float:
-        return statistics.median(of(one) for one in timed.slices)
+        return statistics.median(of(slice_) for slice_ in timed.slices)
 
     def beside(of: Callable[[Slice], float]) -> str:
         ratios = timed.ratios(of)
         return f"{statistics.median(ratios):6.2f}" if ratios else "     -"
 
-    ratio = spread(row.ratios(lambda one: one.rate), 3)
+    ratio = spread(row.ratios(lambda slice_: slice_.rate), 3)
     if not row.answered:
         return f"{name:20} {0:9.1f}  {'answers nothing':62}  {max(row.deaf):6.2f}  {_trouble(row)}"
     latency = f"{middle(_p50):7.1f} {beside(_p50)} {middle(_p99):7.1f} {beside(_p99)}"
@@ -130,28 +130,28 @@ def _line(name: str, row: Row) -> str:
 
 def _trouble(row: Row) -> str:
     counts = {
-        "refused": sum(one.refused for one in row.slices),
-        "lost": sum(one.lost for one in row.slices),
-        "late": sum(one.late for one in row.slices),
+        "refused": sum(slice_.refused for slice_ in row.slices),
+        "lost": sum(slice_.lost for slice_ in row.slices),
+        "late": sum(slice_.late for slice_ in row.slices),
     }
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "-"
 
 
-def _p50(one: Slice) -> float:
-    return one.p50_ms
+def _p50(slice_: Slice) -> float:
+    return slice_.p50_ms
 
 
-def _p99(one: Slice) -> float:
-    return one.p99_ms
+def _p99(slice_: Slice) -> float:
+    return slice_.p99_ms
 
 
-def _cpu(one: Slice) -> float:
-    return one.cpu_us
+def _cpu(slice_: Slice) -> float:
+    return slice_.cpu_us
 
 
 def _rest(fleet: Fleet, name: str) -> float:
-    """How long the server stays deaf after its callers left. One that does not
-    come back is started anew.
+    """Seconds until the server answers again after its clients have left. One that
+    does not is restarted.
     """
     deaf = fleet.servers[name].answers_after(_DEAF_LIMIT_SECONDS)
     if deaf >= _DEAF_LIMIT_SECONDS and name != OURS:

@@ -67,7 +67,7 @@ def _arguments() -> argparse.Namespace:
         "--calm-minutes",
         type=float,
         default=Options.calm_minutes,
-        help="of normal load; the whole is 60",
+        help="of normal load; the full length is 60",
     )
     return parser.parse_args()
 

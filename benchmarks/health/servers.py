@@ -40,7 +40,7 @@ class Server:
         return [root, *root.children(recursive=True)]
 
     def cpu_seconds(self) -> float:
-        """What the server, its worker and the helpers of it have used so far."""
+        """CPU time used by the server, its worker and its helper processes."""
         total = 0.0
         for process in self.processes():
             try:
@@ -76,7 +76,7 @@ def helper_of(pid: int) -> psutil.Process:
     `pid`, or under it.
     """
     below = psutil.Process(pid).children(recursive=True)
-    return next(one for one in below if HELPER in " ".join(one.cmdline()))
+    return next(child for child in below if HELPER in " ".join(child.cmdline()))
 
 
 def worker_of(pid: int) -> psutil.Process:
@@ -90,7 +90,8 @@ def worker_of(pid: int) -> psutil.Process:
 @dataclass
 class Fleet:
     """All servers, up at once. A peer that is too busy with abandoned requests
-    is started anew.
+    is
+    restarted.
     """
 
     place: Path

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.health.crowd import Crowd
-from benchmarks.health.detection import Eye
+from benchmarks.health.detection import Poller
 from benchmarks.health.faults import root_of
 from benchmarks.health.report import Section, fitted_slope
 from benchmarks.health.servers import worker_of
@@ -32,7 +32,7 @@ from tests.running import Installation, installed, wait_until
 MIB = 1024 * 1024
 POLLERS = 100
 _PATCH_EVERY_SECONDS = 5.0
-_HOLD_SECONDS = 13.0  # past the longest time a fault may take to be told
+_HOLD_SECONDS = 13.0  # longer than any fault may take to be reported
 _EVERY_SECONDS = (30.0, 60.0)  # in a short run, in a long one
 _SHORT_HOURS = 0.5
 _WARM_UP_SHARE = 0.2
@@ -79,7 +79,7 @@ def soak(place: Path, hours: float, seed: int) -> Section:
                 recoveries.append(_one_fault(here, crowd, load, deck.pop()))
                 time.sleep(max(0.0, due - time.monotonic()))
         except KeyboardInterrupt:
-            section.say("interrupted; what follows is what was seen until then")
+            section.add("interrupted; the figures are those until then")
         load.stop()
         crowd.stop()
         gauge.stop()
@@ -93,21 +93,25 @@ def _one_fault(here: Installation, crowd: Crowd, load: Load, trouble: Trouble) -
     """Strike, hold, heal; how long `/health` took to say healthy again."""
     if trouble.denies_storage:
         load.rest()
-    eye = Eye(here.port)
+    poller = Poller(here.port)
     crowd.stage = Stage(trouble, time.monotonic())
     with trouble.strike(here):
         began = time.monotonic()
         crowd.stage = Stage(trouble, began)
-        told = eye.wait_until(lambda body: body["overall_status"] in trouble.words, _HOLD_SECONDS)
+        reported_after = poller.wait_until(
+            lambda body: body["overall_status"] in trouble.words, _HOLD_SECONDS
+        )
         time.sleep(max(0.0, began + _HOLD_SECONDS - time.monotonic()))
         crowd.stage = Stage(trouble, began, time.monotonic())
     crowd.stage = Stage(trouble, began, time.monotonic())
-    recovered = eye.wait_until(lambda body: body["overall_status"] == HEALTHY)
-    eye.close()
+    recovered = poller.wait_until(lambda body: body["overall_status"] == HEALTHY)
+    poller.close()
     load.go_on()
-    said = "not told" if told is None else f"told after {told:.2f} s"
+    report = "not reported"
+    if reported_after is not None:
+        report = f"reported after {reported_after:.2f} s"
     back = "not healthy again" if recovered is None else f"healthy {recovered:.2f} s after its end"
-    print(f"{time.strftime('%H:%M:%S')} {trouble.name:16} {said}, {back}", flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {trouble.name:16} {report}, {back}", flush=True)
     return float("inf") if recovered is None else recovered
 
 
@@ -155,7 +159,7 @@ class Load:
         time.sleep(1)  # the last report
 
     def unlanded(self) -> list[str]:
-        return [one for one in self.sent if self._ledger.queries.get(one).status != "landed"]
+        return [sent for sent in self.sent if self._ledger.queries.get(sent).status != "landed"]
 
     def first_broken_link(self) -> object:
         return self._ledger.first_broken_link()
@@ -200,14 +204,14 @@ class Gauge:
                 self.points.append(
                     (time.monotonic(), self.worker.memory_info().rss, self.worker.num_fds())
                 )
-            except psutil.NoSuchProcess:  # the report says it by the instances seen
+            except psutil.NoSuchProcess:  # the report counts the instances
                 return
 
 
 def _judge_answers(section: Section, crowd: Crowd, recoveries: list[float]) -> None:
     tally = crowd.tally
-    section.say(f"{tally.answers} answers, {dict(tally.words)}; {len(recoveries)} faults")
-    section.say(
+    section.add(f"{tally.answers} answers, {dict(tally.words)}; {len(recoveries)} faults")
+    section.add(
         f"answered in p50 {tally.percentile_ms(0.5)} ms, p99 {tally.percentile_ms(0.99)} ms"
     )
     section.lines += tally.examples
@@ -234,7 +238,7 @@ def _judge_gauge(section: Section, gauge: Gauge) -> None:
     hours = (gauge.points[-1][0] - gauge.points[0][0]) / 3600
     memory, handles = gauge.growth(1) / MIB, gauge.growth(2)
     _, rss, fds = gauge.points[-1]
-    section.say(
+    section.add(
         f"gateway at the end: {rss / MIB:.1f} MiB, {fds} file handles, watched for {hours:.2f} h"
     )
     flat = memory <= _GROWTH_MIB

@@ -22,8 +22,8 @@ CONNECTIONS = (1, 64, 256)
 _NAMES = (TRIVIAL, OURS, *(name for name in PEERS if name != TRIVIAL))
 _FAIR_SECONDS = 1.5
 _ALONE_SECONDS = 8.0
-# Who scans processes is slow among many of them, and busy with abandoned
-# requests for long after.
+# A peer that scans all processes gets slow with many of them, and stays busy
+# with abandoned requests for a long time.
 _SLOW = Pace(rounds=2, seconds=3)
 _SLOW_IN_A_CROWD = Pace(rounds=1, seconds=10)
 
@@ -32,7 +32,7 @@ def ratios(options: Options) -> Section:
     """Ours and every peer at 1, 64 and 256 connections."""
     section = Section("ratios: each server over the trivial Flask route of the same round")
     with fleet(options.fresh("ratios")) as servers:
-        section.say(
+        section.add(
             f"{len(psutil.pids())} processes, {len(psutil.net_connections('tcp'))} rows in the TCP"
             " table"
         )
@@ -41,7 +41,7 @@ def ratios(options: Options) -> Section:
             rows = measure(
                 servers, _NAMES, connections, options.rounds, options.slice_seconds, slow
             )
-            section.say(
+            section.add(
                 f"-- {connections} connections, {options.rounds} rounds of"
                 f" {options.slice_seconds} s"
             )
@@ -58,10 +58,10 @@ def _judge(section: Section, rows: dict[str, Row], connections: int) -> None:
     where = f"{connections} connection{'s' if connections > 1 else ''}"
     section.aim(f"ours over trivial at {where}", f">= {least:.2f}", f"{ratio:.2f}", ratio >= least)
     if connections == 64:
-        cpu = statistics.median(rows[OURS].ratios(lambda one: one.cpu_us))
+        cpu = statistics.median(rows[OURS].ratios(lambda slice_: slice_.cpu_us))
         section.aim("CPU for each answer over trivial's", "<= 1.25", f"{cpu:.2f}", cpu <= 1.25)
-        said, times = against(rows)
-        section.aim("ours over the naive handler", ">= 60 times", said, times >= 60)
+        figure, times = against(rows)
+        section.aim("ours over the naive handler", ">= 60 times", figure, times >= 60)
 
 
 def _starvation(section: Section, servers: Fleet) -> None:
@@ -83,10 +83,10 @@ def processes(options: Options) -> Section:
     base = 0.0
     with fleet(options.fresh("processes"), (TRIVIAL, NAIVE)) as servers:
         for wanted in (0, 1_000, 5_000):
-            with sleepers(wanted) as found:
-                if found < wanted:
-                    section.say(
-                        f"the system allows {found} of {wanted} more processes; raise `ulimit -u`,"
+            with sleepers(wanted) as started:
+                if started < wanted:
+                    section.add(
+                        f"the system allows {started} of {wanted} more processes; raise `ulimit -u`,"
                         " pids.max"
                     )
                 rows = measure(
@@ -97,17 +97,19 @@ def processes(options: Options) -> Section:
                     options.slice_seconds,
                     {NAIVE: _SLOW_IN_A_CROWD},
                 )
-                section.say(f"-- {found} more processes")
+                section.add(f"-- {started} more processes")
                 section.lines += table(rows)
                 base = base or rows[OURS].rate_ratio()
-                _judge_crowd(section, rows, wanted if found == wanted else 0, base)
+                _judge_crowd(section, rows, wanted if started == wanted else 0, base)
     return section
 
 
 def _judge_crowd(section: Section, rows: dict[str, Row], crowd: int, base: float) -> None:
-    said, times = against(rows)
+    figure, times = against(rows)
     if crowd == 1_000:
-        section.aim("ours over naive with 1,000 more processes", ">= 400 times", said, times >= 400)
+        section.aim(
+            "ours over naive with 1,000 more processes", ">= 400 times", figure, times >= 400
+        )
     if crowd == 5_000:
         change = rows[OURS].rate_ratio() / base - 1
         what = "ours over trivial with 5,000 more, against without"
@@ -125,9 +127,11 @@ def _judge_crowd(section: Section, rows: dict[str, Row], crowd: int, base: float
 
 
 def _alone(servers: Fleet) -> dict[str, str]:
-    """What one poll of each waits, all of them at once."""
+    """The wait of one poll at each server, all at once."""
     with ThreadPoolExecutor() as pool:
-        waits = pool.map(lambda one: one.answers_after(_ALONE_SECONDS), servers.servers.values())
+        waits = pool.map(
+            lambda server: server.answers_after(_ALONE_SECONDS), servers.servers.values()
+        )
         spans = dict(zip(servers.servers, waits, strict=True))
     never = f"not in {_ALONE_SECONDS:.0f} s"
     return {
@@ -145,11 +149,11 @@ def hung(options: Options) -> Section:
         helper = helper_of(servers.installation.processes["gateway"].pid)
         helper.suspend()
         (place / "hung").touch()
-        for name in PEERS:  # anew, so that none lives on a result it kept from better days
+        for name in PEERS:  # Restarted, so that none answers with a result that it cached before.
             servers.restart(name)
         alone = _alone(servers)
-        section.say(
-            "one poll alone: " + ", ".join(f"{name} {said}" for name, said in alone.items())
+        section.add(
+            "one poll alone: " + ", ".join(f"{name} {answers}" for name, answers in alone.items())
         )
         slow = dict.fromkeys((name for name in PEERS if name != TRIVIAL), Pace(rounds=1, seconds=3))
         rows = measure(servers, _NAMES, 64, options.rounds, options.slice_seconds, slow)
@@ -159,9 +163,9 @@ def hung(options: Options) -> Section:
         section.aim(
             "ours over trivial with its disk hung", ">= 0.90", f"{ratio:.2f}", ratio >= 0.90
         )
-        said = servers.installation.health()
-        figure = f"{said['overall_status']}, {', '.join(said['reasons'])}"
-        truthful = said["overall_status"] == "unknown" and not said["components"]["fs_writable"]
+        health = servers.installation.health()
+        figure = f"{health['overall_status']}, {', '.join(health['reasons'])}"
+        truthful = health["overall_status"] == "unknown" and not health["components"]["fs_writable"]
         section.aim("what ours says meanwhile", "unknown, filesystem", figure, truthful)
         helper.resume()
     return section

@@ -1,7 +1,8 @@
-"""Which word is true when. Pure: moments are passed in, monotonic seconds.
+"""The statuses that are true at a moment. Pure: moments are arguments, in
+monotonic seconds.
 
-Before a fault is told `healthy` is no lie yet, and for two intervals after its
-end its word is none.
+Until a fault must be reported, `healthy` is still true; for two intervals after
+its end, so is the status of the fault.
 """
 
 from __future__ import annotations
@@ -21,36 +22,41 @@ _WORDS = (HEALTHY, DEGRADED, UNKNOWN, "error")
 
 @dataclass(frozen=True)
 class Trouble:
-    """A fault with the words that tell it. One that heals by itself need not be
-    told.
+    """A fault and the statuses that report it. A fault that ends by itself need not be
+    reported.
     """
 
     name: str
     strike: Callable[[Installation], AbstractContextManager[None]]
     words: frozenset[str]
-    told_within_seconds: float | None
+    reported_within_seconds: float | None
     denies_storage: bool = False
 
 
-def _trouble(strike: Any, *words: str, told: float | None, storage: bool = False) -> Trouble:  # noqa: ANN401
-    return Trouble(strike.__name__, strike, frozenset(words), told, storage)
+def _trouble(
+    strike: Any,  # noqa: ANN401  a function with a name
+    *words: str,
+    reported_within: float | None,
+    storage: bool = False,
+) -> Trouble:
+    return Trouble(strike.__name__, strike, frozenset(words), reported_within, storage)
 
 
 TROUBLES = (
-    _trouble(faults.runner_killed, DEGRADED, told=None),
-    _trouble(faults.runner_stopped, DEGRADED, told=10),
-    _trouble(faults.helper_killed, UNKNOWN, told=None),
-    _trouble(faults.disk_hung, UNKNOWN, told=10),
-    _trouble(faults.patches_a_file, UNKNOWN, told=10, storage=True),
-    _trouble(faults.patches_missing, UNKNOWN, told=10, storage=True),
+    _trouble(faults.runner_killed, DEGRADED, reported_within=None),
+    _trouble(faults.runner_stopped, DEGRADED, reported_within=10),
+    _trouble(faults.helper_killed, UNKNOWN, reported_within=None),
+    _trouble(faults.disk_hung, UNKNOWN, reported_within=10),
+    _trouble(faults.patches_a_file, UNKNOWN, reported_within=10, storage=True),
+    _trouble(faults.patches_missing, UNKNOWN, reported_within=10, storage=True),
     # The runner cannot write either, so that it may be late beside.
-    _trouble(faults.ledger_locked, UNKNOWN, DEGRADED, told=8, storage=True),
+    _trouble(faults.ledger_locked, UNKNOWN, DEGRADED, reported_within=8, storage=True),
 )
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What is so: nothing wrong, a fault since `began_at`, or one that ended at
+    """The actual state: no fault, a fault since `began_at`, or one that ended at
     `ended_at`.
     """
 
@@ -65,14 +71,14 @@ class Stage:
             return word == HEALTHY or (
                 word in self.trouble.words and moment - self.ended_at <= RECOVERY_SECONDS
             )
-        told_within = self.trouble.told_within_seconds
+        limit = self.trouble.reported_within_seconds
         return word in self.trouble.words or (
-            word == HEALTHY and (told_within is None or moment - self.began_at <= told_within)
+            word == HEALTHY and (limit is None or moment - self.began_at <= limit)
         )
 
 
 def malformed(status: int, raw: bytes, body: Mapping[str, Any]) -> str | None:
-    """What is wrong with an answer in itself, whatever is true."""
+    """The reason why an answer is malformed, or None."""
     word = body.get("overall_status")
     if word not in _WORDS:
         return f"overall_status is {word!r}"

@@ -48,7 +48,7 @@ def open_loop(options: Options) -> Section:
         ):
             server = servers.servers[name]
             heard[name], share = asyncio.run(_polled(server, seconds))
-            section.say(f"{name:8} {heard[name]}; {100 * share:.0f} % of a core")
+            section.add(f"{name:8} {heard[name]}; {100 * share:.0f} % of a core")
     polls, limit = heard[OURS], max(50.0, 1.5 * heard[TRIVIAL].ms(0.99))
     within = polls.share_within(1)
     section.aim("ours answered within 1 s", "100 %", f"{100 * within:.2f} %", within == 1)
@@ -69,8 +69,8 @@ async def _polled(server: Server, seconds: float) -> tuple[Polls, float]:
 
 
 def saturated(options: Options) -> Section:
-    """More senders than permits post as fast as they are answered; nobody works
-    on what they send.
+    """More senders than permits post as fast as they are answered; no runner works on
+    their patches.
     """
     section = Section(
         f"saturated: {SENDERS} connections post patches as fast as they can, 100 polls a second"
@@ -91,11 +91,11 @@ def saturated(options: Options) -> Section:
         )
         posted = wrk.finish(senders)
         accepted = (posted.answers - posted.refused) / posted.seconds
-        section.say(
+        section.add(
             f"{posted.rate:.0f} posts a second, {accepted:.0f} of them accepted, {posted.late} late"
         )
-        section.say(f"/health {polls}; statuses {polls.statuses}")
-        section.say(
+        section.add(f"/health {polls}; statuses {polls.statuses}")
+        section.add(
             "what it says meanwhile:"
             f" {', '.join(f'{name} {count}' for name, count in reasons.most_common())}"
         )
@@ -119,7 +119,7 @@ def locked(options: Options) -> Section:
     )
     words: list[tuple[float, str]] = []
 
-    def seen(moment: float, body: dict[str, Any]) -> None:
+    def note_first_unknown(moment: float, body: dict[str, Any]) -> None:
         words.append((moment, body["overall_status"]))
 
     with installed(options.fresh("locked"), "gateway") as here:
@@ -127,15 +127,15 @@ def locked(options: Options) -> Section:
         senders = _post(here, _LOCK_SECONDS + 1)
         with ledger_locked(here):
             began = time.monotonic()
-            polls = asyncio.run(poll(here.port, "/health", 20, _LOCK_SECONDS, seen))
+            polls = asyncio.run(poll(here.port, "/health", 20, _LOCK_SECONDS, note_first_unknown))
         wrk.finish(senders)
-        section.say(f"/health {polls}; statuses {polls.statuses}")
+        section.add(f"/health {polls}; statuses {polls.statuses}")
         within = polls.share_within(1)
         section.aim("answered within 1 s", "100 %", f"{100 * within:.1f} %", within == 1)
         first = min((moment - began for moment, word in words if word == "unknown"), default=None)
-        said = "never" if first is None else f"after {first:.1f} s"
+        figure = "never" if first is None else f"after {first:.1f} s"
         in_time = first is not None and first <= _LOCK_SEEN_SECONDS
-        section.aim("it said unknown", f"within {_LOCK_SEEN_SECONDS:.0f} s", said, in_time)
+        section.aim("it reported unknown", f"within {_LOCK_SEEN_SECONDS:.0f} s", figure, in_time)
     return section
 
 
@@ -146,7 +146,7 @@ def slow(options: Options) -> Section:
         for name, opening, drip in _dawdlers(here):
             polls = asyncio.run(_polled_among_dawdlers(here.port, opening, drip))
             within = polls.share_within(1)
-            section.say(f"{name:8} {polls}")
+            section.add(f"{name:8} {polls}")
             section.aim(
                 f"answered within 1 s under slow {name}",
                 "100 %",

@@ -18,7 +18,7 @@ _TIMEOUT = "10s"  # beyond it wrk keeps no latencies
 
 @dataclass(frozen=True)
 class Slice:
-    """What one run of wrk saw of one server."""
+    """The result of one run of wrk against one server."""
 
     answers: int
     seconds: float
@@ -77,10 +77,10 @@ def start(url: str, connections: int, seconds: int, *arguments: str) -> subproce
 
 def finish(process: subprocess.Popen[str]) -> Slice:
     """Wait for its end; raise SystemExit with its words when it failed."""
-    said, _ = process.communicate()
-    last = said.strip().splitlines()[-1] if said.strip() else ""
+    output, _ = process.communicate()
+    last = output.strip().splitlines()[-1] if output.strip() else ""
     if not last.startswith("{"):
-        raise SystemExit(f"wrk failed: {said.strip()[-300:]}")
+        raise SystemExit(f"wrk failed: {output.strip()[-300:]}")
     counted = json.loads(last)
     return Slice(
         answers=counted["requests"],

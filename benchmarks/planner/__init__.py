@@ -1,3 +1,3 @@
-"""What planning costs: large files, many hunks, every rung of the ladder, and
-input made to be slow.
+"""The cost of planning: large files, many hunks, every rung of the ladder, and
+hostile input.
 """

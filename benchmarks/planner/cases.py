@@ -37,7 +37,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Spoil:
-    """What a hunk's lines are turned into before they are sent."""
+    """Changes the lines of a hunk before they are sent."""
 
     context: Callable[[int, str], str] = lambda number, line: line
     deleted: Callable[[int, str], str] = lambda number, line: line
@@ -159,10 +159,10 @@ def _three_way() -> Load:
     return Load("".join(moved).encode(), _unified(text), "merge", base)
 
 
-def _many_hunks(count: int, found: bool) -> Callable[[], Load]:
+def _many_hunks(count: int, is_found: bool) -> Callable[[], Load]:
     def build() -> Load:
         lines = [f"line {number}\n" for number in range(2 * count)]
-        word = "line" if found else "lime"
+        word = "line" if is_found else "lime"
         body = "".join(
             f"@@ -{n + 1} +{n + 1} @@\n-{word} {n}\n+row {n}\n" for n in range(0, 2 * count, 2)
         )

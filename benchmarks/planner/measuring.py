@@ -54,7 +54,10 @@ class OneFile:
         return {PATH[len(start) :].split("/")[0]} if PATH.startswith(start) else set()
 
     def blob(self, oid: str) -> bytes | None:
-        return next((data for known, data in self._blobs.items() if known.startswith(oid)), None)
+        for blob_oid, data in self._blobs.items():
+            if blob_oid.startswith(oid):
+                return data
+        return None
 
     def merge(self, base: bytes, ours: bytes, theirs: bytes) -> Merged:
         with tempfile.TemporaryDirectory() as place:
@@ -114,8 +117,10 @@ def _peak() -> int:
 
 
 def _status(name: str) -> int:
-    found = re.search(rf"{name}:\s+(\d+) kB", _STATUS.read_text())
-    return int(found[1]) * 1024 if found else 0
+    match = re.search(rf"{name}:\s+(\d+) kB", _STATUS.read_text())
+    if match is None:
+        return 0
+    return int(match[1]) * 1024
 
 
 def _blob_id(data: bytes) -> str:

@@ -35,6 +35,6 @@ def ask_the_database() -> None:
 
 
 def hang_while_told() -> None:
-    """A disk that does not come back, for as long as somebody wants it so."""
+    """A disk that does not return until it is released."""
     while _HUNG.exists():
         time.sleep(0.1)

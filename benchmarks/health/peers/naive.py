@@ -45,12 +45,12 @@ def application() -> Flask:
 
 def _runner_is_up() -> bool:
     listed = psutil.process_iter(["pid", "name", "cmdline"])
-    return any(_RUNNER_SCRIPT in " ".join(one.info["cmdline"] or []) for one in listed)
+    return any(_RUNNER_SCRIPT in " ".join(process.info["cmdline"] or []) for process in listed)
 
 
 def _port_is_bound() -> bool:
     try:
-        return any(one.laddr and one.laddr.port == _PORT for one in psutil.net_connections())
+        return any(link.laddr and link.laddr.port == _PORT for link in psutil.net_connections())
     except psutil.AccessDenied:
         return False
 
