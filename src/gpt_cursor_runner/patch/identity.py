@@ -1,6 +1,4 @@
-"""Patch ids: what they may look like, and the commit subject and tag that
-follow from them.
-"""
+"""Patch ids: their grammar, and the commit subject that follows from one."""
 
 from __future__ import annotations
 
@@ -26,8 +24,8 @@ class PatchId:
 
     @classmethod
     def parse(cls, text: str) -> PatchId:
-        """Raise ValueError, with a sentence for the sender, unless `text` is a
-        legal id and a legal git ref part.
+        """Raise ValueError, with a message for the sender, unless `text` is a
+        legal id and a legal part of a git ref.
         """
         if not _LEGAL.fullmatch(text):
             raise ValueError(
@@ -38,12 +36,12 @@ class PatchId:
                 "an id may not hold '..' nor end in '.' or '.lock', since it becomes a git tag"
             )
         match = _GRAMMAR.fullmatch(text)
-        return cls(text, **match.groupdict()) if match else cls(text)
+        if match is None:
+            return cls(text)
+        return cls(text, **match.groupdict())
 
     def subject(self, title: str) -> str:
         """The first line of the commit."""
-        return (
-            f"[PATCH {self.phase}] {self.slug} — {title}"
-            if self.slug
-            else f"[PATCH] {self.text} — {title}"
-        )
+        if self.slug:
+            return f"[PATCH {self.phase}] {self.slug} — {title}"
+        return f"[PATCH] {self.text} — {title}"

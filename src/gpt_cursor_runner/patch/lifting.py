@@ -1,6 +1,6 @@
 """Bodies in other shapes lifted to today's patch, before validation.
 
-Three historical ones are known: `{id, role, target_file, patch: {pattern,
+Three historical shapes are supported: `{id, role, target_file, patch: {pattern,
 replacement}}`, `{…, patch: {mutations: […]}}` and `{blockId | id, mutations:
 […]}`. A body may also be one bare change beside its id and title, and each
 change a call of an editor tool (tool_calls.py). A fault still points into the
@@ -14,7 +14,8 @@ from typing import Any
 
 from gpt_cursor_runner.patch.tool_calls import LiftedChange, is_call, lift_call
 
-_CARRIED = (
+# Members that mean the same in every shape.
+_COMMON = (
     "title",
     "repository",
     "base",
@@ -25,11 +26,24 @@ _CARRIED = (
     "tolerance",
     "expect_plan",
 )
-_COMMAND_HOMES = (
+_OF_A_PATTERN = ("pattern", "replacement", "flags", "expect_matches")
+_COMMAND_LISTS = (
     ("validate", "shell"),
     ("postMutationBuild", "shell"),
     ("final", "shell"),
     ("validate", "commands"),
+)
+_HISTORICAL = frozenset(
+    {
+        *_COMMON,
+        "id",
+        "blockId",
+        "target_file",
+        "patch",
+        "mutations",
+        "version",
+        *(member for member, _ in _COMMAND_LISTS),
+    }
 )
 _OPERATIONS = {
     None: "upsert",
@@ -39,12 +53,17 @@ _OPERATIONS = {
     "delete": "delete",
     "chmod": "chmod",
 }
+# Claimed commands are only recorded: bounds on how many, and on the length of
+# each.
+_MAX_COMMANDS = 50
+_MAX_COMMAND_CHARS = 1000
+_MAX_TITLE_CHARS = 300
 
 
 @dataclass(frozen=True)
 class Lifted:
-    """A body in today's shape, and where each of its parts stood in the body
-    that was sent.
+    """A body in today's shape. `origins` maps pointers into it to pointers into
+    the body that was sent, where the two differ.
     """
 
     body: dict[str, Any]
@@ -52,18 +71,19 @@ class Lifted:
     warnings: tuple[str, ...] = ()
 
     def pointer(self, pointer: str) -> str:
-        """Translate a pointer into `body` to one into what the sender wrote;
-        the longest known prefix wins.
-        """
+        """Translate a pointer into `body` to one into the body that was sent."""
+        # The longest prefix with an origin wins.
         prefix = pointer
         while prefix and prefix not in self.origins:
             prefix = prefix.rpartition("/")[0]
-        return self.origins[prefix] + pointer[len(prefix) :] if prefix else pointer
+        if not prefix:
+            return pointer
+        return self.origins[prefix] + pointer[len(prefix) :]
 
 
 def lift(raw: dict[str, Any]) -> Lifted:
-    """Return `raw` in today's shape; a body that is in no other shape known
-    comes back as it is.
+    """Return `raw` in today's shape; a body in no supported shape is returned
+    as it is.
     """
     if "changes" in raw:
         return _lift_calls(raw)
@@ -74,122 +94,133 @@ def lift(raw: dict[str, Any]) -> Lifted:
         return _lift_mutations(raw, raw["mutations"], "/mutations")
     if isinstance(patch, dict) and ("target_file" in raw or "pattern" in patch):
         return _lift_pattern(raw, patch)
-    return _lift_single(raw) if is_call(raw) else Lifted(raw)
+    if is_call(raw):
+        return _lift_single(raw)
+    return Lifted(raw)
 
 
 def _lift_calls(raw: dict[str, Any]) -> Lifted:
-    changes = raw["changes"]
-    if not isinstance(changes, list):
+    if not isinstance(raw["changes"], list):
         return Lifted(raw)
-    lifted = [lift_call(one) for one in changes]
+    changes = []
     origins: dict[str, str] = {}
-    for index, one in enumerate(lifted):
-        origins |= _origins(one, index, f"/changes/{index}")
-    return Lifted(raw | {"changes": [one.change for one in lifted]}, origins)
+    for index, sent in enumerate(raw["changes"]):
+        lifted = lift_call(sent)
+        changes.append(lifted.change)
+        origins |= _origins(lifted, index, f"/changes/{index}")
+    return Lifted(raw | {"changes": changes}, origins)
 
 
 def _lift_single(raw: dict[str, Any]) -> Lifted:
-    mine = {"id", *_CARRIED}
+    """Lift a body that is one change: its members are divided between the patch
+    and the change.
+    """
+    of_the_patch = {"id", *_COMMON}
     if raw.get("mode") not in ("apply", "preview"):
-        mine.discard("mode")  # it is the change's own
-    one = lift_call({key: value for key, value in raw.items() if key not in mine})
-    body = {key: value for key, value in raw.items() if key in mine} | {"changes": [one.change]}
-    return Lifted(body, {"/changes": "", "/changes/0": ""} | _origins(one, 0, ""))
+        # A change has a mode as well: the permissions of a file.
+        of_the_patch.discard("mode")
+    body: dict[str, Any] = {}
+    sent: dict[str, Any] = {}
+    for name, value in raw.items():
+        part = body if name in of_the_patch else sent
+        part[name] = value
+    lifted = lift_call(sent)
+    body["changes"] = [lifted.change]
+    origins = {"/changes": "", "/changes/0": "", **_origins(lifted, 0, "")}
+    return Lifted(body, origins)
 
 
-def _origins(one: LiftedChange, index: int, home: str) -> dict[str, str]:
-    at = f"/changes/{index}"
-    return {
-        f"{at}/{ours}" if ours else at: f"{home}/{theirs}"
-        for ours, theirs in one.names.items()
-        if ours != theirs
-    }
+def _origins(lifted: LiftedChange, index: int, sent_at: str) -> dict[str, str]:
+    change_at = f"/changes/{index}"
+    origins = {}
+    for ours, theirs in lifted.names.items():
+        if ours != theirs:
+            pointer = f"{change_at}/{ours}" if ours else change_at
+            origins[pointer] = f"{sent_at}/{theirs}"
+    return origins
 
 
 def _lift_pattern(raw: dict[str, Any], patch: dict[str, Any]) -> Lifted:
     change: dict[str, Any] = {"type": "regex"}
     if "target_file" in raw:
         change["path"] = raw["target_file"]
-    change |= {
-        key: patch[key]
-        for key in ("pattern", "replacement", "flags", "expect_matches")
-        if key in patch
-    }
+    for name in _OF_A_PATTERN:
+        if name in patch:
+            change[name] = patch[name]
     origins = {"/changes": "/patch", "/changes/0": "/patch", "/changes/0/path": "/target_file"}
-    return _finish(raw, [change], origins)
+    return _lift_historical(raw, [change], origins)
 
 
-def _lift_mutations(raw: dict[str, Any], mutations: list[Any], home: str) -> Lifted:
-    changes = [_mutation(one) for one in mutations]
-    origins = {"/changes": home}
-    for index in range(len(mutations)):
-        origins[f"/changes/{index}/type"] = f"{home}/{index}/op"
-    return _finish(raw, changes, origins)
+def _lift_mutations(raw: dict[str, Any], mutations: list[Any], sent_at: str) -> Lifted:
+    changes = []
+    origins = {"/changes": sent_at}
+    for index, mutation in enumerate(mutations):
+        changes.append(_lift_mutation(mutation))
+        origins[f"/changes/{index}/type"] = f"{sent_at}/{index}/op"
+    return _lift_historical(raw, changes, origins)
 
 
-def _mutation(one: Any) -> Any:  # noqa: ANN401  whatever JSON held; validation judges it later
-    if not isinstance(one, dict):
-        return one
-    operation = one.get("op")
-    known = operation is None or (isinstance(operation, str) and operation in _OPERATIONS)
-    kind = _OPERATIONS[operation] if known else operation
-    return {"type": kind} | {key: value for key, value in one.items() if key != "op"}
+def _lift_mutation(mutation: Any) -> Any:  # noqa: ANN401  any JSON; validated later
+    if not isinstance(mutation, dict):
+        return mutation
+    operation = mutation.get("op")
+    kind = operation
+    if operation is None or isinstance(operation, str):
+        kind = _OPERATIONS.get(operation, operation)
+    members = {name: value for name, value in mutation.items() if name != "op"}
+    return {"type": kind, **members}
 
 
-def _finish(raw: dict[str, Any], changes: list[Any], origins: dict[str, str]) -> Lifted:
-    body: dict[str, Any] = {key: raw[key] for key in _CARRIED if key in raw}
+def _lift_historical(raw: dict[str, Any], changes: list[Any], origins: dict[str, str]) -> Lifted:
+    body: dict[str, Any] = {name: raw[name] for name in _COMMON if name in raw}
     if "id" in raw:
         body["id"] = raw["id"]
     elif "blockId" in raw:
         body["id"] = raw["blockId"]
         origins["/id"] = "/blockId"
     if "title" not in body:
-        # The historical shapes had no title; the first line of what they did
-        # say becomes the commit's.
-        said = next(
-            (
-                raw[key]
-                for key in ("description", "role")
-                if isinstance(raw.get(key), str) and raw[key].strip()
-            ),
-            None,
-        )
-        body["title"] = said.strip().splitlines()[0][:300] if said else "historical patch"
+        body["title"] = _title(raw)
     body["changes"] = changes
-    commands = _commands(raw)
+    commands = _claimed_commands(raw)
     if commands:
         body["claimed_commands"] = commands
-    known = {
-        *_CARRIED,
-        "id",
-        "blockId",
-        "target_file",
-        "patch",
-        "mutations",
-        "version",
-        *(home for home, _ in _COMMAND_HOMES),
-    }
-    ignored = sorted(set(raw) - known)
+    return Lifted(body, origins, tuple(_warnings(raw, commands)))
+
+
+def _title(raw: dict[str, Any]) -> str:
+    """The first line of the description or role: the historical shapes had no
+    title, and a commit needs one.
+    """
+    for name in ("description", "role"):
+        text = raw.get(name)
+        if isinstance(text, str) and text.strip():
+            return text.strip().splitlines()[0][:_MAX_TITLE_CHARS]
+    return "historical patch"
+
+
+def _warnings(raw: dict[str, Any], commands: list[str]) -> list[str]:
     warnings = [
         f"the member '{name}' of this historical shape has no meaning here and was ignored"
-        for name in ignored
+        for name in sorted(raw.keys() - _HISTORICAL)
     ]
     if commands:
         warnings.append(
             "commands inside a patch are recorded and shown, never run; the owner's checks run"
             " instead"
         )
-    return Lifted(body, origins, tuple(warnings))
+    return warnings
 
 
-def _commands(raw: dict[str, Any]) -> list[str]:
-    found: list[str] = []
-    for outer in (raw, raw.get("patch")):
-        if not isinstance(outer, dict):
+def _claimed_commands(raw: dict[str, Any]) -> list[str]:
+    commands: list[str] = []
+    for holder in (raw, raw.get("patch")):
+        if not isinstance(holder, dict):
             continue
-        for home, key in _COMMAND_HOMES:
-            inner = outer.get(home)
+        for member, key in _COMMAND_LISTS:
+            inner = holder.get(member)
             listed = inner.get(key) if isinstance(inner, dict) else None
             if isinstance(listed, list):
-                found += [str(command)[:1000] for command in listed[:50]]
-    return found
+                commands += [
+                    str(command)[:_MAX_COMMAND_CHARS] for command in listed[:_MAX_COMMANDS]
+                ]
+    return commands

@@ -1,4 +1,4 @@
-"""The patch as pydantic models: the only shapes that any later floor sees."""
+"""The patch as pydantic models, the only shapes that higher floors use."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def _path(text: str) -> str:
     try:
         return parse_path(text)
     except UnsafePath as unsafe:
-        raise PydanticCustomError("path_escape", "{reason}", {"reason": str(unsafe)}) from unsafe
+        context = {"reason": unsafe.message, "next_step": unsafe.next_step}
+        raise PydanticCustomError("path_escape", "{reason}", context) from unsafe
 
 
 def _id(text: str) -> str:
@@ -54,7 +55,9 @@ def _one_line(text: str) -> str:
 
 def _short_mode(value: object) -> object:
     """Accept `100755`, `0755` and `755` alike."""
-    return value.removeprefix("100").removeprefix("0") if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    return value.removeprefix("100").removeprefix("0")
 
 
 RepoPath = Annotated[str, AfterValidator(_path)]
@@ -84,7 +87,7 @@ class Upsert(_Strict):
         if (self.contents is None) == (self.contents_b64 is None):
             raise PydanticCustomError("contents", "give exactly one of contents and contents_b64")
         try:
-            self.data  # noqa: B018  decoded here so that bad base64 is the sender's fault, at the door
+            self.data  # noqa: B018  decoded here so that bad base64 is a fault of the request
         except (binascii.Error, ValueError) as bad:
             raise PydanticCustomError("contents_b64", "contents_b64 is not base64") from bad
         return self
@@ -116,8 +119,8 @@ class Chmod(_Strict):
 
 
 class StrReplace(_Strict):
-    """Replace a literal text; it must occur once unless `occurrence` (from 1)
-    or `replace_all` says otherwise.
+    """Replace a literal text. It must occur once, unless `occurrence` (from 1)
+    or `replace_all` is given.
     """
 
     type: Literal["str_replace"]
@@ -130,8 +133,8 @@ class StrReplace(_Strict):
 
 
 class Insert(_Strict):
-    """Insert `text` after line `after_line`; 0 is the top. `expect_line` is
-    what that line must hold.
+    """Insert `text` after line `after_line`; 0 is the top. `expect_line` is the
+    required text of that line.
     """
 
     type: Literal["insert"]
@@ -167,11 +170,10 @@ class ApplyPatch(_Strict):
 
 class UnifiedDiff(_Strict):
     """A diff, plain or git's. `strip` leading parts of its names are dropped,
-    as `patch -p` does; absent: found out.
+    as `patch -p` does; without it their number is inferred.
 
-    `fuzz` context lines of each hunk may differ, with tolerance `merge`,
-    whatever stands there instead. With `ignore_whitespace` it does not matter
-    how many blanks stand where there are any.
+    `fuzz` context lines of each hunk may differ, with tolerance `merge`. With
+    `ignore_whitespace` runs of blanks match runs of any other length.
     """
 
     type: Literal["unified_diff"]
@@ -184,14 +186,12 @@ class UnifiedDiff(_Strict):
 
 
 class Regex(_Strict):
-    """The historical pattern and replacement; the search is limited in time.
-
-    So is the length: the engine prepares a literal in time that grows with its
-    cube, where no limit reaches it.
-    """
+    """The historical pattern and replacement; the search is limited in time."""
 
     type: Literal["regex"]
     path: RepoPath
+    # The engine compiles a literal in time that grows with the cube of its
+    # length, and the limit on time does not cover compilation.
     pattern: str = Field(min_length=1, max_length=1_000)
     replacement: str
     flags: Annotated[str, Field(pattern=r"^[imsx]*$")] = ""
@@ -215,7 +215,7 @@ ONE_CHANGE: TypeAdapter[Change] = TypeAdapter(Change)
 
 
 class Patch(_Strict):
-    """What a sender wants done: one id, one title, an ordered list of changes."""
+    """One id, one title, and an ordered list of changes."""
 
     id: Annotated[str, AfterValidator(_id)]
     title: OneLine
@@ -227,8 +227,8 @@ class Patch(_Strict):
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     mode: Literal["apply", "preview"] = "apply"
     tolerance: Tolerance = "standard"
-    # The plan digest that a preview gave: the patch is refused when its plan
-    # has become another.
+    # The plan digest of a preview: the patch is refused when its plan now
+    # differs.
     expect_plan: Sha256 | None = None
     # Command lists of the historical shapes: recorded and shown, never run.
     claimed_commands: tuple[str, ...] = ()
@@ -241,8 +241,8 @@ class Patch(_Strict):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def digest(self) -> str:
-        """SHA-256 of the patch in canonical JSON: the same wishes give the same
-        digest, however they were spelt.
+        """SHA-256 of the patch in canonical JSON, so that the order of members
+        and defaults that are left out make no difference.
         """
         canonical = json.dumps(
             self.to_json(), sort_keys=True, separators=(",", ":"), ensure_ascii=False

@@ -1,4 +1,4 @@
-"""A JSON body becomes a Patch, or every fault in it is named at once."""
+"""Parses a JSON body as a patch, or reports every fault in it at once."""
 
 from __future__ import annotations
 
@@ -10,28 +10,25 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
+from gpt_cursor_runner.patch.faults import Fault, Refused
 from gpt_cursor_runner.patch.lifting import Lifted, lift
 from gpt_cursor_runner.patch.model import ONE_CHANGE, Change, Patch
-from gpt_cursor_runner.patch.outcome import Fault
 
 CHANGE_MODELS: dict[str, type[BaseModel]] = {
     get_args(model.model_fields["type"].annotation)[0]: model
     for model in get_args(get_args(Change)[0])
 }
+_MAX_MESSAGE_CHARS = 300
 
 
-class Unreadable(Exception):
-    """The body is not one JSON object; `fault` says where reading stopped."""
-
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(fault.message)
-        self.fault = fault
+class Unreadable(Refused):
+    """The body is not one JSON object."""
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """`patch` is None when there are faults; `sound` are the changes that are
-    well formed all the same.
+    """`patch` is None when there are faults. `sound` are the valid changes with
+    their indexes, also when others have faults.
     """
 
     patch: Patch | None
@@ -41,52 +38,60 @@ class Parsed:
 
 
 def read_json(body: bytes) -> dict[str, Any]:
-    """Read one JSON object; raise Unreadable for anything else, duplicate names
-    and bottomless nesting included.
+    """Read one JSON object. Raises Unreadable for anything else, for a name
+    that occurs twice in an object, and for nesting without bound.
     """
     try:
-        # jiter bounds the depth and refuses NaN and lone surrogates, so the
-        # second reader below is safe from them.
+        # jiter bounds the depth and rejects NaN and lone surrogates, which the
+        # second reader does not.
         value = from_json(body, allow_inf_nan=False)
         json.loads(body.decode(), object_pairs_hook=_refuse_duplicates)
-    except _DuplicateName as twice:
-        raise Unreadable(
-            _unreadable("duplicate_name", f"the name '{twice.name}' stands twice in one object", "")
-        ) from None
-    except (ValueError, RecursionError) as bad:
-        raise Unreadable(_unreadable("malformed_json", f"the body is not JSON: {bad}", "")) from bad
+    except _DuplicateName as error:
+        message = f"the name '{error.name}' occurs twice in one object"
+        raise _unreadable("duplicate_name", message) from None
+    except (ValueError, RecursionError) as error:
+        raise _unreadable("malformed_json", f"the body is not JSON: {error}") from error
     if not isinstance(value, dict):
-        raise Unreadable(
-            _unreadable(
-                "not_an_object", f"the body is a JSON {type(value).__name__}, not an object", ""
-            )
-        )
+        kind = type(value).__name__
+        raise _unreadable("not_an_object", f"the body is a JSON {kind}, not an object")
     return value
 
 
 def parse_patch(raw: dict[str, Any]) -> Parsed:
-    """Validate a JSON object as a patch, today's shape or a historical one."""
+    """Validate a JSON object as a patch, in today's shape or another one that
+    `lifting` supports.
+    """
     lifted = lift(raw)
     try:
         patch = Patch.model_validate_json(json.dumps(lifted.body))
-        return Parsed(patch, (), tuple(enumerate(patch.changes)), lifted)
     except ValidationError as invalid:
-        errors = invalid.errors(include_url=False)
-        if any(len(error["loc"]) > 1 and error["loc"][0] == "changes" for error in errors):
-            # pydantic counts the sound changes only: with one that is not, "too
-            # short" would be a second, false fault.
-            errors = [
-                error
-                for error in errors
-                if not (error["loc"] == ("changes",) and error["type"] == "too_short")
-            ]
-        faults = tuple(_fault(error, lifted) for error in errors)
+        faults = tuple(_fault(error, lifted) for error in _errors(invalid))
         return Parsed(None, faults, tuple(_sound_changes(lifted.body)), lifted)
+    return Parsed(patch, (), tuple(enumerate(patch.changes)), lifted)
+
+
+def _errors(invalid: ValidationError) -> list[ErrorDetails]:
+    errors = invalid.errors(include_url=False)
+    if not any(_is_in_change(error) for error in errors):
+        return errors
+    # pydantic counts the valid changes only, so that it also reports "too
+    # short" when the only change has a fault of its own.
+    return [error for error in errors if not _is_too_few_changes(error)]
+
+
+def _is_in_change(error: ErrorDetails) -> bool:
+    return len(error["loc"]) > 1 and error["loc"][0] == "changes"
+
+
+def _is_too_few_changes(error: ErrorDetails) -> bool:
+    return error["loc"] == ("changes",) and error["type"] == "too_short"
 
 
 def _sound_changes(body: dict[str, Any]) -> Iterator[tuple[int, Change]]:
     changes = body.get("changes")
-    for index, change in enumerate(changes if isinstance(changes, list) else []):
+    if not isinstance(changes, list):
+        return
+    for index, change in enumerate(changes):
         try:
             yield index, ONE_CHANGE.validate_json(json.dumps(change))
         except ValidationError:
@@ -94,66 +99,69 @@ def _sound_changes(body: dict[str, Any]) -> Iterator[tuple[int, Change]]:
 
 
 def _fault(error: ErrorDetails, lifted: Lifted) -> Fault:
-    where = [str(part) for part in error["loc"]]
-    if len(where) > 2 and where[0] == "changes" and where[2] in CHANGE_MODELS:
-        del where[2]  # pydantic names the member of the union; the sender's body has no such level
+    location = _location(error)
+    pointer = lifted.pointer("".join(f"/{_escape(part)}" for part in location))
+    code, message, next_step = _describe(error, _last_name(pointer))
+    return Fault(code, message, next_step, pointer, change=_change_index(location))
+
+
+def _location(error: ErrorDetails) -> list[str]:
+    """The path of names from the body to the member with the error."""
+    location = [str(part) for part in error["loc"]]
+    # pydantic adds the name of the union's member after the index of a change;
+    # the sender's body has no such level.
+    if len(location) > 2 and location[0] == "changes" and location[2] in CHANGE_MODELS:
+        del location[2]
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        where.append("type")
-    pointer = lifted.pointer(
-        "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in where)
-    )
-    change = (
-        int(where[1]) if len(where) > 1 and where[0] == "changes" and where[1].isdigit() else None
-    )
-    name = pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~") or "the body"
-    code, message, hint = _words(error, name)
-    return Fault(code=code, message=message, next_step=hint, pointer=pointer, change=change)
+        location.append("type")
+    return location
 
 
-def _words(error: ErrorDetails, name: str) -> tuple[str, str, str]:
-    """Code, message and hint for one pydantic error; what was sent is not
-    echoed.
+def _change_index(location: list[str]) -> int | None:
+    if len(location) > 1 and location[0] == "changes" and location[1].isdigit():
+        return int(location[1])
+    return None
+
+
+def _escape(name: str) -> str:
+    """A name as part of a JSON pointer (RFC 6901, section 3)."""
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def _last_name(pointer: str) -> str:
+    name = pointer.rpartition("/")[2]
+    return name.replace("~1", "/").replace("~0", "~") or "the body"
+
+
+def _describe(error: ErrorDetails, name: str) -> tuple[str, str, str]:
+    """Code, message and next step for one pydantic error. The value that was
+    sent is not repeated.
     """
-    kind = error["type"]
     context = error.get("ctx", {})
-    if kind == "missing":
-        return "missing", f"'{name}' is missing", f"Add '{name}'."
-    if kind == "extra_forbidden":
-        return (
-            "unknown_member",
-            f"'{name}' is not a member here",
-            f"Remove '{name}', or check its spelling.",
-        )
-    if kind == "union_tag_invalid":
-        return (
-            "unknown_type",
-            f"'{context.get('tag', '')}' is no type of change",
-            f"Use one of: {', '.join(CHANGE_MODELS)}.",
-        )
-    if kind == "union_tag_not_found":
-        return (
-            "missing",
-            "the change has no 'type'",
-            f"Add 'type', one of: {', '.join(CHANGE_MODELS)}.",
-        )
-    if kind == "path_escape":
-        return "path_escape", error["msg"], "Name a file inside the repository, like src/app.py."
-    if kind.endswith("_type"):
-        return (
-            "wrong_type",
-            f"'{name}' has the wrong type: {error['msg'].lower()}",
-            f"Send '{name}' in the type named here.",
-        )
-    return kind, f"'{name}': {error['msg']}", "Correct the value as the message says."
+    match error["type"]:
+        case "missing":
+            return "missing", f"'{name}' is missing", f"Add '{name}'."
+        case "extra_forbidden":
+            message = f"'{name}' is not a member here"
+            return "unknown_member", message, f"Remove '{name}', or check its spelling."
+        case "union_tag_invalid":
+            message = f"'{context.get('tag', '')}' is not a type of change"
+            return "unknown_type", message, f"Use one of: {', '.join(CHANGE_MODELS)}."
+        case "union_tag_not_found":
+            step = f"Add 'type', one of: {', '.join(CHANGE_MODELS)}."
+            return "missing", "the change has no 'type'", step
+        case "path_escape":
+            return "path_escape", error["msg"], context["next_step"]
+        case kind if kind.endswith("_type"):
+            message = f"'{name}' has the wrong type: {error['msg'].lower()}"
+            return "wrong_type", message, f"Send '{name}' in the type named here."
+        case kind:
+            return kind, f"'{name}': {error['msg']}", "Correct the value as the message says."
 
 
-def _unreadable(code: str, message: str, pointer: str) -> Fault:
-    return Fault(
-        code=code,
-        message=message[:300],
-        next_step="Send one JSON object, each name once.",
-        pointer=pointer,
-    )
+def _unreadable(code: str, message: str) -> Unreadable:
+    cut = message[:_MAX_MESSAGE_CHARS]
+    return Unreadable(Fault(code, cut, "Send one JSON object, each name once."))
 
 
 class _DuplicateName(Exception):
@@ -162,9 +170,9 @@ class _DuplicateName(Exception):
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    seen: dict[str, Any] = {}
+    members: dict[str, Any] = {}
     for name, value in pairs:
-        if name in seen:
+        if name in members:
             raise _DuplicateName(name)
-        seen[name] = value
-    return seen
+        members[name] = value
+    return members

@@ -1,5 +1,5 @@
-"""The one path parser. Everything that names a file in a repository goes
-through `parse_path`.
+"""The one path parser: every name of a file in a repository goes through
+`parse_path`.
 
 The rules are those of git's own `verify_path` with its HFS+ and NTFS
 protections always on, and on top the names that some file system of a later
@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from gpt_cursor_runner.patch.faults import Fault, Refused
+
 MAX_PATH_BYTES = 1024
 MAX_PART_BYTES = 255
 MAX_DEPTH = 64
@@ -20,45 +22,60 @@ MAX_DEPTH = 64
 _HFS_IGNORED = dict.fromkeys(
     [*range(0x200C, 0x2010), *range(0x202A, 0x202F), *range(0x206A, 0x2070), 0xFEFF]
 )
+# Control characters (C0, DEL, C1) and the line and paragraph separators, all of
+# which could break a line in git's output, a log or a terminal.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _RESERVED = re.compile(
     r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE
 )
 _GIT_SHORT_NAME = re.compile(r"git~[0-9]+", re.IGNORECASE)
 
 
-class UnsafePath(ValueError):
-    """A path that no repository of ours may hold; the message says which rule
-    it breaks.
+class UnsafePath(Refused, ValueError):
+    """A path that no repository may hold; the message names the rule that it
+    breaks.
     """
+
+    def __init__(self, message: str) -> None:
+        step = "Name a file inside the repository, like src/app.py."
+        super().__init__(Fault("path_escape", message, step))
 
 
 def parse_path(text: str) -> str:
-    """Return the path in NFC, relative to the repository, `/` between its
-    parts; raise UnsafePath otherwise.
+    """Return the path in NFC, relative to the repository, with `/` between its
+    parts; raise UnsafePath for any other path.
     """
     path = unicodedata.normalize("NFC", text)
-    if not path:
-        raise UnsafePath("the path is empty")
-    if any(ord(c) < 0x20 or 0x7F <= ord(c) < 0xA0 or c in "\u2028\u2029" for c in path):
-        raise UnsafePath("the path holds a control character")
-    if "\\" in path:
-        raise UnsafePath("the path holds a backslash; use / between folders")
+    _check_characters(path)
     if path.startswith("/"):
         raise UnsafePath("the path is absolute; name it from the top of the repository")
     if re.match(r"[A-Za-z]:", path):
         raise UnsafePath("the path names a drive; name it from the top of the repository")
-    try:
-        size = len(path.encode())
-    except UnicodeEncodeError:
-        raise UnsafePath("the path holds half of a surrogate pair") from None
-    if size > MAX_PATH_BYTES:
-        raise UnsafePath(f"the path is longer than {MAX_PATH_BYTES} bytes")
+    _check_length(path)
     parts = path.split("/")
     if len(parts) > MAX_DEPTH:
         raise UnsafePath(f"the path is deeper than {MAX_DEPTH} folders")
     for part in parts:
         _check_part(part)
     return path
+
+
+def _check_characters(path: str) -> None:
+    if not path:
+        raise UnsafePath("the path is empty")
+    if _CONTROL.search(path):
+        raise UnsafePath("the path holds a control character")
+    if "\\" in path:
+        raise UnsafePath("the path holds a backslash; use / between folders")
+
+
+def _check_length(path: str) -> None:
+    try:
+        size = len(path.encode())
+    except UnicodeEncodeError:
+        raise UnsafePath("the path holds half of a surrogate pair") from None
+    if size > MAX_PATH_BYTES:
+        raise UnsafePath(f"the path is longer than {MAX_PATH_BYTES} bytes")
 
 
 def _check_part(part: str) -> None:
@@ -86,12 +103,11 @@ def _check_part(part: str) -> None:
 
 
 def _is_dot_git(part: str) -> bool:
-    """True for `.git` in any case and in any disguise that a file system would
-    open as `.git`.
-    """
-    seen = unicodedata.normalize("NFKC", part.translate(_HFS_IGNORED)).casefold()
-    seen = seen.split(":", 1)[0].rstrip(". ")
-    return seen == ".git" or bool(_GIT_SHORT_NAME.fullmatch(seen))
+    """Whether some file system would open this name as `.git`."""
+    name = unicodedata.normalize("NFKC", part.translate(_HFS_IGNORED)).casefold()
+    # NTFS drops trailing dots and spaces, and opens a stream after a colon.
+    name = name.split(":", 1)[0].rstrip(". ")
+    return name == ".git" or bool(_GIT_SHORT_NAME.fullmatch(name))
 
 
 def fold_path(path: str) -> str:

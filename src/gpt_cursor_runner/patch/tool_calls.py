@@ -3,13 +3,12 @@
 - OpenAI's operations `{type: update_file | create_file | delete_file, path,
   diff, move_to?}`, and its `apply_patch`
 - Anthropic's text editor `{command: str_replace | insert | create, path, …}`;
-  OpenHands and SWE-agent send the same
-  members without a command
+  OpenHands and SWE-agent send the same members without a command
 - Claude Code's and Gemini's edits `{file_path, old_string, new_string}` and
   writes `{file_path, content}`
 
-Members keep the values they were sent with, so that what is wrong with them is
-found by validation.
+Members keep the values they were sent with, so that validation reports what is
+wrong with them.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class LiftedChange:
-    """A change in today's shape; `names` says for its members what they are
-    called in what was sent ("" is itself).
+    """A change in today's shape. `names` maps its members to their names in the
+    object that was sent; "" stands for the object itself.
     """
 
     change: Any
@@ -30,9 +29,9 @@ class LiftedChange:
 
 
 @dataclass(frozen=True)
-class _Edit:
-    """One command of an editor tool: the type of change it is, and our name for
-    each of its members.
+class _Command:
+    """One command of an editor tool: the type of the change, and our name for
+    each of the tool's members.
     """
 
     type: str
@@ -40,19 +39,20 @@ class _Edit:
 
 
 _PATHS = {"file_path": "path"}
-_EDITS = {
-    "str_replace": _Edit(
+_COMMANDS = {
+    "str_replace": _Command(
         "str_replace",
         {"old_str": "old", "new_str": "new", "old_string": "old", "new_string": "new", **_PATHS},
     ),
-    "insert": _Edit(
+    "insert": _Command(
         "insert", {"insert_line": "after_line", "insert_text": "text", "new_str": "text", **_PATHS}
     ),
-    "create": _Edit("upsert", {"file_text": "contents", **_PATHS}),
-    "write": _Edit("upsert", {"content": "contents", **_PATHS}),
+    "create": _Command("upsert", {"file_text": "contents", **_PATHS}),
+    "write": _Command("upsert", {"content": "contents", **_PATHS}),
 }
-# Without a command, the first of these members that has a value tells it.
-_TELLING = {
+# A call without a command: the first of these members that has a value implies
+# it.
+_IMPLIED_COMMANDS = {
     "file_text": "create",
     "insert_line": "insert",
     "old_str": "str_replace",
@@ -60,23 +60,23 @@ _TELLING = {
     "old_string": "str_replace",
     "new_string": "str_replace",
 }
-_UNUSED = (
-    *_TELLING,
-    "insert_text",
-    "view_range",
-)  # a tool's other members, which some models send as null
+# Members of a tool's other commands, which some models send as null.
+_OPTIONAL_MEMBERS = (*_IMPLIED_COMMANDS, "insert_text", "view_range")
 _OPERATIONS = ("update_file", "create_file", "delete_file")
+# Objects that hold the call in a member of their own.
 _WRAPPERS = {"apply_patch_call": "operation", "tool_use": "input"}
 
 
 def is_call(body: Mapping[str, Any]) -> bool:
     """Whether an object looks like one change, ours or an editor tool's."""
-    return isinstance(body.get("type"), str) or "command" in body or _told(body) is not None
+    return (
+        isinstance(body.get("type"), str) or "command" in body or _implied_command(body) is not None
+    )
 
 
 def lift_call(sent: Any) -> LiftedChange:  # noqa: ANN401  any JSON; validated later
-    """Return one change in today's shape; what is in no shape known here comes
-    back as it is.
+    """Return one change in today's shape; an object in no supported shape is
+    returned as it is.
     """
     if not isinstance(sent, dict):
         return LiftedChange(sent)
@@ -85,95 +85,144 @@ def lift_call(sent: Any) -> LiftedChange:  # noqa: ANN401  any JSON; validated l
     if not isinstance(sent.get(member), dict):
         return _lift_bare(sent)
     inner = _lift_bare(sent[member])
-    return LiftedChange(
-        inner.change,
-        {"": member} | {ours: f"{member}/{name}" for ours, name in inner.names.items()},
-    )
+    names = {"": member}
+    for ours, theirs in inner.names.items():
+        names[ours] = f"{member}/{theirs}"
+    return LiftedChange(inner.change, names)
 
 
 def _lift_bare(sent: dict[str, Any]) -> LiftedChange:
-    kind = sent.get("type")
+    if "type" not in sent:
+        return _lift_edit(sent, None)
+    kind = sent["type"]
     if not isinstance(kind, str):
-        return LiftedChange(sent) if "type" in sent else _lift_edit(sent, None)
+        return LiftedChange(sent)
     if kind in _OPERATIONS:
         return _lift_operation(kind, sent)
     if kind == "apply_patch" and "text" not in sent:
-        return _renamed(sent, kind, {"patch": "text", "input": "text"})
+        return _rename(sent, kind, {"patch": "text", "input": "text"})
     return _lift_edit(sent, kind)
 
 
 def _lift_operation(kind: str, sent: dict[str, Any]) -> LiftedChange:
-    empty = sent.get("diff", "") in ("", None)
-    if kind == "delete_file":
-        return _renamed(_without(sent, "diff") if empty else sent, "delete", {})
-    if kind == "create_file":
-        if sent.get("diff") == "":
-            return _renamed(sent, "upsert", {"diff": "contents"}, on_exists="refuse")
-        return _renamed(sent, "apply_patch", {"diff": "text"}, create=True)
-    if empty and isinstance(sent.get("move_to"), str):
-        return _renamed(_without(sent, "diff"), "move", {"path": "from", "move_to": "to"})
-    return _renamed(sent, "apply_patch", {"diff": "text", "move_to": "to"})
+    match kind:
+        case "delete_file":
+            return _lift_deletion(sent)
+        case "create_file":
+            return _lift_creation(sent)
+        case _:
+            return _lift_update(sent)
+
+
+def _lift_deletion(sent: dict[str, Any]) -> LiftedChange:
+    if _has_diff(sent):
+        # Kept, so that validation rejects a diff in a deletion.
+        return _rename(sent, "delete", {})
+    return _rename(_without(sent, "diff"), "delete", {})
+
+
+def _lift_creation(sent: dict[str, Any]) -> LiftedChange:
+    if sent.get("diff") == "":
+        return _rename(sent, "upsert", {"diff": "contents"}, on_exists="refuse")
+    return _rename(sent, "apply_patch", {"diff": "text"}, create=True)
+
+
+def _lift_update(sent: dict[str, Any]) -> LiftedChange:
+    if not _has_diff(sent) and isinstance(sent.get("move_to"), str):
+        return _rename(_without(sent, "diff"), "move", {"path": "from", "move_to": "to"})
+    return _rename(sent, "apply_patch", {"diff": "text", "move_to": "to"})
+
+
+def _has_diff(sent: dict[str, Any]) -> bool:
+    return sent.get("diff") not in ("", None)
 
 
 def _lift_edit(sent: dict[str, Any], kind: str | None) -> LiftedChange:
-    """Lift a command; told by `command`, by a `type` of ours with a tool's
-    members, or by the members alone.
+    """Lift a command. It is named by `command`, by a `type` of ours beside the
+    tool's members, or implied by the members alone.
     """
-    said = sent.get("command", kind)
-    if kind is not None and said != kind:
+    name = sent.get("command", kind)
+    if kind is not None and name != kind:
         return LiftedChange(sent)
-    if said is None:
-        said = _told(sent)
-    edit = _EDITS.get(said) if isinstance(said, str) else None
-    foreign = edit is not None and any(name in sent for name in edit.members)
-    if "command" not in sent and not foreign:
-        return LiftedChange(sent)
-    if edit is None:
-        return _renamed(_without(sent, "command"), said, {}, told_by="command")
-    idle = [
-        name for name in _UNUSED if name not in edit.members and name in sent and sent[name] is None
-    ]
-    more: dict[str, Any] = {"on_exists": "refuse"} if said == "create" else {}
-    if said == "str_replace" and "old_str" in sent and "new_str" not in sent and "new" not in sent:
-        more["new"] = ""  # the tools leave it out to delete
-    told_by = "command" if "command" in sent else "type"
-    return _renamed(
-        _without(sent, "command", *idle), edit.type, edit.members, told_by=told_by, **more
-    )
+    if name is None:
+        name = _implied_command(sent)
+    command = _COMMANDS.get(name) if isinstance(name, str) else None
+    if "command" in sent:
+        if command is None:
+            return _rename(_without(sent, "command"), name, {}, kind_from="command")
+        return _lift_command(sent, command, name, kind_from="command")
+    if command is not None and not command.members.keys().isdisjoint(sent):
+        return _lift_command(sent, command, name, kind_from="type")
+    return LiftedChange(sent)
 
 
-def _told(sent: Mapping[str, Any]) -> str | None:
+def _lift_command(
+    sent: dict[str, Any],
+    command: _Command,
+    name: Any,  # noqa: ANN401  a key of _COMMANDS
+    *,
+    kind_from: str,
+) -> LiftedChange:
+    added: dict[str, Any] = {}
+    if name == "create":
+        added["on_exists"] = "refuse"
+    if name == "str_replace" and _is_deletion(sent):
+        added["new"] = ""
+    unused = _unused_members(sent, command)
+    members = _without(sent, "command", *unused)
+    return _rename(members, command.type, command.members, kind_from=kind_from, **added)
+
+
+def _is_deletion(sent: dict[str, Any]) -> bool:
+    """Whether the new text is left out, as the tools do to delete the old."""
+    return "old_str" in sent and "new_str" not in sent and "new" not in sent
+
+
+def _unused_members(sent: dict[str, Any], command: _Command) -> list[str]:
+    names = []
+    for name in _OPTIONAL_MEMBERS:
+        if name in sent and sent[name] is None and name not in command.members:
+            names.append(name)
+    return names
+
+
+def _implied_command(sent: Mapping[str, Any]) -> str | None:
     if {"file_path", "content"} <= sent.keys():
         return "write"
-    present = [name for name in _TELLING if name in sent]
-    valued = [name for name in present if sent[name] is not None]
-    return next((_TELLING[name] for name in valued or present), None)
+    implied = None
+    for name, command in _IMPLIED_COMMANDS.items():
+        if sent.get(name) is not None:
+            return command
+        if name in sent and implied is None:
+            implied = command
+    return implied
 
 
 def _without(sent: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in sent.items() if name not in names}
 
 
-def _renamed(
+def _rename(
     sent: dict[str, Any],
     kind: Any,  # noqa: ANN401  as sent, when it is unknown
     members: Mapping[str, str],
     *,
-    told_by: str = "type",
-    **more: Any,  # noqa: ANN401  members of a change
+    kind_from: str = "type",
+    **added: Any,  # noqa: ANN401  members of a change
 ) -> LiftedChange:
-    """The change with our names. Of two members that mean the same the second
-    stays as it is, and is refused so.
+    """The change under our names. Of two members that mean the same, the second
+    keeps its name, so that validation rejects it.
     """
-    change: dict[str, Any] = {"type": kind, **more}
-    names = {"type": told_by}
+    change: dict[str, Any] = {"type": kind, **added}
+    names = {"type": kind_from}
     for name, value in sent.items():
+        if name == "type":
+            continue
         ours = members.get(name, name)
         if ours in change or (ours != name and ours in sent):
             ours = name
-        if name != "type":
-            change[ours] = value
-            names[ours] = name
+        change[ours] = value
+        names[ours] = name
     for name, ours in members.items():
         names.setdefault(ours, name)
     return LiftedChange(change, names)
