@@ -1,4 +1,4 @@
-"""What a person may decide, from every state there is."""
+"""The decisions of people, in every state of a patch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.building import an_outcome, make_admission
 Decision = Callable[[Ledger], object]
 
 DECISIONS: dict[str, Decision] = {
-    "cancel": lambda ledger: ledger.decisions.cancel("a", "somebody", 300.0),
-    "approve": lambda ledger: ledger.decisions.approve("a", "somebody", 300.0),
-    "reject": lambda ledger: ledger.decisions.reject("a", "somebody", 300.0, ""),
-    "retry": lambda ledger: ledger.decisions.retry("a", "somebody", 300.0),
+    "cancel": lambda ledger: ledger.decisions.cancel("a", "the owner", 300.0),
+    "approve": lambda ledger: ledger.decisions.approve("a", "the owner", 300.0),
+    "reject": lambda ledger: ledger.decisions.reject("a", "the owner", 300.0, ""),
+    "retry": lambda ledger: ledger.decisions.retry("a", "the owner", 300.0),
 }
-# Every pair that is not named here is refused.
+# Every other pair is rejected.
 LEGAL = {
     ("cancel", Status.QUEUED): Status.CANCELLED,
     ("cancel", Status.RUNNING): Status.RUNNING,
@@ -46,7 +46,7 @@ def bring_to(ledger: Ledger, status: Status) -> None:
 
 @pytest.mark.parametrize("status", Status)
 @pytest.mark.parametrize("decision", DECISIONS)
-def test_a_decision_moves_a_patch_from_the_states_it_fits_and_from_no_other(
+def test_a_decision_is_possible_in_its_states_and_in_no_other(
     ledger: Ledger, decision: str, status: Status
 ) -> None:
     bring_to(ledger, status)
@@ -63,13 +63,15 @@ def test_a_decision_moves_a_patch_from_the_states_it_fits_and_from_no_other(
 
 
 @pytest.mark.parametrize("decision", DECISIONS)
-def test_a_decision_on_an_unknown_patch_is_refused(ledger: Ledger, decision: str) -> None:
+def test_a_decision_on_an_unknown_patch_is_rejected(ledger: Ledger, decision: str) -> None:
     with pytest.raises(UnknownPatch):
         DECISIONS[decision](ledger)
 
 
 @pytest.mark.parametrize("decision", DECISIONS)
-def test_no_decision_is_kept_whose_event_cannot_be_written(ledger: Ledger, decision: str) -> None:
+def test_a_decision_whose_event_cannot_be_written_is_rolled_back(
+    ledger: Ledger, decision: str
+) -> None:
     bring_to(ledger, Status.QUEUED if decision == "cancel" else Status.HELD)
     before = ledger.queries.get("a")
     with ledger.database.write() as connection:
@@ -79,7 +81,7 @@ def test_no_decision_is_kept_whose_event_cannot_be_written(ledger: Ledger, decis
     assert ledger.queries.get("a") == before
 
 
-def test_an_approval_names_who_and_what(ledger: Ledger) -> None:
+def test_an_approval_records_the_actor_and_the_digest(ledger: Ledger) -> None:
     bring_to(ledger, Status.HELD)
     ledger.decisions.approve("a", "the owner", 300.0)
     stored = ledger.queries.get("a")
@@ -93,7 +95,9 @@ def test_an_approval_names_who_and_what(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("decision", ["approve", "retry"])
-def test_a_patch_queued_anew_starts_with_a_clean_count(ledger: Ledger, decision: str) -> None:
+def test_a_patch_that_is_queued_again_starts_without_attempts(
+    ledger: Ledger, decision: str
+) -> None:
     bring_to(ledger, Status.HELD)
     DECISIONS[decision](ledger)
     stored = ledger.queries.get("a")
@@ -103,16 +107,16 @@ def test_a_patch_queued_anew_starts_with_a_clean_count(ledger: Ledger, decision:
 
 def test_a_retry_is_no_approval(ledger: Ledger) -> None:
     bring_to(ledger, Status.HELD)
-    ledger.decisions.retry("a", "somebody", 300.0)
+    ledger.decisions.retry("a", "the owner", 300.0)
     assert ledger.queries.get("a").approved_by is None
 
 
-def test_asking_twice_to_cancel_is_asking_once(ledger: Ledger) -> None:
+def test_a_repeated_cancel_request_adds_no_event(ledger: Ledger) -> None:
     bring_to(ledger, Status.RUNNING)
     ledger.decisions.cancel("a", "first", 300.0)
     ledger.decisions.cancel("a", "second", 301.0)
     assert ledger.queries.get("a").cancel_asked_by == "first"
-    assert [one.kind for one in ledger.queries.events("a")].count("cancel_asked") == 1
+    assert [event.kind for event in ledger.queries.events("a")].count("cancel_asked") == 1
 
 
 def test_a_queued_patch_that_was_about_to_land_is_left_for_the_runner_to_cancel(
@@ -125,7 +129,7 @@ def test_a_queued_patch_that_was_about_to_land_is_left_for_the_runner_to_cancel(
     assert ledger.queries.get("a").cancel_asked_by == "the sender"
 
 
-def test_a_reason_is_kept_with_the_refusal(ledger: Ledger) -> None:
+def test_a_rejection_keeps_its_reason(ledger: Ledger) -> None:
     bring_to(ledger, Status.HELD)
     ledger.decisions.reject("a", "the owner", 300.0, "Too large")
     assert ledger.queries.get("a").outcome == {"code": "rejected_by_owner", "message": "Too large"}

@@ -1,6 +1,8 @@
-"""The facts of the queue: which patch waits longest, and which could be claimed."""
+"""The facts of the queue: the oldest queued patch and the oldest claimable one."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import event
 
@@ -15,8 +17,8 @@ DAY = 86_400
 
 
 def accept(ledger: Ledger, *ids: str, branch: str = "main", repository: str = "app") -> None:
-    for id_ in ids:
-        ledger.intake.accept([make_admission(repository, branch, at=NOW, id=id_)])
+    for patch_id in ids:
+        ledger.intake.accept([make_admission(repository, branch, at=NOW, id=patch_id)])
 
 
 def claim(ledger: Ledger, now: float = NOW) -> StoredPatch:
@@ -25,7 +27,7 @@ def claim(ledger: Ledger, now: float = NOW) -> StoredPatch:
     return claimed
 
 
-def test_a_patch_can_be_claimed_when_nothing_runs_on_its_branch(ledger: Ledger) -> None:
+def test_a_patch_is_claimable_when_none_runs_on_its_branch(ledger: Ledger) -> None:
     accept(ledger, "a", "b")
     assert ledger.queue_facts(NOW).oldest_claimable_seq == 1
     running = claim(ledger)
@@ -41,7 +43,7 @@ def test_a_patch_can_be_claimed_when_nothing_runs_on_its_branch(ledger: Ledger) 
     assert ledger.queue_facts(NOW).oldest_claimable_seq == 2
 
 
-def test_a_patch_that_waits_for_its_retry_cannot_be_claimed_before(ledger: Ledger) -> None:
+def test_a_patch_that_waits_for_its_retry_is_not_claimable(ledger: Ledger) -> None:
     accept(ledger, "a", "b")
     ledger.leases.finish(claim(ledger), an_outcome(Status.QUEUED), NOW, not_before=NOW + 60)
     assert ledger.queue_facts(NOW).oldest_queued_seq == 1
@@ -49,7 +51,7 @@ def test_a_patch_that_waits_for_its_retry_cannot_be_claimed_before(ledger: Ledge
     assert ledger.queue_facts(NOW + 60).oldest_claimable_seq == 1
 
 
-def test_a_run_is_as_old_as_its_last_claim_whatever_it_did_since(ledger: Ledger) -> None:
+def test_the_age_of_a_running_patch_is_that_of_its_last_claim(ledger: Ledger) -> None:
     accept(ledger, "a")
     accept(ledger, "b", branch="develop")
     ledger.leases.finish(claim(ledger, NOW), an_outcome(Status.QUEUED), NOW)
@@ -59,7 +61,7 @@ def test_a_run_is_as_old_as_its_last_claim_whatever_it_did_since(ledger: Ledger)
     assert ledger.queue_facts(NOW).oldest_running_at == NOW + 10
 
 
-def test_only_what_failed_within_a_day_failed_lately(ledger: Ledger) -> None:
+def test_failed_lately_counts_one_day(ledger: Ledger) -> None:
     accept(ledger, "a", "b")
     for age in (DAY + 1, DAY - 1):
         ledger.leases.finish(claim(ledger), an_outcome(Status.FAILED), NOW - age)
@@ -67,28 +69,27 @@ def test_only_what_failed_within_a_day_failed_lately(ledger: Ledger) -> None:
     assert (facts.failed, facts.failed_lately) == (2, 1)
 
 
-def test_the_ledger_s_own_clock_says_what_is_due(ledger: Ledger) -> None:
+def test_the_ledger_s_own_clock_decides_which_patch_is_due(ledger: Ledger) -> None:
     accept(ledger, "a")
     ledger.leases.finish(claim(ledger), an_outcome(Status.QUEUED), NOW, not_before=NOW + 60)
-    told = Ledger(ledger.database, clock=lambda: NOW)
-    assert told.queue_facts().oldest_claimable_seq is None
-    told = Ledger(ledger.database, clock=lambda: NOW + 60)
-    assert told.queue_facts().oldest_claimable_seq == 1
+    early = Ledger(ledger.database, clock=lambda: NOW)
+    assert early.queue_facts().oldest_claimable_seq is None
+    late = Ledger(ledger.database, clock=lambda: NOW + 60)
+    assert late.queue_facts().oldest_claimable_seq == 1
 
 
 def test_the_facts_are_read_from_indexes_and_never_by_walking_all_patches(ledger: Ledger) -> None:
-    asked: list[tuple[str, object]] = []
+    queries: list[tuple[str, Any]] = []
     event.listen(
         ledger.database.engine,
         "before_cursor_execute",
-        lambda _, __, said, values, *___: asked.append((said, values)),
+        lambda _, __, statement, values, *___: queries.append((statement, values)),
     )
     ledger.queue_facts()
+    steps: list[str] = []
     with ledger.database.engine.connect() as connection:
-        plans = [
-            row[-1]
-            for statement, values in asked.copy()
-            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)  # type: ignore[arg-type]
-        ]
-    assert [step for step in plans if "SCAN" in step or "TEMP B-TREE" in step] == []
-    assert sum("COVERING INDEX ix_patches_waiting" in step for step in plans) == 2
+        for statement, values in queries.copy():
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+            steps += [row.detail for row in plan]
+    assert [step for step in steps if "SCAN" in step or "TEMP B-TREE" in step] == []
+    assert sum("COVERING INDEX ix_patches_waiting" in step for step in steps) == 2

@@ -1,4 +1,4 @@
-"""Reading: pages, single patches, and how the queue stands."""
+"""Reads of pages, of single patches and of the queue."""
 
 from __future__ import annotations
 
@@ -18,33 +18,38 @@ def accept(ledger: Ledger, *names: str, **members: object) -> None:
 def test_pages_cover_every_patch_once_the_latest_first(ledger: Ledger) -> None:
     names = [f"p{number:02}" for number in range(25)]
     accept(ledger, *names)
-    seen, before = [], None
+    ids, before = [], None
     while page := ledger.queries.page(limit=10, before=before):
-        seen += [one.id for one in page]
+        ids += [stored.id for stored in page]
         before = page[-1].seq
-    assert seen == names[::-1]
+    assert ids == names[::-1]
 
 
 def test_a_page_is_not_shifted_by_patches_that_arrive_meanwhile(ledger: Ledger) -> None:
     accept(ledger, "a", "b", "c", "d")
     first = ledger.queries.page(limit=2)
     accept(ledger, "e", "f")
-    assert [one.id for one in ledger.queries.page(limit=2, before=first[-1].seq)] == ["b", "a"]
+    assert [stored.id for stored in ledger.queries.page(limit=2, before=first[-1].seq)] == [
+        "b",
+        "a",
+    ]
 
 
 def test_a_page_can_be_of_one_state_or_one_repository(ledger: Ledger) -> None:
     accept(ledger, "a", "b")
     accept(ledger, "c", repository="site")
     ledger.decisions.cancel("a", "the sender", 1.0)
-    assert [one.id for one in ledger.queries.page(status=Status.QUEUED)] == ["c", "b"]
-    assert [one.id for one in ledger.queries.page(repository="app")] == ["b", "a"]
-    assert [one.id for one in ledger.queries.page(status=Status.CANCELLED, repository="site")] == []
+    assert [stored.id for stored in ledger.queries.page(status=Status.QUEUED)] == ["c", "b"]
+    assert [stored.id for stored in ledger.queries.page(repository="app")] == ["b", "a"]
+    assert [
+        stored.id for stored in ledger.queries.page(status=Status.CANCELLED, repository="site")
+    ] == []
 
 
-def test_reading_an_unknown_patch_says_so(ledger: Ledger) -> None:
+def test_a_read_of_an_unknown_patch_raises(ledger: Ledger) -> None:
     for read in (ledger.queries.get, ledger.queries.events):
         with pytest.raises(UnknownPatch):
-            read("nobody")
+            read("unknown")
 
 
 def test_active_patches_are_counted_by_branch(ledger: Ledger) -> None:
@@ -56,11 +61,11 @@ def test_active_patches_are_counted_by_branch(ledger: Ledger) -> None:
     assert ledger.queries.active_on("app", "main") == 1
 
 
-def test_an_empty_queue_has_no_moments(ledger: Ledger) -> None:
+def test_an_empty_queue_has_no_times(ledger: Ledger) -> None:
     assert ledger.queue_facts() == QueueFacts(0, 0, 0, 0, None, None)
 
 
-def test_the_facts_of_the_queue_are_those_of_its_patches(ledger: Ledger) -> None:
+def test_the_facts_of_the_queue_count_its_patches(ledger: Ledger) -> None:
     for number, end in enumerate(
         (Status.LANDED, Status.LANDED, Status.HELD, Status.FAILED, Status.PREVIEWED)
     ):
@@ -86,9 +91,9 @@ def test_the_facts_of_the_queue_are_those_of_its_patches(ledger: Ledger) -> None
     )
 
 
-def test_what_clients_read_of_a_patch_is_json(ledger: Ledger) -> None:
+def test_the_json_of_a_patch_has_no_body(ledger: Ledger) -> None:
     accept(ledger, "a", at=100.0, title="First")
-    told = ledger.queries.get("a").to_json()
-    assert told["patch_id"] == "a"
-    assert told["status"] == "queued"
-    assert "body" not in told
+    as_json = ledger.queries.get("a").to_json()
+    assert as_json["patch_id"] == "a"
+    assert as_json["status"] == "queued"
+    assert "body" not in as_json
