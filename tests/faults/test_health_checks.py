@@ -1,5 +1,8 @@
 """Checks that hang, raise, return rubbish or hold the interpreter's lock, in
 the real gateway under the real server.
+
+No time is asserted here: a request that waited for a check that hangs would get
+no answer at all. `make bench-health` measures the times.
 """
 
 from __future__ import annotations
@@ -27,13 +30,11 @@ _SERVE = (
     "from gpt_cursor_runner.gateway.serve import serve; "
     "serve('tests.faults.broken_gateway:application', '127.0.0.1', {port})"
 )
-# A tick of half a second or so, two cores shared with the rest of the suite.
-_PROMPT_SECONDS = 0.25
 
 
 @contextmanager
 def broken(place: Path, fault: str) -> Iterator[Installation]:
-    """A gateway whose checks have this fault, and a runner beside it."""
+    """A gateway whose checks have this fault, and a runner."""
     here = Installation.create(place)
     variables = {
         "GCR_CONFIG": str(here.config),
@@ -64,47 +65,46 @@ def checks_of(here: Installation) -> dict[str, Any]:
 
 def worker(here: Installation) -> psutil.Process:
     """The process that serves: the child of granian's main."""
-    (serving,) = [
-        one for one in psutil.Process(here.processes["gateway"].pid).children() if _serves(one)
-    ]
+    children = psutil.Process(here.processes["gateway"].pid).children()
+    (serving,) = [child for child in children if child.num_threads() > 10]
     return serving
 
 
-def _serves(process: psutil.Process) -> bool:
-    threads: int = process.num_threads()
-    return threads > 10
-
-
-def says(here: Installation, *reasons: str) -> bool:
+def reports(here: Installation, *reasons: str) -> bool:
+    """Whether the reasons are these; False while the gateway does not answer."""
     try:
-        said: list[str] = here.health()["reasons"]
-        return said == list(reasons)
+        return bool(here.health()["reasons"] == list(reasons))
     except OSError:
         return False
 
 
-def test_a_check_that_hangs_is_late_and_everything_else_is_prompt_and_right(tmp_path: Path):
+def not_ok(checks: dict[str, Any]) -> set[str]:
+    return {name for name, check in checks.items() if check["status"] != "ok"}
+
+
+def test_a_check_that_hangs_is_late_and_delays_no_answer(tmp_path: Path):
     with broken(tmp_path, "hang_one") as here:
-        wait_until(lambda: says(here, "runner.late"), 20, "the hanging check is not late")
+        wait_until(lambda: reports(here, "runner.late"), 20, "the hanging check is not late")
         with polled(here.port, 50, pause_seconds=0.2) as pollers:
-            time.sleep(4)
+            pollers.wait_for(300)
         assert not pollers.troubles and pollers.codes == {200}
-        assert pollers.quantile(0.5) < _PROMPT_SECONDS
-        assert {tuple(body["reasons"]) for body in pollers.bodies} == {("runner.late",)}
-        checks = checks_of(here)
-        assert checks["runner"]["stuck_for_seconds"] > 4
-        assert {name for name, one in checks.items() if one["status"] != "ok"} == {"runner"}
+        assert all("runner.late" in body["reasons"] for body in pollers.bodies)
+        wait_until(lambda: _stuck_seconds(here) > 4, 20, "the check is not stuck")
+        wait_until(lambda: not_ok(checks_of(here)) == {"runner"}, 20, "other checks fail too")
+
+
+def _stuck_seconds(here: Installation) -> float:
+    return float(checks_of(here)["runner"]["stuck_for_seconds"])
 
 
 def test_checks_that_all_hang_cost_one_thread_each_and_no_answer(tmp_path: Path):
     with broken(tmp_path, "hang_all") as here:
-        wait_until(lambda: here.health()["overall_status"] == "unknown", 20, "nothing is said")
+        wait_until(lambda: here.health()["overall_status"] == "unknown", 20, "no check is late")
         with polled(here.port, 20, pause_seconds=0) as pollers:
-            wait_until(lambda: len(pollers.bodies) > 2000, 20, "a thousand polls were not answered")
+            pollers.wait_for(2000)
         assert not pollers.troubles and pollers.codes == {503}
-        assert (
-            worker(here).num_threads() < 120
-        )  # of which the server may have 64 and its checks one each
+        # The server may have 64 threads, and each check has one.
+        assert worker(here).num_threads() < 120
         statuses = [
             here.call("GET", path, key=None).status
             for path in ("/livez", "/readyz", "/startupz", "/metrics")
@@ -123,7 +123,7 @@ def test_a_check_that_worked_and_then_never_returns_leaves_healthy(tmp_path: Pat
         assert here.health()["reasons"] == ["queue.late"]
 
 
-def test_a_dead_monitor_is_an_error_and_not_the_last_good_word(tmp_path: Path):
+def test_a_dead_monitor_is_an_error_and_not_its_last_status(tmp_path: Path):
     with broken(tmp_path, "kill_tick") as here:
         here.wait_for_health("healthy")
         wait_until(
@@ -137,12 +137,11 @@ def test_a_dead_monitor_is_an_error_and_not_the_last_good_word(tmp_path: Path):
             "health_engine.stale",
             False,
         )
-        assert (
-            here.call("GET", "/livez", key=None).status == 200
-        )  # a supervisor restarts it after thirty seconds
+        # A supervisor restarts the gateway after thirty seconds of silence.
+        assert here.call("GET", "/livez", key=None).status == 200
 
 
-def test_a_frozen_gateway_that_thaws_does_not_replay_its_last_word(tmp_path: Path):
+def test_a_gateway_that_continues_after_a_stop_does_not_replay_its_last_status(tmp_path: Path):
     with broken(tmp_path, "counted") as here:
         here.wait_for_health("healthy")
         serving = worker(here)
@@ -183,16 +182,14 @@ def test_checks_that_raise_or_return_rubbish_spoil_only_themselves(tmp_path: Pat
     with broken(tmp_path, "rubbish") as here:
         reasons = {f"{name}.{code}" for name, code in expected.items()}
         wait_until(
-            lambda: set(here.health()["reasons"]) == reasons, 20, "the spoilt checks are not said"
+            lambda: set(here.health()["reasons"]) == reasons, 20, "the rubbish is not reported"
         )
         serving = worker(here).pid
         answer = here.call("GET", "/health")
         assert (answer.status, answer.body["overall_status"]) == (200, "degraded")
-        assert {
-            name for name, one in answer.body["checks"].items() if one["status"] != "ok"
-        } == set(RUBBISH)
-        strangers = str(here.health()) + str(here.call("GET", "/metrics", key=None).body)
-        assert not any(secret in strangers for secret in ("hunter2", "/srv/secret", "db.internal"))
+        assert not_ok(answer.body["checks"]) == set(RUBBISH)
+        public = str(here.health()) + str(here.call("GET", "/metrics", key=None).body)
+        assert not any(secret in public for secret in ("hunter2", "/srv/secret", "db.internal"))
         assert "hunter2" not in str(answer.body)
         assert worker(here).pid == serving
 
@@ -201,23 +198,21 @@ def test_a_hundred_pollers_cause_not_one_run(tmp_path: Path):
     runs = tmp_path / "runs"
     with broken(tmp_path, "counted") as here:
         here.wait_for_health("healthy")
-        alone = _runs_within(runs, 3)
+        checks = len(checks_of(here))
+        began_at, before = time.monotonic(), runs.stat().st_size
         with polled(here.port, 100, pause_seconds=0.1) as pollers:
-            polled_runs = _runs_within(runs, 3)
-        assert len(pollers.bodies) > 600 and pollers.codes == {200} and not pollers.troubles
-        assert polled_runs <= alone * 1.25 + 2
-
-
-def _runs_within(runs: Path, seconds: float) -> int:
-    before = runs.stat().st_size
-    time.sleep(seconds)
-    return runs.stat().st_size - before
+            pollers.wait_for(600)
+        counted, seconds = runs.stat().st_size - before, time.monotonic() - began_at
+    assert pollers.codes == {200} and not pollers.troubles
+    # The shortest interval of a check is half a second. A machine under load
+    # runs them less often, and never more often.
+    assert counted <= checks * (2 * seconds + 2)
 
 
 REGEX = "import re; re.match('(a+)+$', 'a' * 40 + 'b')"
 
 
-def test_a_command_that_never_lets_go_of_the_interpreter_slows_nobody(tmp_path: Path):
+def test_a_command_that_holds_its_interpreter_delays_no_answer(tmp_path: Path):
     here = Installation.create(tmp_path)
     command = [sys.executable, "-c", REGEX]
     checks = [{"name": "regex", "command": command, "interval_seconds": 1, "timeout_seconds": 2}]
@@ -226,18 +221,23 @@ def test_a_command_that_never_lets_go_of_the_interpreter_slows_nobody(tmp_path: 
     try:
         here.start("gateway", "runner")
         wait_until(lambda: listens(here.port), 20, "the gateway does not listen")
-        wait_until(lambda: says(here, "own_regex.timed_out"), 20, "the endless command is not said")
+        wait_until(
+            lambda: reports(here, "own_regex.timed_out"), 20, "the endless command did not time out"
+        )
         with polled(here.port, 20, pause_seconds=0.1) as pollers:
-            time.sleep(3)
-        assert pollers.quantile(0.5) < _PROMPT_SECONDS and not pollers.troubles
-        assert {tuple(body["reasons"]) for body in pollers.bodies} == {("own_regex.timed_out",)}
+            pollers.wait_for(300)
+        # Inside the gateway the expression would hold the interpreter, and no
+        # poll would be answered.
+        assert not pollers.troubles and pollers.codes == {200}
+        assert all("own_regex.timed_out" in body["reasons"] for body in pollers.bodies)
     finally:
         here.stop()
     wait_until(lambda: not _running(REGEX), 5, "the endless command outlived its gateway")
 
 
 def _running(text: str) -> list[psutil.Process]:
-    return [one for one in psutil.process_iter(["cmdline"]) if text in (one.info["cmdline"] or [])]
+    processes = psutil.process_iter(["cmdline"])
+    return [process for process in processes if text in (process.info["cmdline"] or [])]
 
 
 _SLOW = (
@@ -247,21 +247,18 @@ _SLOW = (
 )
 
 
-def test_slow_clients_do_not_keep_anybody_from_the_health_answer(tmp_path: Path):
+def test_slow_clients_keep_no_other_client_from_the_health_answer(tmp_path: Path):
     with broken(tmp_path, "counted") as here, ExitStack() as slow:
         here.wait_for_health("healthy")
         for number in range(200):
             connection = slow.enter_context(socket.create_connection(("127.0.0.1", here.port)))
             connection.sendall(_SLOW[number % 3])
         with polled(here.port, 10, pause_seconds=0.05) as pollers:
-            time.sleep(3)
-        assert len(pollers.bodies) > 100 and not pollers.troubles
-        assert (
-            pollers.quantile(0.95) < 1.0
-        )  # all of them on a machine of its own: `make bench-health`
+            pollers.wait_for(200)
+        assert not pollers.troubles and pollers.codes == {200}
 
 
-def test_three_hundred_polls_a_second_are_answered_while_patches_come_in(tmp_path: Path):
+def test_polls_are_answered_while_patches_arrive(tmp_path: Path):
     with broken(tmp_path, "counted") as here:
         here.wait_for_health("healthy")
         refused: list[int] = []
@@ -269,7 +266,7 @@ def test_three_hundred_polls_a_second_are_answered_while_patches_come_in(tmp_pat
 
         def send() -> None:
             while not over.is_set():
-                status = here.call("POST", "/webhook", b"{}", seconds=5).status
+                status = here.call("POST", "/webhook", b"{}", seconds=60).status
                 if status not in (400, 422):
                     refused.append(status)
                 over.wait(0.02)
@@ -277,14 +274,10 @@ def test_three_hundred_polls_a_second_are_answered_while_patches_come_in(tmp_pat
         sender = threading.Thread(target=send, daemon=True)
         sender.start()
         with polled(here.port, 30, pause_seconds=0.1) as pollers:
-            time.sleep(4)
+            pollers.wait_for(600)
         over.set()
-        sender.join(10)
+        sender.join(60)
         assert pollers.codes == {200} and not pollers.troubles and not refused
-        assert len(pollers.bodies) > 600  # of twelve hundred that a quiet machine takes
-        assert (
-            pollers.quantile(0.95) < 1.0
-        )  # all of them on a machine of its own: `make bench-health`
 
 
 def test_a_stopped_gateway_leaves_nothing_behind(tmp_path: Path):
@@ -292,8 +285,8 @@ def test_a_stopped_gateway_leaves_nothing_behind(tmp_path: Path):
         family = psutil.Process(here.processes["gateway"].pid).children(recursive=True)
         here.processes["gateway"].send_signal(signal.SIGTERM)
         here.processes.pop("gateway").wait(20)
-        wait_until(
-            lambda: not any(one.is_running() and one.status() != "zombie" for one in family),
-            5,
-            "some stayed",
-        )
+        wait_until(lambda: not any(map(_is_alive, family)), 5, "a process stayed")
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
