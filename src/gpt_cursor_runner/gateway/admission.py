@@ -90,14 +90,16 @@ class Admission:
             return repository, []
         if any(fault.pointer == "/repository" for fault in parsed.faults):
             return None, []
-        names = ", ".join(configured.name for configured in self.config.repository) or "none"
+        return None, [self._unknown_repository(name)]
+
+    def _unknown_repository(self, name: object) -> Fault:
+        names = [repository.name for repository in self.config.repository]
+        choice = f"one of: {', '.join(names) or 'none'}."
         if name is None:
-            code, message = "missing", "'repository' is missing"
-            next_step = f"Add 'repository', one of: {names}."
-        else:
-            code, message = "unknown_repository", "no such repository"
-            next_step = f"Use one of: {names}."
-        return None, [Fault(code, message, next_step, "/repository")]
+            return Fault(
+                "missing", "'repository' is missing", f"Add 'repository', {choice}", "/repository"
+            )
+        return Fault("unknown_repository", "no such repository", f"Use {choice}", "/repository")
 
     def _predict_refusal(
         self, parsed: Parsed, repository: Repository | None, delivery: Delivery
@@ -200,19 +202,25 @@ def _independent_changes(parsed: Parsed) -> list[tuple[int, Change]]:
     """The sound changes whose files no malformed change names: only their
     faults are certain to be their own.
     """
-    sound_indexes = {index for index, _ in parsed.sound}
-    changes = parsed.lifted.body.get("changes")
-    if not isinstance(changes, list):
-        changes = []
-    doubtful_paths: set[str] = set()
-    for index, change in enumerate(changes):
-        if index not in sound_indexes:
-            doubtful_paths.update(_raw_paths(change))
+    doubtful_paths = _doubtful_paths(parsed)
     return [
         (index, change)
         for index, change in parsed.sound
         if doubtful_paths.isdisjoint(_paths(change))
     ]
+
+
+def _doubtful_paths(parsed: Parsed) -> set[str]:
+    """The paths that malformed changes name."""
+    changes = parsed.lifted.body.get("changes")
+    if not isinstance(changes, list):
+        return set()
+    sound_indexes = {index for index, _ in parsed.sound}
+    paths: set[str] = set()
+    for index, change in enumerate(changes):
+        if index not in sound_indexes:
+            paths.update(_raw_paths(change))
+    return paths
 
 
 def _raw_paths(change: object) -> Iterator[str]:

@@ -73,29 +73,34 @@ def _check_headers(max_bytes: int) -> str:
     be read.
     """
     media_type = request.mimetype or "none"
-    if request.content_length is not None and request.content_length > max_bytes:
-        raise _too_large(max_bytes)
+    _check_length(media_type, max_bytes)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(
             415, "encoded_body", "The body is compressed.", "Send it without Content-Encoding."
         )
-    if media_type != _JSON and media_type not in _RAW_TEXT:
+    if media_type not in (_JSON, *_RAW_TEXT):
         raise Problem(
             415,
             "content_type",
             f"The Content-Type {media_type[:80]} is not supported.",
             f"Send {_JSON}, or a raw patch as text/plain.",
         )
+    return media_type
+
+
+def _check_length(media_type: str, max_bytes: int) -> None:
+    length = request.content_length
+    if length is not None and length > max_bytes:
+        raise _too_large(max_bytes)
     # The server reports a chunked body that broke off as complete. JSON that
     # was cut does not parse; a diff that was cut may.
-    if media_type in _RAW_TEXT and request.content_length is None:
+    if length is None and media_type in _RAW_TEXT:
         raise Problem(
             411,
             "length_required",
             "A raw patch without Content-Length may have been cut off on the way.",
             "Send it with Content-Length.",
         )
-    return media_type
 
 
 def _read_text(body: bytes) -> dict[str, Any]:
@@ -109,11 +114,7 @@ def _read_text(body: bytes) -> dict[str, Any]:
             f"The text is not UTF-8 at byte {error.start}.",
             "Send it in UTF-8.",
         ) from error
-    members: dict[str, Any] = {}
-    for name in _MEMBERS_BESIDE_TEXT:
-        value = _beside_text(name)
-        if value is not None:
-            members[name] = value
+    members = _members_beside_text()
     try:
         change = sniff(text, _beside_text("path"))
     except PatchRefused as refused:
@@ -121,6 +122,15 @@ def _read_text(body: bytes) -> dict[str, Any]:
         faults = [fault for fault in parse_patch(members).faults if fault.pointer != "/changes"]
         raise unprocessable([*refused.faults, *faults], "malformed") from refused
     return {**members, "changes": [change]}
+
+
+def _members_beside_text() -> dict[str, Any]:
+    members = {}
+    for name in _MEMBERS_BESIDE_TEXT:
+        value = _beside_text(name)
+        if value is not None:
+            members[name] = value
+    return members
 
 
 def _beside_text(name: str) -> str | None:

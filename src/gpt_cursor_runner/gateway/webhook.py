@@ -80,7 +80,8 @@ def _answer(patch_id: str, receipt: Receipt, wait_seconds: float) -> Response:
     if settled is not None:
         body |= settled.to_json()
     answer = jsonify(body)
-    # 200 for an outcome and for a repeat, 202 for a patch that was just queued.
-    answer.status_code = 200 if settled or receipt.replayed else 202
+    # A patch that was queued just now, and whose outcome is not known yet.
+    if settled is None and not receipt.replayed:
+        answer.status_code = 202
     answer.headers["Location"] = status_url
     return answer
