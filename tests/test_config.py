@@ -32,13 +32,14 @@ def app(tmp_path: Path) -> Path:
 
 
 def repository(where: Path, **members: Any) -> str:
-    said = {"name": "app", "path": str(where), **members}
-    return "[[repository]]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in said.items())
+    settings = {"name": "app", "path": str(where), **members}
+    lines = [f"{key} = {_toml(value)}\n" for key, value in settings.items()]
+    return "[[repository]]\n" + "".join(lines)
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(one)}" for key, one in value.items()) + " }"
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
     return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list) else json.dumps(value)
 
 
@@ -65,20 +66,26 @@ def test_without_settings_every_default_holds() -> None:
     assert config.repository == ()
 
 
-def test_a_repository_is_guarded_unless_it_says_otherwise(tmp_path: Path, app: Path) -> None:
-    one = load(tmp_path, repository(app)).repository[0]
-    assert (one.branch, one.approval, one.sandbox, one.tag, one.push) == (
+def test_a_repository_is_protected_by_default(tmp_path: Path, app: Path) -> None:
+    app_repository = load(tmp_path, repository(app)).repository[0]
+    assert (
+        app_repository.branch,
+        app_repository.approval,
+        app_repository.sandbox,
+        app_repository.tag,
+        app_repository.push,
+    ) == (
         "main",
         "protected",
         "required",
         True,
         "",
     )
-    assert one.protected == DEFAULT_PROTECTED
-    assert one.checks == ()
+    assert app_repository.protected == DEFAULT_PROTECTED
+    assert app_repository.checks == ()
 
 
-def test_everything_that_is_written_is_read(tmp_path: Path, app: Path) -> None:
+def test_every_written_setting_is_read(tmp_path: Path, app: Path) -> None:
     text = f"""
 [server]
 port = 6000
@@ -91,10 +98,13 @@ checks = [{{ name = "tests", command = ["make", "test"], timeout_seconds = 30 }}
     config = load(tmp_path, text)
     assert (config.server.port, config.server.public_url) == (6000, "https://patches.example.org")
     assert config.state.patches_dir == tmp_path / "state" / "patches"
-    one = config.repository_named("app")
-    assert one is config.repository_named(None)
-    assert one is not None
-    assert (one.checks[0].command, one.checks[0].timeout_seconds) == (("make", "test"), 30)
+    app_repository = config.repository_named("app")
+    assert app_repository is config.repository_named(None)
+    assert app_repository is not None
+    assert (app_repository.checks[0].command, app_repository.checks[0].timeout_seconds) == (
+        ("make", "test"),
+        30,
+    )
 
 
 WRONG = {
@@ -135,7 +145,7 @@ WRONG = {
         "repository[0].name",
         "missing; add it",
     ),
-    "an open door to the network": (
+    "no key on the network": (
         '[server]\nhost = "0.0.0.0"\ninsecure_no_auth = true\n',
         "server",
         "set host to 127.0.0.1",
@@ -146,10 +156,10 @@ WRONG = {
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_setting_is_refused_with_its_key_and_its_fix(tmp_path: Path, case: str) -> None:
     text, key, fix = WRONG[case]
-    said = refusal(tmp_path, text)
-    assert f"  {key}: " in said
-    assert fix in said
-    assert str(tmp_path / "runner.toml") in said
+    message = refusal(tmp_path, text)
+    assert f"  {key}: " in message
+    assert fix in message
+    assert str(tmp_path / "runner.toml") in message
 
 
 WRONG_REPOSITORY: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -193,32 +203,32 @@ def test_a_wrong_repository_is_refused_with_its_key_and_its_fix(
     tmp_path: Path, app: Path, case: str
 ) -> None:
     members, key, fix = WRONG_REPOSITORY[case]
-    said = refusal(tmp_path, repository(app, **members))
-    assert f"  repository[0].{key}: " in said
-    assert fix in said
+    message = refusal(tmp_path, repository(app, **members))
+    assert f"  repository[0].{key}: " in message
+    assert fix in message
 
 
 def test_two_repositories_of_one_name_are_refused(tmp_path: Path, app: Path) -> None:
-    said = refusal(tmp_path, repository(app) + repository(app, branch="develop"))
-    assert "repository: the name 'app' is used twice; rename one" in said
+    message = refusal(tmp_path, repository(app) + repository(app, branch="develop"))
+    assert "repository: the name 'app' is used twice; rename one" in message
 
 
 def test_two_checks_of_one_name_are_refused(tmp_path: Path, app: Path) -> None:
     check = {"name": "tests", "command": ["true"]}
-    said = refusal(tmp_path, repository(app, checks=[check, check]))
-    assert "repository[0].checks: the name 'tests' is used twice; rename one" in said
+    message = refusal(tmp_path, repository(app, checks=[check, check]))
+    assert "repository[0].checks: the name 'tests' is used twice; rename one" in message
 
 
 def test_a_state_directory_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    said = refusal(tmp_path, f'[state]\ndir = "{tmp_path}/file"\n')
-    assert "  state.dir: " in said
-    assert "name another" in said
+    message = refusal(tmp_path, f'[state]\ndir = "{tmp_path}/file"\n')
+    assert "  state.dir: " in message
+    assert "name another" in message
 
 
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
-    said = refusal(tmp_path, '[server]\nport = 0\nhots = "x"\n[state]\ndatabase = "x"\n')
-    assert all(f"  {key}: " in said for key in ("server.port", "server.hots", "state.database"))
+    message = refusal(tmp_path, '[server]\nport = 0\nhots = "x"\n[state]\ndatabase = "x"\n')
+    assert all(f"  {key}: " in message for key in ("server.port", "server.hots", "state.database"))
 
 
 def test_a_file_that_is_no_toml_is_refused_with_its_line(tmp_path: Path) -> None:
@@ -232,7 +242,7 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
         load_config(tmp_path / "runner.toml")
 
 
-def test_a_variable_that_should_hold_json_and_does_not_is_refused(
+def test_a_variable_with_broken_json_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GCR_REPOSITORY", "[")
@@ -264,7 +274,7 @@ def test_a_wrong_variable_is_refused_like_a_wrong_key(
     assert f"  {key}: " in refusal(tmp_path, "")
 
 
-def test_variables_that_are_no_settings_are_left_alone(
+def test_other_variables_of_gcr_are_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GCR_CONFIG", "somewhere")
@@ -273,7 +283,7 @@ def test_variables_that_are_no_settings_are_left_alone(
     assert client_key() == "gcr_0_0"
 
 
-def test_settings_cannot_be_changed_after_they_were_read() -> None:
+def test_settings_are_frozen() -> None:
     config = load_config(None)
     with pytest.raises(ValueError, match="frozen"):
         config.server = config.server  # type: ignore[misc]
@@ -281,7 +291,7 @@ def test_settings_cannot_be_changed_after_they_were_read() -> None:
         config.server.port = 1  # type: ignore[misc]
 
 
-def test_a_home_directory_may_be_written_short(
+def test_a_tilde_stands_for_the_home_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, app: Path
 ) -> None:
     monkeypatch.setenv("HOME", str(app.parent))
@@ -290,7 +300,7 @@ def test_a_home_directory_may_be_written_short(
     assert config.repository[0].path == app
 
 
-def test_the_file_that_is_named_comes_before_all_others(
+def test_a_named_file_comes_before_all_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = {
@@ -313,7 +323,7 @@ def test_the_file_that_is_named_comes_before_all_others(
 
 
 @pytest.mark.parametrize("given", [True, False])
-def test_a_file_that_is_named_and_not_there_is_refused_with_the_command_that_makes_it(
+def test_a_missing_named_file_is_refused_with_the_command_that_creates_it(
     tmp_path: Path, given: bool
 ) -> None:
     absent = str(tmp_path / "absent.toml")
@@ -327,7 +337,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         load_config(tmp_path)
 
 
-def test_processes_that_are_started_find_the_same_settings(
+def test_started_processes_find_the_same_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("GCR_CONFIG", "GCR_SERVER__INSECURE_NO_AUTH", "GCR_STATE__LOG_TO_FILE"):
@@ -336,9 +346,9 @@ def test_processes_that_are_started_find_the_same_settings(
     file = tmp_path / "runner.toml"
     file.write_text("[server]\nport = 6000\n")
     export(file, insecure_no_auth=True, log_to_file=True)
-    found = find_config()
-    assert found == file
-    config = load_config(found)
+    path = find_config()
+    assert path == file
+    config = load_config(path)
     assert (config.server.port, config.server.insecure_no_auth, config.state.log_to_file) == (
         6000,
         True,
@@ -356,7 +366,7 @@ def test_processes_that_are_started_find_the_same_settings(
         ("box.local", "http://box.local:5555"),
     ],
 )
-def test_the_url_is_one_that_can_be_asked_from_here(tmp_path: Path, host: str, url: str) -> None:
+def test_the_url_is_reachable_from_this_machine(tmp_path: Path, host: str, url: str) -> None:
     assert load(tmp_path, f'[server]\nhost = "{host}"\n').server.url == url
 
 
@@ -371,7 +381,7 @@ def test_a_name_chooses_among_repositories_and_none_chooses_among_many(
     assert config.repository_named("other") is None
 
 
-def test_programs_are_looked_for_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_are_searched_on_the_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/one:/two")
     assert search_path() == "/one:/two"
 
@@ -401,7 +411,7 @@ SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             '[health]\nexternal_runner = "/opt/ghost.js"',
@@ -430,11 +440,13 @@ SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
         ('[alerts]\nminimum_severity = "info"', "alerts.minimum_severity: "),
     ],
 )
-def test_what_is_wrong_with_health_or_alerts_is_named(tmp_path: Path, text: str, said: str) -> None:
-    assert said in refusal(tmp_path, text)
+def test_a_wrong_setting_of_health_or_alerts_is_named(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    assert message in refusal(tmp_path, text)
 
 
-def test_the_listener_for_operators_is_beside_the_gateway_unless_told_otherwise(
+def test_the_ops_port_follows_the_servers_unless_it_is_set(
     tmp_path: Path,
 ) -> None:
     assert load(tmp_path, "[server]\nport = 6000").ops_port == 6001
@@ -443,7 +455,7 @@ def test_the_listener_for_operators_is_beside_the_gateway_unless_told_otherwise(
     assert load(tmp_path, "[health]\nops_port = 7000").ops_port == 7000
 
 
-def test_systemd_says_where_and_how_often_it_wants_to_hear(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variables_of_systemd_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (notify_socket(), watchdog_seconds()) == (None, None)
     monkeypatch.setenv("NOTIFY_SOCKET", "@here")
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
@@ -452,8 +464,8 @@ def test_systemd_says_where_and_how_often_it_wants_to_hear(monkeypatch: pytest.M
     assert watchdog_seconds() is None
 
 
-def test_the_owners_checks_see_three_variables_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_owners_checks_get_three_variables_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GCR_KEY", "gcr_secret")
     monkeypatch.setenv("LANG", "C.UTF-8")
-    seen = environment_of_checks()
-    assert seen["LANG"] == "C.UTF-8" and set(seen) <= {"PATH", "HOME", "LANG"}
+    visible = environment_of_checks()
+    assert visible["LANG"] == "C.UTF-8" and set(visible) <= {"PATH", "HOME", "LANG"}

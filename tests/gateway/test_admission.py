@@ -1,5 +1,5 @@
-"""What the door says of a patch: every fault at once, each where it was sent,
-and nothing changed.
+"""Admission lists every fault of a patch at once, each with its place in the
+body as it was sent, and changes nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STALE = (
 )
 
 
-def told(body: dict[str, Any]) -> set[tuple[str, str]]:
+def faults_in(body: dict[str, Any]) -> set[tuple[str, str]]:
     return {(error["pointer"], error["code"]) for error in body["errors"]}
 
 
@@ -34,7 +34,7 @@ def test_one_answer_lists_every_fault_and_nothing_changed(gateway):
     }
     refused = problem(gateway.post(body), 422, "invalid_patch")
     errors = {error["pointer"]: error for error in refused["errors"]}
-    assert told(refused) == {
+    assert faults_in(refused) == {
         ("/title", "missing"),
         ("/changes/0/contents", "wrong_type"),
         ("/changes/1/type", "unknown_type"),
@@ -60,8 +60,8 @@ def test_a_refused_plan_lists_its_good_hunks(gateway):
     good = "--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# App\n+# Application\n"
     changes = [{"type": "unified_diff", "text": good}, {"type": "unified_diff", "text": STALE}]
     refused = problem(gateway.post(patch_body(changes=changes)), 422, "plan_refused")
-    assert told(refused) == {("/changes/1/text", "no_match")}
-    assert [(one["change"], one["path"], one["line"]) for one in refused["good"]] == [
+    assert faults_in(refused) == {("/changes/1/text", "no_match")}
+    assert [(hunk["change"], hunk["path"], hunk["line"]) for hunk in refused["good"]] == [
         (0, "README.md", 1)
     ]
 
@@ -119,10 +119,10 @@ def test_historical_shapes_are_accepted_without_their_commands(gateway):
 def test_an_unknown_repository_is_one_fault_that_lists_the_configured_ones(tmp_path):
     with gateway_in(tmp_path, ("app", "site")) as gateway:
         refused = problem(gateway.post(patch_body(repository="blog")), 422)
-        assert told(refused) == {("/repository", "unknown_repository")}
+        assert faults_in(refused) == {("/repository", "unknown_repository")}
         assert "app, site" in refused["errors"][0]["hint"]
-        assert told(problem(gateway.post(patch_body()), 422)) == {("/repository", "missing")}
-        assert told(problem(gateway.post(patch_body(repository=5)), 422)) == {
+        assert faults_in(problem(gateway.post(patch_body()), 422)) == {("/repository", "missing")}
+        assert faults_in(problem(gateway.post(patch_body(repository=5)), 422)) == {
             ("/repository", "wrong_type")
         }
         assert gateway.post(patch_body(repository="site")).status_code == 202

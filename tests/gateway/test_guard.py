@@ -1,4 +1,4 @@
-"""What is refused before the application sees it, and how many may be inside."""
+"""Requests that are refused in front of Flask, and the limit on concurrent ones."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def permits():
 class Closing(Client):
     """Closes what it read, as the validator demands of a server."""
 
-    def open(self, *said, **named):
-        return super().open(*said, buffered=True, **named)
+    def open(self, *arguments, **named):
+        return super().open(*arguments, buffered=True, **named)
 
 
 @pytest.fixture
@@ -42,8 +42,10 @@ def client(permits):
     return Closing(validator(guarded(validator(inner), permits)))
 
 
-def guarded(application: Any, permits: ConcurrencyLimit, inside: InFlight | None = None) -> Guard:
-    return Guard(permits.before(application), ["localhost"], inside or InFlight())
+def guarded(
+    application: Any, permits: ConcurrencyLimit, in_flight: InFlight | None = None
+) -> Guard:
+    return Guard(permits.before(application), ["localhost"], in_flight or InFlight())
 
 
 def test_a_sender_without_a_permit_gets_503_and_retry_after(client, permits):
@@ -72,21 +74,21 @@ def test_a_permit_is_released_when_the_application_raises(permits):
 
 
 def test_requests_in_flight_are_counted_whatever_their_end(permits):
-    inside, seen = InFlight(), []
+    in_flight, counts = InFlight(), []
 
     def counting(environ, start_response):
-        seen.append(inside.count())
+        counts.append(in_flight.count())
         if environ["PATH_INFO"] == "/broken":
             raise RuntimeError("broken")
         return inner(environ, start_response)
 
-    client = Client(guarded(counting, permits, inside))
+    client = Client(guarded(counting, permits, in_flight))
     client.get("/")
     client.post("/")
     with pytest.raises(RuntimeError):
         client.get("/broken")
     client.get("/", headers={"Host": "elsewhere.example"})
-    assert (seen, inside.count()) == ([1, 1, 1], 0)
+    assert (counts, in_flight.count()) == ([1, 1, 1], 0)
 
 
 def test_permits_are_released_after_every_kind_of_answer(shared_gateway):
@@ -145,7 +147,7 @@ def test_a_refused_head_has_no_body():
 
 def test_an_incomplete_body_is_refused_whatever_its_type(gateway):
     diff = b"--- a/README.md\n+++ b/README.md\n@@ -1 +1 @@\n-# App\n+# Apple\n"
-    said = {
+    environ = {
         "CONTENT_TYPE": "text/plain",
         "CONTENT_LENGTH": str(len(diff) + 10),
         "wsgi.input_terminated": True,
@@ -153,7 +155,7 @@ def test_an_incomplete_body_is_refused_whatever_its_type(gateway):
     headers = {"Authorization": f"Bearer {gateway.keys['all']}"}
     query = {"id": "cut", "title": "Cut"}
     answer = gateway.client.post(
-        "/webhook", query_string=query, data=diff, headers=headers, environ_overrides=said
+        "/webhook", query_string=query, data=diff, headers=headers, environ_overrides=environ
     )
     problem(answer, 400, "cut_off")
     assert gateway.ids() == []
@@ -161,16 +163,14 @@ def test_an_incomplete_body_is_refused_whatever_its_type(gateway):
 
 
 @pytest.mark.parametrize(
-    ("nonce", "said"),
+    ("nonce", "answered"),
     [("abc-DEF_1", "abc-DEF_1"), ("<script>", None), ("a" * 65, None), ("", None)],
 )
-def test_flask_answers_the_self_call(shared_gateway, nonce, said):
+def test_flask_answers_the_self_call(shared_gateway, nonce, answered):
     answer = shared_gateway.get(f"/pulse?nonce={nonce}", key=None)
-    assert (answer.status_code, answer.json["nonce"]) == (200, said)
+    assert (answer.status_code, answer.json["nonce"]) == (200, answered)
     assert answer.json["instance_id"] == shared_gateway.get("/livez", key=None).json["instance_id"]
-    assert answer.headers[
-        "X-Request-Id"
-    ]  # the door's answers carry none: this one went through Flask
+    assert answer.headers["X-Request-Id"]  # only Flask adds one
     assert "X-Request-Id" not in shared_gateway.get("/livez", key=None).headers
 
 

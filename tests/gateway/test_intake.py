@@ -1,6 +1,4 @@
-"""The way in when all is well: accepted once, replayed for ever, followed when
-asked.
-"""
+"""Valid patches: accepted once, every repeat recognised, followed on request."""
 
 from __future__ import annotations
 
@@ -83,8 +81,12 @@ def test_fifty_concurrent_requests_with_one_id_make_one_row(gateway):
     body = patch_body(id="crowd")
     with ThreadPoolExecutor(50) as pool:
         answers = list(pool.map(lambda _: gateway.post(body), range(50)))
-    assert {one.status_code for one in answers} <= {200, 202, 503}  # more than there are permits
-    assert [one.status_code for one in answers].count(202) == 1
+    assert {answer.status_code for answer in answers} <= {
+        200,
+        202,
+        503,
+    }  # more than there are permits
+    assert [answer.status_code for answer in answers].count(202) == 1
     assert gateway.ids() == ["crowd"]
 
 
@@ -159,7 +161,7 @@ def test_a_wait_that_ends_without_an_outcome_is_answered_as_accepted(gateway):
 
 
 class Clock(threading.Event):
-    """A clock that moves only while somebody waits for this event."""
+    """A clock that moves only while a thread waits for this event."""
 
     def __init__(self) -> None:
         super().__init__()

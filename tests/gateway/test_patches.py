@@ -33,14 +33,14 @@ def test_an_unknown_patch_is_404(shared_gateway, patch_id, what):
 def test_a_page_follows_another_to_the_last(gateway):
     for number in range(7):
         gateway.post(patch_body(id=f"p{number}"))
-    seen, cursor = [], ""
+    listed, cursor = [], ""
     while True:
         page = gateway.get(f"/v1/patches?limit=3{cursor}").json
-        seen += [one["patch_id"] for one in page["patches"]]
+        listed += [patch["patch_id"] for patch in page["patches"]]
         if page["cursor"] is None:
             break
         cursor = f"&cursor={page['cursor']}"
-    assert seen == [f"p{number}" for number in reversed(range(7))]
+    assert listed == [f"p{number}" for number in reversed(range(7))]
 
 
 def test_a_limit_beyond_the_largest_page_still_leads_to_the_next_page(gateway, monkeypatch):
@@ -57,7 +57,7 @@ def test_the_list_is_narrowed_by_state_and_repository(gateway):
     gateway.move("a", "landed")
     gateway.post(patch_body(id="b"))
     assert [
-        one["patch_id"] for one in gateway.get("/v1/patches?status=landed").json["patches"]
+        patch["patch_id"] for patch in gateway.get("/v1/patches?status=landed").json["patches"]
     ] == ["a"]
     assert len(gateway.get("/v1/patches?repository=app").json["patches"]) == 2
     assert gateway.get("/v1/patches?repository=other").json == {"patches": [], "cursor": None}

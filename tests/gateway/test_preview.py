@@ -1,6 +1,4 @@
-"""`POST /v1/patches:preview`: what would land is shown, and nothing is kept of
-it anywhere.
-"""
+"""`POST /v1/patches:preview` shows what would land, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -30,27 +28,29 @@ def ask(
     return gateway.call("POST", path, patch_body(changes=[EDIT]) if body is None else body, **named)
 
 
-def seen(gateway: InProcessGateway, body: object = None, query: str = "", **named: Any) -> Any:
+def preview_of(
+    gateway: InProcessGateway, body: object = None, query: str = "", **named: Any
+) -> Any:
     answer = ask(gateway, body, query, **named)
     assert answer.status_code == 200, answer.text
     return answer.json
 
 
 def listing(place: Path) -> dict[str, int]:
-    return {str(one): one.lstat().st_mtime_ns for one in sorted(place.rglob("*"))}
+    return {str(path): path.lstat().st_mtime_ns for path in sorted(place.rglob("*"))}
 
 
 def test_a_preview_shows_the_commit_that_would_land(gateway):
-    told = seen(gateway, patch_body(id="look", changes=[EDIT]))
+    shown = preview_of(gateway, patch_body(id="look", changes=[EDIT]))
     tip = gateway.repo.tip()
-    assert (told["schema"], told["patch_id"], told["repository"], told["branch"]) == (
+    assert (shown["schema"], shown["patch_id"], shown["repository"], shown["branch"]) == (
         "gcr-preview/1",
         "look",
         "app",
         "main",
     )
-    assert (told["base"], told["tip"], told["warnings"]) == (tip, tip, [])
-    assert told["files"] == [
+    assert (shown["base"], shown["tip"], shown["warnings"]) == (tip, tip, [])
+    assert shown["files"] == [
         {
             "path": "greeting.py",
             "action": "change",
@@ -60,13 +60,13 @@ def test_a_preview_shows_the_commit_that_would_land(gateway):
             "sha256": hashlib.sha256(HELLO.encode()).hexdigest(),
         }
     ]
-    assert (told["files_total"], told["insertions"], told["deletions"]) == (1, 1, 1)
+    assert (shown["files_total"], shown["insertions"], shown["deletions"]) == (1, 1, 1)
     assert [
-        (one["path"], one["line"], one["rung"], one["similarity"]) for one in told["hunks"]
+        (hunk["path"], hunk["line"], hunk["rung"], hunk["similarity"]) for hunk in shown["hunks"]
     ] == [("greeting.py", 2, "exact", 1.0)]
     assert (
-        '-    return "hi"\n+    return "hello"\n' in told["diff"]
-        and told["diff_truncated"] is False
+        '-    return "hi"\n+    return "hello"\n' in shown["diff"]
+        and shown["diff_truncated"] is False
     )
 
 
@@ -79,15 +79,17 @@ def test_each_kind_of_change_has_its_action(gateway):
         {"type": "delete", "path": "bye.txt"},
         {"type": "upsert", "path": "made.txt", "contents": "a\nb\n"},
     ]
-    files = {one["path"]: one for one in seen(gateway, patch_body(changes=changes))["files"]}
-    assert {path: one["action"] for path, one in files.items()} == {
+    files = {
+        file["path"]: file for file in preview_of(gateway, patch_body(changes=changes))["files"]
+    }
+    assert {path: file["action"] for path, file in files.items()} == {
         "greeting.py": "change",
         "new.txt": "move",
         "run.sh": "chmod",
         "bye.txt": "delete",
         "made.txt": "create",
     }
-    counts = {path: (one["insertions"], one["deletions"]) for path, one in files.items()}
+    counts = {path: (file["insertions"], file["deletions"]) for path, file in files.items()}
     assert (counts["new.txt"], counts["bye.txt"], counts["made.txt"]) == ((0, 0), (0, 1), (2, 0))
     assert (files["new.txt"]["moved_from"], files["run.sh"]["mode"]) == ("old.txt", "755")
     assert "sha256" not in files["bye.txt"]
@@ -98,7 +100,7 @@ def test_a_preview_leaves_nothing_behind(gateway, tmp_path, monkeypatch):
     scratch.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     before = listing(gateway.repo.path)
-    seen(gateway)
+    preview_of(gateway)
     problem(ask(gateway, patch_body(changes=[EDIT | {"old": "nowhere"}])), 422)
     assert (listing(gateway.repo.path), gateway.ids(), list(scratch.iterdir())) == (before, [], [])
 
@@ -106,10 +108,10 @@ def test_a_preview_leaves_nothing_behind(gateway, tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["json", "text"])
 def test_a_preview_accepts_the_bodies_of_the_webhook(gateway, kind):
     if kind == "json":
-        told = seen(gateway, patch_body(changes=[{"type": "unified_diff", "text": DIFF}]))
+        shown = preview_of(gateway, patch_body(changes=[{"type": "unified_diff", "text": DIFF}]))
     else:
-        told = seen(gateway, DIFF.encode(), "?id=raw&title=Raw", Content_Type="text/plain")
-    assert [one["path"] for one in told["files"]] == ["greeting.py"]
+        shown = preview_of(gateway, DIFF.encode(), "?id=raw&title=Raw", Content_Type="text/plain")
+    assert [file["path"] for file in shown["files"]] == ["greeting.py"]
 
 
 def test_a_refused_plan_is_refused_as_the_webhook_refuses_it(gateway):
@@ -117,17 +119,17 @@ def test_a_refused_plan_is_refused_as_the_webhook_refuses_it(gateway):
         changes=[EDIT, EDIT | {"path": "none.py"}, {"type": "delete", "path": "x", "path2": 1}]
     )
     for broken in (body, body | {"changes": body["changes"][:2]}, {"id": "a b"}):
-        one, other = (
+        preview, webhook = (
             json.loads(answer.data) for answer in (ask(gateway, broken), gateway.post(broken))
         )
-        assert one["status"] == 422
-        assert {**one, "instance": ""} == {**other, "instance": ""}
+        assert preview["status"] == 422
+        assert {**preview, "instance": ""} == {**webhook, "instance": ""}
 
 
 def test_the_plan_that_was_seen_can_be_demanded(gateway):
-    digest = seen(gateway, patch_body(id="seen", changes=[EDIT]))["plan_digest"]
+    digest = preview_of(gateway, patch_body(id="seen", changes=[EDIT]))["plan_digest"]
     body = patch_body(id="seen", changes=[EDIT], expect_plan=digest)
-    assert seen(gateway, body)["plan_digest"] == digest
+    assert preview_of(gateway, body)["plan_digest"] == digest
     gateway.repo.commit({"README.md": "# Another\n"})
     assert gateway.post(body).status_code == 202
     gateway.move("seen", "cancelled")
@@ -146,11 +148,11 @@ def test_a_patch_for_an_older_commit_is_shown_merged_into_the_tip(gateway):
     theirs = "top\n" + "".join(f"{n}\n" for n in range(1, 20))
     tip = gateway.repo.commit({"long.txt": theirs})
     change = {"type": "str_replace", "path": "long.txt", "old": "\n18\n", "new": "\neighteen\n"}
-    told = seen(gateway, patch_body(base=base, changes=[change]))
+    shown = preview_of(gateway, patch_body(base=base, changes=[change]))
     landed = theirs.replace("\n18\n", "\neighteen\n")
-    assert (told["base"], told["tip"]) == (base, tip)
-    assert told["files"][0]["sha256"] == hashlib.sha256(landed.encode()).hexdigest()
-    assert "-18\n+eighteen" in told["diff"] and "+top" not in told["diff"]
+    assert (shown["base"], shown["tip"]) == (base, tip)
+    assert shown["files"][0]["sha256"] == hashlib.sha256(landed.encode()).hexdigest()
+    assert "-18\n+eighteen" in shown["diff"] and "+top" not in shown["diff"]
 
 
 def test_a_conflict_with_the_tip_is_refused_with_its_text(gateway):
@@ -174,29 +176,29 @@ def test_an_unknown_base_is_refused_by_preview_and_webhook(gateway):
 
 def test_a_used_id_and_a_queued_patch_are_warnings(gateway):
     gateway.post(patch_body(id="first"))
-    told = seen(gateway, patch_body(id="first", changes=[EDIT]))
-    used, busy = told["warnings"]
+    shown = preview_of(gateway, patch_body(id="first", changes=[EDIT]))
+    used, busy = shown["warnings"]
     assert "first was used before" in used and "on its way to this branch" in busy
     gateway.move("first", "landed")
-    assert len(seen(gateway, patch_body(id="first", changes=[EDIT]))["warnings"]) == 1
+    assert len(preview_of(gateway, patch_body(id="first", changes=[EDIT]))["warnings"]) == 1
 
 
 def test_a_long_diff_is_cut_at_a_line_and_marked(gateway):
     wide = "".join(f'line "{n}" é\n' for n in range(20_000))
     body = patch_body(changes=[{"type": "upsert", "path": "wide.txt", "contents": wide}])
     answer = ask(gateway, body)
-    told = json.loads(answer.data)
-    assert told["diff_truncated"] is True and told["diff"].endswith("é\n")
+    shown = json.loads(answer.data)
+    assert shown["diff_truncated"] is True and shown["diff"].endswith("é\n")
     assert 40_000 < len(answer.text) < 60_000
-    assert seen(gateway, body, "?diff=0")["diff"] == ""
-    whole = seen(gateway, body, "?diff=1000000")
-    assert whole["diff_truncated"] is False and 'line "19999"' in whole["diff"]
+    assert preview_of(gateway, body, "?diff=0")["diff"] == ""
+    complete = preview_of(gateway, body, "?diff=1000000")
+    assert complete["diff_truncated"] is False and 'line "19999"' in complete["diff"]
 
 
 def test_many_files_are_counted_and_some_are_listed(gateway):
     changes = [{"type": "upsert", "path": f"n/{n}.txt", "contents": "x\n"} for n in range(150)]
-    told = seen(gateway, patch_body(changes=changes))
-    assert (len(told["files"]), told["files_total"], told["insertions"]) == (100, 150, 150)
+    shown = preview_of(gateway, patch_body(changes=changes))
+    assert (len(shown["files"]), shown["files_total"], shown["insertions"]) == (100, 150, 150)
 
 
 @pytest.mark.parametrize("diff", ["", "-1", "all", "1000001", "٣"])
@@ -224,7 +226,7 @@ def test_a_repository_in_trouble_is_not_the_senders_fault(gateway):
 
 
 def test_every_member_of_the_answer_is_documented(gateway):
-    told = seen(gateway)
+    shown = preview_of(gateway)
     text = (Path(__file__).parents[2] / "docs/webhook.md").read_text()
-    for name in (*told, *told["files"][0], *told["hunks"][0]):
+    for name in (*shown, *shown["files"][0], *shown["hunks"][0]):
         assert f"`{name}`" in text, name

@@ -1,5 +1,5 @@
-"""Raw text instead of JSON: the form is told by its marks, everything else
-comes in headers or the query.
+"""Raw text instead of JSON: the form is recognised by its marks, the other
+members come in headers or the query.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def test_the_expected_plan_may_be_a_header(gateway):
     refused = problem(
         send(gateway, DIFF, **NAMED, X_Patch_Expect_Plan="0" * 64), 422, "plan_refused"
     )
-    assert [(one["code"], one["pointer"]) for one in refused["errors"]] == [
+    assert [(error["code"], error["pointer"]) for error in refused["errors"]] == [
         ("base_mismatch", "/expect_plan")
     ]
 
@@ -96,7 +96,7 @@ def test_a_text_without_a_patch_is_malformed(gateway, text, words):
 
 def test_a_malformed_text_is_answered_with_the_other_faults_as_well(gateway):
     refused = problem(send(gateway, "Make it blue.", "?tolerance=lax"), 422, "malformed")
-    assert {one["pointer"] for one in refused["errors"]} == {
+    assert {error["pointer"] for error in refused["errors"]} == {
         "/changes/0/text",
         "/id",
         "/title",
@@ -106,6 +106,6 @@ def test_a_malformed_text_is_answered_with_the_other_faults_as_well(gateway):
 
 def test_a_path_beside_the_text_may_not_leave_the_repository(gateway):
     refused = problem(send(gateway, HUNK, "?path=../x", **NAMED), 422)
-    assert [(one["code"], one["pointer"]) for one in refused["errors"]] == [
+    assert [(error["code"], error["pointer"]) for error in refused["errors"]] == [
         ("path_escape", "/changes/0/path")
     ]

@@ -1,5 +1,5 @@
-"""Every way to be refused: the status tells the truth, the form is always the
-same, and nothing is kept.
+"""Every kind of refusal: its status, the one form of all of them, and nothing
+is recorded.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def test_an_unknown_path_is_404_and_never_a_redirect(shared_gateway, path):
     problem(shared_gateway.call("POST", path, patch_body()), 404)
 
 
-STRANGERS = [
+WRONG_KEYS = [
     None,
     "",
     "wrong",
@@ -126,7 +126,7 @@ STRANGERS = [
 ]
 
 
-@pytest.mark.parametrize("key", STRANGERS)
+@pytest.mark.parametrize("key", WRONG_KEYS)
 def test_a_request_without_a_valid_key_is_401_before_its_body_is_read(shared_gateway, key):
     answer = shared_gateway.call(
         "POST", "/webhook", b"{", key=None, **({"Authorization": f"Bearer {key}"} if key else {})
@@ -136,9 +136,9 @@ def test_a_request_without_a_valid_key_is_401_before_its_body_is_read(shared_gat
     assert not key or key not in answer.text
 
 
-@pytest.mark.parametrize("said", ["Basic Z2NyOng=", "Digest x", "bearer", "Bearer"])
-def test_another_scheme_is_no_key(shared_gateway, said):
-    problem(shared_gateway.call("GET", "/v1/patches", key=None, Authorization=said), 401)
+@pytest.mark.parametrize("scheme", ["Basic Z2NyOng=", "Digest x", "bearer", "Bearer"])
+def test_another_scheme_is_no_key(shared_gateway, scheme):
+    problem(shared_gateway.call("GET", "/v1/patches", key=None, Authorization=scheme), 401)
 
 
 SCOPED = [
@@ -318,7 +318,7 @@ def test_no_json_makes_the_gateway_fail(shared_gateway, body, changes, mutations
         for patch_id in shared_gateway.ids():
             shared_gateway.move(
                 patch_id, "landed"
-            )  # so that the next one is planned at the door again
+            )  # so that the next one is planned at admission again
 
 
 @FUZZ
@@ -351,7 +351,7 @@ def test_no_path_and_no_header_makes_the_gateway_fail(
 ):
     headers = {"Authorization": f"Bearer {shared_gateway.keys['all']}", header: value}
     answer = shared_gateway.client.open(home + path, method=method, headers=headers, data=b"{}")
-    # Without a monitor /health has nothing to vouch for yet, and says so.
+    # Without a monitor /health is unknown, which is a 503 with reasons.
     assert answer.status_code < 500 or home == "/health?" or answer.json.keys() >= {"reasons"}, (
         answer.text
     )

@@ -1,4 +1,4 @@
-"""From the third refusal of a kind on, a sender is told to send the whole file."""
+"""From the third refusal of a kind on, a sender is advised to send the whole file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ADVICE = "send the whole file instead"
 
 def refusal(*faults: tuple[str, str | None], sha256: str | None = None) -> PatchRefused:
     return PatchRefused(
-        [Fault(code, "m", "mend it", path=path, file_sha256=sha256) for code, path in faults]
+        [Fault(code, "m", "correct it", path=path, file_sha256=sha256) for code, path in faults]
     )
 
 
@@ -26,27 +26,27 @@ def steps(
     failures: RepeatedFailures, refused: PatchRefused, now: float = 0.0, **who: str
 ) -> list[bool]:
     """For each fault, whether it advises the whole file."""
-    told = failures.note(who.get("sender", "ann"), who.get("repository", "app"), refused, now)
-    return [ADVICE in fault.next_step for fault in told.faults]
+    advised = failures.note(who.get("sender", "ann"), who.get("repository", "app"), refused, now)
+    return [ADVICE in fault.next_step for fault in advised.faults]
 
 
 def test_the_third_equal_refusal_and_later_ones_advise_the_whole_file():
     failures = RepeatedFailures()
-    told = [steps(failures, refusal(("no_match", "a.py"))) for _ in range(4)]
-    assert told == [[False], [False], [True], [True]]
+    advice = [steps(failures, refusal(("no_match", "a.py"))) for _ in range(4)]
+    assert advice == [[False], [False], [True], [True]]
 
 
 def test_the_advice_names_the_file_and_its_digest_and_keeps_the_next_step():
     failures = RepeatedFailures()
     for _ in range(3):
-        told = failures.note("ann", "app", refusal(("ambiguous", "a.py"), sha256="ab" * 32), 0.0)
-    step = told.faults[0].next_step
+        advised = failures.note("ann", "app", refusal(("ambiguous", "a.py"), sha256="ab" * 32), 0.0)
+    step = advised.faults[0].next_step
     assert (
         "upsert of a.py" in step
         and f"expect_sha256 {'ab' * 32}" in step
-        and step.endswith("mend it")
+        and step.endswith("correct it")
     )
-    assert (told.code, told.faults[0].code) == ("plan_refused", "ambiguous")
+    assert (advised.code, advised.faults[0].code) == ("plan_refused", "ambiguous")
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_three_bad_hunks_in_one_patch_are_one_failure():
 def test_faults_that_name_no_file_are_counted_together():
     failures = RepeatedFailures()
     for _ in range(3):
-        told = failures.note("ann", "app", refusal(("truncated", None)), 0.0)
-    assert "upsert of each file" in told.faults[0].next_step
+        advised = failures.note("ann", "app", refusal(("truncated", None)), 0.0)
+    assert "upsert of each file" in advised.faults[0].next_step
 
 
 def test_failures_are_forgotten_after_an_hour_without_another():
@@ -133,8 +133,8 @@ def test_a_sender_refused_three_times_is_advised_by_webhook_and_preview(
     assert ADVICE not in hint(gateway)
     assert ADVICE not in hint(gateway, "/v1/patches:preview")
     assert ADVICE not in hint(gateway, key="submit")
-    assert ADVICE in (said := hint(gateway))
-    assert f"upsert of greeting.py with its complete contents and expect_sha256 {digest}" in said
+    assert ADVICE in (text := hint(gateway))
+    assert f"upsert of greeting.py with its complete contents and expect_sha256 {digest}" in text
 
 
 def test_an_admitted_patch_of_the_file_resets_the_count(gateway: InProcessGateway) -> None:
@@ -155,4 +155,4 @@ def test_repositories_of_one_gateway_are_counted_apart(tmp_path: Any) -> None:
             patch_body(changes=[STALE], repository=name) for name in ("app", "app", "site", "app")
         ]
         hints = [problem(gateway.post(body), 422)["errors"][0]["hint"] for body in bodies]
-    assert [ADVICE in said for said in hints] == [False, False, False, True]
+    assert [ADVICE in text for text in hints] == [False, False, False, True]

@@ -30,8 +30,11 @@ ROOT = Path(__file__).parents[2]
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One gateway process for the tests that leave it running."""
     place = tmp_path_factory.mktemp("served")
-    with environment(GCR_SERVER__MAX_BODY_BYTES=str(CAP)), installed(place, "gateway") as one:
-        yield one
+    with (
+        environment(GCR_SERVER__MAX_BODY_BYTES=str(CAP)),
+        installed(place, "gateway") as installation,
+    ):
+        yield installation
 
 
 @contextmanager
@@ -43,12 +46,12 @@ def environment(**values: str) -> Iterator[None]:
 
 
 def head(served: Installation, *lines: str, path: str = "/webhook", method: str = "POST") -> bytes:
-    said = (
+    sent = (
         f"{method} {path} HTTP/1.1",
         f"Host: 127.0.0.1:{served.port}",
         f"Authorization: Bearer {served.key}",
     )
-    return "\r\n".join([*said, "Connection: close", *lines, "", ""]).encode()
+    return "\r\n".join([*sent, "Connection: close", *lines, "", ""]).encode()
 
 
 def raw(
@@ -89,9 +92,9 @@ def test_the_maximum_length_holds_for_every_framing_and_nothing_is_cut(served, w
     assert status == (413 if extra > 0 else 202)
     ledger = served.ledger()
     try:
-        known = patch_id in [one.id for one in ledger.queries.page(limit=100)]
-        assert known == (extra <= 0)
-        if known:
+        is_stored = patch_id in [stored.id for stored in ledger.queries.page(limit=100)]
+        assert is_stored == (extra <= 0)
+        if is_stored:
             assert (
                 hashlib.sha256(ledger.queries.request(patch_id)).digest()
                 == hashlib.sha256(body).digest()
@@ -141,17 +144,17 @@ HALF = TWO_FILES[: TWO_FILES.index(b"--- a/README")]
     ids=["declared", "chunked", "bad chunk"],
 )
 def test_half_a_diff_is_never_accepted(served, lines, data, status):
-    said = head(
+    sent = head(
         served, "Content-Type: text/plain", "X-Patch-Id: half", "X-Patch-Title: Half", *lines
     )
-    assert raw(served, said + data, then_close=True)[0] == status
+    assert raw(served, sent + data, then_close=True)[0] == status
     assert served.call("GET", "/v1/patches/half").status == 404
 
 
 def test_a_json_body_that_broke_off_is_refused_chunked_too(served):
-    said = head(served, "Content-Type: application/json", "Transfer-Encoding: chunked")
+    sent = head(served, "Content-Type: application/json", "Transfer-Encoding: chunked")
     body = json.dumps(patch_body(id="half-json")).encode()[:-9]
-    assert raw(served, said + b"%x\r\n%s\r\n" % (len(body), body), then_close=True)[0] == 400
+    assert raw(served, sent + b"%x\r\n%s\r\n" % (len(body), body), then_close=True)[0] == 400
 
 
 def test_a_request_framed_twice_is_never_read_as_two(served):
@@ -280,47 +283,49 @@ def test_no_secret_is_in_any_log(served):
 # From here on every test has a gateway of its own, and does something bad to it.
 
 
-def worker_of(one: Installation) -> psutil.Process:
-    return psutil.Process(one.processes["gateway"].pid).children()[0]
+def worker_of(installation: Installation) -> psutil.Process:
+    return psutil.Process(installation.processes["gateway"].pid).children()[0]
 
 
 def test_a_killed_worker_is_replaced(tmp_path):
-    with installed(tmp_path, "gateway") as one:
-        killed = worker_of(one)
+    with installed(tmp_path, "gateway") as installation:
+        killed = worker_of(installation)
         killed.kill()
-        wait_until(lambda: answers(one), 30, "no worker came back")
-        assert worker_of(one).pid != killed.pid
-        assert one.call("POST", "/webhook", patch_body()).status == 202
+        wait_until(lambda: answers(installation), 30, "no worker came back")
+        assert worker_of(installation).pid != killed.pid
+        assert installation.call("POST", "/webhook", patch_body()).status == 202
 
 
 def test_a_worker_follows_its_killed_parent(tmp_path):
-    with installed(tmp_path, "gateway") as one:
-        worker = worker_of(one)
-        one.kill("gateway")
+    with installed(tmp_path, "gateway") as installation:
+        worker = worker_of(installation)
+        installation.kill("gateway")
         wait_until(lambda: not is_alive(worker.pid), 20, "the worker lives on")
-        wait_until(lambda: not listens(one.port), 20, "the port is still open")
+        wait_until(lambda: not listens(installation.port), 20, "the port is still open")
 
 
-def answers(one: Installation) -> bool:
+def answers(installation: Installation) -> bool:
     try:
-        return one.call("GET", "/livez", key=None, seconds=1).status == 200
+        return installation.call("GET", "/livez", key=None, seconds=1).status == 200
     except OSError:
         return False
 
 
 def test_a_waiting_sender_is_answered_when_the_gateway_is_terminated(tmp_path):
-    with installed(tmp_path, "gateway") as one:
+    with installed(tmp_path, "gateway") as installation:
         answered = []
         sender = threading.Thread(
             target=lambda: answered.append(
-                one.call("POST", "/webhook?wait=25", patch_body(id="waits"))
+                installation.call("POST", "/webhook?wait=25", patch_body(id="waits"))
             )
         )
         sender.start()
         wait_until(
-            lambda: one.call("GET", "/v1/patches/waits").status == 200, 20, "it was not accepted"
+            lambda: installation.call("GET", "/v1/patches/waits").status == 200,
+            20,
+            "it was not accepted",
         )
-        process = one.processes.pop("gateway")
+        process = installation.processes.pop("gateway")
         began = time.monotonic()
         process.terminate()
         sender.join()
@@ -328,28 +333,30 @@ def test_a_waiting_sender_is_answered_when_the_gateway_is_terminated(tmp_path):
         assert time.monotonic() - began < 20
         assert (answered[0].status, answered[0].body["status"]) == (202, "queued")
         assert process.wait(30) == 0
-        assert not listens(one.port)
+        assert not listens(installation.port)
 
 
 def test_a_second_gateway_on_the_port_is_refused_with_the_holder(tmp_path):
-    with installed(tmp_path, "gateway") as one:
-        second = gateway(one)
+    with installed(tmp_path, "gateway") as installation:
+        second = gateway(installation)
         assert second.returncode == 1
         assert (
-            f"port {one.port} is taken by pid " in second.stderr
+            f"port {installation.port} is taken by pid " in second.stderr
             and "next: gcr doctor" in second.stderr
         )
-        assert one.call("GET", "/livez", key=None).status == 200
+        assert installation.call("GET", "/livez", key=None).status == 200
 
 
-def gateway(one: Installation, *options: str, **values: str) -> subprocess.CompletedProcess[str]:
+def gateway(
+    installation: Installation, *options: str, **values: str
+) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
         "-m",
         "gpt_cursor_runner",
         "gateway",
         "--config",
-        str(one.config),
+        str(installation.config),
         *options,
     ]
     return subprocess.run(
@@ -359,12 +366,12 @@ def gateway(one: Installation, *options: str, **values: str) -> subprocess.Compl
 
 @pytest.fixture
 def keyless(tmp_path):
-    one = Installation.create(tmp_path)
-    ledger = one.ledger()
+    installation = Installation.create(tmp_path)
+    ledger = installation.ledger()
     for key in ledger.keys.list():
         ledger.keys.revoke(key.id, time.time())
     ledger.close()
-    return one
+    return installation
 
 
 def test_without_a_key_it_refuses_to_start(keyless):
