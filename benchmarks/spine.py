@@ -17,6 +17,7 @@ from sqlalchemy import Connection, event
 
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.patch.status import Status
+from tests.building import Templates
 from tests.runner.builders import a_ghost, shell_check
 
 EDIT = {"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"hello"'}
@@ -26,7 +27,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="gcr-bench-") as directory:
         place = Path(directory)
         git_log = place / "git.log"
-        with a_ghost(place, checks=[shell_check("true")]) as ghost:
+        with a_ghost(
+            place, Templates.make(place / "templates"), checks=[shell_check("true")]
+        ) as ghost:
             wrapper = write_counting_git(place / "bin", git_log)
             ghost.search_path = f"{wrapper}{os.pathsep}{ghost.search_path}"
             patch_id = ghost.send(changes=[EDIT])

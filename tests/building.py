@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt_cursor_runner.landing.git import Git
-from gpt_cursor_runner.ledger.database import migrate, open_database
+from gpt_cursor_runner.ledger.database import LEDGER_NAME, migrate, open_database
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import AdmittedPatch, Delivery
 from gpt_cursor_runner.patch.model import Patch
@@ -95,6 +96,37 @@ def make_ledger(directory: Path, busy_seconds: float = 5.0) -> Ledger:
     database = open_database(directory, busy_seconds)
     migrate(database)
     return Ledger(database)
+
+
+@dataclass(frozen=True)
+class Templates:
+    """A repository and a ledger to copy, in a fifth of the time that it takes
+    to make them: git starts four processes, Alembic runs every migration.
+    """
+
+    directory: Path
+
+    @classmethod
+    def make(cls, directory: Path) -> Templates:
+        Repo.create(directory / "app")
+        # Closing the last connection checkpoints the WAL and removes it, so
+        # that the file is complete.
+        make_ledger(directory / "state").close()
+        return cls(directory)
+
+    def repo(self, path: Path) -> Repo:
+        """A repository with FIRST_FILES, as `Repo.create` makes it."""
+        shutil.copytree(self.directory / "app", path, symlinks=True)
+        copied = Repo(path)
+        # The index holds inodes and times of the original files.
+        copied.run("update-index", "--refresh")
+        return copied
+
+    def ledger(self, directory: Path) -> Ledger:
+        """An empty ledger, as `make_ledger` makes it."""
+        directory.mkdir(parents=True)
+        shutil.copy(self.directory / "state" / LEDGER_NAME, directory)
+        return Ledger(open_database(directory, busy_seconds=5.0))
 
 
 def patch_body(**members: Any) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 """A ghost in this process: the real runner on a real ledger and a real
-repository, stopped when a wish is fulfilled.
+repository, stopped once a condition holds.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from gpt_cursor_runner.patch.status import FINAL, Status
 from gpt_cursor_runner.runner.attempt import Attempt
 from gpt_cursor_runner.runner.loop import Runner
 from gpt_cursor_runner.runner.repositories import Repositories
-from tests.building import SEARCH_PATH, Repo, make_admission, make_ledger
+from tests.building import SEARCH_PATH, Repo, Templates, make_admission
 
-_PATIENCE_SECONDS = 30.0
+_TIMEOUT_SECONDS = 30.0
+_LEDGER_ERROR_SECONDS = 0.05
 _runners = itertools.count(1)
 
 
@@ -93,11 +94,9 @@ class Ghost:
         self.ledger.intake.accept([admission])
         return admission.patch.id
 
-    def work_until(self, wish: Callable[[], bool]) -> None:
-        """Let a runner work until the wish is fulfilled; fail when it is not in
-        time.
-        """
-        give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    def work_until(self, is_done: Callable[[], bool]) -> None:
+        """Let a runner work until the condition holds; fail at the timeout."""
+        give_up_at = time.monotonic() + _TIMEOUT_SECONDS
         runner_id = f"ghost-{next(_runners)}"
         Runner(
             runner_id=runner_id,
@@ -107,9 +106,10 @@ class Ghost:
             repositories=Repositories({self.repository.name: self.repository}, self.search_path),
             ledger=self.ledger,
             engine=EmbeddedEngine(self.ledger, runner_id),
-            should_stop=lambda: wish() or time.monotonic() > give_up_at,
+            ledger_error_seconds=_LEDGER_ERROR_SECONDS,
+            should_stop=lambda: is_done() or time.monotonic() > give_up_at,
         ).run()
-        assert wish(), [(one.id, one.status, one.outcome) for one in self.ledger.queries.page()]
+        assert is_done(), [(one.id, one.status, one.outcome) for one in self.ledger.queries.page()]
 
     def finish(self, *patch_ids: str) -> StoredPatch:
         """Work until these patches ended, or are held, and are reported; return
@@ -166,16 +166,16 @@ class Ghost:
 
 
 @contextmanager
-def a_ghost(place: Path, files: dict[str, str] | None = None, **repository: Any) -> Iterator[Ghost]:
-    """A ghost for a fresh repository; the members are those of its
+def a_ghost(place: Path, templates: Templates, **repository: Any) -> Iterator[Ghost]:
+    """A ghost for a fresh repository; `repository` are members of its
     [[repository]] section.
     """
-    repo = Repo.create(place / "app", files)
+    repo = templates.repo(place / "app")
     clock = Clock()
-    ledger = make_ledger(place / "state")
+    ledger = templates.ledger(place / "state")
     ledger.clock = clock
-    said: dict[str, Any] = {"name": "app", "path": repo.path, "sandbox": "none", **repository}
-    yield Ghost(place, repo, ledger, clock, Repository(**said))
+    members: dict[str, Any] = {"name": "app", "path": repo.path, "sandbox": "none", **repository}
+    yield Ghost(place, repo, ledger, clock, Repository(**members))
     ledger.close()
 
 

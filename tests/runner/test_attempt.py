@@ -9,6 +9,7 @@ import pytest
 from gpt_cursor_runner.config import Check
 from gpt_cursor_runner.patch.outcome import WorldFailed
 from gpt_cursor_runner.patch.status import Status
+from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
 from tests.runner.builders import Ghost, shell_check
 from tests.runner.conftest import MakeGhost
 
@@ -151,7 +152,7 @@ def test_a_patch_approved_and_held_many_times_is_not_counted_as_poison(
     ghost = make_ghost()
     ghost.repo.write({"greeting.py": "mine\n"})
     patch_id = ghost.send(changes=EDIT)
-    for _ in range(7):
+    for _ in range(MAX_ATTEMPTS + 1):
         assert ghost.finish(patch_id).status is Status.HELD
         ghost.ledger.decisions.approve(patch_id, "the owner", ghost.clock())
     ghost.repo.run("checkout", "--", "greeting.py")

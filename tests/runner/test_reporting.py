@@ -171,7 +171,7 @@ def test_a_claim_that_tests_passed_changes_no_verdict(make_ghost: MakeGhost) -> 
     assert "**tests: failed** (exit code 1" in markdown
     assert "The patch was refused." in markdown
     assert (
-        markdown.index("as claims")
+        markdown.index("Claims of the sender, not verified")
         < markdown.index("All tests passed")
         < markdown.index("## Execution results")
     )

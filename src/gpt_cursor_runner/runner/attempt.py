@@ -50,7 +50,7 @@ class Record(Protocol):
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one attempt needs. `tick` is called several times a second and
+    """One attempt and its parts. `tick` is called several times a second and
     raises when the attempt must stop.
     """
 

@@ -1,7 +1,7 @@
 """Reports of patches that have ended or are held, and are not reported yet.
 
-The ledger keeps the list, so that a report is written whoever ended the patch
-and whatever became of the runner at that moment.
+The ledger keeps the list. A patch that a person ended gets its report, too, and
+so does one whose runner was killed before the report.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The report as Markdown. Foreign words (a title, a path, a check's output)
-never become markup of ours.
+"""The report as Markdown. Text from elsewhere (a title, a path, the output of
+a check) cannot become markup.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ _BACKTICKS = re.compile(r"`+")
 
 
 def render(facts: dict[str, Any]) -> str:
-    """The report whose facts `reporting.gather` found."""
+    """Render the facts of `reporting.gather`."""
     return _TEMPLATES.get_template("report.md.j2").render(facts)
 
 
 def _inline(value: object) -> str:
-    """Foreign words as plain text on one line, in prose or in a table."""
+    """Text on one line, in prose or in a table."""
     if _is_unknown(value):
         return NOT_OBSERVED
-    # An entity, since a backslash before a pipe is itself escaped by a
-    # backslash that stood there already.
-    return _ACTIVE.sub(r"\\\1", _one_line(value)).replace("|", "&#124;")
+    escaped = _ACTIVE.sub(r"\\\1", _one_line(value))
+    # An entity, because a backslash before a pipe would itself be escaped by a
+    # backslash in front of it.
+    return escaped.replace("|", "&#124;")
 
 
 def _code(value: object) -> str:
@@ -43,31 +44,33 @@ def _code(value: object) -> str:
 
 
 def _cell(value: object) -> str:
-    """A name, path or id in a table, where a pipe would end the cell even in
-    code type.
-    """
-    return _inline(value) if "|" in str(value) else _code(value)
+    """A name, path or id in a table."""
+    # A pipe ends the cell even in code type.
+    if "|" in str(value):
+        return _inline(value)
+    return _code(value)
 
 
 def _block(value: object) -> str:
-    """Foreign lines in a fence that is longer than any they hold."""
-    lines = (
-        _TERMINAL_COLOURS.sub("", str(value)).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    )
-    shown = "\n".join(
-        "".join(c for c in line if c == "\t" or c.isprintable()) for line in lines
-    ).strip("\n")
+    """Lines in a fence that is longer than any fence in them."""
+    text = _TERMINAL_COLOURS.sub("", str(value))
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    shown = "".join(char for char in text if char in "\n\t" or char.isprintable()).strip("\n")
     fence = _fence(shown, 3)
     return f"{fence}text\n{shown}\n{fence}"
 
 
 def _fence(text: str, shortest: int) -> str:
-    runs = [len(run) + 1 for run in _BACKTICKS.findall(text)]
-    return "`" * max([shortest, *runs])
+    """Backticks, at least `shortest`, and more than any run of them in the text
+    (CommonMark 0.31, 4.5 and 6.1).
+    """
+    lengths = [len(run) + 1 for run in _BACKTICKS.findall(text)]
+    return "`" * max([shortest, *lengths])
 
 
 def _one_line(value: object) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in str(value)).split())
+    printable = [char if char.isprintable() else " " for char in str(value)]
+    return " ".join("".join(printable).split())
 
 
 def _is_unknown(value: object) -> bool:
@@ -76,7 +79,7 @@ def _is_unknown(value: object) -> bool:
 
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.PackageLoader("gpt_cursor_runner.runner", "templates"),
-    autoescape=False,  # noqa: S701  this renders Markdown; foreign words pass one of the filters below
+    autoescape=False,  # noqa: S701  this renders Markdown; text from elsewhere passes a filter below
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,

@@ -18,7 +18,7 @@ from typing import IO
 
 GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
-_TICK_SECONDS = 0.2
+TICK_SECONDS = 0.2
 _CHUNK_BYTES = 65_536
 
 Child = subprocess.Popen[bytes]
@@ -184,7 +184,7 @@ def _read_until_exit(
                 return False
             if tick is not None and now >= next_tick_at:
                 tick()
-                next_tick_at = now + _TICK_SECONDS
+                next_tick_at = now + TICK_SECONDS
             if selector.select(_POLL_SECONDS) and not _read_chunk(pipe, receive):
                 # The child has closed its output and still runs.
                 selector.unregister(pipe)
