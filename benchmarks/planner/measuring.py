@@ -19,8 +19,8 @@ from pathlib import Path
 from benchmarks.planner.cases import PATH, Load
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.tree import EntryKind, Merged
+from gpt_cursor_runner.patch.faults import PatchRefused
 from gpt_cursor_runner.patch.model import ONE_CHANGE, Change, Tolerance
-from gpt_cursor_runner.patch.outcome import PatchRefused
 
 _ROUNDS = 5
 _LONG_ENOUGH_SECONDS = 20.0  # a case that is hopeless is not measured five times

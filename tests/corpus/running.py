@@ -13,7 +13,7 @@ from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.tree import EntryKind, Plan, Tree
 from gpt_cursor_runner.landing.planning import plan_at
 from gpt_cursor_runner.landing.sealing import seal
-from gpt_cursor_runner.patch.outcome import PatchRefused
+from gpt_cursor_runner.patch.faults import PatchRefused
 from gpt_cursor_runner.patch.parsing import parse_patch
 from tests.building import Repo
 from tests.corpus.cases import Case, Files

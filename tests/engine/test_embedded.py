@@ -12,7 +12,7 @@ import pytest
 
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.patch.outcome import CancelAsked, LeaseLost
+from gpt_cursor_runner.patch.faults import CancelAsked, LeaseLost
 from tests.building import make_admission, make_ledger
 
 

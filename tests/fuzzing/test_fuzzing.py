@@ -13,7 +13,7 @@ import pytest
 
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.tree import Plan
-from gpt_cursor_runner.patch.outcome import Fault, PatchRefused
+from gpt_cursor_runner.patch.faults import Fault, PatchRefused
 from tests.fuzzing import properties
 from tests.fuzzing.inputs import Input, rendered
 from tests.fuzzing.working import Done, Found, checked, input_of

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gpt_cursor_runner.gateway.repeated_failures import RepeatedFailures
-from gpt_cursor_runner.patch.outcome import Fault, PatchRefused
+from gpt_cursor_runner.patch.faults import Fault, PatchRefused
 from tests.building import patch_body
 from tests.gateway.builders import InProcessGateway, gateway_in, problem
 

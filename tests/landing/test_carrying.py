@@ -10,7 +10,7 @@ from gpt_cursor_runner.formats.tree import File
 from gpt_cursor_runner.landing.carrying import carry
 from gpt_cursor_runner.landing.landing import diff_stat
 from gpt_cursor_runner.landing.sealing import Sealed
-from gpt_cursor_runner.patch.outcome import Fault, PatchRefused
+from gpt_cursor_runner.patch.faults import Fault, PatchRefused
 from tests.building import Repo
 from tests.landing.builders import ACCEPTED_AT, Files, git_that_says, seal_files
 

@@ -21,7 +21,7 @@ from gpt_cursor_runner.landing.checking import (
 )
 from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
 from gpt_cursor_runner.landing.workspace import Workspace
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.building import SEARCH_PATH
 
 Run = Callable[..., CheckResult]

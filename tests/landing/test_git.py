@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gpt_cursor_runner.landing.git import OLDEST_GIT, Git, GitFailed, version
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.building import SEARCH_PATH, Repo
 from tests.running import is_alive, wait_until
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpt_cursor_runner.landing.landing import BaseMoved, has_landed, move_branch
-from gpt_cursor_runner.patch.outcome import HumanNeeded, WorldFailed
+from gpt_cursor_runner.patch.faults import HumanNeeded, WorldFailed
 from tests.building import Repo
 from tests.landing.builders import commit_of, git_that_first
 

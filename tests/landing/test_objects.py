@@ -12,7 +12,7 @@ from gpt_cursor_runner.formats.tree import Merged
 from gpt_cursor_runner.landing import commit_tree
 from gpt_cursor_runner.landing.commit_tree import CommitTree
 from gpt_cursor_runner.landing.objects import Objects
-from gpt_cursor_runner.patch.outcome import PatchRefused, WorldFailed
+from gpt_cursor_runner.patch.faults import PatchRefused, WorldFailed
 from tests.building import Repo
 from tests.landing.builders import git_that_first, look
 

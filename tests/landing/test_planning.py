@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gpt_cursor_runner.landing.planning import Basis, find_base, plan_patch
-from gpt_cursor_runner.patch.outcome import PatchRefused
+from gpt_cursor_runner.patch.faults import PatchRefused
 from tests.building import Repo
 from tests.landing.builders import plan_of
 

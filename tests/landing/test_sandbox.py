@@ -16,7 +16,7 @@ import pytest
 
 from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox, probe
 from gpt_cursor_runner.landing.workspace import Workspace
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.building import SEARCH_PATH
 
 PLAIN_PATH = "/usr/bin:/bin"

@@ -10,7 +10,7 @@ import pytest
 from gpt_cursor_runner.formats.tree import File
 from gpt_cursor_runner.landing.landing import compose, diff, diff_stat
 from gpt_cursor_runner.landing.sealing import seal, sealed_ref
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.building import Repo
 from tests.landing.builders import ACCEPTED_AT, Files, plan_of, seal_files
 

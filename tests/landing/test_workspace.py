@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from gpt_cursor_runner.landing.workspace import Workspace, remove, sweep
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.building import Repo
 from tests.landing.builders import as_nobody, seal_files
 from tests.running import is_alive

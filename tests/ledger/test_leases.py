@@ -12,7 +12,8 @@ from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.moves import IllegalMove
 from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.events import Planned, Reported, Sealed
-from gpt_cursor_runner.patch.outcome import CancelAsked, Interrupted, LeaseLost
+from gpt_cursor_runner.patch.faults import CancelAsked, LeaseLost
+from gpt_cursor_runner.patch.outcome import Interrupted
 from gpt_cursor_runner.patch.status import MOVES, Status
 from tests.building import an_outcome, make_admission
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from gpt_cursor_runner.config import Check
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
 from tests.runner.builders import Ghost, shell_check

@@ -28,7 +28,7 @@ from gpt_cursor_runner.landing.checking import CheckResult
 from gpt_cursor_runner.landing.git import OLDEST_GIT, Git, version
 from gpt_cursor_runner.landing.rehearsal import rehearse
 from gpt_cursor_runner.ledger.ledger import Ledger
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
 Result = Literal["PASS", "WARN", "FAIL"]

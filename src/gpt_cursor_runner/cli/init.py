@@ -27,7 +27,7 @@ from gpt_cursor_runner.config import (
     search_path,
 )
 from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
 _FIRST_COMMIT = "git commit --allow-empty -m 'Begin', then gcr init"

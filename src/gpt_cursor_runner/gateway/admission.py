@@ -20,8 +20,8 @@ from gpt_cursor_runner.landing.planning import Basis, plan_patch
 from gpt_cursor_runner.landing.previewing import Preview, preview
 from gpt_cursor_runner.ledger.patches import AdmittedPatch, Delivery, UnknownPatch
 from gpt_cursor_runner.ledger.queries import Queries
+from gpt_cursor_runner.patch.faults import Fault, PatchRefused, WorldFailed
 from gpt_cursor_runner.patch.model import Change, Patch
-from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, WorldFailed
 from gpt_cursor_runner.patch.parsing import Parsed, parse_patch
 
 log = structlog.get_logger()

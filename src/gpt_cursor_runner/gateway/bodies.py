@@ -13,7 +13,7 @@ from gpt_cursor_runner.formats.sniffing import sniff
 from gpt_cursor_runner.gateway.problems import Problem, unprocessable
 from gpt_cursor_runner.ledger.keys import Key
 from gpt_cursor_runner.ledger.patches import Delivery
-from gpt_cursor_runner.patch.outcome import PatchRefused
+from gpt_cursor_runner.patch.faults import PatchRefused
 from gpt_cursor_runner.patch.parsing import Unreadable, parse_patch, read_json
 
 _JSON = "application/json"

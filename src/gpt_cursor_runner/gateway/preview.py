@@ -19,7 +19,7 @@ from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.landing.git import GitFailed
 from gpt_cursor_runner.landing.previewing import Preview
 from gpt_cursor_runner.ledger.patches import AdmittedPatch
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 
 log = structlog.get_logger()
 

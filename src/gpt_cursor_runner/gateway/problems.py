@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Response, g
 
-from gpt_cursor_runner.patch.outcome import Fault
+from gpt_cursor_runner.patch.faults import Fault
 
 PROBLEM_TYPE = "application/problem+json"
 MAX_ERRORS = 20

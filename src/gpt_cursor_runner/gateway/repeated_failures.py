@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from gpt_cursor_runner.patch.outcome import PatchRefused
+from gpt_cursor_runner.patch.faults import PatchRefused
 from gpt_cursor_runner.patch.repeating import Kind, advised, kinds
 
 _MAX_COUNTS = 1000

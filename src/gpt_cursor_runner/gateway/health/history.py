@@ -18,7 +18,7 @@ from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.health.monitor.model import SEVERITY, Status
 from gpt_cursor_runner.ledger.alerts import AlertStore, Flip
 from gpt_cursor_runner.ledger.uptime import Observation, Uptime, UptimeStore
-from gpt_cursor_runner.patch.outcome import Fault
+from gpt_cursor_runner.patch.faults import Fault
 from gpt_cursor_runner.system.clock import parse_rfc3339
 
 SCHEMA = "health-history/1"

@@ -14,7 +14,7 @@ from gpt_cursor_runner.health.monitor.model import SEVERITY, Criticality, ProbeS
 from gpt_cursor_runner.health.probes.ages import UnchangedTimer
 from gpt_cursor_runner.health.probes.disk_worker_client import DiskWorkerClient, DiskWorkerDied
 from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
-from gpt_cursor_runner.patch.outcome import WorldFailed
+from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.system.clock import boottime
 
 # git holds these locks for as long as it writes one file; a minute later the
