@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt_cursor_runner.config import Check, Repository
+from gpt_cursor_runner.config import Check, Repository, State
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.sandbox import choose_sandbox
@@ -89,6 +89,10 @@ class Ghost:
     repository: Repository
     search_path: str = SEARCH_PATH
 
+    @property
+    def state(self) -> State:
+        return State(dir=self.place / "state")
+
     def send(self, **members: Any) -> str:
         admission = make_admission(at=self.clock(), **members)
         self.ledger.intake.accept([admission])
@@ -100,9 +104,7 @@ class Ghost:
         runner_id = f"ghost-{next(_runners)}"
         Runner(
             runner_id=runner_id,
-            state_dir=self.place / "state",
-            patches_dir=self.place / "patches",
-            workspaces_dir=self.place / "workspaces",
+            state=self.state,
             repositories=Repositories({self.repository.name: self.repository}, self.search_path),
             ledger=self.ledger,
             engine=EmbeddedEngine(self.ledger, runner_id),
@@ -127,7 +129,7 @@ class Ghost:
         return self.ledger.queries.get(patch_id)
 
     def evidence(self, patch_id: str) -> Evidence:
-        return Evidence(self.place / "patches" / patch_id)
+        return Evidence(self.state.patches_dir / patch_id)
 
     def report(self, patch_id: str) -> str:
         return (self.evidence(patch_id).report() or b"").decode()
@@ -158,7 +160,7 @@ class Ghost:
             git=git or self.repo.git,
             sandbox=lambda: choose_sandbox(self.repository.sandbox, SEARCH_PATH),
             evidence=self.evidence(claim.id),
-            workspace=self.place / "workspaces" / str(claim.token),
+            workspace=self.state.workspaces_dir / str(claim.token),
             history=self.ledger.queries.events(claim.id),
             record=write,
             tick=lambda: None,

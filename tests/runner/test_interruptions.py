@@ -71,7 +71,7 @@ def test_a_cancel_during_a_check_ends_it_with_no_survivor(
     assert _survivors(pid) == []
     assert ghost.repo.state() == before
     assert ghost.sealed_refs() == []
-    assert list((ghost.place / "workspaces").iterdir()) == []
+    assert list((ghost.state.workspaces_dir).iterdir()) == []
     assert "cancelled by the sender while it ran" in ghost.report(patch_id)
 
 
@@ -242,8 +242,8 @@ def test_a_seal_that_cannot_be_dropped_does_not_stop_the_runner(make_ghost: Make
 
 def test_a_report_that_cannot_be_written_holds_up_no_other_patch(ghost: Ghost) -> None:
     stuck = ghost.send(id="stuck")
-    (ghost.place / "patches").mkdir()
-    (ghost.place / "patches/stuck").write_text("a file where the folder should be")
+    ghost.state.patches_dir.mkdir()
+    (ghost.state.patches_dir / "stuck").write_text("a file where the folder should be")
     ghost.ledger.decisions.cancel(stuck, "the sender", ghost.clock())
     assert ghost.finish(ghost.send()).status is Status.LANDED
     assert ghost.get(stuck).reported_at is None
@@ -272,7 +272,7 @@ def test_a_repository_that_left_the_settings_fails_its_patches_alone(ghost: Ghos
 
 
 def test_what_a_killed_runner_left_in_its_workspace_is_swept(ghost: Ghost) -> None:
-    left = ghost.place / "workspaces" / "1-1" / "tree"
+    left = ghost.state.workspaces_dir / "1-1" / "tree"
     left.mkdir(parents=True)
     ghost.finish(ghost.send())
     assert not left.exists()
@@ -309,7 +309,7 @@ def test_a_lease_that_was_lost_is_left_alone(ghost: Ghost) -> None:
 
 
 def test_a_second_runner_refuses_the_same_state_directory(ghost: Ghost) -> None:
-    state = ghost.place / "state"
+    state = ghost.state.dir
     with RunnerLock(state, "first"), pytest.raises(RunnerAlreadyHere) as refused:
         ghost.work_until(lambda: True)
     assert refused.value.pid == psutil.Process().pid

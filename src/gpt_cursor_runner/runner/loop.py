@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from gpt_cursor_runner.config import State
 from gpt_cursor_runner.engine.embedded import Engine
 from gpt_cursor_runner.engine.runner_lock import RunnerLock
 from gpt_cursor_runner.landing.workspace import sweep
@@ -41,9 +41,7 @@ class Runner:
     """
 
     runner_id: str
-    state_dir: Path
-    patches_dir: Path
-    workspaces_dir: Path
+    state: State
     repositories: Repositories
     ledger: Ledger
     engine: Engine
@@ -54,13 +52,13 @@ class Runner:
     _recovery_owed: bool = True
 
     def __post_init__(self) -> None:
-        self._reports = OwedReports(self.ledger, self.repositories, self.patches_dir)
+        self._reports = OwedReports(self.ledger, self.repositories, self.state.patches_dir)
 
     def run(self) -> None:
         """Work until asked to stop. Raises RunnerAlreadyHere when another
         runner holds the state directory.
         """
-        with RunnerLock(self.state_dir, self.runner_id) as lock:
+        with RunnerLock(self.state.dir, self.runner_id) as lock:
             log.info("runner_started", runner=self.runner_id)
             while not self.should_stop():
                 lock.beat("idle")
@@ -90,7 +88,7 @@ class Runner:
                 log.warning("lease_lost")
 
     def _recover(self) -> None:
-        for name in sweep(self.workspaces_dir):
+        for name in sweep(self.state.workspaces_dir):
             log.warning("workspace_swept", workspace=name)
         for patch_id in self.engine.recover():
             log.warning("patch_recovered", patch_id=patch_id)
@@ -112,8 +110,8 @@ class Runner:
             repository=repository,
             git=self.repositories.git(repository),
             sandbox=lambda: self.repositories.sandbox(repository),
-            evidence=Evidence(self.patches_dir / claim.id),
-            workspace=self.workspaces_dir / f"{claim.seq}-{claim.token}",
+            evidence=Evidence(self.state.patches_dir / claim.id),
+            workspace=self.state.workspaces_dir / f"{claim.seq}-{claim.token}",
             history=self.ledger.queries.events(claim.id),
             record=lambda payload: self._record(claim, lock, payload),
             tick=lambda: self._tick(claim, lock),

@@ -22,9 +22,7 @@ def build_runner(config: Config, should_stop: Callable[[], bool]) -> Runner:
     runner_id = f"{socket.gethostname()[:60]}-{secrets.token_hex(4)}"
     return Runner(
         runner_id=runner_id,
-        state_dir=config.state.dir,
-        workspaces_dir=config.state.workspaces_dir,
-        patches_dir=config.state.patches_dir,
+        state=config.state,
         repositories=Repositories(
             {repository.name: repository for repository in config.repository}, search_path()
         ),
