@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Response, g
 
-from gpt_cursor_runner.patch.faults import Fault
+from gpt_cursor_runner.patch.faults import Fault, Refused
 
 PROBLEM_TYPE = "application/problem+json"
 MAX_ERRORS = 20
@@ -21,9 +21,9 @@ _MAX_DETAIL = 300
 _MAX_TEXT = 1000
 
 
-class Problem(Exception):
-    """Ends a request with a status and a code. `message` states what is wrong,
-    `next_step` how the sender corrects it; together they are `detail`.
+class Problem(Refused):
+    """Ends a request with a status. In JSON `detail` is the message and the next
+    step together; `faults` are the faults in the body, if any.
     """
 
     def __init__(
@@ -37,8 +37,8 @@ class Problem(Exception):
         headers: Mapping[str, str] | None = None,
         **members: Any,  # noqa: ANN401  any JSON value
     ) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message, self.next_step = status, code, message, next_step
+        super().__init__(Fault(code, message, next_step))
+        self.status = status
         self.faults, self.members, self.headers = tuple(faults), members, dict(headers or {})
 
     def response(self) -> Response:
@@ -76,7 +76,7 @@ def unprocessable(faults: Sequence[Fault], code: str, **members: Any) -> Problem
     more = ""
     if len(faults) > 1:
         more = f" ({len(faults) - 1} more in errors)"
-    message = f"Nothing changed. {first.pointer or 'the patch'}: {first.message}{more}."
+    message = f"Nothing changed. {first.where or 'the patch'}: {first.message}{more}."
     return Problem(422, code, message, first.next_step, faults=faults, **members)
 
 

@@ -67,6 +67,11 @@ class Fault:
     file_sha256: str | None = None
     rungs_tried: tuple[str, ...] = ()
 
+    @property
+    def where(self) -> str:
+        """The place of the fault in one text; "" when it is in no one place."""
+        return self.pointer or self.path or ""
+
     def to_json(self) -> dict[str, Any]:
         """The fault as it is stored and sent to clients. Empty members are left
         out, long texts cut; `hint` is an alias of `next_step`.
