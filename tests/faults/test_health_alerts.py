@@ -1,5 +1,5 @@
-"""Alerts and history of a real gateway that is killed, cut off from its sink,
-and started again.
+"""Alerts and history of a real gateway that is killed, loses its sink, and is
+started again.
 """
 
 from __future__ import annotations
@@ -35,16 +35,17 @@ def alerting(place: Path, receiver: Receiver) -> Iterator[Installation]:
         here.stop()
 
 
-def letters_about(receiver: Receiver, subject: str) -> list[dict[str, Any]]:
+def alerts_about(receiver: Receiver, subject: str) -> list[dict[str, Any]]:
     """The alerts as received, each with its signature verified."""
-    bodies = [Webhook(SECRET).verify(one.body, one.headers) for one in list(receiver.arrived)]
+    requests = list(receiver.arrived)
+    bodies = [Webhook(SECRET).verify(request.body, request.headers) for request in requests]
     return [body for body in bodies if body["subject"] == subject]
 
 
-def test_a_trouble_and_its_end_are_told_once_in_order_through_a_dead_sink_and_a_killed_gateway(
+def test_trigger_and_resolve_arrive_once_in_order_after_a_dead_sink_and_a_killed_gateway(
     tmp_path: Path,
 ):
-    receiver = Receiver()  # and nobody listens there yet
+    receiver = Receiver()  # it does not listen yet
     with alerting(tmp_path, receiver) as here:
         here.kill("runner")
         ledger = here.ledger()
@@ -54,13 +55,13 @@ def test_a_trouble_and_its_end_are_told_once_in_order_through_a_dead_sink_and_a_
         wait_until(lambda: _attempts(here) > 0, 30, "the dead sink was never tried")
         with receiver.up():
             wait_until(
-                lambda: letters_about(receiver, "runner") != [], 30, "the trouble was never told"
+                lambda: alerts_about(receiver, "runner") != [], 30, "the trigger never arrived"
             )
             here.start("runner")
             wait_until(
-                lambda: len(letters_about(receiver, "runner")) > 1, 30, "the end was never told"
+                lambda: len(alerts_about(receiver, "runner")) > 1, 30, "the resolve never arrived"
             )
-            trigger, resolve = letters_about(receiver, "runner")
+            trigger, resolve = alerts_about(receiver, "runner")
         assert (trigger["kind"], trigger["severity"], trigger["code"]) == (
             "trigger",
             "warning",
@@ -68,11 +69,10 @@ def test_a_trouble_and_its_end_are_told_once_in_order_through_a_dead_sink_and_a_
         )
         assert (resolve["kind"], resolve["incident_id"]) == ("resolve", trigger["incident_id"])
         assert trigger["key"] != resolve["key"]
-        everything = b"".join(one.body for one in receiver.arrived).decode()
+        bodies = [request.body for request in receiver.arrived]
+        everything = b"".join(bodies).decode()
         assert str(tmp_path) not in everything and here.key not in everything
-        assert {
-            body["subject"] for body in map(json.loads, (one.body for one in receiver.arrived))
-        } == {"runner"}
+        assert {json.loads(body)["subject"] for body in bodies} == {"runner"}
         wait_until(lambda: ledger.alerts.pending_count() == 0, 10, "something is still owed")
         ledger.close()
 
@@ -86,23 +86,23 @@ def _attempts(here: Installation) -> int:
         ledger.close()
 
 
-def test_a_cause_speaks_for_what_it_causes(tmp_path: Path):
+def test_only_the_cause_is_alerted(tmp_path: Path):
     receiver = Receiver()
     with receiver.up(), alerting(tmp_path, receiver):
         (tmp_path / "state" / "patches").rename(tmp_path / "aside")
         wait_until(
-            lambda: letters_about(receiver, "filesystem") != [], 40, "the cause was never told"
+            lambda: alerts_about(receiver, "filesystem") != [], 40, "the alert never arrived"
         )
-        (alert,) = letters_about(receiver, "filesystem")
+        (alert,) = alerts_about(receiver, "filesystem")
         assert (alert["severity"], alert["code"], alert["overall_status"]) == (
             "critical",
             "missing",
             "unknown",
         )
-        assert letters_about(receiver, "overall") == []
+        assert alerts_about(receiver, "overall") == []
 
 
-def test_the_history_survives_a_kill_and_says_when_nobody_looked(tmp_path: Path):
+def test_the_history_survives_a_kill_and_shows_the_gap(tmp_path: Path):
     here = Installation.create(tmp_path)
     try:
         here.start("gateway", "runner")
@@ -119,12 +119,10 @@ def test_the_history_survives_a_kill_and_says_when_nobody_looked(tmp_path: Path)
             lambda: _flip(here, "gateway", None) is not None, 20, "the history cannot be read again"
         )
         assert _flip(here, "runner", "down") == before
-        started = [one for one in _flips(here) if one["check"] == "gateway"]
-        assert [one["status"] for one in started] == [
-            "started",
-            "started",
-        ]  # no "stopped" between them: it was killed
-        assert len({one["instance_id"] for one in started}) == 2
+        started = [flip for flip in _flips(here) if flip["check"] == "gateway"]
+        # No "stopped" between them: the gateway was killed.
+        assert [flip["status"] for flip in started] == ["started", "started"]
+        assert len({flip["instance_id"] for flip in started}) == 2
     finally:
         here.stop()
 
@@ -138,13 +136,15 @@ def _flips(here: Installation) -> list[dict[str, Any]]:
 
 
 def _flip(here: Installation, check: str, code: str | None) -> dict[str, Any] | None:
-    found = (one for one in _flips(here) if one["check"] == check and code in (None, one["code"]))
-    return next(found, None)
+    for flip in _flips(here):
+        if flip["check"] == check and code in (None, flip["code"]):
+            return flip
+    return None
 
 
 class Tunnel:
-    """What cloudflared is seen as: a public address that forwards to an origin,
-    and metrics of its edge.
+    """A server in the place of cloudflared: a public address that forwards to an
+    origin, and the metrics of the edge.
     """
 
     def __init__(self, origin: int) -> None:
@@ -175,8 +175,8 @@ class Tunnel:
             def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  as http.server has it
                 pass
 
-        # Another address of this machine's: the gateway takes loopback's own
-        # names for no tunnel.
+        # Another address of this machine: a public_url of localhost is not
+        # watched.
         self.server = ThreadingHTTPServer(("127.0.0.2", 0), Forward)
         self.url = f"http://127.0.0.2:{self.server.server_port}"
         Thread(
@@ -188,7 +188,7 @@ class Tunnel:
         self.server.server_close()
 
 
-def test_a_tunnel_that_lost_its_origin_is_seen_though_its_edge_is_well(tmp_path: Path):
+def test_a_tunnel_without_its_origin_is_detected_though_its_edge_is_ok(tmp_path: Path):
     here = Installation.create(tmp_path)
     tunnel = Tunnel(here.port)
     here.health_settings["tunnel_metrics"] = tunnel.url
@@ -208,7 +208,7 @@ def test_a_tunnel_that_lost_its_origin_is_seen_though_its_edge_is_well(tmp_path:
             lambda: status("tunnel_public") == "reachable", 20, "the public address is not proven"
         )
         assert status("tunnel_edge") == "connected"
-        tunnel.origin = 1  # the tunnel lives on, and leads nowhere
+        tunnel.origin = 1  # the tunnel works, without an origin
         wait_until(
             lambda: status("tunnel_public") == "origin_unreachable", 20, "a lost origin looks well"
         )

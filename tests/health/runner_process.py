@@ -1,9 +1,8 @@
-"""A real runner as far as its presence goes: `python runner_process.py
-DIRECTORY WAY`.
+"""The lock and beat of a real runner: `python runner_process.py DIRECTORY WAY`.
 
-beats: holds the lock and beats; SIGUSR1 wedges its loop. stopping: beats that
-it stops. leaves: starts a child that inherits the lock, and beats. silent:
-takes the lock over another's record without a word.
+beats: holds the lock and beats; SIGUSR1 blocks its loop. stopping: beats with
+the activity "stopping". leaves: starts a child that inherits the lock, and
+beats. silent: takes the lock without a beat.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ BEAT_SECONDS = 0.02
 def silent(directory: Path) -> None:
     lock = os.open(directory / LOCK_NAME, os.O_RDWR | os.O_CREAT)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    print("here", flush=True)  # noqa: T201  tells the test that it may look
+    print("here", flush=True)  # noqa: T201  the test waits for this line
     time.sleep(60)
 
 

@@ -28,7 +28,7 @@ def run(code: str, **others: Any) -> Reading:
 
 
 @pytest.mark.parametrize(
-    ("exit_code", "found"),
+    ("exit_code", "expected"),
     [
         (0, (Status.OK, "ok")),
         (1, (Status.WARN, "warning")),
@@ -37,9 +37,9 @@ def run(code: str, **others: Any) -> Reading:
         (127, (Status.UNKNOWN, "unknown")),
     ],
 )
-def test_the_exit_code_is_the_status_and_the_first_line_the_message(exit_code, found):
+def test_the_exit_code_is_the_status_and_the_first_line_the_message(exit_code, expected):
     reading = run(f"print('DISK - 3 GB left | x=3'); print('more'); raise SystemExit({exit_code})")
-    assert (reading.status, reading.code) == found
+    assert (reading.status, reading.code) == expected
     assert (reading.message, reading.data["exit_code"]) == ("DISK - 3 GB left | x=3", exit_code)
 
 
@@ -47,15 +47,13 @@ def test_a_command_that_kills_itself_is_unknown():
     assert run("import os; os.kill(os.getpid(), 9)").code == "unknown"
 
 
-def test_a_command_that_is_not_there_is_told():
-    found = CommandProbe(OwnCheck(name="disk", command=("no-such-program",)), ENVIRONMENT).read()
-    assert (found.status, found.code) == (
-        Status.UNKNOWN,
-        "not_found",
-    ) and "no-such-program" in found.message
+def test_a_command_that_does_not_exist_is_not_found():
+    reading = CommandProbe(OwnCheck(name="disk", command=("no-such-program",)), ENVIRONMENT).read()
+    assert (reading.status, reading.code) == (Status.UNKNOWN, "not_found")
+    assert "no-such-program" in reading.message
 
 
-def test_the_terms_are_the_owners():
+def test_interval_timeout_and_criticality_are_the_configured_ones():
     spec = probe("", interval_seconds=7, timeout_seconds=3, critical=True).spec
     assert (spec.name, spec.component, spec.criticality) == (
         "own_disk",
@@ -66,7 +64,7 @@ def test_the_terms_are_the_owners():
     assert probe("").spec.criticality is Criticality.IMPAIRING
 
 
-def test_a_command_sees_what_it_is_given_and_nothing_of_the_gateway(monkeypatch):
+def test_a_command_has_none_of_the_gateways_environment(monkeypatch):
     monkeypatch.setenv("GCR_KEY", "gcr_secret")
     reading = run("import os; print(sorted(set(os.environ) - {'LC_CTYPE'}), os.environ['HOME'])")
     assert reading.message == "['HOME', 'LANG', 'PATH'] /home/of/mine"
@@ -75,14 +73,12 @@ def test_a_command_sees_what_it_is_given_and_nothing_of_the_gateway(monkeypatch)
 def test_at_its_timeout_a_command_is_ended_with_all_that_it_started():
     code = (
         "import subprocess, sys, time\n"
-        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
         "print(child.pid, flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(600)\n"
     )
-    began = time.monotonic()
-    reading = run(code, timeout_seconds=0.7)
+    reading = run(code, timeout_seconds=2)
     assert (reading.status, reading.code) == (Status.FAIL, "timed_out")
-    assert time.monotonic() - began < 5
     assert until(lambda: ended(int(str(reading.data["output"]).split()[0])))
 
 
@@ -104,40 +100,35 @@ def test_a_command_that_ends_while_its_child_holds_its_output_has_ended():
     assert until(lambda: ended(int(reading.message.split()[1])))
 
 
-def test_of_output_without_end_little_is_kept_and_the_command_is_not_held_up():
+def test_of_a_large_output_the_beginning_is_kept_and_the_command_ends():
     reading = run("import sys\nfor _ in range(300): sys.stdout.write('x' * 10_000)")
     assert (reading.code, reading.data["output_bytes"]) == ("ok", 65536)
     assert len(reading.data["output"]) == 1000
 
 
-def test_a_command_that_floods_takes_none_of_the_gateways_time():
-    one = CommandProbe(OwnCheck(name="flood", command=("yes",), timeout_seconds=1.0), ENVIRONMENT)
-    before = time.process_time()
-    assert one.read().code == "timed_out"
-    assert time.process_time() - before < 0.15
+def test_a_command_that_floods_takes_little_processor_time_of_the_gateway():
+    check = OwnCheck(name="flood", command=("yes",), timeout_seconds=1.0)
+    probe_of_flood = CommandProbe(check, ENVIRONMENT)
+    before = time.thread_time()
+    assert probe_of_flood.read().code == "timed_out"
+    # 0.3 s and more without the pauses between the chunks.
+    assert time.thread_time() - before < 0.1
 
 
-def test_closing_ends_a_run_that_is_under_way():
-    one, found = (
-        probe("print('here', flush=True); import time; time.sleep(60)", timeout_seconds=50),
-        [],
-    )
-    thread = threading.Thread(target=lambda: found.append(one.read()))
+def test_close_ends_a_run_under_way():
+    sleeping = probe("print('here', flush=True); import time; time.sleep(600)", timeout_seconds=500)
+    thread = threading.Thread(target=sleeping.read)
     thread.start()
     assert until(lambda: len(psutil.Process().children()) > 0)
-    time.sleep(0.1)
-    one.close()
-    thread.join(5)
+    sleeping.close()
+    thread.join(60)
     assert not thread.is_alive()
-    assert one.read().code == "not_found"
+    assert sleeping.read().code == "not_found"
 
 
-def test_a_pathological_pattern_in_a_command_slows_nobody_here():
-    one = probe("import re; re.match(r'(a+)+$', 'a' * 40 + 'b')", timeout_seconds=0.6)
-    thread = threading.Thread(target=one.read)
-    thread.start()
-    worst, before = 0.0, time.monotonic()
-    while thread.is_alive():
-        time.sleep(0.005)
-        worst, before = max(worst, time.monotonic() - before), time.monotonic()
-    assert worst < 0.5  # inside this process it would hold the interpreter until its end
+def test_a_pathological_pattern_in_a_command_takes_no_processor_time_here():
+    matching = probe("import re; re.match(r'(a+)+$', 'a' * 40 + 'b')", timeout_seconds=1.0)
+    before = time.process_time()
+    assert matching.read().code == "timed_out"
+    # In this process the match would hold the interpreter until its end.
+    assert time.process_time() - before < 0.5

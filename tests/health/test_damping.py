@@ -9,11 +9,12 @@ from tests.health.builders import NOW, check, make_spec, reading
 OK, FAIL = reading(), reading(Status.FAIL, "no_answer")
 
 
-def after(*found: Reading, state: CheckState | None = None) -> CheckState:
+def after(*readings: Reading, state: CheckState | None = None) -> CheckState:
+    """The state after runs that returned these readings."""
     state = state or check()
-    for number, one in enumerate(found, start=1):
+    for number, result in enumerate(readings, start=1):
         began = replace(state, running_since=NOW + number)
-        state = settle(began, one, finished_at=NOW + number + 0.1)
+        state = settle(began, result, finished_at=NOW + number + 0.1)
     return state
 
 
@@ -22,12 +23,12 @@ def counted(state: CheckState) -> Status:
     return state.reading.status
 
 
-def test_one_bad_run_is_noise_and_two_are_trouble():
+def test_one_bad_run_does_not_count_and_two_do():
     assert counted(after(FAIL)) is Status.OK
     assert counted(after(FAIL, FAIL)) is Status.FAIL
 
 
-def test_one_good_run_is_no_recovery_and_two_are():
+def test_one_good_run_does_not_recover_and_two_do():
     fallen = after(FAIL, FAIL)
     assert counted(after(OK, state=fallen)) is Status.FAIL
     assert counted(after(OK, OK, state=fallen)) is Status.OK
@@ -40,7 +41,7 @@ def test_a_fact_counts_at_once_both_ways():
     assert counted(after(gone, back)) is Status.OK
 
 
-def test_the_first_good_word_ends_the_wait_of_a_start():
+def test_the_first_good_run_ends_the_wait_of_a_start():
     unseen = check(status=None)
     assert counted(after(FAIL, state=unseen)) is Status.FAIL
     assert counted(after(FAIL, FAIL, OK, state=unseen)) is Status.OK
@@ -53,7 +54,7 @@ def test_alternating_noise_never_falls_but_shows_raw():
     assert state.raw and state.raw.status is Status.FAIL
 
 
-def test_a_run_that_outlived_its_deadline_counts_as_late_whatever_it_found():
+def test_a_run_past_its_deadline_is_late_with_any_result():
     state = settle(check(running_since=NOW), OK, finished_at=NOW + 1.5)
     assert state.reading and (state.reading.status, state.reading.code) == (Status.UNKNOWN, "late")
     assert state.running_since is None and state.duration_seconds == 1.5
@@ -72,9 +73,8 @@ def test_since_moves_only_with_the_status_that_counts():
     fallen = after(FAIL, FAIL)
     assert fallen.since_at == NOW + 2.1
     assert after(reading(Status.FAIL, "not_bound"), state=fallen).since_at == NOW + 2.1
-    assert (
-        after(OK, OK, state=fallen).since_at == NOW + 2.1
-    )  # the second run of this call, which is what counted
+    # The second of these runs counted.
+    assert after(OK, OK, state=fallen).since_at == NOW + 2.1
 
 
 def test_another_code_of_the_same_status_is_shown_at_once():
@@ -82,7 +82,7 @@ def test_another_code_of_the_same_status_is_shown_at_once():
     assert state.reading and state.reading.code == "port_foreign"
 
 
-def test_a_check_falls_and_rises_after_as_many_runs_as_its_terms_say():
+def test_a_check_falls_and_rises_after_the_runs_of_its_spec():
     patient = check(spec=make_spec(fall=3, rise=1))
     assert counted(after(FAIL, FAIL, state=patient)) is Status.OK
     fallen = after(FAIL, FAIL, FAIL, state=patient)
@@ -90,7 +90,7 @@ def test_a_check_falls_and_rises_after_as_many_runs_as_its_terms_say():
     assert counted(after(OK, state=fallen)) is Status.OK
 
 
-def test_within_its_grace_a_part_that_was_never_well_is_starting():
+def test_within_its_grace_a_part_that_was_never_ok_is_starting():
     unseen = check(status=None, spec=make_spec(grace_seconds=5.0))
     gone = reading(Status.FAIL, "down", fact=True, data={"pid": 1})
     starting = after(gone, gone, state=unseen)
@@ -105,13 +105,13 @@ def test_within_its_grace_a_part_that_was_never_well_is_starting():
     )
 
 
-def test_the_first_good_word_ends_the_grace():
+def test_the_first_good_run_ends_the_grace():
     unseen = check(status=None, spec=make_spec(grace_seconds=60.0))
     gone = reading(Status.FAIL, "down", fact=True)
     assert counted(after(OK, gone, state=unseen)) is Status.FAIL
 
 
-def test_nagios_own_rule_says_when_it_is_flapping():
+def test_flapping_follows_the_rule_of_nagios():
     steady, alternating = (Status.OK,) * 21, (Status.OK, Status.FAIL) * 10 + (Status.OK,)
     assert not is_flapping(steady, was_flapping=False)
     assert is_flapping(alternating, was_flapping=False)
@@ -128,7 +128,7 @@ def test_nagios_own_rule_says_when_it_is_flapping():
     )
 
 
-def test_while_it_flaps_the_worse_word_stays_and_one_good_run_does_not_help():
+def test_while_a_check_flaps_its_worse_status_stays_after_a_good_run():
     bad, good = reading(Status.FAIL, "down", fact=True), reading(Status.OK, "up", fact=True)
     state = after(*[bad, good] * 11)
     assert state.flapping and counted(state) is Status.FAIL

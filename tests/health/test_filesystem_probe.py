@@ -23,9 +23,9 @@ from tests.health.builders import monitor_of, until
 
 @pytest.fixture
 def probe(tmp_path: Path) -> Iterator[FilesystemProbe]:
-    one = FilesystemProbe(tmp_path)
-    yield one
-    one.close()
+    filesystem = FilesystemProbe(tmp_path)
+    yield filesystem
+    filesystem.close()
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", place], check=True)
 
 
-def helpers() -> list[psutil.Process]:
+def workers() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children()
@@ -50,34 +50,34 @@ def helpers() -> list[psutil.Process]:
     ]
 
 
-def test_a_writable_directory_is_proven_with_the_room_it_has(probe, tmp_path):
-    found = probe.read()
-    seen = os.statvfs(tmp_path)
-    assert (found.status, found.code, found.fact) == (Status.OK, "writable", True)
-    assert found.data["total_bytes"] == seen.f_blocks * seen.f_frsize
-    assert 0 < found.data["free_bytes"] < found.data["total_bytes"]
+def test_a_writable_directory_is_shown_with_its_space(probe, tmp_path):
+    reading = probe.read()
+    status = os.statvfs(tmp_path)
+    assert (reading.status, reading.code, reading.fact) == (Status.OK, "writable", True)
+    assert reading.data["total_bytes"] == status.f_blocks * status.f_frsize
+    assert 0 < reading.data["free_bytes"] < reading.data["total_bytes"]
 
 
-def test_one_helper_serves_every_look(probe):
+def test_one_worker_serves_every_run(probe):
     probe.read()
-    (helper,) = helpers()
+    (worker,) = workers()
     probe.read()
-    assert helpers() == [helper]
+    assert workers() == [worker]
 
 
-def test_a_missing_directory_is_missing_until_it_is_there(tmp_path):
+def test_a_missing_directory_is_missing_until_it_exists(tmp_path):
     probe = FilesystemProbe(tmp_path / "patches")
-    found = probe.read()
-    assert (found.status, found.code) == (Status.FAIL, "missing")
+    reading = probe.read()
+    assert (reading.status, reading.code) == (Status.FAIL, "missing")
     (tmp_path / "patches").mkdir()
     assert probe.read().status is Status.OK
     probe.close()
 
 
 def test_a_file_in_its_place_is_not_a_directory(tmp_path):
-    (tmp_path / "patches").write_text("mine")
+    (tmp_path / "patches").write_text("content")
     assert check_directory(str(tmp_path / "patches"))["code"] == "not_a_directory"
-    assert (tmp_path / "patches").read_text() == "mine"
+    assert (tmp_path / "patches").read_text() == "content"
 
 
 def test_a_read_only_disk_is_read_only_even_for_root(small_disk):
@@ -118,7 +118,7 @@ def test_a_forbidden_directory_is_denied(tmp_path):
     assert answer.stdout == "denied\n"
 
 
-def test_looking_leaves_nothing_and_touches_nothing(tmp_path):
+def test_the_check_leaves_no_file_and_changes_none(tmp_path):
     (tmp_path / ".health_check").write_text("the owner's")
     for _ in range(300):
         assert check_directory(str(tmp_path))["code"] == "writable"
@@ -127,52 +127,52 @@ def test_looking_leaves_nothing_and_touches_nothing(tmp_path):
     ]
 
 
-def test_a_system_without_unnamed_files_is_served_and_left_clean(tmp_path, monkeypatch):
+def test_a_system_without_unnamed_files_works_and_is_left_clean(tmp_path, monkeypatch):
     monkeypatch.delattr(os, "O_TMPFILE")
     assert check_directory(str(tmp_path))["code"] == "writable"
     assert list(tmp_path.iterdir()) == []
     assert check_directory(str(tmp_path / "nowhere"))["code"] == "missing"
 
 
-def test_a_helper_killed_at_any_moment_leaves_nothing(tmp_path):
+def test_a_worker_killed_at_any_moment_leaves_no_file(tmp_path):
     looping = (
         "from gpt_cursor_runner.health.probes.disk_worker import check_directory\nwhile True:"
         f" check_directory({str(tmp_path)!r})"
     )
     for number in range(10):
-        helper = subprocess.Popen([sys.executable, "-c", looping])
+        worker = subprocess.Popen([sys.executable, "-c", looping])
         time.sleep(0.08 + number * 0.003)
-        helper.kill()
-        helper.wait()
+        worker.kill()
+        worker.wait()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_helper_that_died_is_replaced_at_the_next_look(probe):
+def test_a_worker_that_died_is_replaced_at_the_next_run(probe):
     probe.read()
-    (helper,) = helpers()
-    helper.kill()
-    assert until(lambda: helper.status() == psutil.STATUS_ZOMBIE)
+    (worker,) = workers()
+    worker.kill()
+    assert until(lambda: worker.status() == psutil.STATUS_ZOMBIE)
     died = probe.read()
     assert (died.status, died.code, died.fact) == (Status.UNKNOWN, "helper_died", False)
-    assert helpers() == []
+    assert workers() == []
     assert probe.read().status is Status.OK
 
 
-def test_a_stuck_helper_is_waited_for_and_no_second_one_is_started(probe):
+def test_the_check_waits_for_a_stuck_worker_and_starts_no_second(probe):
     probe.read()
-    (helper,) = helpers()
-    helper.suspend()
-    found: list[Reading] = []
-    waiting = threading.Thread(target=lambda: found.append(probe.read()))
+    (worker,) = workers()
+    worker.suspend()
+    readings: list[Reading] = []
+    waiting = threading.Thread(target=lambda: readings.append(probe.read()))
     waiting.start()
     waiting.join(0.3)
-    assert waiting.is_alive() and helpers() == [helper]
-    helper.resume()
-    waiting.join(5)
-    assert [one.status for one in found] == [Status.OK]
+    assert waiting.is_alive() and workers() == [worker]
+    worker.resume()
+    waiting.join(60)
+    assert [reading.status for reading in readings] == [Status.OK]
 
 
-def test_a_stuck_helper_is_shown_as_late_and_comes_back_alone(probe, monkeypatch):
+def test_a_stuck_worker_is_late_and_recovers(probe, monkeypatch):
     monkeypatch.setattr(
         probe, "spec", replace(probe.spec, interval_seconds=0.05, deadline_seconds=0.4)
     )
@@ -180,11 +180,11 @@ def test_a_stuck_helper_is_shown_as_late_and_comes_back_alone(probe, monkeypatch
     monitor.start()
     try:
         assert until(lambda: reasons(monitor) == ())
-        (helper,) = helpers()
-        helper.suspend()
+        (worker,) = workers()
+        worker.suspend()
         assert until(lambda: reasons(monitor) == ("filesystem.late",))
-        assert helpers() == [helper]
-        helper.resume()
+        assert workers() == [worker]
+        worker.resume()
         assert until(lambda: reasons(monitor) == ())
     finally:
         monitor.stop()
@@ -194,29 +194,29 @@ def reasons(monitor: Monitor) -> tuple[str, ...]:
     return judge(monitor.snapshot(), time.monotonic()).reasons
 
 
-def test_closing_frees_a_look_that_waits_and_starts_no_helper_again(probe):
+def test_close_ends_a_run_that_waits_and_starts_no_worker_again(probe):
     probe.read()
-    (helper,) = helpers()
-    helper.suspend()
+    (worker,) = workers()
+    worker.suspend()
     waiting = threading.Thread(target=probe.read)
     waiting.start()
     probe.close()
-    waiting.join(5)
-    assert not waiting.is_alive() and helpers() == []
-    assert probe.read().code == "helper_died" and helpers() == []
+    waiting.join(60)
+    assert not waiting.is_alive() and workers() == []
+    assert probe.read().code == "helper_died" and workers() == []
 
 
-def test_the_helper_inherits_no_socket(probe):
+def test_the_worker_inherits_no_socket(probe):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.set_inheritable(True)
         probe.read()
-    (helper,) = helpers()
-    open_files = [file.readlink().name for file in Path(f"/proc/{helper.pid}/fd").iterdir()]
+    (worker,) = workers()
+    open_files = [file.readlink().name for file in Path(f"/proc/{worker.pid}/fd").iterdir()]
     assert not [name for name in open_files if name.startswith("socket:")]
     assert len(open_files) == 3
 
 
-def test_the_helper_ends_with_its_gateway(tmp_path):
+def test_the_worker_ends_with_its_gateway(tmp_path):
     gateway = (
         "import sys, pathlib, time\n"
         "from gpt_cursor_runner.health.probes.filesystem import FilesystemProbe\n"
@@ -227,7 +227,7 @@ def test_the_helper_ends_with_its_gateway(tmp_path):
     )
     parent = subprocess.Popen([sys.executable, "-c", gateway, tmp_path], stdout=subprocess.PIPE)
     assert parent.stdout and parent.stdout.readline() == b"ready\n"
-    (helper,) = psutil.Process(parent.pid).children()
+    (worker,) = psutil.Process(parent.pid).children()
     parent.kill()
     parent.communicate()
-    assert until(lambda: not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE)
+    assert until(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE)

@@ -1,6 +1,4 @@
-"""What the filesystem check says of the room on the disk, and of a disk that is
-not the one it was.
-"""
+"""The filesystem check on a disk that fills, and on a disk that was replaced."""
 
 from __future__ import annotations
 
@@ -57,20 +55,20 @@ def test_a_disk_is_nearly_full_from_ninety_percent_until_eighty_seven(disk):
     for percent in (80, 91, 88, 86, 89):
         with filling.open("wb") as file:
             file.write(bytes(4 * 1024 * 1024 * percent // 100))
-        found = probe.read()
-        codes.append((found.status, found.code))
+        reading = probe.read()
+        codes.append((reading.status, reading.code))
     probe.close()
     well, warned = (Status.OK, "writable"), (Status.WARN, "nearly_full")
     assert codes == [well, warned, warned, well, well]
 
 
-def test_few_inodes_are_told_before_there_are_none(disk):
+def test_few_inodes_are_a_warning_before_there_are_none(disk):
     probe = FilesystemProbe(disk)
     assert probe.read().code == "writable"
     for number in range(95):
         (disk / str(number)).touch()
-    found = probe.read()
-    assert (found.status, found.code, bool(found.remedy)) == (Status.WARN, "few_inodes", True)
+    reading = probe.read()
+    assert (reading.status, reading.code, bool(reading.remedy)) == (Status.WARN, "few_inodes", True)
     (disk / "0").unlink()
     (disk / "1").unlink()
     assert probe.read().code == "few_inodes"
@@ -80,23 +78,24 @@ def test_few_inodes_are_told_before_there_are_none(disk):
     probe.close()
 
 
-def test_a_disk_that_was_unmounted_is_missed_though_its_place_can_be_written(disk):
+def test_a_disk_that_was_unmounted_is_detected_though_its_mount_point_is_writable(disk):
     probe = FilesystemProbe(disk)
     try:
         assert probe.read().status is Status.OK
         unmount(disk)
-        found = probe.read()
-        assert (found.status, found.code, found.fact) == (Status.FAIL, "unmounted", True)
-        assert "another disk" in found.message and found.remedy
-        again = FilesystemProbe(disk)  # a gateway that starts now knows of no other disk
+        reading = probe.read()
+        assert (reading.status, reading.code, reading.fact) == (Status.FAIL, "unmounted", True)
+        assert "another disk" in reading.message and reading.remedy
+        # A gateway that starts now has seen no other disk.
+        again = FilesystemProbe(disk)
         assert again.read().status is Status.OK
         again.close()
     finally:
         probe.close()
-        mount(disk, "size=1m")  # for the fixture to take away
+        mount(disk, "size=1m")  # for the fixture to unmount
 
 
-def test_a_disk_that_is_back_is_well_again(disk, tmp_path):
+def test_a_disk_that_is_mounted_again_is_ok(disk, tmp_path):
     probe, over = FilesystemProbe(disk), tmp_path / "disk"
     assert probe.read().status is Status.OK
     mount(over, "size=1m")
@@ -106,7 +105,7 @@ def test_a_disk_that_is_back_is_well_again(disk, tmp_path):
     probe.close()
 
 
-def test_a_directory_that_was_replaced_is_not_the_one_that_held_the_evidence(tmp_path):
+def test_a_directory_that_was_replaced_is_detected(tmp_path):
     place = tmp_path / "patches"
     place.mkdir()
     probe = FilesystemProbe(place)

@@ -11,8 +11,8 @@ from tests.health.builders import NOW, check, snapshot
 
 CRITICAL, IMPAIRING = Criticality.CRITICAL, Criticality.IMPAIRING
 
-# What one check alone comes to: written out, so that the fold is not tested
-# against itself.
+# The overall status of one check alone: written out, so that the function is not
+# tested against itself.
 ALONE = {
     (CRITICAL, "ok"): Overall.HEALTHY,
     (CRITICAL, "warn"): Overall.DEGRADED,
@@ -32,27 +32,27 @@ ALONE = {
 WORST_LAST = [Overall.HEALTHY, Overall.DEGRADED, Overall.UNKNOWN, Overall.ERROR]
 
 
-def standing(name: str, criticality: Criticality, how: str) -> CheckState:
-    if how == "starting":
+def check_in(name: str, criticality: Criticality, state: str) -> CheckState:
+    if state == "starting":
         return check(name, None, criticality)
-    if how == "late":
+    if state == "late":
         return check(name, Status.OK, criticality, running_since=NOW - 2)
-    if how == "stale":
+    if state == "stale":
         return check(name, Status.OK, criticality, age=5)
-    return check(name, Status(how), criticality)
+    return check(name, Status(state), criticality)
 
 
 @pytest.mark.parametrize("engine_is_dead", [False, True])
 @pytest.mark.parametrize(("first", "second"), list(product(ALONE, ALONE)))
-def test_every_pair_of_checks_comes_to_the_worse_of_the_two(first, second, engine_is_dead):
-    seen = snapshot(
-        standing("a", *first), standing("b", *second), ticked_at=NOW - 6 if engine_is_dead else NOW
+def test_every_pair_of_checks_has_the_worse_status_of_the_two(first, second, engine_is_dead):
+    published = snapshot(
+        check_in("a", *first), check_in("b", *second), ticked_at=NOW - 6 if engine_is_dead else NOW
     )
     expected = max(ALONE[first], ALONE[second], key=WORST_LAST.index)
-    assert judge(seen, NOW).overall is (Overall.ERROR if engine_is_dead else expected)
+    assert judge(published, NOW).overall is (Overall.ERROR if engine_is_dead else expected)
 
 
-def test_every_trouble_is_listed_the_worst_first():
+def test_every_problem_is_listed_the_worst_first():
     verdict = judge(
         snapshot(
             check("runner", Status.FAIL, IMPAIRING, code="down"),
@@ -79,10 +79,10 @@ def test_a_dead_runner_does_not_hide_a_dead_disk():
     assert judge(both, NOW).reasons == ("filesystem.fail", "runner.down")
 
 
-def test_a_reading_turns_stale_while_nobody_publishes():
-    seen = snapshot(check("disk", age=0.0))  # 3 intervals of 1 s and a deadline of 1 s
-    assert judge(seen, NOW + 4.0).overall is Overall.HEALTHY
-    late = judge(seen, NOW + 4.01)
+def test_a_reading_becomes_stale_without_a_tick():
+    published = snapshot(check("disk", age=0.0))  # 3 intervals of 1 s and a deadline of 1 s
+    assert judge(published, NOW + 4.0).overall is Overall.HEALTHY
+    late = judge(published, NOW + 4.01)
     assert (late.overall, late.reasons, late.checks[0].stale) == (
         Overall.UNKNOWN,
         ("disk.stale",),
@@ -90,10 +90,10 @@ def test_a_reading_turns_stale_while_nobody_publishes():
     )
 
 
-def test_a_silent_engine_is_an_error_and_said_first():
-    seen = snapshot(check("disk"))
-    assert judge(seen, NOW + ENGINE_STALE_SECONDS).engine_alive
-    dead = judge(seen, NOW + ENGINE_STALE_SECONDS + 0.01)
+def test_a_silent_monitor_is_an_error_and_listed_first():
+    published = snapshot(check("disk"))
+    assert judge(published, NOW + ENGINE_STALE_SECONDS).engine_alive
+    dead = judge(published, NOW + ENGINE_STALE_SECONDS + 0.01)
     assert (dead.overall, dead.reasons, dead.ready) == (
         Overall.ERROR,
         ("health_engine.stale", "disk.stale"),
@@ -102,29 +102,29 @@ def test_a_silent_engine_is_an_error_and_said_first():
 
 
 def test_a_check_that_never_ran_is_starting_and_then_stale():
-    seen = snapshot(check("disk", None), ticked_at=NOW + 3)
-    assert judge(seen, NOW + 3).reasons == ("disk.starting",)
-    assert judge(seen, NOW + 4.01).reasons == ("disk.stale",)
+    published = snapshot(check("disk", None), ticked_at=NOW + 3)
+    assert judge(published, NOW + 3).reasons == ("disk.starting",)
+    assert judge(published, NOW + 4.01).reasons == ("disk.stale",)
 
 
-def test_a_run_is_late_from_its_deadline_on_and_says_since_when():
-    seen = snapshot(check("disk", running_since=NOW), ticked_at=NOW + 1.0)
-    assert judge(seen, NOW + 1.0).checks[0].code == "ok"
-    stuck = judge(replace(seen, ticked_at=NOW + 3.5), NOW + 3.6).checks[0]
+def test_a_run_is_late_from_its_deadline_on():
+    published = snapshot(check("disk", running_since=NOW), ticked_at=NOW + 1.0)
+    assert judge(published, NOW + 1.0).checks[0].code == "ok"
+    stuck = judge(replace(published, ticked_at=NOW + 3.5), NOW + 3.6).checks[0]
     assert (stuck.status, stuck.code, stuck.stuck_for_seconds) == (Status.UNKNOWN, "late", 3.5)
 
 
-def test_a_run_that_may_have_ended_since_the_tick_is_not_called_late():
-    seen = snapshot(check("disk", running_since=NOW - 0.9), ticked_at=NOW)
-    assert judge(seen, NOW + 0.3).checks[0].code == "ok"
+def test_a_run_that_may_have_ended_since_the_tick_is_not_late():
+    published = snapshot(check("disk", running_since=NOW - 0.9), ticked_at=NOW)
+    assert judge(published, NOW + 0.3).checks[0].code == "ok"
 
 
-def test_a_verdict_holds_until_the_moment_it_says_and_not_longer():
+def test_a_verdict_is_valid_until_its_moment_and_not_longer():
     for age in (0.0, 1.0, 3.5, 9.0):
-        seen = snapshot(check("disk", age=age), check("port"))
-        verdict = judge(seen, NOW)
-        assert judge(seen, verdict.valid_until).reasons == verdict.reasons
-        assert judge(seen, verdict.valid_until + 0.001).reasons != verdict.reasons
+        published = snapshot(check("disk", age=age), check("port"))
+        verdict = judge(published, NOW)
+        assert judge(published, verdict.valid_until).reasons == verdict.reasons
+        assert judge(published, verdict.valid_until + 0.001).reasons != verdict.reasons
 
 
 @pytest.mark.parametrize(
@@ -138,11 +138,11 @@ def test_a_verdict_holds_until_the_moment_it_says_and_not_longer():
         (check("runner", Status.FAIL, IMPAIRING), True),
     ],
 )
-def test_ready_means_that_patches_can_be_taken_and_stored(state, ready):
+def test_ready_means_that_patches_can_be_accepted_and_stored(state, ready):
     assert judge(snapshot(check("port"), state), NOW).ready is ready
 
 
-def test_started_once_every_critical_check_has_run_whatever_it_found():
+def test_started_once_every_critical_check_has_run_with_any_result():
     runner = check("runner", None, IMPAIRING)
     assert not judge(snapshot(check("port"), check("queue", None), runner), NOW).started
     assert judge(snapshot(check("port"), check("queue", Status.FAIL), runner), NOW).started
@@ -152,22 +152,25 @@ def test_no_checks_at_all_prove_nothing_wrong():
     assert judge(snapshot(), NOW).overall is Overall.HEALTHY
 
 
-@pytest.mark.parametrize("standing_alone", list(ALONE))
-def test_a_draining_gateway_is_not_ready_and_at_best_degraded(standing_alone):
-    verdict = judge(snapshot(standing("a", *standing_alone), draining=True), NOW)
-    assert verdict.overall is max(ALONE[standing_alone], Overall.DEGRADED, key=WORST_LAST.index)
+@pytest.mark.parametrize("alone", list(ALONE))
+def test_a_draining_gateway_is_not_ready_and_at_best_degraded(alone):
+    verdict = judge(snapshot(check_in("a", *alone), draining=True), NOW)
+    assert verdict.overall is max(ALONE[alone], Overall.DEGRADED, key=WORST_LAST.index)
     assert (verdict.ready, verdict.reasons[-1]) == (False, "gateway.draining")
 
 
-def test_what_is_left_out_is_not_judged():
+def test_excluded_checks_are_not_judged():
     both = snapshot(
         check("filesystem", Status.FAIL), check("runner", Status.FAIL, IMPAIRING, code="down")
     )
     assert judge(both, NOW, without={"filesystem"}).reasons == ("runner.down",)
-    assert judge(both, NOW, without={"filesystem", "runner", "nobody"}).overall is Overall.HEALTHY
+    assert (
+        judge(both, NOW, without={"filesystem", "runner", "unknown-name"}).overall
+        is Overall.HEALTHY
+    )
 
 
-def test_a_flapping_check_that_is_well_just_now_is_no_good_news():
+def test_a_flapping_check_that_is_ok_is_a_warning():
     verdict = judge(snapshot(check("web", flapping=True)), NOW)
     assert (verdict.overall, verdict.reasons) == (Overall.DEGRADED, ("web.flapping",))
     down = judge(snapshot(check("web", Status.FAIL, code="down", flapping=True)), NOW)

@@ -39,11 +39,11 @@ NODE, PYTHON, BASH = "/usr/bin/node", "/usr/bin/python3.11", "/bin/bash"
         ("bash -x -o pipefail ghost-runner.js", BASH),
         ("sh ghost-runner.js", "/bin/busybox"),
         ("ruby3.2 -I lib ghost-runner.js", "/usr/bin/ruby3.2"),
-        ("ghost ghost-runner.js", NODE),  # it may call itself what it likes
+        ("ghost ghost-runner.js", NODE),  # a process may call itself anything
         ("node ghost-runner.js", NODE + " (deleted)"),
     ],
 )
-def test_an_interpreter_whose_script_it_is_is_the_runner(command, executable):
+def test_an_interpreter_of_the_script_matches(command, executable):
     assert runs_script("ghost-runner.js")(command.split(" "), executable)
 
 
@@ -73,16 +73,16 @@ def test_an_interpreter_whose_script_it_is_is_the_runner(command, executable):
         ("tail -f ghost-runner.js", "/bin/busybox"),
     ],
 )
-def test_a_program_that_only_has_the_name_on_its_command_line_is_not(command, executable):
+def test_a_program_with_the_name_on_its_command_line_does_not_match(command, executable):
     assert not runs_script("ghost-runner.js")(command.split(" "), executable)
 
 
-def test_a_program_is_known_by_its_file():
-    is_it = is_program("cloudflared")
-    assert is_it(["/usr/local/bin/cloudflared", "tunnel"], "/usr/local/bin/cloudflared")
-    assert is_it(["cloudflared", "tunnel"], None)
-    assert not is_it(["vim", "cloudflared"], "/usr/bin/vim")
-    assert not is_it(["cloudflared"], "/usr/bin/tail")
+def test_a_program_is_matched_by_its_executable():
+    matches = is_program("cloudflared")
+    assert matches(["/usr/local/bin/cloudflared", "tunnel"], "/usr/local/bin/cloudflared")
+    assert matches(["cloudflared", "tunnel"], None)
+    assert not matches(["vim", "cloudflared"], "/usr/bin/vim")
+    assert not matches(["cloudflared"], "/usr/bin/tail")
 
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -90,14 +90,12 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a real interpreter on a script that sleeps; the file name says
-    which.
-    """
+    """Starts a real interpreter on a sleeping script of a given file name."""
     started: list[subprocess.Popen[bytes]] = []
 
     def start_one(name: str, *command: str) -> subprocess.Popen[bytes]:
         script = tmp_path / name
-        script.write_text("import time; time.sleep(60)")
+        script.write_text("import time; time.sleep(600)")
         process = subprocess.Popen([*(command or (sys.executable,)), str(script)])
         started.append(process)
         assert until(lambda: name in " ".join(psutil.Process(process.pid).cmdline()))
@@ -113,23 +111,23 @@ def unique() -> str:
     return f"ghost-{os.getpid()}-{time.monotonic_ns()}.js"
 
 
-def test_a_foreign_runner_is_found_stalls_comes_back_and_dies(start):
+def test_a_foreign_runner_is_found_stalls_recovers_and_dies(start):
     name, clock = unique(), Clock()
     probe = ExternalRunnerProbe(name, ProcessFinder(runs_script(name), clock))
     assert (probe.read().code, probe.read().data["state"]) == ("down", "down")
     runner = start(name)
     assert probe.read().code == "down"  # not due yet
     clock.now += 60
-    found = probe.read()
-    assert (found.status, found.code, found.data["pid"]) == (Status.OK, "up", runner.pid)
+    reading = probe.read()
+    assert (reading.status, reading.code, reading.data["pid"]) == (Status.OK, "up", runner.pid)
     runner.send_signal(signal.SIGSTOP)
     assert until(lambda: probe.read().data["state"] == "stalled")
     runner.send_signal(signal.SIGCONT)
     assert until(lambda: probe.read().code == "up")
     runner.kill()
     os.waitid(os.P_PID, runner.pid, os.WEXITED | os.WNOWAIT)
-    found = probe.read()
-    assert (found.code, found.data["state"]) == ("zombie", "down")
+    reading = probe.read()
+    assert (reading.code, reading.data["state"]) == ("zombie", "down")
     runner.wait()
     assert probe.read().code == "down"
     again = start(name)
@@ -137,7 +135,7 @@ def test_a_foreign_runner_is_found_stalls_comes_back_and_dies(start):
     assert probe.read().data["pid"] == again.pid
 
 
-def test_a_program_that_follows_the_script_is_not_taken_for_it(start):
+def test_a_program_that_reads_the_script_is_not_the_runner(start):
     name = unique()
     start(name, shutil.which("tail") or "tail", "-f")
     assert ExternalRunnerProbe(name).read().code == "down"
@@ -146,7 +144,7 @@ def test_a_program_that_follows_the_script_is_not_taken_for_it(start):
 def test_a_process_that_became_another_program_is_forgotten(start, tmp_path):
     name = unique()
     (tmp_path / name).write_text("")
-    turning = "import os, sys, time; sys.stdin.readline(); os.execvp('sleep', ['sleep', '60'])"
+    turning = "import os, sys, time; sys.stdin.readline(); os.execvp('sleep', ['sleep', '600'])"
     script = tmp_path / name
     script.write_text(turning)
     with subprocess.Popen([sys.executable, str(script)], stdin=subprocess.PIPE) as process:
@@ -159,7 +157,7 @@ def test_a_process_that_became_another_program_is_forgotten(start, tmp_path):
         process.kill()
 
 
-def test_scans_are_seldom_and_never_more_than_a_fiftieth_of_the_time():
+def test_scans_take_at_most_a_fiftieth_of_the_time():
     clock, scans = Clock(), []
 
     def scan() -> list[psutil.Process]:
@@ -172,10 +170,10 @@ def test_scans_are_seldom_and_never_more_than_a_fiftieth_of_the_time():
         finder.find()
         clock.now += 0.1
     apart = [round(later - earlier, 1) for earlier, later in itertools.pairwise(scans)]
-    assert 10.2 <= apart[0] <= 10.4 and all(2.0 <= one <= 2.2 for one in apart[1:])
+    assert 10.2 <= apart[0] <= 10.4 and all(2.0 <= seconds <= 2.2 for seconds in apart[1:])
 
 
-def test_a_process_that_is_known_costs_no_scan(start):
+def test_a_remembered_process_costs_no_scan(start):
     name, scans = unique(), []
 
     def scan() -> Iterator[psutil.Process]:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import sqlite3
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ EMPTY = QueueFacts(
 
 
 def never() -> float:
-    """When the last patch was recorded."""
+    """The moment of the last recorded patch, when there was none."""
     return float("-inf")
 
 
@@ -41,8 +40,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 class SmallLedger:
-    """Writes through one plain connection, so that every trouble of SQLite can
-    be made for real.
+    """Writes through one plain connection, in which a test can cause every real
+    error of SQLite.
     """
 
     def __init__(self, connection: sqlite3.Connection, facts: QueueFacts = EMPTY) -> None:
@@ -68,41 +67,41 @@ def small(tmp_path: Path) -> Iterator[SmallLedger]:
     connection.close()
 
 
-def test_the_real_ledger_is_proven_writable_and_keeps_nothing_of_it(ledger):
-    found = QueueProbe(ledger, never).read()
-    assert (found.status, found.code) == (Status.OK, "writable")
-    assert found.data["queued"] == 0
+def test_the_real_ledger_is_writable_and_keeps_no_row_of_the_check(ledger):
+    reading = QueueProbe(ledger, never).read()
+    assert (reading.status, reading.code) == (Status.OK, "writable")
+    assert reading.data["queued"] == 0
     with ledger.database.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM keys").scalar() == 0
 
 
-def test_a_patch_recorded_while_we_waited_for_our_turn_proves_that_the_ledger_takes_writes(ledger):
+def test_a_patch_recorded_while_the_check_waited_proves_that_the_ledger_is_writable(ledger):
     with sqlite3.connect(ledger.database.engine.url.database, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        found = QueueProbe(ledger, boottime).read()
+        reading = QueueProbe(ledger, boottime).read()
         long_ago = boottime()
         stale = QueueProbe(ledger, lambda: long_ago).read()
         other.execute("ROLLBACK")
     other.close()
-    assert (found.status, found.code) == (Status.OK, "writable")
+    assert (reading.status, reading.code) == (Status.OK, "writable")
     assert (stale.status, stale.code) == (Status.FAIL, "locked")
 
 
 def test_the_real_ledger_that_another_writer_holds_is_locked(ledger, tmp_path):
     with sqlite3.connect(ledger.database.engine.url.database, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        found = QueueProbe(ledger, never).read()
+        reading = QueueProbe(ledger, never).read()
         other.execute("ROLLBACK")
     other.close()
-    assert (found.status, found.code, found.fact) == (Status.FAIL, "locked", True)
+    assert (reading.status, reading.code, reading.fact) == (Status.FAIL, "locked", True)
     assert QueueProbe(ledger, never).read().status is Status.OK
 
 
 def test_a_file_that_is_no_database_is_corrupt(tmp_path):
     (tmp_path / "small.db").write_bytes(b"not a database at all" * 100)
     broken = SmallLedger(sqlite3.connect(tmp_path / "small.db", isolation_level=None))
-    found = QueueProbe(broken, never).read()
-    assert (found.status, found.code, found.fact) == (Status.FAIL, "corrupt", True)
+    reading = QueueProbe(broken, never).read()
+    assert (reading.status, reading.code, reading.fact) == (Status.FAIL, "corrupt", True)
 
 
 def test_a_database_opened_for_reading_is_read_only(small, tmp_path):
@@ -133,10 +132,10 @@ def test_a_full_disk_has_no_space(tmp_path):
         subprocess.run(["umount", "--lazy", tmp_path], check=True)
 
 
-def test_any_other_trouble_is_a_failure_too(small):
+def test_any_other_error_is_a_failure_too(small):
     small.connection.execute("DROP TABLE kept")
-    found = QueueProbe(small, never).read()
-    assert (found.status, found.code, found.message) == (
+    reading = QueueProbe(small, never).read()
+    assert (reading.status, reading.code, reading.message) == (
         Status.FAIL,
         "other",
         "no such table: kept",
@@ -144,8 +143,8 @@ def test_any_other_trouble_is_a_failure_too(small):
 
 
 class Waiting:
-    """A ledger in which patch 1 waits, seen by a probe whose two clocks move
-    when told.
+    """A ledger in which patch 1 waits, and a probe with two clocks that a test
+    sets.
     """
 
     def __init__(self, small: SmallLedger, waited: float = 0.0) -> None:
@@ -173,9 +172,9 @@ class Waiting:
 def test_a_patch_that_waits_longer_than_a_quarter_of_an_hour_is_a_backlog(
     small, waited, status, code
 ):
-    found = Waiting(small, waited).after(0)
-    assert (found.status, found.code) == (status, code)
-    assert found.data["oldest_queued_seconds"] == max(0, waited)
+    reading = Waiting(small, waited).after(0)
+    assert (reading.status, reading.code) == (status, code)
+    assert reading.data["oldest_queued_seconds"] == max(0, waited)
 
 
 @pytest.mark.parametrize("wall_set_by", [-3600, 86_400])
@@ -190,7 +189,7 @@ def test_a_wall_clock_that_is_set_makes_no_patch_older_or_younger(small, wall_se
     assert here.after(10, -wall_set_by).data["oldest_queued_seconds"] == 10
 
 
-def test_a_patch_that_arrives_while_we_look_is_as_old_as_the_look_that_found_it(small):
+def test_a_patch_that_arrives_later_is_as_old_as_its_first_reading(small):
     here = Waiting(small)
     here.after(0)
     here.small.facts = replace(here.small.facts, queued=3, last_seq=3)
@@ -202,7 +201,7 @@ def test_a_patch_that_arrives_while_we_look_is_as_old_as_the_look_that_found_it(
     assert here.after(801).code == "backlog"
 
 
-def test_a_ledger_that_was_replaced_is_looked_at_anew(small):
+def test_the_ages_start_again_in_a_ledger_that_was_replaced(small):
     here = Waiting(small, waited=2000)
     here.small.facts = replace(here.small.facts, oldest_queued_seq=70, last_seq=70)
     assert here.after(0).code == "backlog"
@@ -212,7 +211,7 @@ def test_a_ledger_that_was_replaced_is_looked_at_anew(small):
     assert here.after(2000).data["oldest_queued_seconds"] == 0
 
 
-def test_what_arrives_for_days_is_remembered_in_little_room():
+def test_the_arrivals_of_days_take_bounded_memory():
     arrivals = ArrivalLog()
     for number in range(100_000):
         arrivals.record(number, now=2.0 * number, wall=WALL)
@@ -222,11 +221,11 @@ def test_what_arrives_for_days_is_remembered_in_little_room():
     assert arrivals.age(50_000, WALL, 200_000.0) <= 100_000.0
 
 
-def test_patches_that_failed_within_a_day_are_told_beside_a_backlog(small):
+def test_patches_that_failed_within_a_day_are_a_warning_beside_a_backlog(small):
     here = Waiting(small)
     here.small.facts = replace(here.small.facts, failed=5, failed_lately=2)
-    found = here.after(0)
-    assert (found.status, found.code, found.message) == (
+    reading = here.after(0)
+    assert (reading.status, reading.code, reading.message) == (
         Status.WARN,
         "dead_letters",
         "2 failed within a day",
@@ -243,26 +242,22 @@ def test_how_long_the_oldest_attempt_runs_follows_our_own_clock(small):
     assert here.after(7, wall_set_by=3600).data["oldest_running_seconds"] == 37
 
 
-def test_a_ledger_as_patient_as_the_gateways_says_that_it_is_locked_before_the_check_is_late(
-    tmp_path,
-):
+def test_the_gateways_ledger_is_reported_as_locked_before_the_check_is_late(tmp_path):
     database = open_database(tmp_path, BUSY_SECONDS)
     migrate(database)
+    with database.engine.connect() as connection:
+        busy_milliseconds = connection.exec_driver_sql("PRAGMA busy_timeout").scalar()
     with sqlite3.connect(tmp_path / LEDGER_NAME, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        began = time.monotonic()
-        found = QueueProbe(Ledger(database), never).read()
-        waited = time.monotonic() - began
+        reading = QueueProbe(Ledger(database), never).read()
     other.close()
     database.close()
-    assert found.code == "locked"
-    assert (
-        BUSY_SECONDS <= waited < BUSY_SECONDS + 1.0
-    )  # a busy machine may be late, the terms leave it less
+    assert reading.code == "locked"
+    assert busy_milliseconds == 1000 * BUSY_SECONDS
     assert QueueProbe.spec.deadline_seconds > BUSY_SECONDS + 0.4
 
 
-def test_one_trouble_is_logged_once_however_long_it_lasts(small):
+def test_an_error_that_lasts_is_logged_once(small):
     probe = QueueProbe(small, never)
     small.connection.execute("ALTER TABLE kept RENAME TO away")
     with capture_logs() as logs:

@@ -23,7 +23,7 @@ def configured(name: str, path: Path, branch: str) -> Repository:
 
 
 class Watching:
-    """A probe on repositories, with its clock and a runner that works or not."""
+    """A probe of repositories, with its clock and a runner that works or not."""
 
     def __init__(self, *watched: Repository) -> None:
         self.clock, self.at_work = Clock(), False
@@ -43,22 +43,24 @@ def watch() -> Iterator[Callable[..., Watching]]:
         return made[-1]
 
     yield watch_these
-    for one in made:
-        one.probe.close()
+    for watching in made:
+        watching.probe.close()
 
 
-def test_a_repository_with_its_branch_is_well_bare_or_checked_out(watch, repo, tmp_path):
+def test_a_repository_with_its_branch_is_ok_bare_or_checked_out(watch, repo, tmp_path):
     bare = tmp_path / "bare.git"
     subprocess.run(["git", "clone", "--quiet", "--bare", repo.path, bare], check=True)
-    found = watch(configured("app", repo.path, "main"), configured("bare", bare, "main")).after(0)
-    assert (found.status, found.code, found.message) == (Status.OK, "ok", "")
-    assert found.data == {
+    reading = watch(configured("app", repo.path, "main"), configured("bare", bare, "main")).after(0)
+    assert (reading.status, reading.code, reading.message) == (Status.OK, "ok", "")
+    assert reading.data == {
         "app": {"status": "ok", "code": "ok"},
         "bare": {"status": "ok", "code": "ok"},
     }
 
 
-def test_each_trouble_has_its_code_and_the_worst_is_the_checks(watch, repo, make_repo, tmp_path):
+def test_each_problem_has_its_code_and_the_worst_is_that_of_the_check(
+    watch, repo, make_repo, tmp_path
+):
     (tmp_path / "plain").mkdir()
     other = make_repo("other")
     (other.path / ".git" / "index.lock").touch()
@@ -70,8 +72,8 @@ def test_each_trouble_has_its_code_and_the_worst_is_the_checks(watch, repo, make
         configured("well", repo.path, "main"),
     )
     watching.after(0)
-    found = watching.after(61)
-    codes = {name: one["code"] for name, one in found.data.items()}
+    reading = watching.after(61)
+    codes = {name: state["code"] for name, state in reading.data.items()}
     assert codes == {
         "locked": "foreign_lock",
         "gone": "missing",
@@ -79,10 +81,10 @@ def test_each_trouble_has_its_code_and_the_worst_is_the_checks(watch, repo, make
         "app": "no_branch",
         "well": "ok",
     }
-    assert (found.status, found.code) == (Status.FAIL, "missing") and found.remedy
+    assert (reading.status, reading.code) == (Status.FAIL, "missing") and reading.remedy
     assert (
-        all(name in found.message for name in ("gone", "plain", "release"))
-        and "well:" not in found.message
+        all(name in reading.message for name in ("gone", "plain", "release"))
+        and "well:" not in reading.message
     )
 
 
@@ -101,18 +103,19 @@ def test_a_lock_that_stays_for_a_minute_is_foreign(watch, repo, lock):
     file.touch()
     assert watching.after(0).code == "ok"
     assert watching.after(60).code == "ok"
-    found = watching.after(1)
-    assert (found.status, found.code, Path(lock).name in found.message) == (
+    reading = watching.after(1)
+    assert (reading.status, reading.code, Path(lock).name in reading.message) == (
         Status.WARN,
         "foreign_lock",
         True,
     )
-    assert file.exists()  # it is the owner's to remove
+    # Only the owner removes it.
+    assert file.exists()
     file.unlink()
     assert watching.after(1).code == "ok"
 
 
-def test_a_lock_that_changes_is_one_of_many_and_no_wall_clock_makes_it_old(watch, repo):
+def test_a_lock_file_that_changes_is_new_whatever_its_own_time(watch, repo):
     watching, file = (
         watch(configured("app", repo.path, "main")),
         repo.path / ".git" / "index.lock",
@@ -123,7 +126,7 @@ def test_a_lock_that_changes_is_one_of_many_and_no_wall_clock_makes_it_old(watch
         assert watching.after(40).code == "ok"
 
 
-def test_a_lock_while_a_runner_works_is_not_foreign(watch, repo):
+def test_a_lock_is_not_foreign_while_the_runner_works(watch, repo):
     watching = watch(configured("app", repo.path, "main"))
     (repo.path / ".git" / "index.lock").touch()
     watching.at_work = True
@@ -141,20 +144,24 @@ def test_a_worktree_is_watched_where_its_repository_is(watch, repo: Repo, tmp_pa
     assert watching.after(61).code == "foreign_lock"
 
 
-def test_looking_changes_nothing(watch, repo):
+def test_the_check_changes_nothing(watch, repo):
     before = repo.state()
     watch(configured("app", repo.path, "main")).after(0)
     assert repo.state() == before
 
 
-def test_of_many_repositories_every_one_is_looked_at_and_the_worst_are_shown(watch, repo, tmp_path):
+def test_every_one_of_many_repositories_is_checked_and_the_worst_are_shown(watch, repo, tmp_path):
     many = [configured(f"app{number}", repo.path, "main") for number in range(51)]
-    found = watch(*many, configured("last", tmp_path / "gone", "main")).after(0)
-    assert (found.code, found.data["last"]["code"], len(found.data)) == ("missing", "missing", 50)
-    assert found.message.startswith("last: ")
+    reading = watch(*many, configured("last", tmp_path / "gone", "main")).after(0)
+    assert (reading.code, reading.data["last"]["code"], len(reading.data)) == (
+        "missing",
+        "missing",
+        50,
+    )
+    assert reading.message.startswith("last: ")
 
 
 def test_many_repositories_fit_into_a_reading(watch, tmp_path):
     many = [configured(f"{number:0100}", tmp_path / "gone", "main") for number in range(60)]
-    found = sanitize(watch(*many).after(0))
-    assert len(found.data) == 50
+    reading = sanitize(watch(*many).after(0))
+    assert len(reading.data) == 50

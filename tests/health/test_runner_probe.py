@@ -32,8 +32,8 @@ Start = Callable[..., subprocess.Popen[bytes]]
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts a runner in its own session and waits until it holds the lock;
-    ends all of it afterwards.
+    """Starts a runner in a session of its own and waits until it holds the
+    lock; kills the session afterwards.
     """
     started: list[subprocess.Popen[bytes]] = []
 
@@ -59,8 +59,8 @@ def comes_up(probe: RunnerProbe) -> bool:
 
 
 def test_without_a_runner_it_is_down(tmp_path):
-    found = RunnerProbe(tmp_path).read()
-    assert (found.status, found.code, state(found), found.fact) == (
+    reading = RunnerProbe(tmp_path).read()
+    assert (reading.status, reading.code, state(reading), reading.fact) == (
         Status.FAIL,
         "down",
         "down",
@@ -72,7 +72,7 @@ def test_without_a_state_directory_it_is_down(tmp_path):
     assert state(RunnerProbe(tmp_path / "nowhere").read()) == "down"
 
 
-def test_a_runner_is_up_once_it_was_seen_to_move(tmp_path, start):
+def test_a_runner_is_up_once_its_sequence_moved(tmp_path, start):
     runner = start()
     probe = RunnerProbe(tmp_path)
     assert state(probe.read()) == "starting"
@@ -80,12 +80,12 @@ def test_a_runner_is_up_once_it_was_seen_to_move(tmp_path, start):
     assert probe.read().data["pid"] == runner.pid
 
 
-def test_a_killed_runner_is_down_at_the_next_look_even_while_it_is_a_zombie(tmp_path, start):
+def test_a_killed_runner_is_down_at_the_next_reading_also_as_a_zombie(tmp_path, start):
     runner = start()
     probe = RunnerProbe(tmp_path)
     assert comes_up(probe)
     runner.kill()
-    os.waitid(os.P_PID, runner.pid, os.WEXITED | os.WNOWAIT)  # dead, and nobody has taken notice
+    os.waitid(os.P_PID, runner.pid, os.WEXITED | os.WNOWAIT)  # dead, and not reaped
     assert state(probe.read()) == "down"
 
 
@@ -100,7 +100,7 @@ def test_a_killed_runner_is_down_though_its_child_holds_the_lock(tmp_path, start
     assert (probe.read().code, state(probe.read())) == ("gone", "down")
 
 
-def test_a_stopped_process_is_stalled_and_comes_back(tmp_path, start):
+def test_a_stopped_process_is_stalled_and_recovers(tmp_path, start):
     runner = start()
     probe = RunnerProbe(tmp_path)
     assert comes_up(probe)
@@ -111,7 +111,7 @@ def test_a_stopped_process_is_stalled_and_comes_back(tmp_path, start):
     assert comes_up(probe)
 
 
-def test_a_runner_that_lives_but_does_not_turn_is_stalled_at_its_limit(tmp_path, start):
+def test_a_runner_whose_loop_does_not_turn_is_stalled_at_the_limit(tmp_path, start):
     clock = Clock()
     runner = start()
     probe = RunnerProbe(tmp_path, monotonic=clock)
@@ -125,14 +125,14 @@ def test_a_runner_that_lives_but_does_not_turn_is_stalled_at_its_limit(tmp_path,
     assert (probe.read().code, state(probe.read())) == ("stalled", "stalled")
 
 
-def test_a_runner_that_keeps_turning_is_up_for_as_long_as_it_does(tmp_path):
+def test_a_runner_is_up_while_its_loop_turns(tmp_path):
     clock = Clock()
     probe = RunnerProbe(tmp_path, monotonic=clock)
-    with RunnerLock(tmp_path, "runner-1") as presence:
+    with RunnerLock(tmp_path, "runner-1") as lock:
         probe.read()
         for _ in range(5):
             clock.now += 9
-            presence.beat("working", "patch-1")
+            lock.beat("working", "patch-1")
             assert (state(probe.read()), probe.read().data["patch_id"]) == ("up", "patch-1")
 
 
@@ -155,7 +155,7 @@ def test_a_runner_that_is_silent_in_work_is_stalled_after_130_seconds(tmp_path):
         assert (probe.read().code, state(probe.read())) == ("stalled", "stalled")
 
 
-def test_a_runner_that_goes_is_not_well_and_not_down(tmp_path, start):
+def test_a_runner_that_stops_is_a_warning_and_not_down(tmp_path, start):
     start("stopping")
     probe = RunnerProbe(tmp_path)
     assert until(lambda: probe.read().code == "stopping")
@@ -193,40 +193,40 @@ def test_the_limit_of_a_new_runner_starts_when_it_takes_the_lock(tmp_path, start
     assert state(probe.read()) == "starting"
 
 
-def seen_moving(directory: Path, beat: Beat) -> Reading:
-    """What a probe says of a held lock and a record that moves, whoever it
-    names.
-    """
+def read_moving(directory: Path, beat: Beat) -> Reading:
+    """The reading of a held lock and a record that moves and names any process."""
     probe = RunnerProbe(directory)
     with RunnerLock(directory, "runner-1"):
         for sequence in range(3):
             (directory / BEAT_NAME).write_text(json.dumps(asdict(replace(beat, sequence=sequence))))
-            found = probe.read()
-    return found
+            reading = probe.read()
+    return reading
 
 
 @pytest.mark.parametrize(("other_boot", "created_apart"), [(True, 0.0), (False, 3600.0)])
-def test_a_moving_runner_is_not_judged_by_a_stranger_with_its_pid(
+def test_a_moving_runner_is_not_judged_by_another_process_with_its_pid(
     tmp_path, other_boot, created_apart
 ):
-    with subprocess.Popen(["sleep", "60"]) as stranger:
-        stranger.send_signal(signal.SIGSTOP)
-        created = psutil.Process(stranger.pid).create_time() + created_apart
+    with subprocess.Popen(["sleep", "60"]) as other_process:
+        other_process.send_signal(signal.SIGSTOP)
+        created = psutil.Process(other_process.pid).create_time() + created_apart
         boot = "another boot" if other_boot else boot_id()
-        found = seen_moving(tmp_path, Beat("runner-1", stranger.pid, created, boot, 0, "idle"))
-        stranger.kill()
-    assert (found.code, state(found)) == ("up", "up")
+        reading = read_moving(
+            tmp_path, Beat("runner-1", other_process.pid, created, boot, 0, "idle")
+        )
+        other_process.kill()
+    assert (reading.code, state(reading)) == ("up", "up")
 
 
 def test_a_moving_runner_whose_pid_cannot_be_seen_is_up(tmp_path):
     with subprocess.Popen(["true"]) as gone:
         pass
     assert (
-        state(seen_moving(tmp_path, Beat("runner-1", gone.pid, 1.0, boot_id(), 0, "idle"))) == "up"
+        state(read_moving(tmp_path, Beat("runner-1", gone.pid, 1.0, boot_id(), 0, "idle"))) == "up"
     )
 
 
-def test_a_program_with_the_right_name_on_its_command_line_is_no_runner(tmp_path):
+def test_a_program_with_the_right_name_on_its_command_line_is_not_a_runner(tmp_path):
     script = tmp_path / "ghost-runner.js"
     script.touch()
     decoy = subprocess.Popen(["tail", "-f", script])
@@ -237,7 +237,7 @@ def test_a_program_with_the_right_name_on_its_command_line_is_no_runner(tmp_path
         decoy.wait()
 
 
-def test_a_runner_in_another_pid_namespace_is_up_by_its_moves(tmp_path, start):
+def test_a_runner_in_another_pid_namespace_is_up_by_its_sequence(tmp_path, start):
     apart = ("unshare", "--pid", "--fork", "--kill-child")
     if (
         not shutil.which("unshare")
@@ -250,7 +250,7 @@ def test_a_runner_in_another_pid_namespace_is_up_by_its_moves(tmp_path, start):
     assert {probe.read().code for _ in range(20)} == {"up"}
 
 
-def test_an_unreadable_record_is_not_taken_for_a_working_runner(tmp_path, start):
+def test_an_unreadable_record_does_not_prove_a_working_runner(tmp_path, start):
     (tmp_path / BEAT_NAME).write_text("{half a rec")
     start("silent")
     assert state(RunnerProbe(tmp_path).read()) == "starting"
@@ -259,10 +259,10 @@ def test_an_unreadable_record_is_not_taken_for_a_working_runner(tmp_path, start)
 def test_every_change_is_logged_once_with_the_pid(tmp_path):
     probe = RunnerProbe(tmp_path)
     with capture_logs() as logs:
-        with RunnerLock(tmp_path, "runner-1") as presence:
+        with RunnerLock(tmp_path, "runner-1") as lock:
             probe.read()
             for _ in range(3):
-                presence.beat("idle")
+                lock.beat("idle")
                 probe.read()
         probe.read()
         probe.read()

@@ -45,7 +45,7 @@ def test_processor_percent_is_unknown_until_two_samples_exist():
     assert isinstance(sampler.latest.cpu["percent"], float)
 
 
-def test_load_is_seen_from_any_thread():
+def test_load_is_measured_from_any_thread():
     sampler = Sampler()
     sampler.sample()
     give_up_at = time.process_time() + 0.3
@@ -70,7 +70,7 @@ def test_processor_percent_is_the_share_of_time_that_was_not_idle():
     )  # 75 of 100 seconds idle: the guest is in user time already
 
 
-def test_what_cannot_be_read_is_none_and_its_key_is_there(tmp_path):
+def test_a_figure_that_cannot_be_read_is_none_and_its_key_is_present(tmp_path):
     clock = Clock()
     (tmp_path / "membership").write_text("0::/\n")
     sampler = Sampler(Machine(), monotonic=clock, cgroup=Cgroup(tmp_path, tmp_path / "membership"))
@@ -84,7 +84,7 @@ def test_what_cannot_be_read_is_none_and_its_key_is_there(tmp_path):
     unreadable = sampler.latest.unreadable
     assert unreadable["memory.percent"] == unreadable["network.bytes_sent"] == "access_denied"
     assert unreadable["cpu.percent"] == "failed"  # this machine's script is empty
-    assert "memory.cgroup_limit" not in unreadable  # nobody set one
+    assert "memory.cgroup_limit" not in unreadable  # no limit is set
 
 
 class Network:
@@ -175,7 +175,7 @@ def test_the_limits_of_a_container_stand_beside_the_machines_figures(make, tmp_p
 
 
 @pytest.mark.parametrize("limit", ["max", "9223372036854771712"])
-def test_a_group_without_a_limit_says_nothing_of_one(tmp_path, limit):
+def test_a_group_without_a_limit_has_none(tmp_path, limit):
     (tmp_path / "membership").write_text("0::/\n")
     (tmp_path / "memory.max").write_text(limit)
     cgroup = Cgroup(tmp_path, tmp_path / "membership")

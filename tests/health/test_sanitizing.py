@@ -21,9 +21,9 @@ def endless(depth: int = 0) -> int:
     return endless(depth + 1) + 1
 
 
-class Mute(Exception):
+class Unprintable(Exception):
     def __str__(self) -> str:
-        raise RuntimeError("not even this")
+        raise RuntimeError("no text")
 
 
 def cycle() -> dict[str, Any]:
@@ -32,7 +32,7 @@ def cycle() -> dict[str, Any]:
     return loop
 
 
-def said(data: Any, **others: Any) -> Callable[[], Reading]:
+def returning(data: Any, **others: Any) -> Callable[[], Reading]:
     return lambda: Reading(Status.OK, "well", data=data, **others)
 
 
@@ -44,14 +44,14 @@ def said(data: Any, **others: Any) -> Callable[[], Reading]:
         raising(KeyboardInterrupt()),
         raising(MemoryError()),
         raising(GeneratorExit()),
-        raising(Mute()),
+        raising(Unprintable()),
         endless,
     ],
     ids=lambda read: getattr(read, "__name__", ""),
 )
-def test_whatever_a_check_raises_becomes_an_unknown_reading(read):
-    found = read_safely(read, "part")
-    assert (found.status, found.code) == (Status.UNKNOWN, "raised")
+def test_every_exception_of_a_check_becomes_an_unknown_reading(read):
+    reading = read_safely(read, "part")
+    assert (reading.status, reading.code) == (Status.UNKNOWN, "raised")
 
 
 @pytest.mark.parametrize(
@@ -61,69 +61,69 @@ def test_whatever_a_check_raises_becomes_an_unknown_reading(read):
         lambda: b"ok",
         lambda: float("nan"),
         lambda: {"status": "ok"},
-        said({"x": float("nan")}),
-        said({"x": float("inf")}),
-        said({"x": b"bytes"}),
-        said({"x": 10**400}),
-        said({"x": {1, 2}}),
-        said({1: "one"}),
-        said([1]),
-        said(cycle()),
-        said({"x": "x" * 10_000_000}),
-        said({"x": list(range(1_000_000))}),
-        said({str(number): 1 for number in range(100_000)}),
-        said({"x" * 10_000_000: 1}),
+        returning({"x": float("nan")}),
+        returning({"x": float("inf")}),
+        returning({"x": b"bytes"}),
+        returning({"x": 10**400}),
+        returning({"x": {1, 2}}),
+        returning({1: "one"}),
+        returning([1]),
+        returning(cycle()),
+        returning({"x": "x" * 10_000_000}),
+        returning({"x": list(range(1_000_000))}),
+        returning({str(number): 1 for number in range(100_000)}),
+        returning({"x" * 10_000_000: 1}),
         lambda: Reading("ok", "well"),  # type: ignore[arg-type]
         lambda: Reading(Status.OK, "Not a code, but /a/path"),
         lambda: Reading(Status.OK, None),  # type: ignore[arg-type]
-        said({}, message=b"bytes"),
-        said({}, fact="yes"),
+        returning({}, message=b"bytes"),
+        returning({}, fact="yes"),
     ],
 )
-def test_what_cannot_be_shown_becomes_an_unknown_reading(read):
-    found = read_safely(read, "part")
-    assert (found.status, found.code) == (Status.UNKNOWN, "unfit")
-    assert json.dumps(dict(found.data), allow_nan=False) == "{}"
+def test_a_result_that_cannot_be_shown_becomes_an_unknown_reading(read):
+    reading = read_safely(read, "part")
+    assert (reading.status, reading.code) == (Status.UNKNOWN, "unfit")
+    assert json.dumps(dict(reading.data), allow_nan=False) == "{}"
 
 
 def test_long_text_is_cut():
-    found = read_safely(said({}, message="x" * 10_000_000, remedy="y" * 10_000_000), "part")
-    assert (found.status, len(found.message), len(found.remedy)) == (Status.OK, 500, 500)
+    reading = read_safely(returning({}, message="x" * 10_000_000, remedy="y" * 10_000_000), "part")
+    assert (reading.status, len(reading.message), len(reading.remedy)) == (Status.OK, 500, 500)
 
 
-def test_a_good_reading_passes_whole_and_is_nobody_elses():
-    mine = {"permits": 3, "load": [1.5, None], "nested": {"yes": True}}
-    found = read_safely(said(mine, message="fine", fact=True), "part")
-    assert found == Reading(Status.OK, "well", "fine", mine, fact=True)
-    mine["nested"] = "changed later"
-    assert found.data["nested"] == {"yes": True}
+def test_a_valid_reading_is_copied_without_a_change():
+    data = {"permits": 3, "load": [1.5, None], "nested": {"yes": True}}
+    reading = read_safely(returning(data, message="fine", fact=True), "part")
+    assert reading == Reading(Status.OK, "well", "fine", data, fact=True)
+    data["nested"] = "changed later"
+    assert reading.data["nested"] == {"yes": True}
 
 
-def test_a_secret_is_shown_neither_in_words_nor_in_data_nor_in_what_was_raised():
+def test_a_secret_is_hidden_in_texts_in_data_and_in_exceptions():
     data = {
         "url": "redis://:hunter2@cache:6379",
         "password": "hunter2",
         "tries": ["token=hunter2", 3],
     }
-    found = read_safely(
-        said(data, message="password=hunter2", remedy="log in with api_key: hunter2"), "part"
+    reading = read_safely(
+        returning(data, message="password=hunter2", remedy="log in with api_key: hunter2"), "part"
     )
-    assert found.data == {
+    assert reading.data == {
         "url": "redis://***@cache:6379",
         "password": "***",
         "tries": ["token=***", 3],
     }
-    assert (found.message, found.remedy) == ("password=***", "log in with api_key: ***")
+    assert (reading.message, reading.remedy) == ("password=***", "log in with api_key: ***")
     raised = read_safely(raising(ValueError("postgresql://app:hunter2@db/app " * 100)), "part")
     assert (
         raised.message.startswith("ValueError: postgresql://***@db/app")
         and len(raised.message) == 500
     )
-    cut = read_safely(said({}, message="x" * 490 + " password=" + "hunter2" * 100_000), "part")
+    cut = read_safely(returning({}, message="x" * 490 + " password=" + "hunter2" * 100_000), "part")
     assert "hunter" not in cut.message
 
 
-def test_what_fifty_repositories_have_to_say_fits():
+def test_the_data_of_fifty_repositories_fit():
     each = {"status": "ok", "code": "ok", "branch": "main", "message": ""}
-    found = read_safely(said({"x" * 90 + str(number): each for number in range(50)}), "part")
-    assert (found.status, len(found.data)) == (Status.OK, 50)
+    reading = read_safely(returning({"x" * 90 + str(number): each for number in range(50)}), "part")
+    assert (reading.status, len(reading.data)) == (Status.OK, 50)

@@ -1,5 +1,5 @@
-"""A small server plays cloudflared's metrics listener; a real forwarding proxy
-plays the public address.
+"""The tunnel checks against a small server in the place of cloudflared's metrics,
+and a real forwarding proxy in the place of the public address.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def serving(answer: Answer) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
+            """Print nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Asked)
     threading.Thread(
@@ -56,7 +56,7 @@ def serving(answer: Answer) -> Iterator[str]:
         server.server_close()
 
 
-def says(status: int, body: object) -> Answer:
+def returns(status: int, body: object) -> Answer:
     text = body if isinstance(body, bytes) else json.dumps(body).encode()
     return lambda path: (status, {}, text if path == "/ready" else b"not here")
 
@@ -65,20 +65,17 @@ def gateway(instance_id: str) -> Answer:
     """`/pulse` as a gateway answers it."""
 
     def pulse(path: str) -> tuple[int, dict[str, str], bytes]:
-        seen = urlsplit(path)
-        nonce = parse_qs(seen.query).get("nonce", [""])[0]
-        found = seen.path == "/pulse"
-        return (
-            (200 if found else 404),
-            {},
-            json.dumps({"instance_id": instance_id, "nonce": nonce}).encode(),
-        )
+        url = urlsplit(path)
+        if url.path != "/pulse":
+            return 404, {}, b""
+        nonce = parse_qs(url.query).get("nonce", [""])[0]
+        return 200, {}, json.dumps({"instance_id": instance_id, "nonce": nonce}).encode()
 
     return pulse
 
 
 def proxy(origin: str) -> Answer:
-    """Forwards as a tunnel does, with 502 for an origin that is gone."""
+    """Forwards as a tunnel does, with 502 for an origin that does not answer."""
 
     def forward(path: str) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection(urlsplit(origin).netloc, timeout=5)
@@ -95,7 +92,7 @@ def proxy(origin: str) -> Answer:
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "found"),
+    ("status", "body", "expected"),
     [
         (200, {"status": 200, "readyConnections": 4, "connectorId": "c"}, (Status.OK, "connected")),
         (200, {"status": 200, "readyConnections": 0}, (Status.FAIL, "not_connected")),
@@ -106,29 +103,33 @@ def proxy(origin: str) -> Answer:
         (404, b"", (Status.FAIL, "not_cloudflared")),
     ],
 )
-def test_the_edge_is_well_when_a_connection_is_ready(status, body, found):
-    with serving(says(status, body)) as address:
+def test_the_edge_is_ok_when_a_connection_is_ready(status, body, expected):
+    with serving(returns(status, body)) as address:
         reading = TunnelEdgeProbe(address + "/").read()
-    assert (reading.status, reading.code) == found
+    assert (reading.status, reading.code) == expected
 
 
-def test_metrics_that_nobody_serves_are_no_answer():
-    found = TunnelEdgeProbe(f"http://127.0.0.1:{free_port()}").read()
-    assert (found.status, found.code, found.data["why"]) == (Status.FAIL, "no_answer", "refused")
-    assert found.remedy
+def test_without_a_metrics_server_there_is_no_answer():
+    reading = TunnelEdgeProbe(f"http://127.0.0.1:{free_port()}").read()
+    assert (reading.status, reading.code, reading.data["why"]) == (
+        Status.FAIL,
+        "no_answer",
+        "refused",
+    )
+    assert reading.remedy
 
 
-def test_a_public_address_is_proven_by_our_own_words_coming_back():
+def test_a_public_address_is_proven_by_the_nonce_in_its_answer():
     with serving(gateway("mine")) as origin, serving(proxy(origin)) as public:
         assert TunnelPublicProbe(public, "mine").read().code == "reachable"
 
 
-def test_an_origin_that_is_lost_behind_a_living_tunnel_is_seen():
-    edge = says(200, {"readyConnections": 4})
+def test_an_unreachable_origin_behind_a_working_tunnel_is_detected():
+    edge = returns(200, {"readyConnections": 4})
     with serving(edge) as metrics, serving(proxy(f"http://127.0.0.1:{free_port()}")) as public:
         assert TunnelEdgeProbe(metrics).read().status is Status.OK  # it never asks the origin
-        found = TunnelPublicProbe(public, "mine").read()
-    assert (found.status, found.code, found.data["http_status"]) == (
+        reading = TunnelPublicProbe(public, "mine").read()
+    assert (reading.status, reading.code, reading.data["http_status"]) == (
         Status.FAIL,
         "origin_unreachable",
         502,
@@ -137,8 +138,8 @@ def test_an_origin_that_is_lost_behind_a_living_tunnel_is_seen():
 
 def test_another_gateway_behind_the_address_is_foreign():
     with serving(gateway("another")) as origin, serving(proxy(origin)) as public:
-        found = TunnelPublicProbe(public, "mine").read()
-    assert (found.status, found.code, found.fact) == (Status.FAIL, "tunnel_foreign", True)
+        reading = TunnelPublicProbe(public, "mine").read()
+    assert (reading.status, reading.code, reading.fact) == (Status.FAIL, "tunnel_foreign", True)
 
 
 @pytest.mark.parametrize(
@@ -154,18 +155,18 @@ def test_another_gateway_behind_the_address_is_foreign():
         ((200, {}, b"<html>parked</html>"), "tunnel_foreign"),
     ],
 )
-def test_whatever_else_the_address_says_is_told_apart(answer, code):
+def test_every_other_answer_of_the_address_has_its_code(answer, code):
     with serving(lambda _: answer) as public:
-        found = TunnelPublicProbe(public, "mine").read()
-    assert (found.status, found.code) == (Status.FAIL, code)
+        reading = TunnelPublicProbe(public, "mine").read()
+    assert (reading.status, reading.code) == (Status.FAIL, code)
 
 
-def test_an_address_that_nobody_answers_is_no_answer():
-    found = TunnelPublicProbe(f"http://127.0.0.1:{free_port()}", "mine").read()
-    assert (found.code, found.data["why"]) == ("no_answer", "refused")
+def test_an_address_without_a_listener_is_no_answer():
+    reading = TunnelPublicProbe(f"http://127.0.0.1:{free_port()}", "mine").read()
+    assert (reading.code, reading.data["why"]) == ("no_answer", "refused")
 
 
-def test_the_tunnels_process_is_known_by_its_file(tmp_path: Path):
+def test_the_process_of_the_tunnel_is_found_by_its_executable(tmp_path: Path):
     assert TunnelProcessProbe().read().code == "down"
     program = tmp_path / "cloudflared"
     shutil.copy(shutil.which("sleep") or "/bin/sleep", program)
@@ -177,6 +178,6 @@ def test_the_tunnels_process_is_known_by_its_file(tmp_path: Path):
     assert (reading.status, reading.data["pid"]) == (Status.OK, process.pid)
 
 
-def test_the_cause_mutes_what_follows_from_it():
+def test_the_cause_suppresses_alerts_about_its_effects():
     assert "tunnel_process" in TunnelEdgeProbe.spec.caused_by
     assert {"tunnel_process", "tunnel_edge"} <= set(TunnelPublicProbe.spec.caused_by)

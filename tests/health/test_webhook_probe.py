@@ -16,6 +16,6 @@ from gpt_cursor_runner.health.probes.webhook import WebhookProbe
         (0, False, Status.FAIL, "writer_dead"),
     ],
 )
-def test_the_door_is_as_well_as_its_writer_and_its_permits(permits, alive, status, code):
-    found = WebhookProbe(lambda: permits, lambda: alive).read()
-    assert (found.status, found.code, found.data["permits_free"]) == (status, code, permits)
+def test_the_webhook_depends_on_its_writer_and_its_permits(permits, alive, status, code):
+    reading = WebhookProbe(lambda: permits, lambda: alive).read()
+    assert (reading.status, reading.code, reading.data["permits_free"]) == (status, code, permits)

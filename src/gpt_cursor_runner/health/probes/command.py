@@ -84,6 +84,9 @@ class CommandProbe:
             directory="/",
             stderr=subprocess.STDOUT,
         )
+        # `close` may have been called before there was a child to kill.
+        if self._closed:
+            processes.kill_group(self._child)
         return self._child
 
 
