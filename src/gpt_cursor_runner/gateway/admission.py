@@ -13,6 +13,7 @@ import structlog
 
 from gpt_cursor_runner.config import Config, Repository
 from gpt_cursor_runner.formats.plan import make_plan
+from gpt_cursor_runner.gateway.independent_changes import independent_changes
 from gpt_cursor_runner.gateway.problems import Problem, unprocessable
 from gpt_cursor_runner.gateway.repeated_failures import RepeatedFailures
 from gpt_cursor_runner.landing.git import Git, GitFailed
@@ -21,14 +22,12 @@ from gpt_cursor_runner.landing.previewing import Preview, preview
 from gpt_cursor_runner.ledger.patches import AdmittedPatch, Delivery, UnknownPatch
 from gpt_cursor_runner.ledger.queries import Queries
 from gpt_cursor_runner.patch.faults import Fault, PatchRefused, WorldFailed
-from gpt_cursor_runner.patch.model import Change, Patch
+from gpt_cursor_runner.patch.model import Patch
 from gpt_cursor_runner.patch.parsing import Parsed, parse_patch
 
 log = structlog.get_logger()
 
 _MAX_GOOD_HUNKS = 100
-_PATH_MEMBERS = ("path", "from", "to")
-_PATH_FIELDS = ("path", "from_", "to")
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class Admission:
     def _plan(self, parsed: Parsed, repository: Repository) -> list[str]:
         """Plan the changes at the branch tip; the paths they touch."""
         basis = Basis()
-        plan = partial(make_plan, _independent_changes(parsed), tolerance="standard")
+        plan = partial(make_plan, independent_changes(parsed), tolerance="standard")
         if parsed.patch is not None:
             basis = Basis.of(parsed.patch)
             plan = partial(plan, tolerance=parsed.patch.tolerance)
@@ -196,44 +195,3 @@ def _as_sent(fault: Fault, parsed: Parsed) -> Fault:
     historical shape.
     """
     return replace(fault, pointer=parsed.lifted.pointer(fault.pointer))
-
-
-def _independent_changes(parsed: Parsed) -> list[tuple[int, Change]]:
-    """The sound changes whose files no malformed change names: only their
-    faults are certain to be their own.
-    """
-    doubtful_paths = _doubtful_paths(parsed)
-    return [
-        (index, change)
-        for index, change in parsed.sound
-        if doubtful_paths.isdisjoint(_paths(change))
-    ]
-
-
-def _doubtful_paths(parsed: Parsed) -> set[str]:
-    """The paths that malformed changes name."""
-    changes = parsed.lifted.body.get("changes")
-    if not isinstance(changes, list):
-        return set()
-    sound_indexes = {index for index, _ in parsed.sound}
-    paths: set[str] = set()
-    for index, change in enumerate(changes):
-        if index not in sound_indexes:
-            paths.update(_raw_paths(change))
-    return paths
-
-
-def _raw_paths(change: object) -> Iterator[str]:
-    if not isinstance(change, dict):
-        return
-    for name in _PATH_MEMBERS:
-        path = change.get(name)
-        if isinstance(path, str):
-            yield path
-
-
-def _paths(change: Change) -> Iterator[str]:
-    for name in _PATH_FIELDS:
-        path = getattr(change, name, None)
-        if path is not None:
-            yield path
