@@ -101,6 +101,8 @@ class Accepted(Payload):
 
     def to_json(self) -> dict[str, Any]:
         body = asdict(self)
+        # Left out when empty: the digest of an event covers its members, and
+        # these were always left out.
         for name in ("health", "warnings"):
             if not body[name]:
                 del body[name]

@@ -31,6 +31,7 @@ class PatchId:
             raise ValueError(
                 "an id is 1 to 128 of A-Z a-z 0-9 . _ ( ) + - and starts with a letter or a digit"
             )
+        # These are illegal in the name of a ref (git check-ref-format).
         if ".." in text or text.endswith((".", ".lock")):
             raise ValueError(
                 "an id may not hold '..' nor end in '.' or '.lock', since it becomes a git tag"

@@ -163,23 +163,20 @@ def _lift_mutations(raw: dict[str, Any], mutations: list[Any], sent_at: str) -> 
 def _lift_mutation(mutation: Any) -> Any:  # noqa: ANN401  any JSON; validated later
     if not isinstance(mutation, dict):
         return mutation
-    operation = mutation.get("op")
-    kind = operation
-    if operation is None or isinstance(operation, str):
-        kind = _OPERATIONS.get(operation, operation)
+    kind = mutation.get("op")
+    # Any other JSON value may be unhashable, and is left for validation.
+    if isinstance(kind, str | None):
+        kind = _OPERATIONS.get(kind, kind)
     members = {name: value for name, value in mutation.items() if name != "op"}
     return {"type": kind, **members}
 
 
 def _lift_historical(raw: dict[str, Any], changes: list[Any], origins: dict[str, str]) -> Lifted:
-    body: dict[str, Any] = {name: raw[name] for name in _COMMON if name in raw}
-    if "id" in raw:
-        body["id"] = raw["id"]
-    elif "blockId" in raw:
+    body: dict[str, Any] = {name: raw[name] for name in ("id", *_COMMON) if name in raw}
+    if "id" not in raw and "blockId" in raw:
         body["id"] = raw["blockId"]
         origins["/id"] = "/blockId"
-    if "title" not in body:
-        body["title"] = _title(raw)
+    body.setdefault("title", _title(raw))
     body["changes"] = changes
     commands = _claimed_commands(raw)
     if commands:
@@ -214,13 +211,17 @@ def _warnings(raw: dict[str, Any], commands: list[str]) -> list[str]:
 def _claimed_commands(raw: dict[str, Any]) -> list[str]:
     commands: list[str] = []
     for holder in (raw, raw.get("patch")):
-        if not isinstance(holder, dict):
-            continue
         for member, key in _COMMAND_LISTS:
-            inner = holder.get(member)
-            listed = inner.get(key) if isinstance(inner, dict) else None
+            listed = _member(_member(holder, member), key)
             if isinstance(listed, list):
                 commands += [
                     str(command)[:_MAX_COMMAND_CHARS] for command in listed[:_MAX_COMMANDS]
                 ]
     return commands
+
+
+def _member(holder: Any, name: str) -> Any:  # noqa: ANN401  any JSON
+    """The member of a JSON object; None of any other JSON value."""
+    if not isinstance(holder, dict):
+        return None
+    return holder.get(name)

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -23,6 +24,7 @@ from gpt_cursor_runner.patch.identity import PatchId
 from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
 
 MAX_CHANGES = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 Tolerance = Literal["strict", "standard", "merge"]
 
@@ -46,7 +48,8 @@ def _one_line(text: str) -> str:
     line = text.strip()
     if not line:
         raise PydanticCustomError("empty_line", "this may not be blank")
-    if any(ord(c) < 0x20 or ord(c) == 0x7F or c in "\u0085\u2028\u2029" for c in line):
+    # A line break in the title would begin the body of the commit message.
+    if _CONTROL.search(line):
         raise PydanticCustomError(
             "control_character", "this must be one line without control characters"
         )
@@ -68,6 +71,8 @@ Line = Annotated[int, Field(ge=0, le=10_000_000)]
 
 
 class _Strict(BaseModel):
+    # A misspelt member or a value of another type is a fault of the sender:
+    # a guess would land something else than was meant.
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
 
 
@@ -238,6 +243,8 @@ class Patch(_Strict):
         return PatchId.parse(self.id)
 
     def to_json(self) -> dict[str, Any]:
+        # Without the absent members, so that a member that a later version adds
+        # leaves the digests of stored patches as they are.
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     def digest(self) -> str:

@@ -56,7 +56,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DiffSummary:
-    """What a commit changes; `files` may be cut, the counts are not."""
+    """The size of a change; `files` may be cut, the counts are not."""
 
     files: tuple[str, ...]
     files_changed: int
@@ -122,6 +122,8 @@ class Landed:
     push: Push | None = None
 
     def to_json(self) -> dict[str, Any]:
+        # A step that was not made has no member; `checkout` is null when the
+        # branch was checked out nowhere.
         body = {"code": self.code, "branch": self.branch, **self.landing.to_json()}
         if self.checkout_observed:
             body["checkout"] = self.checkout

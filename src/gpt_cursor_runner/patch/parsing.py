@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -72,15 +72,15 @@ def parse_patch(raw: dict[str, Any]) -> Parsed:
 
 def _errors(invalid: ValidationError) -> list[ErrorDetails]:
     errors = invalid.errors(include_url=False)
-    if not any(_is_in_change(error) for error in errors):
+    if not any(_is_in_change(error["loc"]) for error in errors):
         return errors
     # pydantic counts the valid changes only, so that it also reports "too
     # short" when the only change has a fault of its own.
     return [error for error in errors if not _is_too_few_changes(error)]
 
 
-def _is_in_change(error: ErrorDetails) -> bool:
-    return len(error["loc"]) > 1 and error["loc"][0] == "changes"
+def _is_in_change(location: Sequence[int | str]) -> bool:
+    return len(location) > 1 and location[0] == "changes"
 
 
 def _is_too_few_changes(error: ErrorDetails) -> bool:
@@ -110,7 +110,7 @@ def _location(error: ErrorDetails) -> list[str]:
     location = [str(part) for part in error["loc"]]
     # pydantic adds the name of the union's member after the index of a change;
     # the sender's body has no such level.
-    if len(location) > 2 and location[0] == "changes" and location[2] in CHANGE_MODELS:
+    if _is_in_change(location) and len(location) > 2 and location[2] in CHANGE_MODELS:
         del location[2]
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         location.append("type")
@@ -118,7 +118,7 @@ def _location(error: ErrorDetails) -> list[str]:
 
 
 def _change_index(location: list[str]) -> int | None:
-    if len(location) > 1 and location[0] == "changes" and location[1].isdigit():
+    if _is_in_change(location) and location[1].isdigit():
         return int(location[1])
     return None
 

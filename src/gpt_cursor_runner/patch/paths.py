@@ -14,6 +14,7 @@ import unicodedata
 from gpt_cursor_runner.patch.faults import Fault, Refused
 
 MAX_PATH_BYTES = 1024
+# The longest file name of ext4, APFS and NTFS.
 MAX_PART_BYTES = 255
 MAX_DEPTH = 64
 
@@ -25,9 +26,12 @@ _HFS_IGNORED = dict.fromkeys(
 # Control characters (C0, DEL, C1) and the line and paragraph separators, all of
 # which could break a line in git's output, a log or a terminal.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Windows opens a device under these names, whatever the extension; superscript
+# digits count as digits there.
 _RESERVED = re.compile(
     r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(\..*)?", re.IGNORECASE
 )
+# NTFS may open .git under its short name (git: path.c, is_ntfs_dotgit).
 _GIT_SHORT_NAME = re.compile(r"git~[0-9]+", re.IGNORECASE)
 
 

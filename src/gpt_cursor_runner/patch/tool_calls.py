@@ -174,7 +174,8 @@ def _lift_command(
 
 
 def _is_deletion(sent: dict[str, Any]) -> bool:
-    """Whether the new text is left out, as the tools do to delete the old."""
+    # Anthropic's tool defines new_str as optional: without it the old text is
+    # deleted.
     return "old_str" in sent and "new_str" not in sent and "new" not in sent
 
 

@@ -120,6 +120,8 @@ class Attempt:
         carried = carry(self.git, sealed, tip, self.claim.accepted_at)
         if carried != sealed:
             self.record(events.Carried(carried.base, carried.commit, carried.tree))
+        # Before the checks, so that a person can read the diff of a patch that
+        # is refused or held.
         self.evidence.keep_diff(landing.diff(self.git, carried.base, carried.commit))
         return carried
 
@@ -156,6 +158,7 @@ class Attempt:
             if not landing.has_landed(self.git, branch, intent.commit):
                 self._record_not_moved(error, sealed)
                 return None
+            # The move has happened, but whether the checkout followed is unknown.
             checkout = None
         return Landed(branch, intent, checkout)
 
@@ -173,6 +176,8 @@ class Attempt:
             "Patch-Digest": self.claim.digest,
             "Submitted-By": self.claim.submitted_by,
         }
+        # Trailers let history answer later which tree was checked and who approved
+        # it, without this ledger.
         if results:
             trailers["Checked-Tree"] = sealed.tree
             trailers["Checks-Digest"] = checks_digest(results)

@@ -80,6 +80,7 @@ class AttemptRecord:
     @property
     def ended_at(self) -> float | None:
         """When the runner ended the attempt; None when the runner was lost."""
+        # A person who decides on a held patch later adds an ending as well.
         for event in self.attempt:
             if event.kind in ENDINGS and event.actor == self.claimed_by:
                 return event.at

@@ -54,6 +54,8 @@ class Checks:
                 log = self.evidence.check_log(number, check.name)
                 result = run_check(check, workspace, sandbox, log, self.tick)
                 self.record(Checked(tree, sandbox.why, **result.to_json()))
+                # The first failure ends the run: the others cannot change the
+                # outcome, and the sender waits.
                 _require_passed(result)
                 results.append(result)
         return results

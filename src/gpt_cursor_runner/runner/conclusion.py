@@ -37,6 +37,8 @@ def _conclude_landing(outcome: Landed, record: AttemptRecord) -> str:
     if record.not_checked is not None:
         return _LANDED_UNCHECKED
     checks = record.checks
+    # The branch may have moved after the checks: then they ran on another tree,
+    # and prove nothing about this one.
     for check in checks:
         if check.tree != outcome.landing.tree or check.verdict != "passed":
             return _LANDED_UNOBSERVED

@@ -27,6 +27,7 @@ def follow_up(landed: Landed, git: Git, repository: Repository, claim: StoredPat
     facts.
     """
     landed = _count_change(landed, git)
+    # The tag first: it is pushed with the branch, both or neither.
     if repository.tag:
         landed = _tag(landed, git, claim)
     if repository.push:

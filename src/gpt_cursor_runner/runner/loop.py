@@ -80,6 +80,7 @@ class Runner:
         if claim is None:
             self.engine.wait(_IDLE_SECONDS)
             return
+        # Every line that is logged below names the patch.
         with structlog.contextvars.bound_contextvars(patch_id=claim.id, attempt=claim.attempts):
             lock.beat("working", claim.id)
             try:
@@ -100,6 +101,8 @@ class Runner:
         except (LeaseLost, SQLAlchemyError):
             raise  # a fault of the lease or the ledger, not of this attempt
         except Exception as error:  # noqa: BLE001  the loop's edge: after any error the next patch gets its turn
+            # The repository may be gone or moved: it is found again at the next
+            # attempt.
             self.repositories.forget_git(claim.repository)
             return outcome_of(error, claim, self.ledger)
 
@@ -132,6 +135,7 @@ class Runner:
     def _finish(self, claim: StoredPatch, outcome: Outcome) -> None:
         now = self.ledger.clock()
         not_before = 0.0
+        # A fault of this machine may pass: wait 2, then 4 seconds.
         if isinstance(outcome, Requeued):
             not_before = now + 2.0**claim.attempts
         if outcome.status in FINAL:

@@ -55,7 +55,8 @@ def write_report(
     request; return the digests of the two.
     """
     facts = gather(stored, history)
-    # A path from git that is not UTF-8 is kept as an escape, which JSON reads back.
+    # A path from git that is not UTF-8 is kept as an escape, which JSON reads
+    # back.
     markdown = render(facts).encode(errors="backslashreplace")
     body = (json.dumps(facts, indent=2, ensure_ascii=False) + "\n").encode(
         errors="backslashreplace"
@@ -103,7 +104,7 @@ def _execution(stored: StoredPatch, record: AttemptRecord, outcome: Outcome) -> 
         "waited_seconds": _seconds(stored.accepted_at, record.first_claimed_at),
         "worked_seconds": _seconds(record.claimed_at, record.ended_at),
         "attempts": record.attempts,
-        "code": outcome.code or None,
+        "code": _observed(outcome.code),
         "message": message_of(outcome),
         "errors": _errors(outcome),
         "warnings": list(record.accepted.warnings),
@@ -122,12 +123,12 @@ def _implementation(record: AttemptRecord, outcome: Outcome) -> dict[str, Any]:
     change = _change(outcome)
     files = planned["files"] if change is None else change.files
     return {
-        "base": sealed.base or None,
-        "plan_digest": planned["plan_digest"] or None,
-        "hunks": planned["hunks"] or None,
-        "sealed_commit": sealed.commit or None,
-        "sealed_tree": sealed.tree or None,
-        "files": list(files) or None,
+        "base": _observed(sealed.base),
+        "plan_digest": _observed(planned["plan_digest"]),
+        "hunks": _observed(planned["hunks"]),
+        "sealed_commit": _observed(sealed.commit),
+        "sealed_tree": _observed(sealed.tree),
+        "files": _observed(files),
     }
 
 
@@ -168,6 +169,11 @@ def _change(outcome: Outcome) -> DiffSummary | None:
     if isinstance(outcome, Landed | Previewed):
         return outcome.change
     return None
+
+
+def _observed(value: Any) -> Any:  # noqa: ANN401  a member of a payload
+    """The value, or None for the empty default of a member that no event has."""
+    return value or None
 
 
 def _utc(at: float | None) -> str | None:
