@@ -131,12 +131,14 @@ class State(_FrozenModel):
 
 
 class Check(_FrozenModel):
+    # Part of the file name of the check's log.
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
 
 
 class Repository(_FrozenModel):
+    # The ledger has room for 100 characters.
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     path: RepositoryPath
     branch: BranchName = "main"
@@ -160,6 +162,8 @@ class OwnCheck(_FrozenModel):
     machine.
     """
 
+    # With the prefix `own_` the name of a check in answers, metrics and alerts,
+    # where all other names are of this form.
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,35}$")]
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     interval_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60.0

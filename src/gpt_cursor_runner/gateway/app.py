@@ -17,7 +17,7 @@ from gpt_cursor_runner.gateway.health.routes import HealthApp
 from gpt_cursor_runner.gateway.parts import GatewayParts, gateway_parts
 from gpt_cursor_runner.gateway.patches import patches
 from gpt_cursor_runner.gateway.preview import preview
-from gpt_cursor_runner.gateway.problems import Problem
+from gpt_cursor_runner.gateway.problems import Problem, method_not_allowed, no_such_route
 from gpt_cursor_runner.gateway.webhook import webhook
 from gpt_cursor_runner.health.probes.self_call import PULSE
 
@@ -87,16 +87,9 @@ def _log_request(response: Response) -> Response:
 
 def _answer_http_error(error: HTTPException) -> Response:
     if isinstance(error, NotFound):
-        return Problem(404, "no_such_route", "There is no route at this path.").response()
+        return no_such_route().response()
     if isinstance(error, MethodNotAllowed):
-        allowed = ", ".join(error.valid_methods or [])
-        return Problem(
-            405,
-            "method",
-            "This route does not support the method.",
-            f"Use {allowed}.",
-            headers={"Allow": allowed},
-        ).response()
+        return method_not_allowed(list(error.valid_methods or [])).response()
     return Problem(error.code or 500, "refused", str(error.description)[:300]).response()
 
 

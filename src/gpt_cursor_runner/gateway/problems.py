@@ -80,6 +80,21 @@ def unprocessable(faults: Sequence[Fault], code: str, **members: Any) -> Problem
     return Problem(422, code, message, first.next_step, faults=faults, **members)
 
 
+def no_such_route() -> Problem:
+    return Problem(404, "no_such_route", "There is no route at this path.")
+
+
+def method_not_allowed(allowed: Sequence[str]) -> Problem:
+    names = ", ".join(allowed)
+    return Problem(
+        405,
+        "method",
+        "This route does not accept the method.",
+        f"Use one of: {names}.",
+        headers={"Allow": names},
+    )
+
+
 def _bounded(value: Any) -> Any:  # noqa: ANN401  any JSON value
     if isinstance(value, str):
         return _shortened(value, _MAX_TEXT)

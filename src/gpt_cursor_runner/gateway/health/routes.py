@@ -34,7 +34,7 @@ from gpt_cursor_runner.gateway.health.rendered import (
     public_bodies,
 )
 from gpt_cursor_runner.gateway.key_cache import KeyCache
-from gpt_cursor_runner.gateway.problems import Problem
+from gpt_cursor_runner.gateway.problems import Problem, method_not_allowed, no_such_route
 from gpt_cursor_runner.gateway.wsgi import WsgiRequest, WsgiResponse, problem_response, send
 from gpt_cursor_runner.health.monitor.judging import Verdict, judge
 from gpt_cursor_runner.health.monitor.model import Identity, Overall, Snapshot
@@ -124,11 +124,9 @@ class HealthApp:
         try:
             handler = self._handler(request.path)
             if handler is None:
-                raise Problem(404, "no_such_route", "There is nothing under this path.")
+                raise no_such_route()
             if environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-                allowed = {"Allow": "GET, HEAD"}
-                message = "This route does not accept this method."
-                raise Problem(405, "method", message, "Use GET or HEAD.", headers=allowed)
+                raise method_not_allowed(["GET", "HEAD"])
             return handler(request)
         except Problem as problem:
             return problem_response(problem)
