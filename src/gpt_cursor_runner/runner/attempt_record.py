@@ -87,13 +87,13 @@ class AttemptRecord:
         return None
 
     @property
-    def planned(self) -> Planned:
-        return self._last(Planned) or Planned()
+    def planned(self) -> Planned | None:
+        return self._last(Planned)
 
     @property
-    def sealed(self) -> Sealed:
+    def sealed(self) -> Sealed | None:
         """The last commit that was sealed, which is the one that was checked."""
-        return self._last(Carried) or self._last(Sealed) or Sealed()
+        return self._last(Carried) or self._last(Sealed)
 
     @property
     def checks(self) -> list[Checked]:

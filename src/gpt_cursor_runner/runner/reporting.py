@@ -34,6 +34,14 @@ from gpt_cursor_runner.system.clock import format_rfc3339
 SCHEMA = "report/1"
 
 _CLAIMS = ("description", "role", "claimed_commands")
+_IMPLEMENTATION_MEMBERS = (
+    "base",
+    "plan_digest",
+    "hunks",
+    "sealed_commit",
+    "sealed_tree",
+    "files",
+)
 _GIT_MEMBERS = (
     "commit",
     "parent",
@@ -104,7 +112,7 @@ def _execution(stored: StoredPatch, record: AttemptRecord, outcome: Outcome) -> 
         "waited_seconds": _seconds(stored.accepted_at, record.first_claimed_at),
         "worked_seconds": _seconds(record.claimed_at, record.ended_at),
         "attempts": record.attempts,
-        "code": _observed(outcome.code),
+        "code": outcome.code or None,
         "message": message_of(outcome),
         "errors": _errors(outcome),
         "warnings": list(record.accepted.warnings),
@@ -118,18 +126,23 @@ def _errors(outcome: Outcome) -> list[dict[str, Any]]:
 
 
 def _implementation(record: AttemptRecord, outcome: Outcome) -> dict[str, Any]:
-    planned = record.planned.to_json()
+    body: dict[str, Any] = dict.fromkeys(_IMPLEMENTATION_MEMBERS)
     sealed = record.sealed
+    if sealed is not None:
+        body |= {
+            "base": sealed.base,
+            "sealed_commit": sealed.commit,
+            "sealed_tree": sealed.tree,
+        }
+    planned = record.planned
+    if planned is not None:
+        planned_body = planned.to_json()
+        for name in ("plan_digest", "hunks", "files"):
+            body[name] = planned_body[name]
     change = _change(outcome)
-    files = planned["files"] if change is None else change.files
-    return {
-        "base": _observed(sealed.base),
-        "plan_digest": _observed(planned["plan_digest"]),
-        "hunks": _observed(planned["hunks"]),
-        "sealed_commit": _observed(sealed.commit),
-        "sealed_tree": _observed(sealed.tree),
-        "files": _observed(files),
-    }
+    if change is not None:
+        body["files"] = change.files
+    return body
 
 
 def _validation(record: AttemptRecord) -> dict[str, Any]:
@@ -169,11 +182,6 @@ def _change(outcome: Outcome) -> DiffSummary | None:
     if isinstance(outcome, Landed | Previewed):
         return outcome.change
     return None
-
-
-def _observed(value: Any) -> Any:  # noqa: ANN401  a member of a payload
-    """The value, or None for the empty default of a member that no event has."""
-    return value or None
 
 
 def _utc(at: float | None) -> str | None:
