@@ -21,7 +21,7 @@ def test_an_id_in_the_grammar_gives_its_parts_and_the_subject_of_the_commit():
 @pytest.mark.parametrize(
     "text", ["a", "7", "fix-login", "patch-3", "v1.2+build_(x)", "x" * 128, "patch-v(P1)_x"]
 )
-def test_any_other_legal_id_stands_whole_in_the_subject(text):
+def test_any_other_legal_id_is_written_whole_in_the_subject(text):
     assert PatchId.parse(text).subject("Title") == f"[PATCH] {text} — Title"
 
 
@@ -30,6 +30,6 @@ def test_any_other_legal_id_stands_whole_in_the_subject(text):
     ["", "x" * 129, "-rf", ".hidden", "_x", "(x)", "a b", "a/b", "a\n", "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b",
      "a@{1}", "a..b", "a.", "a.lock", "é", "a\0"],
 )  # fmt: skip
-def test_an_id_that_could_be_no_tag_is_refused(text):
+def test_an_id_that_cannot_be_a_tag_is_refused(text):
     with pytest.raises(ValueError, match="an id"):
         PatchId.parse(text)

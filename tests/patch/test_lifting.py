@@ -1,7 +1,7 @@
 from gpt_cursor_runner.patch.lifting import lift
 from gpt_cursor_runner.patch.model import Chmod, Delete, Regex, Upsert
 from gpt_cursor_runner.patch.parsing import parse_patch
-from tests.patch.builders import body, found
+from tests.patch.builders import body, codes_and_pointers
 
 PATTERN = {
     "id": "patch-v3.3.31(P8.13.23)_flask-health-endpoint-hardening",
@@ -56,24 +56,24 @@ def test_a_block_of_mutations_takes_its_id_from_the_block():
     assert (patch.id, patch.title) == ("b1", "historical patch")
 
 
-def test_faults_of_a_lifted_pattern_point_into_what_was_sent():
+def test_faults_of_a_lifted_pattern_point_into_the_body_as_sent():
     sent = {"id": "p", "target_file": "../a.py", "patch": {"pattern": 1, "replacement": "y"}}
-    assert found(parse_patch(sent).faults) == [
+    assert codes_and_pointers(parse_patch(sent).faults) == [
         ("path_escape", "/target_file"),
         ("wrong_type", "/patch/pattern"),
     ]
 
 
-def test_faults_of_lifted_mutations_point_into_what_was_sent():
+def test_faults_of_lifted_mutations_point_into_the_body_as_sent():
     mutations = [{"op": "explode", "path": "a"}, {"op": "delete", "path": "/b"}, "c"]
     inside = parse_patch({"id": "p", "patch": {"mutations": mutations}})
-    assert found(inside.faults) == [
+    assert codes_and_pointers(inside.faults) == [
         ("unknown_type", "/patch/mutations/0/op"),
         ("path_escape", "/patch/mutations/1/path"),
         ("wrong_type", "/patch/mutations/2"),
     ]
     outside = parse_patch({"blockId": "b 1", "mutations": mutations})
-    assert found(outside.faults)[:2] == [
+    assert codes_and_pointers(outside.faults)[:2] == [
         ("patch_id", "/blockId"),
         ("unknown_type", "/mutations/0/op"),
     ]
@@ -103,8 +103,10 @@ def test_members_without_a_meaning_are_named_in_a_warning():
     )
 
 
-def test_a_body_in_no_known_shape_is_judged_as_todays():
-    assert ("missing", "/changes") in found(parse_patch({"id": "p1", "title": "t"}).faults)
-    assert ("missing", "/changes") in found(
+def test_a_body_in_no_supported_shape_is_validated_as_todays():
+    assert ("missing", "/changes") in codes_and_pointers(
+        parse_patch({"id": "p1", "title": "t"}).faults
+    )
+    assert ("missing", "/changes") in codes_and_pointers(
         parse_patch({"id": "p1", "title": "t", "patch": "text"}).faults
     )

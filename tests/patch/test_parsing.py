@@ -3,7 +3,7 @@ import json
 import pytest
 
 from gpt_cursor_runner.patch.parsing import CHANGE_MODELS, Unreadable, parse_patch, read_json
-from tests.patch.builders import body, found
+from tests.patch.builders import body, codes_and_pointers
 
 MISSPELT = "string_pattern_mismatch"
 
@@ -63,7 +63,7 @@ def test_all_faults_are_named_at_once_each_with_a_pointer_into_the_body():
         )
     )
     assert parsed.patch is None
-    assert found(parsed.faults) == [
+    assert codes_and_pointers(parsed.faults) == [
         ("patch_id", "/id"),
         ("empty_line", "/title"),
         ("path_escape", "/changes/0/path"),
@@ -82,12 +82,12 @@ def test_the_sound_changes_of_a_bad_body_keep_their_index():
     assert [(index, change.type) for index, change in parsed.sound] == [(1, "delete")]
 
 
-def test_an_unknown_type_is_answered_with_the_known_ones():
+def test_the_fault_of_an_unknown_type_lists_the_known_ones():
     fault = parse_patch(body({"type": "edit"})).faults[0]
     assert all(name in fault.next_step for name in CHANGE_MODELS)
 
 
-def test_what_was_sent_is_not_echoed():
+def test_values_that_were_sent_are_not_repeated():
     faults = parse_patch(
         body({"type": "upsert", "path": "a", "contents": ["SECRET"]}, id="SECRET value")
     ).faults
@@ -108,22 +108,28 @@ def test_what_was_sent_is_not_echoed():
     ],
 )  # fmt: skip
 def test_a_change_that_breaks_a_rule_is_pointed_at(change, code, pointer):
-    assert found(parse_patch(body(change)).faults) == [(code, pointer)]
+    assert codes_and_pointers(parse_patch(body(change)).faults) == [(code, pointer)]
 
 
 def test_more_than_two_hundred_changes_are_too_many():
     change = {"type": "delete", "path": "a"}
     assert parse_patch(body(*[change] * 200)).patch
-    assert found(parse_patch(body(*[change] * 201)).faults) == [("too_long", "/changes")]
+    assert codes_and_pointers(parse_patch(body(*[change] * 201)).faults) == [
+        ("too_long", "/changes")
+    ]
 
 
 def test_no_change_at_all_is_too_few():
-    assert found(parse_patch(body() | {"changes": []}).faults) == [("too_short", "/changes")]
+    assert codes_and_pointers(parse_patch(body() | {"changes": []}).faults) == [
+        ("too_short", "/changes")
+    ]
 
 
 @pytest.mark.parametrize("title", ["two\nlines", "tab\there", "\x1b[2J", "sep\u2028arated"])
 def test_a_title_is_one_plain_line(title):
-    assert found(parse_patch(body(title=title)).faults) == [("control_character", "/title")]
+    assert codes_and_pointers(parse_patch(body(title=title)).faults) == [
+        ("control_character", "/title")
+    ]
 
 
 @pytest.mark.parametrize("mode", ["755", "0755", "100755"])
@@ -134,10 +140,10 @@ def test_each_spelling_of_a_mode_is_the_same_patch(mode):
     assert parsed.digest() == plain.digest()
 
 
-def test_another_wish_has_another_digest():
-    one, other = parse_patch(body()).patch, parse_patch(body(title="Another")).patch
-    assert one and other
-    assert one.digest() != other.digest()
+def test_another_patch_has_another_digest():
+    first, other = parse_patch(body()).patch, parse_patch(body(title="Another")).patch
+    assert first and other
+    assert first.digest() != other.digest()
 
 
 def test_a_patch_survives_its_own_json():

@@ -69,7 +69,7 @@ def test_a_path_is_composed_so_that_two_spellings_are_one():
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("README", "readme"),
         ("caf\u00e9", "CAFE\u0301"),
@@ -78,16 +78,16 @@ def test_a_path_is_composed_so_that_two_spellings_are_one():
         ("\u212a", "k"),
     ],
 )
-def test_names_that_a_file_system_may_confuse_fold_alike(one, other):
-    assert fold_path(one) == fold_path(other)
+def test_names_that_a_file_system_may_confuse_fold_alike(first, second):
+    assert fold_path(first) == fold_path(second)
 
 
-def test_names_that_none_confuses_fold_apart():
+def test_names_that_no_file_system_confuses_fold_apart():
     assert fold_path("a_b") != fold_path("a-b")
 
 
 @given(st.text(st.characters() | st.sampled_from("./\\:~ git"), max_size=30))
-def test_whatever_is_accepted_stays_inside_and_is_accepted_again(text):
+def test_an_accepted_path_stays_inside_and_is_accepted_again(text):
     try:
         path = parse_path(text)
     except UnsafePath:
@@ -165,5 +165,5 @@ def test_git_takes_the_harmless_paths(index, path):
 
 
 @pytest.mark.parametrize("path", [".git", "a/.GIT/x", ".g\u200cit", "git~1/a", ".git. .", "a/../b"])
-def test_git_refuses_what_it_guards(index, path):
+def test_git_refuses_the_paths_that_it_protects(index, path):
     assert not git_takes(index, path)

@@ -17,7 +17,7 @@ def test_exactly_the_moves_of_the_contract_are_legal(old, to):
     assert may_move(old, to) == ((old, to) in LEGAL)
 
 
-def test_what_landed_or_was_rejected_stays_so():
+def test_a_landed_or_rejected_patch_stays_so():
     assert not {Status.LANDED, Status.REJECTED, Status.PREVIEWED, Status.CANCELLED} & set(MOVES)
 
 

@@ -3,7 +3,7 @@ import pytest
 from gpt_cursor_runner.patch.model import ApplyPatch, Delete, Insert, Move, StrReplace, Upsert
 from gpt_cursor_runner.patch.parsing import parse_patch
 from gpt_cursor_runner.patch.tool_calls import lift_call
-from tests.patch.builders import body, found
+from tests.patch.builders import body, codes_and_pointers
 
 REPLACED = StrReplace(type="str_replace", path="a.py", old="x", new="y")
 INSERTED = Insert(type="insert", path="a.py", after_line=3, text="x")
@@ -127,24 +127,24 @@ def test_a_bare_change_of_todays_shape_keeps_its_own_mode():
         ({"type": "tool_use", "input": "text"}, [("unknown_type", "/type")]),
     ],
 )
-def test_faults_of_a_call_have_the_names_and_places_of_what_was_sent(sent, faults):
+def test_faults_of_a_call_have_the_names_and_places_as_sent(sent, faults):
     listed = parse_patch(body({"type": "delete", "path": "b"}, sent))
-    assert sorted(found(listed.faults)) == sorted(
+    assert sorted(codes_and_pointers(listed.faults)) == sorted(
         (code, "/changes/1" + pointer) for code, pointer in faults
     )
     bare = parse_patch({"id": "p1", "title": "t"} | sent)
-    assert sorted(found(bare.faults)) == sorted(faults)
+    assert sorted(codes_and_pointers(bare.faults)) == sorted(faults)
     assert all(
         f"'{pointer.rpartition('/')[2]}'" in fault.message
         or fault.code in ("path_escape", "unknown_type")
-        for fault, (_, pointer) in zip(bare.faults, found(bare.faults), strict=True)
+        for fault, (_, pointer) in zip(bare.faults, codes_and_pointers(bare.faults), strict=True)
     )
 
 
 @pytest.mark.parametrize(
     "sent", [None, "text", [], {}, {"type": None}, {"type": 3}, {"path": "a"}, {"type": "nope"}]
 )
-def test_what_is_no_call_is_left_to_validation(sent):
+def test_an_object_that_is_no_call_is_left_to_validation(sent):
     assert lift_call(sent).change == sent
 
 
@@ -153,10 +153,12 @@ def test_a_call_is_unwrapped_once_and_no_deeper():
         "type": "tool_use",
         "input": {"type": "tool_use", "input": {"type": "delete", "path": "a"}},
     }
-    assert found(parse_patch(body(nested)).faults) == [("unknown_type", "/changes/0/input/type")]
-
-
-def test_a_body_without_a_title_is_told_so_whatever_it_calls():
-    assert found(parse_patch({"id": "p1", "path": "a", "old_str": "x", "new_str": "y"}).faults) == [
-        ("missing", "/title")
+    assert codes_and_pointers(parse_patch(body(nested)).faults) == [
+        ("unknown_type", "/changes/0/input/type")
     ]
+
+
+def test_a_call_without_a_title_is_a_fault_of_the_title():
+    assert codes_and_pointers(
+        parse_patch({"id": "p1", "path": "a", "old_str": "x", "new_str": "y"}).faults
+    ) == [("missing", "/title")]

@@ -16,6 +16,7 @@ from gpt_cursor_runner.config import Check, Repository, State
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.sandbox import choose_sandbox
+from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import StoredPatch
@@ -35,9 +36,7 @@ _runners = itertools.count(1)
 
 @dataclass
 class Clock:
-    """Time as the ledger is told it: it goes on as it does, and can be put
-    forward.
-    """
+    """The clock of the ledger: the real time, plus a number of seconds."""
 
     ahead: float = 0.0
 
@@ -46,32 +45,34 @@ class Clock:
 
 
 class Killed(BaseException):
-    """Stands for kill -9: nothing of ours catches it, so nothing of ours can
-    tidy up after it.
+    """Stands for kill -9: the runner catches no BaseException, so it cannot
+    clean up after this one.
     """
 
 
 @dataclass(frozen=True)
-class MortalGit(Git):
-    """git, until it is asked for `last_word`; then the runner is gone."""
+class KillingGit(Git):
+    """A git with which the runner is killed instead of the command `kills_at`."""
 
-    last_word: str = ""
+    kills_at: str = ""
 
     def run(self, *arguments: str, **named: Any) -> bytes:
-        if arguments[0] == self.last_word:
+        if arguments[0] == self.kills_at:
             raise Killed
         return super().run(*arguments, **named)
 
 
 @dataclass(frozen=True)
-class LyingGit(Git):
-    """git that moves a branch and is then held to have failed: it met its
-    deadline at the very end of its work.
+class LateGit(Git):
+    """A git that moves a branch and then reports a timeout, as at a deadline
+    that it meets after its work is done.
     """
 
     def run(self, *arguments: str, **named: Any) -> bytes:
         printed = super().run(*arguments, **named)
-        if arguments[0] == "update-ref" and any(one.startswith("refs/heads/") for one in arguments):
+        if arguments[0] == "update-ref" and any(
+            word.startswith("refs/heads/") for word in arguments
+        ):
             raise WorldFailed("git_timed_out", "git update-ref took too long")
         return printed
 
@@ -111,7 +112,7 @@ class Ghost:
             ledger_error_seconds=_LEDGER_ERROR_SECONDS,
             should_stop=lambda: is_done() or time.monotonic() > give_up_at,
         ).run()
-        assert is_done(), [(one.id, one.status, one.outcome) for one in self.ledger.queries.page()]
+        assert is_done(), [patch.to_json() for patch in self.ledger.queries.page()]
 
     def finish(self, *patch_ids: str) -> StoredPatch:
         """Work until these patches ended, or are held, and are reported; return
@@ -136,6 +137,10 @@ class Ghost:
 
     def kinds(self, patch_id: str) -> list[str]:
         return [event.kind for event in self.ledger.queries.events(patch_id)]
+
+    def events(self, patch_id: str, kind: str) -> list[Event]:
+        events = self.ledger.queries.events(patch_id)
+        return [event for event in events if event.kind == kind]
 
     def sealed_refs(self) -> list[str]:
         return self.repo.run("for-each-ref", "refs/gcr").splitlines()

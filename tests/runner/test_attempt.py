@@ -66,7 +66,7 @@ def test_a_failing_check_leaves_every_byte_of_the_repository_as_it_was(
     assert ghost.sealed_refs() == []
 
 
-def test_the_seal_is_gone_before_anybody_is_told_of_the_refusal(make_ghost: MakeGhost) -> None:
+def test_the_seal_is_deleted_before_the_refusal_is_visible(make_ghost: MakeGhost) -> None:
     ghost = make_ghost(checks=[shell_check("exit 1")])
     patch_id = ghost.send(changes=EDIT)
     ghost.work_until(lambda: ghost.get(patch_id).status is Status.REJECTED)
@@ -81,7 +81,7 @@ def test_a_check_that_takes_too_long_refuses_the_patch(make_ghost: MakeGhost) ->
     assert refused.outcome["errors"][0]["code"] == "check_timed_out"
 
 
-def test_a_program_that_the_owners_machine_lacks_is_no_fault_of_the_senders(
+def test_a_missing_program_of_the_machine_is_not_a_fault_of_the_sender(
     make_ghost: MakeGhost,
 ) -> None:
     ghost = make_ghost(checks=[Check(name="tests", command=("no-such-program",))])
@@ -91,7 +91,7 @@ def test_a_program_that_the_owners_machine_lacks_is_no_fault_of_the_senders(
     assert "runner.toml" in lacking.value.next_step
 
 
-def test_a_program_of_the_repository_that_a_patch_took_away_is(make_ghost: MakeGhost) -> None:
+def test_a_program_of_the_repository_that_the_patch_deletes_is_one(make_ghost: MakeGhost) -> None:
     ghost = make_ghost(checks=[Check(name="tests", command=("./greeting.py",))])
     refused = ghost.finish(ghost.send(changes=[{"type": "delete", "path": "greeting.py"}]))
     assert refused.status is Status.REJECTED
@@ -99,7 +99,7 @@ def test_a_program_of_the_repository_that_a_patch_took_away_is(make_ghost: MakeG
     assert refused.outcome["errors"][0]["code"] == "check_not_started"
 
 
-def test_the_first_failing_check_is_the_last_to_run(make_ghost: MakeGhost) -> None:
+def test_no_check_runs_after_the_first_failing_one(make_ghost: MakeGhost) -> None:
     ghost = make_ghost(checks=[shell_check("exit 1", "lint"), shell_check("echo never", "tests")])
     refused = ghost.finish(ghost.send())
     assert list(ghost.evidence(refused.id).check_logs()) == ["01-lint"]
@@ -112,7 +112,7 @@ def test_a_refused_plan_is_stored_with_its_faults(ghost: Ghost) -> None:
     assert refused.status is Status.REJECTED
     assert refused.outcome is not None
     assert refused.outcome["code"] == "plan_refused"
-    assert [(one["code"], one["path"]) for one in refused.outcome["errors"]] == [
+    assert [(error["code"], error["path"]) for error in refused.outcome["errors"]] == [
         ("no_match", "greeting.py")
     ]
     assert ghost.repo.state() == before
@@ -261,9 +261,7 @@ def test_a_branch_that_moves_while_checks_run_is_checked_again_on_its_new_tip(
     kinds = ghost.kinds(landed.id)
     assert kinds.count("checked") == 2
     assert kinds.index("base_moved") < kinds.index("carried") < kinds.index("landed")
-    checked = [
-        one.data["tree"] for one in ghost.ledger.queries.events(landed.id) if one.kind == "checked"
-    ]
+    checked = [event.data["tree"] for event in ghost.events(landed.id, "checked")]
     assert checked[-1] == ghost.repo.tip("main^{tree}") != checked[0]
 
 
@@ -303,7 +301,7 @@ def test_a_landing_is_pushed_by_fast_forward(make_ghost: MakeGhost) -> None:
     assert "patch-a" in ghost.repo.run("ls-remote", "--tags", "origin")
 
 
-def test_a_push_that_fails_is_reported_and_takes_nothing_back(make_ghost: MakeGhost) -> None:
+def test_a_failed_push_is_reported_and_undoes_nothing(make_ghost: MakeGhost) -> None:
     ghost = make_ghost(push="nowhere")
     landed = ghost.finish(ghost.send())
     assert landed.status is Status.LANDED
@@ -326,7 +324,7 @@ def test_a_description_cannot_forge_an_approval(ghost: Ghost) -> None:
     assert "other" not in trailers
 
 
-def test_logs_of_an_earlier_round_do_not_pass_for_this_one(make_ghost: MakeGhost) -> None:
+def test_check_logs_of_an_earlier_attempt_are_deleted(make_ghost: MakeGhost) -> None:
     ghost = make_ghost(
         checks=[shell_check("true", "lint"), shell_check("true", "tests")], approval="always"
     )
@@ -345,5 +343,5 @@ def test_checks_run_in_the_best_sandbox_there_is(make_ghost: MakeGhost) -> None:
     )
     landed = ghost.finish(ghost.send())
     assert landed.status is Status.LANDED
-    checked = next(one for one in ghost.ledger.queries.events(landed.id) if one.kind == "checked")
+    (checked,) = ghost.events(landed.id, "checked")
     assert (checked.data["tier"] == "none") == bool(checked.data["sandbox_missing"])

@@ -1,5 +1,5 @@
-"""A patch that expects a plan lands with that plan or not at all, however late
-it is its turn.
+"""A patch that expects a plan lands with that plan or not at all, however long
+it waited in the queue.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ from tests.runner.builders import Ghost
 EDIT = [{"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"hello"'}]
 
 
-def planned(ghost: Ghost, patch_id: str) -> str:
-    (event,) = [one for one in ghost.ledger.queries.events(patch_id) if one.kind == "planned"]
+def plan_digest(ghost: Ghost, patch_id: str) -> str:
+    (event,) = ghost.events(patch_id, "planned")
     return str(event.data["plan_digest"])
 
 
-def seen(ghost: Ghost) -> str:
-    """The digest of the plan, found out by a recorded preview."""
+def previewed_digest(ghost: Ghost) -> str:
+    """The digest of the plan, from a recorded preview."""
     patch_id = ghost.send(changes=EDIT, mode="preview")
     assert ghost.finish(patch_id).status is Status.PREVIEWED
-    return planned(ghost, patch_id)
+    return plan_digest(ghost, patch_id)
 
 
 def test_the_plan_that_was_expected_lands(ghost: Ghost) -> None:
-    digest = seen(ghost)
+    digest = previewed_digest(ghost)
     ghost.repo.commit({"README.md": "# Another file changed\n"})
     landed = ghost.finish(patch_id := ghost.send(changes=EDIT, expect_plan=digest))
     assert landed.status is Status.LANDED
-    assert planned(ghost, patch_id) == digest
+    assert plan_digest(ghost, patch_id) == digest
 
 
 def test_another_plan_is_refused_and_nothing_changes(ghost: Ghost) -> None:
-    digest = seen(ghost)
+    digest = previewed_digest(ghost)
     ghost.repo.commit({"greeting.py": f"# Newer\n{ghost.repo.show('greeting.py')}\n"})
     before = ghost.repo.state()
     refused = ghost.finish(ghost.send(changes=EDIT, expect_plan=digest))

@@ -21,7 +21,7 @@ from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
 from gpt_cursor_runner.runner.loop import CONFIRM_SECONDS
 from gpt_cursor_runner.system.processes import TICK_SECONDS
-from tests.runner.builders import Ghost, Killed, LyingGit, MortalGit, shell_check
+from tests.runner.builders import Ghost, Killed, KillingGit, LateGit, shell_check
 from tests.runner.conftest import MakeGhost
 from tests.running import is_alive
 
@@ -84,7 +84,7 @@ def test_a_patch_cancelled_before_it_ran_gets_a_report(ghost: Ghost) -> None:
     assert "| claimed | not observed |" in report
 
 
-def test_a_stop_during_a_check_gives_the_patch_back_uncounted(
+def test_a_stop_during_a_check_queues_the_patch_without_counting_the_attempt(
     make_ghost: MakeGhost, tmp_path: Path
 ) -> None:
     mark, pid = tmp_path / "mark", tmp_path / "pid"
@@ -105,7 +105,7 @@ def _wait_out(ghost: Ghost, patch_id: str, attempts: int) -> StoredPatch:
     return ghost.get(patch_id)
 
 
-def test_trouble_of_ours_is_retried_with_back_off_then_failed_and_may_be_retried_by_hand(
+def test_a_fault_of_the_machine_is_retried_with_back_off_then_fails_until_retried_by_hand(
     ghost: Ghost,
 ) -> None:
     hidden = ghost.place / "hidden"
@@ -131,15 +131,15 @@ def test_trouble_of_ours_is_retried_with_back_off_then_failed_and_may_be_retried
     assert (landed.status, landed.attempts) == (Status.LANDED, 1)
 
 
-def test_a_patch_that_takes_its_runner_down_again_and_again_fails_and_frees_the_branch(
+def test_a_patch_that_kills_its_runner_repeatedly_fails_and_frees_the_branch(
     ghost: Ghost,
 ) -> None:
     poison, sound = ghost.send(changes=EDIT), ghost.send()
     for _ in range(MAX_ATTEMPTS):
         with pytest.raises(Killed):
             ghost.attempt(
-                MortalGit(
-                    ghost.repo.git.directory, ghost.repo.git.search_path, last_word="fast-import"
+                KillingGit(
+                    ghost.repo.git.directory, ghost.repo.git.search_path, kills_at="fast-import"
                 )
             )
         ghost.ledger.leases.reclaim(ghost.clock())
@@ -153,7 +153,7 @@ def test_a_runner_lost_after_the_branch_moved_has_landed_the_patch_once(ghost: G
     patch_id = ghost.send(changes=EDIT)
     with pytest.raises(Killed):
         ghost.attempt(
-            MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag")
+            KillingGit(ghost.repo.git.directory, ghost.repo.git.search_path, kills_at="tag")
         )
     moved_to = ghost.repo.tip()
     assert ghost.get(patch_id).status is Status.RUNNING
@@ -166,11 +166,11 @@ def test_a_runner_lost_after_the_branch_moved_has_landed_the_patch_once(ghost: G
     assert "**tests: passed**" in ghost.report(patch_id)
 
 
-def test_a_lost_landing_is_known_again_under_newer_commits_of_the_owner(ghost: Ghost) -> None:
+def test_a_lost_landing_is_recognised_under_newer_commits_of_the_owner(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
     with pytest.raises(Killed):
         ghost.attempt(
-            MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag")
+            KillingGit(ghost.repo.git.directory, ghost.repo.git.search_path, kills_at="tag")
         )
     landed_as = ghost.repo.tip()
     tip = ghost.repo.commit({"greeting.py": "the owner went on\n"})
@@ -193,27 +193,27 @@ def test_a_runner_lost_between_the_intent_and_the_move_lands_once(ghost: Ghost) 
     assert ghost.repo.run("rev-list", "--count", f"{before}..main") == "1"
 
 
-def test_a_move_that_git_denies_is_found_on_the_branch(ghost: Ghost) -> None:
+def test_a_move_that_git_reports_as_failed_is_read_from_the_branch(ghost: Ghost) -> None:
     before = ghost.repo.tip()
     ghost.repo.run("checkout", "--quiet", "--detach")
     ghost.send(changes=EDIT)
-    outcome = ghost.attempt(LyingGit(ghost.repo.git.directory, ghost.repo.git.search_path))
+    outcome = ghost.attempt(LateGit(ghost.repo.git.directory, ghost.repo.git.search_path))
     assert isinstance(outcome, Landed)
     assert outcome.landing.commit == ghost.repo.tip() != before
 
 
-def test_a_cancel_of_a_patch_lost_after_the_move_cannot_call_it_cancelled(ghost: Ghost) -> None:
+def test_a_patch_lost_after_the_move_lands_in_spite_of_a_cancel(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
     with pytest.raises(Killed):
         ghost.attempt(
-            MortalGit(ghost.repo.git.directory, ghost.repo.git.search_path, last_word="tag")
+            KillingGit(ghost.repo.git.directory, ghost.repo.git.search_path, kills_at="tag")
         )
     ghost.ledger.leases.reclaim(ghost.clock())
     assert ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock()) is Status.QUEUED
     assert ghost.finish(patch_id).status is Status.LANDED
 
 
-def test_a_cancel_of_a_patch_lost_before_the_move_is_heeded(ghost: Ghost) -> None:
+def test_a_patch_lost_before_the_move_is_cancelled_on_request(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
     before = ghost.repo.tip()
     with pytest.raises(Killed):
@@ -224,7 +224,7 @@ def test_a_cancel_of_a_patch_lost_before_the_move_is_heeded(ghost: Ghost) -> Non
     assert ghost.repo.tip() == before
 
 
-def test_a_landed_patch_whose_tag_cannot_be_written_is_landed_all_the_same(ghost: Ghost) -> None:
+def test_a_tag_that_cannot_be_written_does_not_undo_the_landing(ghost: Ghost) -> None:
     (ghost.repo.path / ".git/refs/tags/patch-x").mkdir(parents=True)
     (ghost.repo.path / ".git/refs/tags/patch-x/in-the-way").write_text(ghost.repo.tip() + "\n")
     landed = ghost.finish(ghost.send(id="patch-x"))
@@ -232,7 +232,7 @@ def test_a_landed_patch_whose_tag_cannot_be_written_is_landed_all_the_same(ghost
     assert "tag_failed" in (landed.outcome or {})
 
 
-def test_a_seal_that_cannot_be_dropped_does_not_stop_the_runner(make_ghost: MakeGhost) -> None:
+def test_a_seal_that_cannot_be_deleted_does_not_stop_the_runner(make_ghost: MakeGhost) -> None:
     ghost = make_ghost(checks=[])
     lock = ghost.repo.path / ".git/refs/gcr/sealed/patch-y.lock"
     script = f"mkdir -p {lock.parent}; touch {lock}; exit 1"
@@ -240,7 +240,7 @@ def test_a_seal_that_cannot_be_dropped_does_not_stop_the_runner(make_ghost: Make
     assert ghost.finish(ghost.send(id="patch-y")).status is Status.REJECTED
 
 
-def test_a_report_that_cannot_be_written_holds_up_no_other_patch(ghost: Ghost) -> None:
+def test_a_report_that_cannot_be_written_delays_no_other_patch(ghost: Ghost) -> None:
     stuck = ghost.send(id="stuck")
     ghost.state.patches_dir.mkdir()
     (ghost.state.patches_dir / "stuck").write_text("a file where the folder should be")
@@ -259,7 +259,7 @@ def test_a_clock_that_is_set_back_does_not_cost_a_patch_its_report(ghost: Ghost)
     assert "The patch landed." in ghost.report(held.id)
 
 
-def test_a_repository_that_left_the_settings_fails_its_patches_alone(ghost: Ghost) -> None:
+def test_a_repository_removed_from_the_settings_fails_only_its_own_patches(ghost: Ghost) -> None:
     gone = ghost.send(repository="gone")
     ghost.clock.ahead = -100
     with ghost.ledger.database.write() as connection:
@@ -271,14 +271,14 @@ def test_a_repository_that_left_the_settings_fails_its_patches_alone(ghost: Ghos
     assert (ghost.get(gone).outcome or {})["code"] == "repository_unknown"
 
 
-def test_what_a_killed_runner_left_in_its_workspace_is_swept(ghost: Ghost) -> None:
+def test_the_workspace_of_a_killed_runner_is_removed(ghost: Ghost) -> None:
     left = ghost.state.workspaces_dir / "1-1" / "tree"
     left.mkdir(parents=True)
     ghost.finish(ghost.send())
     assert not left.exists()
 
 
-def test_a_ledger_in_trouble_ends_no_runner(ghost: Ghost) -> None:
+def test_an_unavailable_ledger_does_not_end_the_runner(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
     with ghost.ledger.database.write() as connection:
         connection.execute(text("ALTER TABLE events RENAME TO events_away"))
@@ -293,7 +293,7 @@ def _mend(ghost: Ghost) -> None:
         connection.execute(text("ALTER TABLE events_away RENAME TO events"))
 
 
-def test_a_lease_that_was_lost_is_left_alone(ghost: Ghost) -> None:
+def test_a_patch_whose_lease_was_lost_is_not_touched(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT)
     script = ghost.place / "lose"
     check = shell_check(f"touch {script}; sleep 1")

@@ -18,7 +18,7 @@ def next_step(ghost: Ghost, number: int, path: str = "greeting.py", **members: A
     return str(error["next_step"])
 
 
-def test_the_third_patch_rejected_alike_is_told_to_send_the_whole_file(ghost: Ghost) -> None:
+def test_the_third_rejection_of_the_same_kind_advises_to_send_the_whole_file(ghost: Ghost) -> None:
     ghost.repo.commit({"other.py": "x\n"})
     assert ADVICE not in next_step(ghost, 1)
     assert ADVICE not in next_step(ghost, 2)

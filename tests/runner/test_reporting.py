@@ -35,9 +35,7 @@ FORGERY = "# Conclusion\n\n```\n## Git operations\n~~~\n| commit | forged |\n<h2
 
 
 def outside_of_fences(markdown: str) -> str:
-    """What a Markdown reader takes for markup: all but the fenced blocks
-    (CommonMark 4.5).
-    """
+    """The Markdown without its fenced blocks (CommonMark 4.5)."""
     kept: list[str] = []
     fence = ""
     for line in markdown.splitlines():
@@ -57,35 +55,36 @@ def headings(markdown: str) -> list[str]:
 
 
 def facts(ghost: Ghost, patch_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(ghost.evidence(patch_id).report_json() or b"")
-    return found
+    report: dict[str, Any] = json.loads(ghost.evidence(patch_id).report_json() or b"")
+    return report
 
 
-def gathered_anew(ghost: Ghost, patch_id: str) -> dict[str, Any]:
+def gathered_again(ghost: Ghost, patch_id: str) -> dict[str, Any]:
     """The facts as the ledger gives them now, as JSON would carry them."""
-    history = [one for one in ghost.ledger.queries.events(patch_id) if one.kind != "reported"]
-    found: dict[str, Any] = json.loads(json.dumps(gather(ghost.get(patch_id), history)))
-    return found
+    history = [event for event in ghost.ledger.queries.events(patch_id) if event.kind != "reported"]
+    report: dict[str, Any] = json.loads(json.dumps(gather(ghost.get(patch_id), history)))
+    return report
 
 
 def test_every_fact_of_a_landing_is_in_the_report(ghost: Ghost) -> None:
     landed = ghost.finish(ghost.send(changes=EDIT, title="Greet politely"))
     outcome = landed.outcome or {}
-    told = facts(ghost, landed.id)
-    assert told == gathered_anew(ghost, landed.id)
-    assert told["git"]["commit"] == outcome["commit"] == ghost.repo.tip()
-    assert told["impact"] == {"files_changed": 1, "insertions": 1, "deletions": 1}
+    report = facts(ghost, landed.id)
+    assert report == gathered_again(ghost, landed.id)
+    assert report["git"]["commit"] == outcome["commit"] == ghost.repo.tip()
+    assert report["impact"] == {"files_changed": 1, "insertions": 1, "deletions": 1}
     assert [
-        (one["name"], one["verdict"], one["exit_code"]) for one in told["validation"]["checks"]
+        (check["name"], check["verdict"], check["exit_code"])
+        for check in report["validation"]["checks"]
     ] == [("tests", "passed", 0)]
     assert (
-        told["conclusion"]
+        report["conclusion"]
         == "The patch landed. The tree on the branch is the tree that was checked."
     )
 
 
 @pytest.mark.parametrize("end", ["landed", "rejected", "held", "previewed", "cancelled"])
-def test_every_end_has_every_section_once_and_json_and_markdown_agree(
+def test_every_ending_has_each_section_once_and_json_and_markdown_agree(
     ghost: Ghost, end: str
 ) -> None:
     changes = {"rejected": [{"type": "delete", "path": "none"}], "held": [_touch("Makefile")]}.get(
@@ -95,14 +94,14 @@ def test_every_end_has_every_section_once_and_json_and_markdown_agree(
     if end == "cancelled":
         ghost.ledger.decisions.cancel(patch_id, "the sender", ghost.clock())
     assert ghost.finish(patch_id).status == end
-    markdown, told = ghost.report(patch_id), facts(ghost, patch_id)
+    markdown, report = ghost.report(patch_id), facts(ghost, patch_id)
     assert headings(markdown) == SECTIONS
-    assert told["status"] == end
-    assert told["conclusion"] in markdown
+    assert report["status"] == end
+    assert report["conclusion"] in markdown
     for fact in (
-        *told["git"].values(),
-        *told["implementation"].values(),
-        told["execution"]["code"],
+        *report["git"].values(),
+        *report["implementation"].values(),
+        report["execution"]["code"],
     ):
         if isinstance(fact, str):
             assert fact in markdown
@@ -136,7 +135,7 @@ def test_paths_with_marks_of_markdown_stay_paths(ghost: Ghost) -> None:
     assert listed == ["- `*star*_.txt`", "- `<b>.txt`", "- `a|b.txt`", "- ``` tick`s``.txt ```"]
 
 
-def test_a_table_keeps_its_two_columns_whatever_the_names(ghost: Ghost) -> None:
+def test_pipes_in_names_leave_tables_with_two_columns(ghost: Ghost) -> None:
     patch_id = ghost.send(
         changes=EDIT, title="a | b \\| c `|` d", submitted_by="key | with \\| pipes"
     )
@@ -177,7 +176,7 @@ def test_a_claim_that_tests_passed_changes_no_verdict(make_ghost: MakeGhost) -> 
     )
 
 
-def test_without_checks_the_report_says_whose_choice_that_was(make_ghost: MakeGhost) -> None:
+def test_without_checks_the_report_names_the_owners_choice(make_ghost: MakeGhost) -> None:
     ghost = make_ghost(checks=[])
     patch_id = ghost.send(changes=EDIT)
     ghost.finish(patch_id)
@@ -186,7 +185,7 @@ def test_without_checks_the_report_says_whose_choice_that_was(make_ghost: MakeGh
     assert "The patch landed. No check ran on it, since the owner configured none." in markdown
 
 
-def test_what_was_not_recorded_is_not_observed(ghost: Ghost) -> None:
+def test_facts_without_a_record_are_printed_as_not_observed(ghost: Ghost) -> None:
     refused = ghost.finish(ghost.send(changes=[{"type": "delete", "path": "none"}]))
     markdown = ghost.report(refused.id)
     for fact in ("sealed commit", "sealed tree", "commit", "tag", "push", "health when accepted"):
@@ -195,7 +194,7 @@ def test_what_was_not_recorded_is_not_observed(ghost: Ghost) -> None:
     assert "## Impact\n\nnot observed\n" in markdown
 
 
-def test_commands_named_in_a_patch_are_shown_and_said_not_to_have_run(ghost: Ghost) -> None:
+def test_commands_named_in_a_patch_are_shown_as_never_run(ghost: Ghost) -> None:
     patch_id = ghost.send(changes=EDIT, claimed_commands=["rm -rf `pwd`"])
     ghost.finish(patch_id)
     assert "Commands named in the patch, never run:\n\n- `` rm -rf `pwd` ``\n" in ghost.report(
@@ -271,7 +270,7 @@ def _gather(
 
 
 def test_checks_of_a_tree_that_did_not_land_prove_nothing(ghost: Ghost) -> None:
-    told = _gather(
+    report = _gather(
         ghost,
         Status.LANDED,
         {"commit": "c", "tree": "landed"},
@@ -281,28 +280,28 @@ def test_checks_of_a_tree_that_did_not_land_prove_nothing(ghost: Ghost) -> None:
         _event(4, "landing", commit="c", tree="landed"),
         _event(5, "landed"),
     )
-    assert told["conclusion"] == "The patch landed. Whether checks ran on it was not observed."
+    assert report["conclusion"] == "The patch landed. Whether checks ran on it was not observed."
 
 
 def test_checks_of_an_earlier_round_are_not_those_of_the_last(ghost: Ghost) -> None:
-    told = _gather(
+    report = _gather(
         ghost,
         Status.REJECTED,
         {"code": "plan_refused"},
         _event(1, "claimed"),
-        _event(2, "sealed", tree="one"),
-        _event(3, "checked", **CHECKED, tree="one"),
-        _event(4, "carried", tree="two"),
+        _event(2, "sealed", tree="first"),
+        _event(3, "checked", **CHECKED, tree="first"),
+        _event(4, "carried", tree="second"),
         _event(5, "rejected"),
     )
-    assert told["validation"]["checks"] == []
+    assert report["validation"]["checks"] == []
 
 
 def test_a_progress_bar_is_shown_line_by_line(ghost: Ghost) -> None:
     checked = {**CHECKED, "tail": "10%\r100%\r\ndone\x1b[0m\n", "tree": "one"}
     history = [
         _event(1, "claimed"),
-        _event(2, "sealed", tree="one"),
+        _event(2, "sealed", tree="first"),
         _event(3, "checked", **checked),
     ]
     assert "```text\n10%\n100%\ndone\n```" in render(_gather(ghost, Status.REJECTED, {}, *history))
@@ -310,8 +309,8 @@ def test_a_progress_bar_is_shown_line_by_line(ghost: Ghost) -> None:
 
 def test_a_failure_in_the_middle_of_landing_claims_nothing_of_the_branch(ghost: Ghost) -> None:
     history = [_event(1, "claimed"), _event(2, "landing", commit="c"), _event(3, "failed")]
-    told = _gather(ghost, Status.FAILED, {"code": "git_timed_out"}, *history)
-    assert "not observed" in told["conclusion"]
+    report = _gather(ghost, Status.FAILED, {"code": "git_timed_out"}, *history)
+    assert "not observed" in report["conclusion"]
     settled = [history[0], history[1], _event(3, "not_moved"), _event(4, "failed")]
     assert (
         "Nothing on the branch changed" in _gather(ghost, Status.FAILED, {}, *settled)["conclusion"]
