@@ -1,5 +1,5 @@
-"""A real HTTP server on loopback that takes letters, refuses them, hangs or is
-away, as a test wants it.
+"""A real HTTP server on loopback that accepts requests, refuses them or hangs,
+as a test needs it.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Received:
 
 @dataclass
 class Receiver:
-    """`answer` says which status and headers a request gets, and may take its
-    time; `arrived` is what came in.
+    """`answer` returns the status and headers for a request, and may block;
+    `arrived` holds the requests.
     """
 
     answer: Callable[[Received], tuple[int, dict[str, str]]] = lambda _: (204, {})
@@ -39,7 +39,7 @@ class Receiver:
 
     @contextmanager
     def up(self) -> Iterator[None]:
-        """It listens for as long as this lasts."""
+        """Listens within the block."""
         server = _Server(("127.0.0.1", self.port), _handler(self))
         threading.Thread(
             target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
@@ -55,7 +55,7 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False  # a request that hangs on purpose must not hold the test
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A sender that hung up is what some tests are about."""
+        """Some tests let the sender hang up; that is no error."""
 
 
 def _handler(receiver: Receiver) -> type[socketserver.BaseRequestHandler]:

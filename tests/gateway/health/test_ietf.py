@@ -1,10 +1,11 @@
-"""The shape of draft-inadarei-api-health-check-06, held against a schema of the
-draft's own words.
+"""The body after draft-inadarei-api-health-check-06, compared with a schema of
+its text.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -19,12 +20,12 @@ ME = Identity("instance-1", 5555, "3.1.1")
 DOWN = check("runner", Status.FAIL, Criticality.IMPAIRING, code="down")
 
 STATUSES = {"pass", "fail", "warn"}
-# Sections 3 and 4 of the draft: every member it knows, and what it must be.
+# Sections 3 and 4 of the draft: every member, and a test of its value.
 TOP = {
     "status": lambda value: value in STATUSES,
     "version": lambda value: isinstance(value, str),
     "releaseId": lambda value: isinstance(value, str),
-    "notes": lambda value: isinstance(value, list) and all(isinstance(one, str) for one in value),
+    "notes": lambda value: isinstance(value, list) and all(isinstance(note, str) for note in value),
     "output": lambda value: isinstance(value, str),
     "checks": lambda value: isinstance(value, dict),
     "links": lambda value: isinstance(value, dict),
@@ -45,33 +46,36 @@ CHECK = {
 
 
 def faults(body: dict[str, Any]) -> list[str]:
-    """Where a body is not as the draft wants it."""
-    found = [f"/{name}" for name, value in body.items() if name not in TOP or not TOP[name](value)]
-    found += [] if "status" in body else ["/status"]
-    found += ["/output"] if body.get("status") == "pass" and "output" in body else []
+    """The pointers of the members that the draft does not allow."""
+    pointers = [f"/{name}" for name in bad_members(body, TOP)]
+    if "status" not in body:
+        pointers.append("/status")
     for key, entries in body.get("checks", {}).items():
         component, _, measured = key.partition(":")
-        found += [] if component and measured and ":" not in measured else [f"/checks/{key}"]
-        found += [] if isinstance(entries, list) and entries else [f"/checks/{key}"]
-        for one in entries:
-            found += [
-                f"/checks/{key}/{name}"
-                for name, value in one.items()
-                if name not in CHECK or not CHECK[name](value)
-            ]
-            found += (
-                [f"/checks/{key}/output"] if one.get("status") == "pass" and "output" in one else []
-            )
-    return found
+        is_a_key = component and measured and ":" not in measured
+        if not is_a_key or not isinstance(entries, list) or not entries:
+            pointers.append(f"/checks/{key}")
+        for entry in entries:
+            pointers += [f"/checks/{key}/{name}" for name in bad_members(entry, CHECK)]
+    return pointers
 
 
-def draft(seen: Snapshot, now: float = NOW) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(json.dumps(ietf_body(seen, judge(seen, now), ME, now)))
+def bad_members(members: dict[str, Any], schema: dict[str, Callable[[Any], bool]]) -> list[str]:
+    names = [
+        name for name, value in members.items() if name not in schema or not schema[name](value)
+    ]
+    if members.get("status") == "pass" and "output" in members:
+        names.append("output")
+    return names
+
+
+def draft(current: Snapshot, now: float = NOW) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(json.dumps(ietf_body(current, judge(current, now), ME, now)))
     return body
 
 
 @pytest.mark.parametrize(
-    "seen",
+    "current",
     [
         snapshot(*gateway_checks()),
         snapshot(*gateway_checks(runner=DOWN)),
@@ -84,8 +88,8 @@ def draft(seen: Snapshot, now: float = NOW) -> dict[str, Any]:
     ids=["healthy", "degraded", "unknown", "draining", "nothing"],
 )
 @pytest.mark.parametrize("later", [0, 60])
-def test_every_answer_is_as_the_draft_wants_it(seen, later):
-    assert faults(draft(seen, NOW + later)) == []
+def test_every_answer_conforms_to_the_draft(current, later):
+    assert faults(draft(current, NOW + later)) == []
 
 
 @pytest.mark.parametrize(
@@ -102,15 +106,15 @@ def test_every_answer_is_as_the_draft_wants_it(seen, later):
         ),
     ],
 )
-def test_what_the_draft_does_not_allow_is_found(wrong, where):
+def test_the_schema_rejects_what_the_draft_does_not_allow(wrong, where):
     assert faults(wrong) == [where]
 
 
-def test_each_check_has_its_own_time_and_says_what_is_wrong_only_when_something_is():
-    seen = snapshot(
+def test_each_check_has_its_own_time_and_an_output_only_when_it_is_not_ok():
+    current = snapshot(
         *gateway_checks(runner=DOWN, queue=check("queue", Status.WARN, code="backlog", age=2.0))
     )
-    body = draft(seen)
+    body = draft(current)
     assert (body["status"], body["output"]) == ("warn", "runner.down, queue.backlog")
     assert body["notes"] == ["overall_status: degraded", "ready: true"]
     (queue,), (web,) = body["checks"]["queue:status"], body["checks"]["web:status"]
@@ -131,8 +135,8 @@ def test_the_machines_figures_have_units():
         snapshot(*gateway_checks(filesystem=check("filesystem", result={"data": SPACE})))
     )["checks"]
     shown = {
-        name: (one["observedValue"], one["observedUnit"])
-        for name, (one,) in checks.items()
+        name: (figure["observedValue"], figure["observedUnit"])
+        for name, (figure,) in checks.items()
         if "utilization" in name
     }
     assert shown == {
@@ -142,5 +146,5 @@ def test_the_machines_figures_have_units():
     }
 
 
-def test_a_figure_that_is_not_known_is_not_there():
+def test_an_unknown_figure_is_omitted():
     assert "disk:utilization" not in draft(snapshot(check("web")))["checks"]

@@ -42,12 +42,12 @@ USERS_SAMPLE: dict[str, Any] = {
 }
 
 
-def public(seen: Snapshot, now: float = NOW, identity: Identity = ME) -> dict[str, Any]:
-    return view.public_body(seen, judge(seen, now), identity, now)
+def public(current: Snapshot, now: float = NOW, identity: Identity = ME) -> dict[str, Any]:
+    return view.public_body(current, judge(current, now), identity, now)
 
 
-def detailed(seen: Snapshot, now: float = NOW) -> dict[str, Any]:
-    return view.detailed_body(seen, judge(seen, now), ME, now)
+def detailed(current: Snapshot, now: float = NOW) -> dict[str, Any]:
+    return view.detailed_body(current, judge(current, now), ME, now)
 
 
 def missing(sample: dict[str, Any], body: dict[str, Any], at: str = "") -> list[str]:
@@ -67,7 +67,7 @@ def test_the_users_sample_is_a_part_of_every_answer(port):
     assert missing(USERS_SAMPLE, public(snapshot(*gateway_checks()), identity=identity)) == []
 
 
-def test_the_users_keys_are_there_when_nothing_is_known():
+def test_the_users_keys_are_present_when_nothing_is_known():
     body = view.error_body(ME, wall=1_800_000_000.0)
     unread = {"count", "percent", "bytes_recv"}
     assert {where.rsplit("/")[-1] for where in missing(USERS_SAMPLE, body)} == unread
@@ -89,7 +89,7 @@ def test_the_users_keys_are_there_when_nothing_is_known():
     )
 
 
-def test_all_well_reads_so():
+def test_the_components_of_a_healthy_gateway():
     body = public(snapshot(*gateway_checks()))
     assert body["components"] == {
         "flask_responsive": True,
@@ -113,7 +113,7 @@ def test_all_well_reads_so():
     [("web", "flask_responsive"), ("filesystem", "fs_writable"), ("port", "port_5555_bound")],
 )
 @pytest.mark.parametrize("status", [Status.FAIL, Status.UNKNOWN, None])
-def test_a_boolean_is_false_when_it_is_not_proven(name, component, status):
+def test_a_boolean_is_false_unless_it_is_proven(name, component, status):
     assert (
         public(snapshot(*gateway_checks(**{name: check(name, status)})))["components"][component]
         is False
@@ -122,25 +122,25 @@ def test_a_boolean_is_false_when_it_is_not_proven(name, component, status):
     assert public(snapshot(*stale))["components"][component] is False
 
 
-def test_on_another_port_nothing_is_said_of_5555():
+def test_a_gateway_on_another_port_does_not_prove_5555():
     components = public(snapshot(*gateway_checks()), identity=replace(ME, port=5790))["components"]
     assert (components["port_5790_bound"], components["port_5555_bound"]) == (True, False)
 
 
 def runner(state: str, status: Status = Status.FAIL, **others: Any) -> CheckState:
-    said = {"data": {"state": state, "pid": 4711}}
-    return check("runner", status, Criticality.IMPAIRING, result=said, **others)
+    details = {"data": {"state": state, "pid": 4711}}
+    return check("runner", status, Criticality.IMPAIRING, result=details, **others)
 
 
 @pytest.mark.parametrize("state", ["up", "down", "stalled", "starting"])
-def test_the_runners_state_is_the_one_its_probe_named(state):
+def test_the_runners_state_is_that_of_its_probe(state):
     assert (
         public(snapshot(*gateway_checks(runner=runner(state))))["components"]["ghost_runner"]
         == state
     )
 
 
-def test_an_old_or_late_word_on_the_runner_is_no_word():
+def test_a_stale_or_late_result_makes_the_runner_unknown():
     for old in (runner("up", Status.OK, age=60), runner("up", Status.OK, running_since=NOW - 9)):
         body = public(snapshot(*gateway_checks(runner=old)))
         assert (body["components"]["ghost_runner"], body["overall_status"]) == (
@@ -150,7 +150,7 @@ def test_an_old_or_late_word_on_the_runner_is_no_word():
 
 
 @pytest.mark.parametrize("name", ["web", "port", "filesystem", "queue", "webhook"])
-def test_the_webhook_works_only_with_all_that_it_stands_on(name):
+def test_the_webhook_works_only_with_every_critical_check(name):
     failing = public(snapshot(*gateway_checks(**{name: check(name, Status.FAIL)})))
     unseen = public(snapshot(*gateway_checks(**{name: check(name, None)})))
     assert failing["components"]["webhook_endpoint"] == "failing"
@@ -158,11 +158,11 @@ def test_the_webhook_works_only_with_all_that_it_stands_on(name):
 
 
 def test_a_failing_runner_does_not_make_an_unseen_webhook_failing():
-    seen = snapshot(*gateway_checks(web=check("web", None), runner=runner("down")))
-    assert public(seen)["components"]["webhook_endpoint"] == "unknown"
+    current = snapshot(*gateway_checks(web=check("web", None), runner=runner("down")))
+    assert public(current)["components"]["webhook_endpoint"] == "unknown"
 
 
-def test_the_disk_is_what_the_filesystem_check_last_saw_while_that_is_fresh():
+def test_the_disk_is_that_of_the_last_filesystem_check_while_it_is_fresh():
     assert public(snapshot(*gateway_checks()))["system_metrics"]["disk"] == {
         "total": 1000,
         "used": 100,
@@ -175,15 +175,17 @@ def test_the_disk_is_what_the_filesystem_check_last_saw_while_that_is_fresh():
     assert set(public(snapshot(*stuck))["system_metrics"]["disk"].values()) == {None}
 
 
-def test_a_figure_that_could_not_be_read_says_why():
+def test_a_figure_that_cannot_be_read_has_a_reason():
     denied = replace(metrics(), unreadable={"network.bytes_sent": "access_denied"})
-    seen = replace(snapshot(*gateway_checks()), metrics=denied)
-    assert public(seen)["system_metrics"]["unreadable"] == {"network.bytes_sent": "access_denied"}
-    old = public(seen, NOW + 16)["system_metrics"]["unreadable"]
+    current = replace(snapshot(*gateway_checks()), metrics=denied)
+    assert public(current)["system_metrics"]["unreadable"] == {
+        "network.bytes_sent": "access_denied"
+    }
+    old = public(current, NOW + 16)["system_metrics"]["unreadable"]
     assert old == {"cpu": "stale", "memory": "stale", "network": "stale"}
 
 
-def test_the_figures_say_how_old_they_are():
+def test_the_figures_have_their_age():
     assert public(snapshot(*gateway_checks()), NOW + 0.74)["system_metrics"]["sample_age_ms"] == 740
 
 
@@ -191,8 +193,8 @@ def impairing(name: str, status: Status = Status.OK, **others: Any) -> CheckStat
     return check(name, status, Criticality.IMPAIRING, **others)
 
 
-def test_other_parts_stand_beside_the_users_when_they_are_watched():
-    beside = (
+def test_optional_components_are_shown_when_they_are_configured():
+    optional = (
         impairing("repositories", Status.WARN),
         impairing("external_runner", Status.FAIL, result={"data": {"state": "down"}}),
         impairing("tunnel_process"),
@@ -202,7 +204,7 @@ def test_other_parts_stand_beside_the_users_when_they_are_watched():
         impairing("monitor", Status.WARN),
         impairing("backup-is-fresh", Status.FAIL),
     )
-    shown = public(snapshot(*gateway_checks(), *beside))["components"]
+    shown = public(snapshot(*gateway_checks(), *optional))["components"]
     assert {name: shown[name] for name in list(shown)[5:]} == {
         "queue": "ok",
         "repositories": "warn",
@@ -226,25 +228,25 @@ def test_old_figures_of_the_machine_are_not_shown():
 
 
 def test_the_age_is_that_of_the_oldest_reading_that_counts():
-    seen = snapshot(*gateway_checks(queue=check("queue", age=2.5)))
-    assert (public(seen)["age_ms"], public(seen, NOW + 1)["age_ms"]) == (2500, 3500)
+    current = snapshot(*gateway_checks(queue=check("queue", age=2.5)))
+    assert (public(current)["age_ms"], public(current, NOW + 1)["age_ms"]) == (2500, 3500)
     dead = snapshot(*gateway_checks(queue=check("queue", age=60)))
     assert public(dead)["age_ms"] == 100
     assert public(snapshot(check("queue", None), ticked_at=NOW - 2))["age_ms"] == 2000
 
 
-def test_since_is_the_last_moment_known_when_only_time_changed_the_answer():
-    seen = snapshot(*gateway_checks())
-    assert public(seen)["since"] == "2027-01-15T07:59:10.000000+00:00"
+def test_since_is_the_last_tick_when_only_time_changed_the_answer():
+    current = snapshot(*gateway_checks())
+    assert public(current)["since"] == "2027-01-15T07:59:10.000000+00:00"
     assert (
-        public(seen, NOW + 60)["since"]
-        == public(seen)["observed_at"]
+        public(current, NOW + 60)["since"]
+        == public(current)["observed_at"]
         == "2027-01-15T08:00:00.000000+00:00"
     )
-    assert public(seen)["timestamp"] == "2027-01-15T08:00:00.000000"
+    assert public(current)["timestamp"] == "2027-01-15T08:00:00.000000"
 
 
-def test_strangers_see_no_path_pid_host_or_text_and_the_owner_does():
+def test_messages_and_data_are_shown_with_a_key_only():
     secret = {
         "message": "password=hunter2 on db.internal",
         "data": {"directory": "/srv/secret", "pid": 4711},
@@ -252,31 +254,31 @@ def test_strangers_see_no_path_pid_host_or_text_and_the_owner_does():
     checks = gateway_checks(
         filesystem=check("filesystem", Status.FAIL, code="read_only", result=secret)
     )
-    seen = snapshot(*checks)
-    metrics_text = exposition(seen, judge(seen, NOW), ME, NOW).decode()
+    current = snapshot(*checks)
+    metrics_text = exposition(current, judge(current, NOW), ME, NOW).decode()
     assert "filesystem" in metrics_text
     for text in (
-        json.dumps(public(seen)),
-        json.dumps(ietf_body(seen, judge(seen, NOW), ME, NOW)),
+        json.dumps(public(current)),
+        json.dumps(ietf_body(current, judge(current, NOW), ME, NOW)),
         metrics_text,
     ):
         assert not [word for word in ("hunter2", "internal", "/srv", "4711") if word in text]
-    assert detailed(seen)["checks"]["filesystem"]["message"] == secret["message"]
+    assert detailed(current)["checks"]["filesystem"]["message"] == secret["message"]
 
 
-def test_a_verdict_that_leaves_checks_out_says_so_and_claims_no_past():
-    seen = snapshot(*gateway_checks(queue=check("queue", Status.FAIL)), overall=Overall.UNKNOWN)
-    partial = view.with_exclusions(detailed(seen), judge(seen, NOW, ["queue"]), ["queue"])
+def test_a_verdict_with_exclusions_lists_them_and_has_no_since():
+    current = snapshot(*gateway_checks(queue=check("queue", Status.FAIL)), overall=Overall.UNKNOWN)
+    partial = view.with_exclusions(detailed(current), judge(current, NOW, ["queue"]), ["queue"])
     assert (partial["overall_status"], partial["since"], partial["excluded"]) == (
         "healthy",
         None,
         ["queue"],
     )
-    same = view.with_exclusions(detailed(seen), judge(seen, NOW, ["web"]), ["web"])
-    assert (same["overall_status"], same["since"]) == ("unknown", detailed(seen)["since"])
+    same = view.with_exclusions(detailed(current), judge(current, NOW, ["web"]), ["web"])
+    assert (same["overall_status"], same["since"]) == ("unknown", detailed(current)["since"])
 
 
-def test_too_many_reasons_are_counted_and_the_worst_are_shown():
+def test_the_worst_reasons_are_shown_and_the_others_counted():
     checks = [impairing(f"own-check-{number}", Status.FAIL, code="c" * 40) for number in range(60)]
     body = public(snapshot(*gateway_checks(queue=check("queue", Status.FAIL)), *checks))
     assert (
@@ -285,12 +287,12 @@ def test_too_many_reasons_are_counted_and_the_worst_are_shown():
     assert len(detailed(snapshot(*checks))["reasons"]) == 60
 
 
-def test_the_word_comes_first_and_the_answer_is_small():
+def test_the_overall_status_is_first_and_the_answer_is_small():
     text = json.dumps(public(snapshot(*gateway_checks())))
     assert text.index("overall_status") < 10 and len(text) < 4096
 
 
-def test_every_field_of_a_check_is_there_also_before_it_ran():
+def test_a_check_has_all_fields_before_its_first_run():
     checks = detailed(snapshot(*gateway_checks(port=check("port", None))))["checks"]
     contract = (
         "status, raw, criticality, code, message, duration_ms, deadline_ms, age_ms, stale,"
@@ -304,7 +306,7 @@ def test_every_field_of_a_check_is_there_also_before_it_ran():
     )
 
 
-def test_the_owner_sees_the_raw_word_beside_the_damped_one():
+def test_a_check_shows_its_last_result_beside_the_damped_one():
     noisy = replace(
         check("web"),
         raw=replace(check("web", Status.FAIL).raw or pytest.fail()),
@@ -324,7 +326,7 @@ def test_the_owner_sees_the_raw_word_beside_the_damped_one():
         (Overall.ERROR, "fail"),
     ],
 )
-def test_the_short_status_follows_the_word(overall, status):
-    seen = snapshot()
-    verdict = replace(judge(seen, NOW), overall=overall)
-    assert view.public_body(seen, verdict, ME, NOW)["status"] == status
+def test_the_short_status_of_each_overall_status(overall, status):
+    current = snapshot()
+    verdict = replace(judge(current, NOW), overall=overall)
+    assert view.public_body(current, verdict, ME, NOW)["status"] == status
