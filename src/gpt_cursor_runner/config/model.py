@@ -28,6 +28,7 @@ from gpt_cursor_runner.config.fields import (
 APP_NAME = "gpt-cursor-runner"
 CONFIG_NAME = "runner.toml"
 DEFAULT_PORT = 5555
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 Approval = Literal["never", "protected", "always"]
 SandboxDemand = Literal["required", "best", "none"]
@@ -91,14 +92,14 @@ class Server(_FrozenModel):
 
     @property
     def is_loopback(self) -> bool:
-        return self.host in ("127.0.0.1", "::1", "localhost")
+        return self.host in LOOPBACK_HOSTS
 
     @property
     def accepted_hosts(self) -> tuple[str, ...]:
         """The host names under which the gateway answers. A request under any
         other is a mistake, or a web page that rebound its own name.
         """
-        names = ["localhost", "127.0.0.1", "[::1]", self.host]
+        names = [*LOOPBACK_HOSTS, self.host]
         public_name = urlsplit(self.public_url).hostname
         if public_name:
             names.append(public_name)

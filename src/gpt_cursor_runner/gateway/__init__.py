@@ -1,1 +1,1 @@
-"""Floor 6, door A: the Flask application."""
+"""The HTTP side: receives patches, shows them, and answers for health."""

@@ -4,7 +4,6 @@ thread.
 
 from __future__ import annotations
 
-import re
 import secrets
 
 import structlog
@@ -19,11 +18,9 @@ from gpt_cursor_runner.gateway.patches import patches
 from gpt_cursor_runner.gateway.preview import preview
 from gpt_cursor_runner.gateway.problems import Problem, method_not_allowed, no_such_route
 from gpt_cursor_runner.gateway.webhook import webhook
-from gpt_cursor_runner.health.probes.self_call import PULSE
+from gpt_cursor_runner.health.probes.self_call import PULSE, echoed_nonce
 
 log = structlog.get_logger()
-
-_NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _self_call = Blueprint("self_call", __name__)
 
@@ -59,13 +56,8 @@ def pulse() -> Response:
     the instance id and the nonce together, so the answer proves that Flask
     runs.
     """
-    nonce = request.args.get("nonce", "")
-    return jsonify(
-        {
-            "instance_id": gateway_parts().instance_id,
-            "nonce": nonce if _NONCE.fullmatch(nonce) else None,
-        }
-    )
+    nonce = echoed_nonce(request.args.get("nonce", ""))
+    return jsonify({"instance_id": gateway_parts().instance_id, "nonce": nonce})
 
 
 def _name_request() -> None:

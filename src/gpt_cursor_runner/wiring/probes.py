@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gpt_cursor_runner.config import Config, environment_of_checks, search_path
+from gpt_cursor_runner.config import LOOPBACK_HOSTS, Config, environment_of_checks, search_path
 from gpt_cursor_runner.gateway.guard import ConcurrencyLimit, InFlight
 from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
 from gpt_cursor_runner.gateway.writer import Writer
@@ -29,8 +29,6 @@ from gpt_cursor_runner.health.probes.tunnel import (
 )
 from gpt_cursor_runner.health.probes.web import WebProbe
 from gpt_cursor_runner.health.probes.webhook import WebhookProbe
-
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(frozen=True)
@@ -87,4 +85,4 @@ def _leaves_this_machine(url: str) -> bool:
     address = urlsplit(url)
     if address.scheme == "https":
         return True
-    return bool(address.hostname) and address.hostname not in _LOOPBACK
+    return bool(address.hostname) and address.hostname not in LOOPBACK_HOSTS

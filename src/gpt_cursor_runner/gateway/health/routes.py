@@ -14,7 +14,6 @@ Flask because the ops listener serves it as well.
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -38,6 +37,7 @@ from gpt_cursor_runner.gateway.problems import Problem, method_not_allowed, no_s
 from gpt_cursor_runner.gateway.wsgi import WsgiRequest, WsgiResponse, problem_response, send
 from gpt_cursor_runner.health.monitor.judging import Verdict, judge
 from gpt_cursor_runner.health.monitor.model import Identity, Overall, Snapshot
+from gpt_cursor_runner.health.probes.self_call import echoed_nonce
 from gpt_cursor_runner.system.clock import boottime
 
 if TYPE_CHECKING:
@@ -49,7 +49,6 @@ _log = structlog.get_logger(__name__)
 _DEAD_MONITOR_SECONDS = 30.0
 _RETRY_AFTER = ("Retry-After", "5")
 _IETF = "application/health+json"
-_NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _CHECK_PREFIX = "/health/checks/"
 # A request that waits for fresh readings holds a thread of the server. With the
 # concurrency limit of the webhook and its waiting requests, some threads must
@@ -183,11 +182,10 @@ class HealthApp:
     def _live(self, request: WsgiRequest) -> WsgiResponse:
         snapshot, now = self._monitor.snapshot(), self._now()
         alive = now - snapshot.ticked_at <= _DEAD_MONITOR_SECONDS
-        nonce = request.query.get("nonce", "")
         body: dict[str, Any] = {
             "status": "pass" if alive else "fail",
             "instance_id": self._identity.instance_id,
-            "nonce": nonce if _NONCE.fullmatch(nonce) else None,
+            "nonce": echoed_nonce(request.query.get("nonce", "")),
         }
         if self._wants_checks(request):
             body["checks"] = _check_codes(judge(snapshot, now))

@@ -8,6 +8,7 @@ listeners, and does not show whether a process accepts.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import socket
 import threading
@@ -18,11 +19,21 @@ from enum import StrEnum
 # A route of Flask, not of the middleware in front of it.
 PULSE = "/pulse"
 CALL_SECONDS = 1.5
+_NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # A result is shared for so long, so that the probes of one second make one call;
 # and so a result may be this much older than the reading made from it.
 _SHARE_SECONDS = 0.2
 _MAX_ANSWER_BYTES = 8192
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
+
+
+def echoed_nonce(nonce: str) -> str | None:
+    """The nonce as an answer repeats it; None for any other text, which could be
+    chosen to do harm in a page that shows the answer.
+    """
+    if _NONCE.fullmatch(nonce) is None:
+        return None
+    return nonce
 
 
 class Listener(StrEnum):
