@@ -97,3 +97,9 @@ def test_the_json_of_a_patch_has_no_body(ledger: Ledger) -> None:
     assert as_json["patch_id"] == "a"
     assert as_json["status"] == "queued"
     assert "body" not in as_json
+
+
+def test_a_stored_patch_is_validated_once(ledger: Ledger) -> None:
+    accept(ledger, "a")
+    stored = ledger.queries.get("a")
+    assert stored.patch is stored.patch

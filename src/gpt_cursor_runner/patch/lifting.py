@@ -88,8 +88,9 @@ def lift(raw: dict[str, Any]) -> Lifted:
     if "changes" in raw:
         return _lift_calls(raw)
     patch = raw.get("patch")
-    if isinstance(patch, dict) and isinstance(patch.get("mutations"), list):
-        return _lift_mutations(raw, patch["mutations"], "/patch/mutations")
+    mutations = _member(patch, "mutations")
+    if isinstance(mutations, list):
+        return _lift_mutations(raw, mutations, "/patch/mutations")
     if isinstance(raw.get("mutations"), list):
         return _lift_mutations(raw, raw["mutations"], "/mutations")
     if isinstance(patch, dict) and ("target_file" in raw or "pattern" in patch):

@@ -216,9 +216,7 @@ def _rename(
     """
     change: dict[str, Any] = {"type": kind, **added}
     names = {"type": kind_from}
-    for name, value in sent.items():
-        if name == "type":
-            continue
+    for name, value in _without(sent, "type").items():
         ours = members.get(name, name)
         if ours in change or (ours != name and ours in sent):
             ours = name

@@ -44,11 +44,11 @@ class AttemptRecord:
         claims = _indexes(history, EventKind.CLAIMED)
         if not claims:
             return cls(history, ())
-        decided_at = len(history) - 1
-        if isinstance(outcome, Landed):
-            decided_at = _last_landing(history, outcome.landing.commit, decided_at)
+        # The deciding attempt lasts from one claim to the next.
+        decided_at = _decided_at(outcome, history)
         start = max(index for index in claims if index <= decided_at)
-        end = min((index for index in claims if index > start), default=len(history))
+        later_claims = [index for index in claims if index > start]
+        end = later_claims[0] if later_claims else len(history)
         return cls(history, history[start:end])
 
     @property
@@ -117,8 +117,10 @@ class AttemptRecord:
     @property
     def was_about_to_land(self) -> bool:
         """Whether the last landing that was begun has no recorded end."""
-        steps = [event.kind for event in self.history if event.kind in _LANDING_STEPS]
-        return bool(steps) and steps[-1] == EventKind.LANDING
+        for event in reversed(self.history):
+            if event.kind in _LANDING_STEPS:
+                return event.kind == EventKind.LANDING
+        return False
 
     def _last(self, payload: type[AnyPayload]) -> AnyPayload | None:
         for event in reversed(self.attempt):
@@ -131,9 +133,12 @@ def _indexes(history: Sequence[Event], kind: EventKind) -> list[int]:
     return [index for index, event in enumerate(history) if event.kind == kind]
 
 
-def _last_landing(history: Sequence[Event], commit: str, default: int) -> int:
-    """The index of the last intent to land this commit."""
-    for index in reversed(_indexes(history, EventKind.LANDING)):
-        if Landing.from_json(history[index].data).commit == commit:
-            return index
-    return default
+def _decided_at(outcome: Outcome, history: Sequence[Event]) -> int:
+    """The index of the last intent to land the commit that landed, or of the
+    last event.
+    """
+    if isinstance(outcome, Landed):
+        for index in reversed(_indexes(history, EventKind.LANDING)):
+            if Landing.from_json(history[index].data).commit == outcome.landing.commit:
+                return index
+    return len(history) - 1

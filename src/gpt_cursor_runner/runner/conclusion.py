@@ -36,13 +36,13 @@ def conclude(status: Status, outcome: Outcome, record: AttemptRecord) -> str:
 def _conclude_landing(outcome: Landed, record: AttemptRecord) -> str:
     if record.not_checked is not None:
         return _LANDED_UNCHECKED
-    checks = record.checks
     # The branch may have moved after the checks: then they ran on another tree,
     # and prove nothing about this one.
-    for check in checks:
-        if check.tree != outcome.landing.tree or check.verdict != "passed":
-            return _LANDED_UNOBSERVED
-    return _LANDED_CHECKED if checks else _LANDED_UNOBSERVED
+    verdicts = {check.verdict for check in record.checks}
+    trees = {check.tree for check in record.checks}
+    if verdicts == {"passed"} and trees == {outcome.landing.tree}:
+        return _LANDED_CHECKED
+    return _LANDED_UNOBSERVED
 
 
 def next_steps(stored: StoredPatch, outcome: Outcome) -> list[str]:

@@ -38,10 +38,7 @@ class OwedReports:
     _postponed: dict[str, float] = field(default_factory=dict)
 
     def write_some(self) -> None:
-        now = time.monotonic()
-        for patch_id, retry_at in list(self._postponed.items()):
-            if retry_at <= now:
-                del self._postponed[patch_id]
+        self._forget_expired()
         for stored in self.ledger.queries.unreported(_REPORTS_A_TURN, but_not=self._postponed):
             try:
                 self._write(stored)
@@ -49,7 +46,13 @@ class OwedReports:
                 raise
             except Exception:  # the loop's edge: a report that cannot be written holds up no patch
                 log.exception("report_failed", patch_id=stored.id)
-                self._postponed[stored.id] = now + _RETRY_SECONDS
+                self._postponed[stored.id] = time.monotonic() + _RETRY_SECONDS
+
+    def _forget_expired(self) -> None:
+        now = time.monotonic()
+        for patch_id, retry_at in list(self._postponed.items()):
+            if retry_at <= now:
+                del self._postponed[patch_id]
 
     def _write(self, stored: StoredPatch) -> None:
         if stored.status in FINAL:
