@@ -10,7 +10,7 @@ import pytest
 from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.health.monitor.model import Reading, Status
 from gpt_cursor_runner.health.monitor.sanitizing import sanitize
-from gpt_cursor_runner.health.probes.repositories import RepositoriesProbe
+from gpt_cursor_runner.health.probes.repositories import GIT_SECONDS, RepositoriesProbe
 from tests.building import SEARCH_PATH, Repo
 from tests.health.builders import Clock
 
@@ -134,6 +134,10 @@ def test_a_lock_is_not_foreign_while_the_runner_works(watch, repo):
     assert watching.after(3600).code == "ok"
     watching.at_work = False
     assert watching.after(1).code == "foreign_lock"
+
+
+def test_a_git_that_hangs_is_no_answer_before_the_check_is_late():
+    assert 2 * GIT_SECONDS <= RepositoriesProbe.spec.deadline_seconds
 
 
 def test_a_worktree_is_watched_where_its_repository_is(watch, repo: Repo, tmp_path):

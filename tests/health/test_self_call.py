@@ -14,8 +14,9 @@ import pytest
 
 from gpt_cursor_runner.health.monitor.model import Reading, Status
 from gpt_cursor_runner.health.probes.port import PortProbe
-from gpt_cursor_runner.health.probes.self_call import SelfCall
+from gpt_cursor_runner.health.probes.self_call import CALL_SECONDS, SelfCall
 from gpt_cursor_runner.health.probes.web import WebProbe
+from tests.health.builders import until
 
 ME = "instance-1"
 EVERY_ADDRESS = "0.0.0.0"  # noqa: S104  for the length of a test
@@ -103,6 +104,17 @@ def test_checks_that_ask_at_the_same_moment_share_one_call():
         for thread in threads:
             thread.join()
     assert len(paths) == 1
+
+
+def test_a_result_is_shared_for_a_moment_only():
+    with serving(ours) as (port, paths):
+        call = SelfCall("127.0.0.1", port, ME)
+        assert until(lambda: call.result() and len(paths) == 2, 10)
+
+
+def test_a_silent_listener_is_no_answer_before_the_checks_are_late():
+    # The second probe may wait for the call of the first.
+    assert all(2 * CALL_SECONDS <= probe.spec.deadline_seconds for probe in (WebProbe, PortProbe))
 
 
 def test_a_gateway_on_ipv6_is_asked_there():

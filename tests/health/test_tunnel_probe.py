@@ -19,6 +19,7 @@ import pytest
 
 from gpt_cursor_runner.health.monitor.model import Status
 from gpt_cursor_runner.health.probes.tunnel import (
+    CALL_SECONDS,
     TunnelEdgeProbe,
     TunnelProcessProbe,
     TunnelPublicProbe,
@@ -176,6 +177,11 @@ def test_the_process_of_the_tunnel_is_found_by_its_executable(tmp_path: Path):
         reading = TunnelProcessProbe().read()
         process.kill()
     assert (reading.status, reading.data["pid"]) == (Status.OK, process.pid)
+
+
+@pytest.mark.parametrize("probe", [TunnelEdgeProbe, TunnelPublicProbe])
+def test_a_silent_server_is_no_answer_before_the_check_is_late(probe):
+    assert CALL_SECONDS < probe.spec.deadline_seconds
 
 
 def test_the_cause_suppresses_alerts_about_its_effects():

@@ -21,7 +21,8 @@ from gpt_cursor_runner.system.clock import boottime
 # program that made the lock is dead.
 FOREIGN_LOCK_SECONDS = 60.0
 _MAX_SHOWN = 50
-_GIT_SECONDS = 5.0
+# Half of the deadline, so that one hanging git is no_answer and not late.
+GIT_SECONDS = 5.0
 _LOCKS = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock")
 
 
@@ -124,9 +125,9 @@ class RepositoriesProbe:
                 "rev-parse",
                 "--path-format=absolute",
                 "--git-common-dir",
-                deadline_seconds=_GIT_SECONDS,
+                deadline_seconds=GIT_SECONDS,
             )
-            git = Git(Path(directory), self._search_path, deadline_seconds=_GIT_SECONDS)
+            git = Git(Path(directory), self._search_path, deadline_seconds=GIT_SECONDS)
             commit = git.resolve(f"refs/heads/{repository.branch}")
         except GitFailed:
             return _State("not_a_repository", f"{path} is not a git repository")

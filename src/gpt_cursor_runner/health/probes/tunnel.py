@@ -18,7 +18,8 @@ from gpt_cursor_runner.health.probes.self_call import PULSE
 from gpt_cursor_runner.system.http_client import RequestFailed, Response, fetch
 
 _GRACE_SECONDS = 30.0
-_CALL_SECONDS = 8.0
+# Shorter than the deadlines, so that a silent server is no_answer and not late.
+CALL_SECONDS = 8.0
 _START = "Start the tunnel (`cloudflared tunnel run`), or remove tunnel_metrics from [health]."
 _EDGE = "See cloudflared's log, and check that this machine reaches the internet."
 _ORIGIN = "Compare the tunnel's service address with the gateway's host and port."
@@ -81,7 +82,7 @@ class TunnelEdgeProbe:
         not_cloudflared=Code(Status.FAIL, _START),
     )
 
-    def __init__(self, metrics_url: str, timeout_seconds: float = _CALL_SECONDS) -> None:
+    def __init__(self, metrics_url: str, timeout_seconds: float = CALL_SECONDS) -> None:
         self._url = f"{metrics_url.rstrip('/')}/ready"
         self._timeout_seconds = timeout_seconds
 
@@ -126,7 +127,7 @@ class TunnelPublicProbe:
     )
 
     def __init__(
-        self, public_url: str, instance_id: str, timeout_seconds: float = _CALL_SECONDS
+        self, public_url: str, instance_id: str, timeout_seconds: float = CALL_SECONDS
     ) -> None:
         self._url = f"{public_url.rstrip('/')}{PULSE}"
         self._instance_id = instance_id
