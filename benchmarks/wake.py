@@ -18,8 +18,8 @@ from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.ledger.database import migrate, open_database
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import AdmittedPatch, Delivery
+from gpt_cursor_runner.patch.landed import Previewed
 from gpt_cursor_runner.patch.model import Patch
-from gpt_cursor_runner.patch.outcome import Previewed
 
 ROUNDS = 100
 

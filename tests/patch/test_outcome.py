@@ -12,16 +12,13 @@ from gpt_cursor_runner.patch.faults import (
     PatchRefused,
     PlacedHunk,
 )
+from gpt_cursor_runner.patch.landed import DiffSummary, Landed, Previewed, Push
 from gpt_cursor_runner.patch.outcome import (
     Cancelled,
-    DiffSummary,
     Failed,
     Held,
     Interrupted,
-    Landed,
     Outcome,
-    Previewed,
-    Push,
     Rejected,
     RejectedByOwner,
     Requeued,

@@ -16,7 +16,7 @@ from sqlalchemy import text
 from gpt_cursor_runner.engine.runner_lock import RunnerAlreadyHere, RunnerLock
 from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.events import EventKind, EventPayload
-from gpt_cursor_runner.patch.outcome import Landed
+from gpt_cursor_runner.patch.landed import Landed
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
 from gpt_cursor_runner.runner.loop import CONFIRM_SECONDS

@@ -25,10 +25,10 @@ from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import StoredPatch, UnknownPatch
 from gpt_cursor_runner.patch.faults import CheckoutInUse
+from gpt_cursor_runner.patch.landed import Landed
 from gpt_cursor_runner.patch.outcome import (
     Failed,
     Held,
-    Landed,
     Outcome,
     Rejected,
     Requeued,

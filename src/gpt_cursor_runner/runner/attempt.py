@@ -27,7 +27,8 @@ from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch import events
 from gpt_cursor_runner.patch.events import EventKind, EventPayload, HunkPlace, Landing
 from gpt_cursor_runner.patch.faults import HumanNeeded, WorldFailed
-from gpt_cursor_runner.patch.outcome import Landed, Outcome, Previewed
+from gpt_cursor_runner.patch.landed import Landed, Previewed
+from gpt_cursor_runner.patch.outcome import Outcome
 from gpt_cursor_runner.runner.checks import Checks
 from gpt_cursor_runner.runner.follow_up import LANDING_ERRORS, MAX_LISTED, follow_up, summarize
 

@@ -19,7 +19,8 @@ from gpt_cursor_runner.patch.events import (
     Planned,
     Sealed,
 )
-from gpt_cursor_runner.patch.outcome import Landed, Outcome
+from gpt_cursor_runner.patch.landed import Landed
+from gpt_cursor_runner.patch.outcome import Outcome
 
 AnyPayload = TypeVar("AnyPayload", bound=Payload)
 

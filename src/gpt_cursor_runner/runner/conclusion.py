@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gpt_cursor_runner.ledger.patches import StoredPatch
-from gpt_cursor_runner.patch.outcome import Failed, Held, Landed, Outcome, Rejected
+from gpt_cursor_runner.patch.landed import Landed
+from gpt_cursor_runner.patch.outcome import Failed, Held, Outcome, Rejected
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt_record import AttemptRecord
 

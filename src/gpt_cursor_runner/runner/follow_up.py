@@ -13,7 +13,7 @@ from gpt_cursor_runner.landing import landing
 from gpt_cursor_runner.landing.git import Git, GitFailed
 from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.faults import WorldFailed
-from gpt_cursor_runner.patch.outcome import DiffSummary, Landed, Push
+from gpt_cursor_runner.patch.landed import DiffSummary, Landed, Push
 
 # The errors of git, the disk and the remote, while and after the branch moves.
 LANDING_ERRORS = (GitFailed, WorldFailed, OSError)

@@ -17,15 +17,8 @@ from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.events import Reported
-from gpt_cursor_runner.patch.outcome import (
-    DiffSummary,
-    Landed,
-    Outcome,
-    Previewed,
-    Rejected,
-    message_of,
-    read_outcome,
-)
+from gpt_cursor_runner.patch.landed import DiffSummary, Landed, Previewed
+from gpt_cursor_runner.patch.outcome import Outcome, Rejected, message_of, read_outcome
 from gpt_cursor_runner.runner.attempt_record import AttemptRecord
 from gpt_cursor_runner.runner.conclusion import conclude, next_steps
 from gpt_cursor_runner.runner.rendering import render
