@@ -6,6 +6,7 @@ import pytest
 from click.testing import Result
 
 from gpt_cursor_runner.config import load_config
+from gpt_cursor_runner.ledger.keys import match_key
 from tests.building import Repo, make_ledger
 from tests.cli.builders import Terminal, refused
 
@@ -34,8 +35,8 @@ def test_it_writes_private_settings_and_shows_a_key_once(terminal, here):
     assert (repo.path / "state").stat().st_mode & 0o777 == 0o700
     assert (config.repository[0].path, config.repository[0].branch) == (repo.path, "main")
     ledger = make_ledger(repo.path / "state")
-    found = ledger.keys.find(said["key"], ledger.clock())
-    assert found and found.scopes == {"submit", "read"}
+    key = match_key(ledger.keys.unrevoked(), said["key"], ledger.clock())
+    assert key and key.scopes == {"submit", "read"}
     assert said["key"] not in (repo.path / "runner.toml").read_text()
     ledger.close()
 

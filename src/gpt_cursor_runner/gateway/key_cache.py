@@ -4,7 +4,6 @@ answers even while the ledger hangs.
 
 from __future__ import annotations
 
-import hmac
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from gpt_cursor_runner.ledger.keys import Key, KeyStore, split_key
+from gpt_cursor_runner.ledger.keys import Key, KeyStore, match_key
 from gpt_cursor_runner.system.periodic import PeriodicThread
 
 log = structlog.get_logger()
@@ -21,8 +20,6 @@ log = structlog.get_logger()
 _LOOPBACK_USER = Key(
     "", "anybody on this machine", frozenset({"submit", "read", "approve"}), created_at=0.0
 )
-# Compared instead of a key that does not exist; no secret has this hash.
-_ABSENT = (Key("", "", frozenset(), created_at=0.0), "0" * 64)
 
 
 @dataclass(frozen=True)
@@ -103,15 +100,7 @@ class KeyCache:
                 self._loaded = _Loaded(keys, read_at)
 
     def _match(self, authorization: str) -> Key | None:
-        """The same work whether the key is missing, wrong or right: the time
-        taken must not reveal how much of a secret was guessed.
-        """
-        key_id, secret_sha256 = split_key(_secret_in(authorization))
-        key, expected_sha256 = self._loaded.keys.get(key_id, _ABSENT)
-        is_same = hmac.compare_digest(expected_sha256, secret_sha256)
-        if is_same and key.is_live(self._clock()):
-            return key
-        return None
+        return match_key(self._loaded.keys, _secret_in(authorization), self._clock())
 
     def _refresh_in_turn(self) -> float:
         try:

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,10 @@ class Key:
         }
 
 
+# Compared instead of a key that does not exist; no secret has this hash.
+_ABSENT = (Key("", "", frozenset(), created_at=0.0), "0" * 64)
+
+
 class KeyStore:
     """The keys in the ledger. Times are epoch seconds."""
 
@@ -78,20 +82,6 @@ class KeyStore:
                 .returning(keys)
             ).one()
         return _key(row), f"gcr_{key_id}_{secret}"
-
-    def find(self, text: str, now: float) -> Key | None:
-        """The live key of this text, or None."""
-        key_id, secret_sha256 = split_key(text)
-        with self._database.read() as connection:
-            row = connection.execute(select(keys).where(keys.c.id == key_id)).first()
-        # In constant time, and compared for an unknown id too, so that the time
-        # of the answer reveals neither an id nor a part of a secret.
-        stored_sha256 = _hash("no such key") if row is None else row.secret_sha256
-        is_same = hmac.compare_digest(stored_sha256, secret_sha256)
-        if row is None or not is_same:
-            return None
-        key = _key(row)
-        return key if key.is_live(now) else None
 
     def list(self) -> list[Key]:
         """Every key, revoked ones included, the oldest first."""
@@ -137,7 +127,19 @@ class KeyStore:
             connection.execute(statement)
 
 
-def split_key(text: str) -> tuple[str, str]:
+def match_key(unrevoked: Mapping[str, tuple[Key, str]], text: str, now: float) -> Key | None:
+    """The live key of a text among those of `KeyStore.unrevoked`, or None."""
+    key_id, secret_sha256 = _split(text)
+    key, expected_sha256 = unrevoked.get(key_id, _ABSENT)
+    # In constant time, and compared for an unknown id too, so that the time of
+    # the answer reveals neither an id nor a part of a secret.
+    is_same = hmac.compare_digest(expected_sha256, secret_sha256)
+    if is_same and key.is_live(now):
+        return key
+    return None
+
+
+def _split(text: str) -> tuple[str, str]:
     """The id in a key's text and the hash of its secret. A text of another form
     has the id "", which no key has.
     """
