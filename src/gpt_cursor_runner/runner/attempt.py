@@ -30,7 +30,13 @@ from gpt_cursor_runner.patch.faults import HumanNeeded, WorldFailed
 from gpt_cursor_runner.patch.landed import Landed, Previewed
 from gpt_cursor_runner.patch.outcome import Outcome
 from gpt_cursor_runner.runner.checks import Checks
-from gpt_cursor_runner.runner.follow_up import LANDING_ERRORS, MAX_LISTED, follow_up, summarize
+from gpt_cursor_runner.runner.follow_up import (
+    LANDING_ERRORS,
+    MAX_LISTED,
+    follow_up,
+    short_reason,
+    summarize,
+)
 
 # A patch whose attempts end with the runner's own death is not tried more often
 # than this: it is probably the patch that kills the runner.
@@ -38,7 +44,6 @@ MAX_ATTEMPTS = 5
 # How often the owner may commit while the checks run before the patch goes back
 # to the queue.
 _MAX_ROUNDS = 5
-_MAX_REASON_CHARS = 500
 
 
 class Record(Protocol):
@@ -193,7 +198,7 @@ class Attempt:
         if isinstance(error, landing.BaseMoved):
             self.record(events.BaseMoved(sealed.base, self.git.tip(self.claim.branch)))
             return
-        self.record(events.NotMoved(sealed.base, str(error)[:_MAX_REASON_CHARS]))
+        self.record(events.NotMoved(sealed.base, short_reason(error)))
         raise error
 
     def _follow_up(self, landed: Landed) -> Landed:

@@ -45,7 +45,7 @@ def _count_change(landed: Landed, git: Git) -> Landed:
     try:
         change = summarize(git, landed.landing.parent, landed.landing.commit)
     except LANDING_ERRORS as error:
-        return replace(landed, change_unknown=_reason(error))
+        return replace(landed, change_unknown=short_reason(error))
     return replace(landed, change=change)
 
 
@@ -54,7 +54,7 @@ def _tag(landed: Landed, git: Git, claim: StoredPatch) -> Landed:
     try:
         tagged = landing.tag(git, claim.id, commit, claim.title, claim.accepted_at)
     except LANDING_ERRORS as error:
-        return replace(landed, tag_failed=_reason(error))
+        return replace(landed, tag_failed=short_reason(error))
     if not tagged:
         return replace(landed, tag_taken=claim.id)
     return replace(landed, tag=claim.id)
@@ -64,9 +64,10 @@ def _push(landed: Landed, git: Git, remote: str) -> Landed:
     try:
         landing.push(git, remote, landed.branch, landed.landing.commit, landed.tag)
     except LANDING_ERRORS as error:
-        return replace(landed, push=Push(remote, pushed=False, reason=_reason(error)))
+        return replace(landed, push=Push(remote, pushed=False, reason=short_reason(error)))
     return replace(landed, push=Push(remote, pushed=True))
 
 
-def _reason(error: Exception) -> str:
+def short_reason(error: Exception) -> str:
+    """The message of an error, cut to a length that fits an event."""
     return str(error)[:_MAX_REASON_CHARS]

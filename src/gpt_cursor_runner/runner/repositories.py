@@ -73,7 +73,7 @@ class Repositories:
             return
         try:
             git = self.git(self.configured[stored.repository])
-            # Succeeds as well when there is no such ref (git 2.38 to 2.39).
+            # Succeeds as well when there is no such ref (git 2.39).
             git.run("update-ref", "-d", sealed_ref(stored.id))
         except (GitFailed, WorldFailed, OSError) as error:
             reason = str(error)[:_MAX_REASON_CHARS]
