@@ -25,14 +25,16 @@ from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import StoredPatch, UnknownPatch
 from gpt_cursor_runner.patch.faults import CheckoutInUse
-from gpt_cursor_runner.patch.landed import Landed
+from gpt_cursor_runner.patch.landed import Landed, Previewed
 from gpt_cursor_runner.patch.outcome import (
+    Cancelled,
     Failed,
     Held,
+    Interrupted,
     Outcome,
     Rejected,
+    RejectedByOwner,
     Requeued,
-    message_of,
     read_outcome,
 )
 from gpt_cursor_runner.patch.status import FINAL
@@ -66,26 +68,33 @@ def _facts(stored: StoredPatch) -> Iterator[tuple[str, object]]:
     yield "target", f"{stored.repository} {stored.branch}"
     yield "from", stored.submitted_by
     if stored.outcome is not None:
-        yield from _outcome_facts(read_outcome(stored.status, stored.outcome))
+        for name, value in _outcome_facts(read_outcome(stored.status, stored.outcome)):
+            if value:
+                yield name, value
 
 
-def _outcome_facts(outcome: Outcome) -> Iterator[tuple[str, object]]:
-    if isinstance(outcome, Landed):
-        yield "commit", outcome.landing.commit
-        if outcome.tag:
-            yield "tag", outcome.tag
-        if outcome.checkout:
-            yield "checkout", outcome.checkout
-    if isinstance(outcome, Held) and isinstance(outcome.cause, CheckoutInUse):
-        yield "checkout", outcome.cause.checkout
-    message = message_of(outcome)
-    if message:
-        yield "message", message
-    if isinstance(outcome, Held | Failed | Requeued) and outcome.next_step:
-        yield "next_step", outcome.next_step
-    if isinstance(outcome, Rejected):
-        for fault in outcome.faults:
-            yield fault.path or "error", fault.message
+def _outcome_facts(outcome: Outcome) -> list[tuple[str, str | None]]:
+    match outcome:
+        case Landed():
+            return [
+                ("commit", outcome.landing.commit),
+                ("tag", outcome.tag),
+                ("checkout", outcome.checkout),
+            ]
+        case Held(cause=CheckoutInUse(checkout=checkout)):
+            return [("checkout", checkout), *_reason(outcome)]
+        case Held() | Failed() | Requeued():
+            return _reason(outcome)
+        case Rejected():
+            return [(fault.path or "error", fault.message) for fault in outcome.faults]
+        case RejectedByOwner() | Cancelled():
+            return [("message", outcome.message)]
+        case Previewed() | Interrupted():
+            return []
+
+
+def _reason(outcome: Held | Failed | Requeued) -> list[tuple[str, str | None]]:
+    return [("message", outcome.message), ("next_step", outcome.next_step)]
 
 
 def _event_table(stored: StoredPatch, events: Sequence[Event]) -> list[str]:
