@@ -88,16 +88,21 @@ def _check_script_name(name: str) -> str:
 def _check_webhook_secret(secret: str) -> str:
     if not secret:
         return ""
-    try:
-        key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
-    except binascii.Error:
-        key = b""
+    key = _decode_base64(secret.removeprefix("whsec_"))
     # The form and the bounds of the Standard Webhooks specification.
     if not secret.startswith("whsec_") or not 24 <= len(key) <= 64:
         raise ValueError(
             "must be whsec_ and 24 to 64 bytes in base64, as `openssl rand -base64 32` prints them"
         )
     return secret
+
+
+def _decode_base64(text: str) -> bytes:
+    """The bytes; none for a text that is not base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return b""
 
 
 def _is_one_word(text: str) -> bool:

@@ -81,11 +81,8 @@ class Server(_FrozenModel):
     @property
     def url(self) -> str:
         """The gateway's address for programs on this machine."""
-        host = self.host
-        if host == "0.0.0.0":  # noqa: S104  compared, not bound
-            host = "127.0.0.1"
-        if host == "::":
-            host = "::1"
+        # A server that listens on every address is called by its loopback one.
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104  compared, not bound
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
         return f"http://{host}:{self.port}"

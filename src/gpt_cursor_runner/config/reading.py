@@ -34,13 +34,7 @@ def find_config(
     """
     named = given or environment.get("GCR_CONFIG")
     if named:
-        path = Path(named).expanduser().resolve()
-        if not path.is_file():
-            raise ConfigRefused(
-                f"{path}: this settings file does not exist. Create it with `gcr init --config"
-                f" {path}`."
-            )
-        return path
+        return _named_file(Path(named).expanduser().resolve())
     for directory in (Path.cwd(), Path(platformdirs.user_config_dir(APP_NAME))):
         path = directory / CONFIG_NAME
         if path.is_file():
@@ -121,6 +115,14 @@ def watchdog_seconds() -> float | None:
     if not microseconds.isdigit() or int(microseconds) == 0:
         return None
     return int(microseconds) / 1e6
+
+
+def _named_file(path: Path) -> Path:
+    if not path.is_file():
+        raise ConfigRefused(
+            f"{path}: this settings file does not exist. Create it with `gcr init --config {path}`."
+        )
+    return path
 
 
 def _read(path: Path) -> dict[str, Any]:
