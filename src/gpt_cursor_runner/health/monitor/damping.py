@@ -46,7 +46,7 @@ def settle(state: CheckState, reading: Reading, finished_at: float) -> CheckStat
     )
     if state.reading is None or state.reading.status is not counted.status:
         settled = replace(settled, since_at=finished_at)
-    if _is_good(raw):
+    if raw.proven:
         return replace(settled, consecutive_failures=0, last_ok_at=finished_at)
     return replace(settled, consecutive_failures=state.consecutive_failures + 1)
 
@@ -70,7 +70,7 @@ def _raw_reading(
         # Readers have seen this run as late; its result is too old to count.
         message = f"the run took {duration:.1f} s; its result was: {reading.code}"
         raw = COMMON_CODES.recode(replace(reading, message=message), "late")
-    if _is_within_grace(state, finished_at) and not _is_good(raw):
+    if _is_within_grace(state, finished_at) and not raw.proven:
         raw = COMMON_CODES.recode(raw, "starting")
     return raw
 
@@ -84,9 +84,8 @@ def _damped(state: CheckState, raw: Reading) -> tuple[Reading, int]:
     # While a part starts, its first good run ends the wait.
     if state.last_ok_at is None:
         return raw, 0
-    needed = state.spec.fall
-    if _is_good(raw) and not _is_good(state.reading):
-        needed = state.spec.rise
+    recovers = raw.proven and not state.reading.proven
+    needed = state.spec.rise if recovers else state.spec.fall
     if state.disagreeing_runs + 1 >= needed:
         return raw, 0
     return state.reading, state.disagreeing_runs + 1
@@ -100,7 +99,3 @@ def _worse(counted: Reading | None, raw: Reading) -> Reading:
 
 def _is_within_grace(state: CheckState, now: float) -> bool:
     return state.last_ok_at is None and now - state.watched_since < state.spec.grace_seconds
-
-
-def _is_good(reading: Reading) -> bool:
-    return reading.status in (Status.OK, Status.WARN)

@@ -4,7 +4,7 @@ old reading cannot pass for a fresh one.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from gpt_cursor_runner.health.monitor.codes import COMMON_CODES
@@ -42,6 +42,11 @@ class ProbeResult:
         """Whether the part works, possibly with a warning."""
         return self.status in (Status.OK, Status.WARN)
 
+    @property
+    def blocking(self) -> bool:
+        """Whether patches must not be sent now because of this part."""
+        return self.critical and not self.proven
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -61,7 +66,7 @@ class Verdict:
         """Whether a patch can be accepted and stored."""
         if self.draining or not self.engine_alive:
             return False
-        return all(result.proven for result in self.checks if result.critical)
+        return not any(result.blocking for result in self.checks)
 
     @property
     def started(self) -> bool:
@@ -78,12 +83,12 @@ def judge(snapshot: Snapshot, now: float, without: Collection[str] = ()) -> Verd
     """
     states = [state for state in snapshot.checks if state.name not in without]
     results = tuple(judge_check(state, snapshot.ticked_at, now) for state in states)
-    troubled = [result for result in results if result.status is not Status.OK]
-    troubled.sort(key=_weight, reverse=True)
+    troubled = _worst_first(results)
     reasons = [f"{result.state.name}.{result.code}" for result in troubled]
     overall = _overall(troubled, snapshot.draining)
     engine_alive = now - snapshot.ticked_at <= ENGINE_STALE_SECONDS
     if not engine_alive:
+        # The readings of a dead monitor prove nothing, also the good ones.
         overall = Overall.ERROR
         reasons.insert(0, "health_engine.stale")
     if snapshot.draining:
@@ -127,15 +132,21 @@ def _common_result(
 
 
 def _overall(troubled: list[ProbeResult], draining: bool) -> Overall:
-    if any(result.critical and not result.proven for result in troubled):
+    if any(result.blocking for result in troubled):
         return Overall.UNKNOWN
     if troubled or draining:
         return Overall.DEGRADED
     return Overall.HEALTHY
 
 
+def _worst_first(results: Iterable[ProbeResult]) -> list[ProbeResult]:
+    troubled = [result for result in results if result.status is not Status.OK]
+    troubled.sort(key=_weight, reverse=True)
+    return troubled
+
+
 def _weight(result: ProbeResult) -> tuple[bool, int]:
-    return result.critical and not result.proven, SEVERITY[result.status]
+    return result.blocking, SEVERITY[result.status]
 
 
 def _valid_until(ticked_at: float, states: list[CheckState], now: float) -> float:

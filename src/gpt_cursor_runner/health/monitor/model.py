@@ -56,6 +56,11 @@ class Reading:
     remedy: str = ""
     fact: bool = False
 
+    @property
+    def proven(self) -> bool:
+        """Whether the part works, possibly with a warning."""
+        return self.status in (Status.OK, Status.WARN)
+
 
 @dataclass(frozen=True)
 class ProbeSpec:

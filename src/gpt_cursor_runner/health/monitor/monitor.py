@@ -113,16 +113,9 @@ class Monitor:
         Checks that take longer than `timeout_seconds` keep their age, which
         every answer shows.
         """
-        with self._fresh_lock:
-            if self._monotonic() - self._fresh_since >= _FRESH_APART_SECONDS:
-                self._fresh_since = self._monotonic()
-                for check in self._checks:
-                    check.request_run()
-            requested_at = self._fresh_since
+        requested_at = self._request_runs()
         deadline = time.monotonic() + timeout_seconds
-        while time.monotonic() < deadline:
-            if all(check.has_run_since(requested_at) for check in self._checks):
-                break
+        while not self._have_run_since(requested_at) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
         self.tick()
 
@@ -146,6 +139,21 @@ class Monitor:
         self._snapshot = snapshot
         self._polls += 1
         self._log_poll(snapshot, verdict)
+
+    def _request_runs(self) -> float:
+        """Request a run of every check, unless another caller did so within the
+        last second; return when they were requested.
+        """
+        with self._fresh_lock:
+            now = self._monotonic()
+            if now - self._fresh_since >= _FRESH_APART_SECONDS:
+                self._fresh_since = now
+                for check in self._checks:
+                    check.request_run()
+            return self._fresh_since
+
+    def _have_run_since(self, moment: float) -> bool:
+        return all(check.has_run_since(moment) for check in self._checks)
 
     def _launch(self, work: Callable[[threading.Event], None], name: str) -> None:
         thread = threading.Thread(

@@ -132,12 +132,7 @@ class Sampler:
         self._previous_network = (counts, now)
         if previous is None or now <= previous[1]:
             raise _NeedsTwoSamples
-        previous_counts, seconds = previous[0], now - previous[1]
-        for name in COUNTERS:
-            increase = counts[name] - previous_counts[name]
-            # A counter decreases when an interface is removed.
-            if increase >= 0:
-                figures[f"{name}_per_second"] = round(increase / seconds, 1)
+        figures |= _rates(previous[0], counts, now - previous[1])
         if None in figures.values():
             raise _NeedsTwoSamples
 
@@ -173,6 +168,16 @@ def _failure(read: Callable[[Figures], None], figures: Figures) -> str | None:
         _log.debug("health_metric_unreadable", exc_info=True)
         return "failed"
     return None
+
+
+def _rates(before: Mapping[str, int], after: Mapping[str, int], seconds: float) -> dict[str, float]:
+    rates = {}
+    for name in COUNTERS:
+        increase = after[name] - before[name]
+        # A counter decreases when an interface is removed.
+        if increase >= 0:
+            rates[f"{name}_per_second"] = round(increase / seconds, 1)
+    return rates
 
 
 def _percent(share: float) -> float:

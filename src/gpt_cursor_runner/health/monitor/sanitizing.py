@@ -129,11 +129,13 @@ class _SizeBudget:
 
 
 def _checked_scalar(value: object) -> object:
-    if value is None or type(value) is bool:
-        return value
-    if type(value) is int and abs(value) < _LARGEST_INTEGER:
-        return value
-    # JSON has no NaN and no infinity.
-    if type(value) is float and math.isfinite(value):
+    if value is None or type(value) is bool or _is_json_number(value):
         return value
     raise InvalidReading(f"the check returned a {type(value).__name__} that JSON cannot carry")
+
+
+def _is_json_number(value: object) -> bool:
+    if type(value) is int:
+        return abs(value) < _LARGEST_INTEGER
+    # JSON has no NaN and no infinity.
+    return type(value) is float and math.isfinite(value)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import psutil
 
 from gpt_cursor_runner.engine.runner_lock import Beat, boot_id
+from gpt_cursor_runner.health.probes.processes import process_state
 
 # The recorded moment of creation is based on the wall clock's time of boot,
 # which NTP corrects; a pid is not reused within this time.
@@ -63,17 +64,7 @@ class BeatTracker:
         """
         if self._process is None:
             return "unseen"
-        try:
-            if not self._process.is_running():
-                return "gone"
-            status = self._process.status()
-        except psutil.NoSuchProcess:
-            return "gone"
-        if status == psutil.STATUS_ZOMBIE:
-            return "zombie"
-        if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
-            return "stopped"
-        return "running"
+        return process_state(self._process)
 
 
 def _identity(beat: Beat | None) -> tuple[str, int, float, str] | None:

@@ -71,6 +71,7 @@ class FilesystemProbe:
             return self.codes.reading(result["code"], result["message"], data)
         if self._first_place is None:
             self._first_place = result["place"]
+        # A directory under a mount point is writable too, but not the evidence's.
         if result["place"] != self._first_place:
             message = _describe_replacement(result["place"], self._first_place)
             return self.codes.reading("unmounted", message, data)
@@ -85,13 +86,17 @@ class FilesystemProbe:
         free_inodes = _percent(space["free_inodes"], space["total_inodes"])
         self._is_nearly_full = _USED_PERCENT.passed(used, self._is_nearly_full)
         self._has_few_inodes = _FREE_INODES_PERCENT.passed(free_inodes, self._has_few_inodes)
+        warnings = self._warnings(used, free_inodes)
+        code = next(iter(warnings), "writable")
+        return self.codes.reading(code, ", ".join(warnings.values()), data)
+
+    def _warnings(self, used: float | None, free_inodes: float | None) -> dict[str, str]:
         warnings = {}
         if self._is_nearly_full:
             warnings["nearly_full"] = f"the disk is {used} % full"
         if self._has_few_inodes:
             warnings["few_inodes"] = f"{free_inodes} % of the inodes are free"
-        code = next(iter(warnings), "writable")
-        return self.codes.reading(code, ", ".join(warnings.values()), data)
+        return warnings
 
 
 def _describe_replacement(place: list[int], first: list[int]) -> str:

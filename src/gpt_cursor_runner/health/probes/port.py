@@ -21,6 +21,8 @@ class PortProbe:
         deadline_seconds=3.0,
         grace_seconds=10.0,
     )
+    # No answer may be a busy machine. A refused connection and the answer of
+    # another program are facts.
     codes = CodeTable(
         ours=Code(Status.OK),
         port_foreign=Code(Status.FAIL, _STOP_THE_OTHER, fact=True),

@@ -61,27 +61,13 @@ class ProcessFinder:
         process = self._process
         if process is None:
             return ProcessMatch("absent")
-        state = self._state(process)
-        if state == "absent":
+        state = process_state(process)
+        # A living process may have become another program by exec; a zombie has
+        # no arguments to compare.
+        if state == "gone" or (state != "zombie" and not self._is_match(process)):
             self._process = None
             return ProcessMatch("absent")
         return ProcessMatch(state, process.pid)
-
-    def _state(self, process: psutil.Process) -> str:
-        try:
-            if not process.is_running():
-                return "absent"
-            status = process.status()
-        except psutil.NoSuchProcess:  # it exited between the two calls
-            return "absent"
-        if status == psutil.STATUS_ZOMBIE:
-            return "zombie"
-        # It may have become another program by exec.
-        if not self._is_match(process):
-            return "absent"
-        if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
-            return "stopped"
-        return "running"
 
     def _scan(self) -> psutil.Process | None:
         began_at = self._monotonic()
@@ -101,6 +87,21 @@ class ProcessFinder:
             return bool(arguments) and self._matches(arguments, _executable(process))
         except (psutil.Error, OSError):
             return False
+
+
+def process_state(process: psutil.Process) -> str:
+    """running, stopped (also by a debugger), zombie or gone."""
+    try:
+        if not process.is_running():
+            return "gone"
+        status = process.status()
+    except psutil.NoSuchProcess:  # it exited between the two calls
+        return "gone"
+    if status == psutil.STATUS_ZOMBIE:
+        return "zombie"
+    if status in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
+        return "stopped"
+    return "running"
 
 
 def _executable(process: psutil.Process) -> str | None:

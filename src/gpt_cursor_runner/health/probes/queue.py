@@ -131,17 +131,9 @@ class QueueProbe:
 
     def _judge(self, facts: QueueFacts) -> Reading:
         now = self._monotonic()
-        self._claimable = None
-        if facts.oldest_claimable_seq is not None:
-            self._claimable = (facts.oldest_claimable_seq, facts.last_landed_at)
-        self._claimable_at = now
+        self._note_claimable(facts, now)
         waiting_seconds = self._waiting_seconds(facts, now)
-        warnings = {}
-        if waiting_seconds > BACKLOG_SECONDS:
-            minutes = waiting_seconds / 60
-            warnings["backlog"] = f"{facts.queued} queued, the oldest for {minutes:.0f} minutes"
-        if facts.failed_lately:
-            warnings["dead_letters"] = f"{facts.failed_lately} failed within a day"
+        warnings = _warnings(facts, waiting_seconds)
         data = asdict(facts) | {
             "oldest_queued_seconds": round(waiting_seconds, 1),
             "oldest_running_seconds": self._running_seconds(facts, now),
@@ -149,6 +141,13 @@ class QueueProbe:
         }
         code = next(iter(warnings), "writable")
         return self.codes.reading(code, "; ".join(warnings.values()), data)
+
+    def _note_claimable(self, facts: QueueFacts, now: float) -> None:
+        self._claimable_at = now
+        self._claimable = None
+        if facts.oldest_claimable_seq is not None:
+            # A landing beside it proves that the runner claims patches.
+            self._claimable = (facts.oldest_claimable_seq, facts.last_landed_at)
 
     def _waiting_seconds(self, facts: QueueFacts, now: float) -> float:
         self._arrivals.record(facts.last_seq, now, self._wall())
@@ -165,6 +164,16 @@ class QueueProbe:
             # the wall clock alone.
             self._running_before_seconds = max(0.0, self._wall() - facts.oldest_running_at)
         return round(self._running_before_seconds + seconds, 1)
+
+
+def _warnings(facts: QueueFacts, waiting_seconds: float) -> dict[str, str]:
+    warnings = {}
+    if waiting_seconds > BACKLOG_SECONDS:
+        minutes = waiting_seconds / 60
+        warnings["backlog"] = f"{facts.queued} queued, the oldest for {minutes:.0f} minutes"
+    if facts.failed_lately:
+        warnings["dead_letters"] = f"{facts.failed_lately} failed within a day"
+    return warnings
 
 
 def _code(error: BaseException) -> str:

@@ -139,19 +139,10 @@ class RepositoriesProbe:
 
     def _old_locks(self, states: Mapping[str, _State]) -> dict[str, str]:
         """The file name of an old lock by the name of its repository."""
-        names = {}
-        for repository in self._repositories:
-            directory = states[repository.name].directory
-            if directory:
-                for lock in (*_LOCKS, f"refs/heads/{repository.branch}.lock"):
-                    names[f"{directory}/{lock}"] = repository.name
-        existing = self._worker.request("stat_files", list(names))
-        now = self._monotonic()
-        timers = {path: self._lock_timers.get(path, UnchangedTimer()) for path in existing}
-        self._lock_timers = timers
-        # Every timer is updated also while the runner works: a lock that is
-        # older than the patch is reported when the patch is done.
-        ages = {path: timer.update(existing[path], now) for path, timer in timers.items()}
+        names = self._names_by_lock(states)
+        # The ages are updated also while the runner works: a lock that is older
+        # than the patch is reported when the patch is done.
+        ages = self._lock_ages(list(names))
         if self._runner_works():
             return {}
         return {
@@ -159,3 +150,20 @@ class RepositoriesProbe:
             for path, seconds in ages.items()
             if seconds > FOREIGN_LOCK_SECONDS
         }
+
+    def _names_by_lock(self, states: Mapping[str, _State]) -> dict[str, str]:
+        names = {}
+        for repository in self._repositories:
+            directory = states[repository.name].directory
+            if directory:
+                for lock in (*_LOCKS, f"refs/heads/{repository.branch}.lock"):
+                    names[f"{directory}/{lock}"] = repository.name
+        return names
+
+    def _lock_ages(self, paths: Sequence[str]) -> dict[str, float]:
+        """Seconds since each existing file was first observed as it is."""
+        existing = self._worker.request("stat_files", paths)
+        now = self._monotonic()
+        timers = {path: self._lock_timers.get(path, UnchangedTimer()) for path in existing}
+        self._lock_timers = timers
+        return {path: timer.update(existing[path], now) for path, timer in timers.items()}

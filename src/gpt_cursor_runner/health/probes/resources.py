@@ -60,16 +60,21 @@ class ResourcesProbe:
             "cpu_percent": metrics.cpu.get("percent"),
             "load_average": metrics.cpu.get("load_average"),
         }
+        # Before the warnings: an old figure may be wrong in both directions.
         if self._monotonic() - metrics.sampled_at > STALE_SECONDS:
             return self.codes.reading("stale", "the figures are no longer updated", data)
-        warnings = {}
-        if self._memory_is_short:
-            warnings["memory_short"] = f"{used} % of the memory is in use"
-        if self._cgroup_memory_is_short:
-            warnings["cgroup_memory_short"] = f"{cgroup_used} % of the container's memory is in use"
+        warnings = self._warnings(used, cgroup_used)
         if warnings:
             return self.codes.reading(next(iter(warnings)), ", ".join(warnings.values()), data)
         if used is None:
             message = "this system does not report its memory"
             return self.codes.reading("unread", message, data)
         return self.codes.reading("within_limits", data=data)
+
+    def _warnings(self, used: float | None, cgroup_used: float | None) -> dict[str, str]:
+        warnings = {}
+        if self._memory_is_short:
+            warnings["memory_short"] = f"{used} % of the memory is in use"
+        if self._cgroup_memory_is_short:
+            warnings["cgroup_memory_short"] = f"{cgroup_used} % of the container's memory is in use"
+        return warnings

@@ -99,6 +99,7 @@ class TunnelEdgeProbe:
         if connections is None:
             message = f"the answer of {self._url} is not cloudflared's"
             return self.codes.reading("not_cloudflared", message, data)
+        # cloudflared returns 503 while it reconnects.
         if response.status == 503 or connections < 1:
             return self.codes.reading("not_connected", "no connection to the edge is ready", data)
         message = f"{connections} connections to the edge are ready"

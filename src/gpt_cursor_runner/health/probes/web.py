@@ -45,6 +45,8 @@ class WebProbe:
             "round_trip_ms": round(result.seconds * 1000, 1),
             "busy": busy,
         }
+        # Full threads are counted in this process, so that no second run has to
+        # confirm them; silence alone may be a busy machine.
         if result.listener is Listener.SILENT and busy >= self._threads:
             message = f"all {self._threads} threads are busy; further requests wait"
             return self.codes.reading("web_saturated", message, data)

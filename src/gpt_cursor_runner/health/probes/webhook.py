@@ -37,6 +37,7 @@ class WebhookProbe:
         if not self._writer_alive():
             message = "the thread that records patches has died"
             return self.codes.reading("writer_dead", message, data)
+        # A warning only: senders retry, and a burst of them is no fault.
         if permits <= 0:
             message = "all permits are in use; senders get 503 and retry"
             return self.codes.reading("saturated", message, data)
