@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlencode
 
 import pytest
+from flask import Flask
 
 from gpt_cursor_runner.gateway.guard import PERMITS
-from gpt_cursor_runner.gateway.long_poll import MAX_WAITERS, LongPoll
+from gpt_cursor_runner.gateway.long_poll import MAX_WAITERS, LongPoll, requested_wait_seconds
 from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
 from tests.building import make_admission, patch_body
 from tests.gateway.builders import problem
@@ -186,6 +187,11 @@ def long_poll(ledger, clock: Clock) -> LongPoll:
 def test_a_wait_lasts_as_long_as_it_was_requested(long_poll, clock):
     assert long_poll.wait_until_settled("watched", 20.0) is None
     assert clock.now == pytest.approx(20.0, abs=0.2)
+
+
+def test_a_wait_is_cut_at_25_seconds():
+    with Flask("a test").test_request_context("/?wait=9999"):
+        assert requested_wait_seconds() == 25.0
 
 
 def test_without_a_wait_no_time_passes(long_poll, clock):

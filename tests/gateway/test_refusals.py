@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gpt_cursor_runner.health.probes.self_call import PULSE
 from tests.building import patch_body
 from tests.gateway.builders import gateway_in, problem
 
@@ -134,6 +135,15 @@ def test_a_request_without_a_valid_key_is_401_before_its_body_is_read(shared_gat
     problem(answer, 401, "no_key")
     assert answer.headers["WWW-Authenticate"] == 'Bearer realm="gcr"'
     assert not key or key not in answer.text
+
+
+def test_every_flask_route_but_the_self_call_needs_a_key(shared_gateway):
+    rules = [rule for rule in shared_gateway.built.app.url_map.iter_rules() if rule.rule != PULSE]
+    assert len(rules) > 10
+    for rule in rules:
+        for method in rule.methods - {"HEAD", "OPTIONS"}:
+            path = rule.rule.replace("<patch_id>", "x")
+            problem(shared_gateway.call(method, path, key=None), 401, "no_key")
 
 
 @pytest.mark.parametrize("scheme", ["Basic Z2NyOng=", "Digest x", "bearer", "Bearer"])

@@ -130,7 +130,7 @@ def _check_size(environ: WSGIEnvironment) -> Problem | None:
             431,
             "headers_too_large",
             "Headers and query are too large.",
-            "Send less than 32 KiB of headers and query.",
+            f"Send less than {MAX_HEADER_BYTES // 1024} KiB of headers and query.",
         )
     if environ.get("CONTENT_LENGTH") and environ.get("HTTP_TRANSFER_ENCODING"):
         return Problem(

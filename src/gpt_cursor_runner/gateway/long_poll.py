@@ -71,12 +71,17 @@ class LongPoll:
 
 
 def requested_wait_seconds() -> float:
-    """The seconds in `?wait=` or `Prefer: wait=`, 25 at most; 0 without either.
-    Raises a 400 Problem when it is not a number.
+    """The seconds in `?wait=` or `Prefer: wait=`, at most MAX_WAIT_SECONDS; 0
+    without either. Raises a 400 Problem when it is not a number.
     """
     preferred = _PREFERRED_WAIT.search(request.headers.get("Prefer", ""))
     wait = preferred[1] if preferred else "0"
     wait = request.args.get("wait", wait)
     if not _SECONDS.fullmatch(wait):
-        raise Problem(400, "bad_wait", "wait is not a number of seconds.", "Send 0 to 25.")
+        raise Problem(
+            400,
+            "bad_wait",
+            "wait is not a number of seconds.",
+            f"Send 0 to {MAX_WAIT_SECONDS:.0f}.",
+        )
     return min(float(wait), MAX_WAIT_SECONDS)
