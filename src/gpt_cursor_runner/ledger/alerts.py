@@ -127,7 +127,9 @@ class AlertStore:
             # open incident only, which a partial unique index enforces.
             _update_incidents(connection, batch)
             if batch.opened:
-                connection.execute(incidents.insert(), [asdict(one) for one in batch.opened])
+                connection.execute(
+                    incidents.insert(), [asdict(incident) for incident in batch.opened]
+                )
             if batch.flips:
                 connection.execute(flips.insert(), [_row_without_seq(flip) for flip in batch.flips])
             _insert_alerts(connection, batch.alerts)

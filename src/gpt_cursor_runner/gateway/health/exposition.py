@@ -20,6 +20,7 @@ from gpt_cursor_runner.gateway.health.machine import system_metrics
 from gpt_cursor_runner.health.monitor.judging import ProbeResult, Verdict
 from gpt_cursor_runner.health.monitor.model import Identity, Overall, Snapshot, Status
 
+# The version of the format that `generate_latest` writes.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -168,6 +169,7 @@ def _ratio(percent: float | None) -> float | None:
 
 def _gauge(name: str, documentation: str, value: float | None) -> Metric:
     family = GaugeMetricFamily(name, documentation, labels=[])
+    # A zero instead would look like a measurement.
     if value is not None:
         family.add_metric([], value)
     return family

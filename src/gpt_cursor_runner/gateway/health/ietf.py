@@ -28,6 +28,8 @@ def ietf_body(
     ready = "true" if verdict.ready else "false"
     body: dict[str, Any] = {
         "status": status,
+        # Sections 3.2 and 3.3 of the draft: `version` is the public one, of which
+        # clients compare the major number; `releaseId` is complete.
         "version": identity.version.split(".")[0],
         "releaseId": identity.version,
         "serviceId": identity.instance_id,

@@ -8,6 +8,8 @@ from typing import Any
 from gpt_cursor_runner.health.monitor.judging import Verdict
 from gpt_cursor_runner.health.monitor.model import Snapshot
 
+# The figures are sampled once a second. Those of a sampler that hangs are not
+# shown for long.
 _STALE_SECONDS = 15.0
 
 

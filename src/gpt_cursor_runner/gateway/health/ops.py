@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 HOST = "127.0.0.1"
-# Answers take milliseconds: only the reads of the history, of which there are at
-# most two, can hold a thread for longer.
+# Answers take milliseconds. Only requests with a key can hold a thread for
+# longer: reads of the history, and waits for fresh results.
 _THREADS = 4
 _MAX_CONNECTIONS = 500
 _IDLE_SECONDS = 5

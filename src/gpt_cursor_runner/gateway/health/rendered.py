@@ -31,9 +31,6 @@ class _Rendering(Generic[Text]):
 class RenderCache(Generic[Text]):
     """Keeps the result of `render(snapshot, verdict, now)` until the monitor
     publishes another snapshot or the verdict may change.
-
-    Needs no lock: threads may render the same snapshot at the same time, and
-    whichever stores its text last stores the same text.
     """
 
     def __init__(self, render: Callable[[Snapshot, Verdict, float], Text]) -> None:
@@ -48,6 +45,8 @@ class RenderCache(Generic[Text]):
             text = self._render(snapshot, verdict, now)
             valid_until = min(verdict.valid_until, now + KEEP_SECONDS)
             latest = _Rendering(snapshot, verdict, valid_until, text)
+            # Without a lock: threads that render one snapshot at the same time
+            # store the same text, and a reference is assigned atomically.
             self._latest = latest
         return latest.verdict, latest.text
 

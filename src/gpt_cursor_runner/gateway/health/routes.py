@@ -134,6 +134,7 @@ class HealthApp:
             return self._failed(request)
 
     def _failed(self, request: WsgiRequest) -> WsgiResponse:
+        # The clients of `/health` parse its body whatever happens.
         if request.path == "/health":
             status = http_status(Overall.ERROR, _always_200(request))
             return WsgiResponse(status, self._error_body(time.time()))
@@ -149,6 +150,7 @@ class HealthApp:
     def _health(self, request: WsgiRequest) -> WsgiResponse:
         may_read = self._keys.may_read(request.authorization)
         wants_ietf = _IETF in request.accept
+        # Before the snapshot is read, so that it has the fresh results.
         if may_read and request.query.get("fresh") == "1":
             self._freshen()
         snapshot, now = self._monitor.snapshot(), self._now()
@@ -181,6 +183,8 @@ class HealthApp:
 
     def _live(self, request: WsgiRequest) -> WsgiResponse:
         snapshot, now = self._monitor.snapshot(), self._now()
+        # The tick alone, not a verdict: a supervisor would restart the gateway
+        # for the failure of a disk, which no restart repairs.
         alive = now - snapshot.ticked_at <= _DEAD_MONITOR_SECONDS
         body: dict[str, Any] = {
             "status": "pass" if alive else "fail",
