@@ -24,8 +24,7 @@ _WEIGHTS = [0.8 + 0.4 * place / (_RESULTS_KEPT - 2) for place in range(_RESULTS_
 
 def settle(state: CheckState, reading: Reading, finished_at: float) -> CheckState:
     """The state of a check after a run that returned `reading` at `finished_at`."""
-    began_at = finished_at if state.running_since is None else state.running_since
-    duration = finished_at - began_at
+    duration = state.running_seconds(finished_at)
     raw = _raw_reading(state, reading, duration, finished_at)
     recent = (*state.recent, raw.status)[-_RESULTS_KEPT:]
     flapping = is_flapping(recent, state.flapping)

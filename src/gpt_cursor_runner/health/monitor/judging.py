@@ -109,9 +109,7 @@ def judge_check(state: CheckState, ticked_at: float, now: float) -> ProbeResult:
     Lateness is judged as of the tick, which is the last moment at which the run
     was known to be under way.
     """
-    running_seconds = 0.0
-    if state.running_since is not None:
-        running_seconds = ticked_at - state.running_since
+    running_seconds = state.running_seconds(ticked_at)
     stale = now > _expiry(state)
     if running_seconds > state.spec.deadline_seconds:
         return _common_result(state, "late", stale, round(running_seconds, 3))

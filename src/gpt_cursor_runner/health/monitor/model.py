@@ -111,6 +111,12 @@ class CheckState:
     def name(self) -> str:
         return self.spec.name
 
+    def running_seconds(self, at: float) -> float:
+        """How long the run under way has lasted; zero when there is none."""
+        if self.running_since is None:
+            return 0.0
+        return at - self.running_since
+
 
 CPU_KEYS = ("count", "percent", "load_average", "cgroup_limit", "cgroup_percent")
 MEMORY_KEYS = (
