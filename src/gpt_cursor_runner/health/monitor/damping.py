@@ -32,7 +32,13 @@ def settle(state: CheckState, reading: Reading, finished_at: float) -> CheckStat
         counted, disagreeing_runs = _worse(state.reading, raw), 0
     else:
         counted, disagreeing_runs = _damped(state, raw)
-    settled = replace(
+    since_at = state.since_at
+    if state.reading is None or state.reading.status is not counted.status:
+        since_at = finished_at
+    failures, last_ok_at = state.consecutive_failures + 1, state.last_ok_at
+    if raw.proven:
+        failures, last_ok_at = 0, finished_at
+    return replace(
         state,
         reading=counted,
         raw=raw,
@@ -40,14 +46,12 @@ def settle(state: CheckState, reading: Reading, finished_at: float) -> CheckStat
         running_since=None,
         finished_at=finished_at,
         duration_seconds=duration,
+        consecutive_failures=failures,
+        last_ok_at=last_ok_at,
+        since_at=since_at,
         recent=recent,
         flapping=flapping,
     )
-    if state.reading is None or state.reading.status is not counted.status:
-        settled = replace(settled, since_at=finished_at)
-    if raw.proven:
-        return replace(settled, consecutive_failures=0, last_ok_at=finished_at)
-    return replace(settled, consecutive_failures=state.consecutive_failures + 1)
 
 
 def is_flapping(recent: tuple[Status, ...], was_flapping: bool) -> bool:
