@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session
+from gpt_cursor_runner.patch.faults import Fault
 from gpt_cursor_runner.system.http_client import RequestFailed, fetch
 
 # A command that is killed leaves its key behind, which then ends by itself.
@@ -132,6 +133,6 @@ def _problem_lines(reply: Reply) -> Iterator[str]:
     # The detail only repeats the first of the errors.
     yield "Nothing changed."
     for error in errors:
-        place = error.get("pointer") or error.get("path", "")
-        yield f"  {place}: {error.get('message')} ({error.get('code')})"
-        yield f"    {error.get('hint', '')}"
+        fault = Fault.from_json(error)
+        yield f"  {fault.where}: {fault.message} ({fault.code})"
+        yield f"    {fault.next_step}"

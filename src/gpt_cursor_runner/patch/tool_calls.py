@@ -62,7 +62,6 @@ _IMPLIED_COMMANDS = {
 }
 # Members of a tool's other commands, which some models send as null.
 _OPTIONAL_MEMBERS = (*_IMPLIED_COMMANDS, "insert_text", "view_range")
-_OPERATIONS = ("update_file", "create_file", "delete_file")
 # Objects that hold the call in a member of their own.
 _WRAPPERS = {"apply_patch_call": "operation", "tool_use": "input"}
 
@@ -98,20 +97,10 @@ def _lift_bare(sent: dict[str, Any]) -> LiftedChange:
     if not isinstance(kind, str):
         return LiftedChange(sent)
     if kind in _OPERATIONS:
-        return _lift_operation(kind, sent)
+        return _OPERATIONS[kind](sent)
     if kind == "apply_patch" and "text" not in sent:
         return _rename(sent, kind, {"patch": "text", "input": "text"})
     return _lift_edit(sent, kind)
-
-
-def _lift_operation(kind: str, sent: dict[str, Any]) -> LiftedChange:
-    match kind:
-        case "delete_file":
-            return _lift_deletion(sent)
-        case "create_file":
-            return _lift_creation(sent)
-        case _:
-            return _lift_update(sent)
 
 
 def _lift_deletion(sent: dict[str, Any]) -> LiftedChange:
@@ -131,6 +120,13 @@ def _lift_update(sent: dict[str, Any]) -> LiftedChange:
     if not _has_diff(sent) and isinstance(sent.get("move_to"), str):
         return _rename(_without(sent, "diff"), "move", {"path": "from", "move_to": "to"})
     return _rename(sent, "apply_patch", {"diff": "text", "move_to": "to"})
+
+
+_OPERATIONS = {
+    "update_file": _lift_update,
+    "create_file": _lift_creation,
+    "delete_file": _lift_deletion,
+}
 
 
 def _has_diff(sent: dict[str, Any]) -> bool:

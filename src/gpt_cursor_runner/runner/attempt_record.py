@@ -54,10 +54,8 @@ class AttemptRecord:
 
     @property
     def accepted(self) -> Accepted:
-        for event in self.history:
-            if event.kind == EventKind.ACCEPTED:
-                return Accepted.from_json(event.data)
-        return Accepted()
+        event = _first(self.history, EventKind.ACCEPTED)
+        return Accepted() if event is None else Accepted.from_json(event.data)
 
     @property
     def attempts(self) -> int:
@@ -65,10 +63,8 @@ class AttemptRecord:
 
     @property
     def first_claimed_at(self) -> float | None:
-        for event in self.history:
-            if event.kind == EventKind.CLAIMED:
-                return event.at
-        return None
+        event = _first(self.history, EventKind.CLAIMED)
+        return None if event is None else event.at
 
     @property
     def claimed_at(self) -> float | None:
@@ -128,6 +124,10 @@ class AttemptRecord:
             if event.kind == payload.kind:
                 return payload.from_json(event.data)
         return None
+
+
+def _first(history: Sequence[Event], kind: EventKind) -> Event | None:
+    return next((event for event in history if event.kind == kind), None)
 
 
 def _indexes(history: Sequence[Event], kind: EventKind) -> list[int]:

@@ -74,7 +74,7 @@ def _one_line(value: object) -> str:
 
 
 def _is_unknown(value: object) -> bool:
-    return value is None or value == "" or value == []
+    return value in (None, "", [])
 
 
 _TEMPLATES = jinja2.Environment(
