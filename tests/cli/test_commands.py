@@ -12,6 +12,7 @@ import pytest
 
 from gpt_cursor_runner.cli import main, show
 from gpt_cursor_runner.ledger.evidence import Evidence
+from gpt_cursor_runner.ledger.keys import match_key
 from tests.building import make_admission
 from tests.cli.builders import refused
 
@@ -184,15 +185,16 @@ def test_evidence_is_printed_and_a_piped_diff_is_exact(terminal, put):
 
 def test_keys_are_made_listed_revoked_and_rotated(terminal, ledger):
     made = terminal.json("key", "create", "ci", "--scope", "submit", "--days", "1")
-    assert (made["scopes"], ledger.keys.find(made["key"], time.time()).name) == (["submit"], "ci")
+    assert made["scopes"] == ["submit"]
+    key = match_key(ledger.keys.unrevoked(), made["key"], time.time())
+    assert key is not None and key.name == "ci"
     listed = terminal.type("key", "list").stdout
     assert made["id"] in listed and made["key"] not in listed
     rotated = terminal.json("key", "rotate", made["id"], "--grace-hours", "0")
-    assert (
-        rotated["scopes"] == ["submit"] and ledger.keys.find(made["key"], time.time() + 1) is None
-    )
+    assert rotated["scopes"] == ["submit"]
+    assert match_key(ledger.keys.unrevoked(), made["key"], time.time() + 1) is None
     assert terminal.json("key", "revoke", rotated["id"])["revoked"]
-    assert ledger.keys.find(rotated["key"], time.time()) is None
+    assert match_key(ledger.keys.unrevoked(), rotated["key"], time.time()) is None
     assert "next: gcr key list" in refused(terminal.type("key", "revoke", rotated["id"]), 1)
     assert "next: gcr key list" in refused(terminal.type("key", "rotate", "nobody"), 1)
     refused(terminal.type("key", "create", " \n"), 2)
