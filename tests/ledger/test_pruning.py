@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event, insert, select
 
-from gpt_cursor_runner.ledger.alerts import HistoryBatch
+from gpt_cursor_runner.ledger.alerts import FLIPS_KEPT, HistoryBatch
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.schema import flips, incidents, observations, outbox
 from tests.building import make_admission, make_ledger
@@ -34,6 +34,7 @@ def test_old_flips_are_deleted_except_the_last_of_each_subject(ledger: Ledger) -
 
 
 def test_flips_beyond_the_limit_are_deleted_at_any_age(ledger: Ledger) -> None:
+    assert FLIPS_KEPT == 50_000
     steady = make_flip("queue")
     ledger.alerts.record(HistoryBatch(flips=(steady, *[make_flip("web")] * 1300)))
     assert ledger.alerts.prune(NOW, flips_kept=100) == 1200
