@@ -22,6 +22,7 @@ def application() -> WSGIApplication:
     """The factory named to granian."""
     config = load_config(find_config())
     configure_logs(config.state, "gateway")
+    # A worker of granian lives on when its parent is killed, and keeps the port.
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         follow_parent(parent.pid, lambda: os._exit(1))
