@@ -271,6 +271,26 @@ def test_a_repository_removed_from_the_settings_fails_only_its_own_patches(ghost
     assert (ghost.get(gone).outcome or {})["code"] == "repository_unknown"
 
 
+def test_a_git_directory_that_moves_is_found_again_at_the_next_attempt(
+    make_ghost: MakeGhost,
+) -> None:
+    ghost = make_ghost(checks=[])
+    mark, elsewhere = ghost.place / "moved", ghost.place / "elsewhere"
+    move = f"git -C {ghost.repo.path} init --quiet --separate-git-dir {elsewhere}"
+    check = shell_check(f"test -e {mark} || {{ touch {mark}; {move}; }}")
+    ghost.repository = ghost.repository.model_copy(update={"checks": (check,)})
+    patch_id = ghost.send(changes=EDIT)
+
+    def is_settled() -> bool:
+        if ghost.get(patch_id).status is Status.QUEUED and mark.exists():
+            ghost.clock.ahead = 10  # past the back-off, for the same runner
+        return ghost.is_settled(patch_id)
+
+    ghost.work_until(is_settled)
+    assert ghost.get(patch_id).status is Status.LANDED
+    assert ghost.kinds(patch_id).count("requeued") == 1
+
+
 def test_the_workspace_of_a_killed_runner_is_removed(ghost: Ghost) -> None:
     left = ghost.state.workspaces_dir / "1-1" / "tree"
     left.mkdir(parents=True)
