@@ -113,6 +113,7 @@ class Delete(_Strict):
 
 class Move(_Strict):
     type: Literal["move"]
+    # `from` is a keyword of Python.
     from_: RepoPath = Field(alias="from")
     to: RepoPath
 

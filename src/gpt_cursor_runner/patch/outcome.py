@@ -262,6 +262,7 @@ def _reason(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _hold_cause(data: Mapping[str, Any]) -> HoldCause | None:
+    # Causes are stored flat; no member is common to the two.
     if "protected_paths" in data:
         return ApprovalRule(tuple(data["protected_paths"]))
     if "checkout" in data:

@@ -63,6 +63,8 @@ def parse_patch(raw: dict[str, Any]) -> Parsed:
     """
     lifted = lift(raw)
     try:
+        # From JSON text, because pydantic's strict mode accepts a list for a
+        # tuple only there.
         patch = Patch.model_validate_json(json.dumps(lifted.body))
     except ValidationError as invalid:
         faults = tuple(_fault(error, lifted) for error in _errors(invalid))

@@ -49,6 +49,7 @@ def parse_path(text: str) -> str:
     """Return the path in NFC, relative to the repository, with `/` between its
     parts; raise UnsafePath for any other path.
     """
+    # First, so that the rules apply to the name that is written.
     path = unicodedata.normalize("NFC", text)
     _check_characters(path)
     if path.startswith("/"):

@@ -83,6 +83,7 @@ def lift_call(sent: Any) -> LiftedChange:  # noqa: ANN401  any JSON; validated l
     member = _WRAPPERS.get(kind, "") if isinstance(kind, str) else ""
     if not isinstance(sent.get(member), dict):
         return _lift_bare(sent)
+    # Unwrapped once: no tool wraps a call twice, and depth stays bounded.
     inner = _lift_bare(sent[member])
     names = {"": member}
     for ours, theirs in inner.names.items():
@@ -111,6 +112,8 @@ def _lift_deletion(sent: dict[str, Any]) -> LiftedChange:
 
 
 def _lift_creation(sent: dict[str, Any]) -> LiftedChange:
+    # An apply_patch text has at least one line, so that an empty file is an
+    # upsert.
     if sent.get("diff") == "":
         return _rename(sent, "upsert", {"diff": "contents"}, on_exists="refuse")
     return _rename(sent, "apply_patch", {"diff": "text"}, create=True)
