@@ -26,7 +26,7 @@ from gpt_cursor_runner.gateway.health import exposition, view
 from gpt_cursor_runner.health.monitor import judging
 from gpt_cursor_runner.health.monitor.codes import COMMON_CODES, CodeTable
 from gpt_cursor_runner.health.monitor.model import Identity
-from gpt_cursor_runner.health.monitor.monitor import FRESH_SECONDS
+from gpt_cursor_runner.health.monitor.monitor import REFRESH_SECONDS
 from gpt_cursor_runner.health.probes import disk_worker
 from gpt_cursor_runner.health.probes.command import CommandProbe
 from gpt_cursor_runner.health.probes.external_runner import ExternalRunnerProbe
@@ -195,7 +195,7 @@ def test_the_documented_grace_of_a_start_is_that_of_the_checks():
 def test_the_documented_limits_of_the_monitor_are_the_shipped_ones():
     text = _text("docs/health.md")
     assert f"has not ticked for {judging.ENGINE_STALE_SECONDS:.0f} s" in text
-    assert f"waits up to {FRESH_SECONDS:g} s" in text
+    assert f"waits up to {REFRESH_SECONDS:g} s" in text
 
 
 def test_every_member_of_a_health_answer_is_documented():

@@ -54,7 +54,7 @@ def raise_exit() -> None:
 def test_the_shipped_intervals_of_the_monitor():
     # docs/health.md: a snapshot is at most a tick old, and `?fresh=1` waits for
     # at most 1.5 s.
-    assert (module.TICK_SECONDS, module.FRESH_SECONDS) == (0.25, 1.5)
+    assert (module.TICK_SECONDS, module.REFRESH_SECONDS) == (0.25, 1.5)
 
 
 def test_before_the_first_run_every_check_is_starting():
@@ -217,7 +217,7 @@ def test_fresh_readings_come_from_one_run_begun_after_the_call():
     with watching(probe) as monitor:
         assert until(lambda: probe.runs == 1)
         called_at = boottime()
-        monitor.freshen(timeout_seconds=20.0)
+        monitor.refresh(timeout_seconds=20.0)
         (state,) = monitor.snapshot().checks
         assert probe.runs == 2 and state.finished_at is not None and state.finished_at > called_at
 
@@ -231,7 +231,7 @@ def test_fifty_callers_of_fresh_readings_share_one_run_a_second():
         for expected_runs in (2, 3):
             assert until(lambda: probe.runs == expected_runs - 1 and not probe.under_way)  # noqa: B023  called within the turn
             clock.now += 1.0
-            callers = [threading.Thread(target=monitor.freshen) for _ in range(50)]
+            callers = [threading.Thread(target=monitor.refresh) for _ in range(50)]
             for caller in callers:
                 caller.start()
             for caller in callers:
@@ -247,7 +247,7 @@ def test_fresh_readings_do_not_wait_for_a_stuck_check():
     stuck = FixedProbe(gate.wait, name="stuck")
     with watching(stuck, FixedProbe(name="other")) as monitor:
         assert until(lambda: stuck.under_way)
-        monitor.freshen(timeout_seconds=0.3)
+        monitor.refresh(timeout_seconds=0.3)
         assert (stuck.runs, stuck.under_way) == (1, 1)
         gate.set()
 

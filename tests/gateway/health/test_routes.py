@@ -58,7 +58,7 @@ class FakeMonitor:
     def __init__(self) -> None:
         self.latest: Snapshot | None = snapshot(*gateway_checks())
         self.reads = 0
-        self.freshening = 0
+        self.refreshes = 0
         self.fresh_may_end = threading.Event()
         self.fresh_may_end.set()
 
@@ -68,8 +68,8 @@ class FakeMonitor:
             raise RuntimeError("no snapshot at /srv/secret")
         return self.latest
 
-    def freshen(self) -> None:
-        self.freshening += 1
+    def refresh(self) -> None:
+        self.refreshes += 1
         assert self.fresh_may_end.wait(60)
 
 
@@ -334,9 +334,9 @@ def test_a_key_may_exclude_a_check_from_the_verdict(client, monitor, owner):
 def test_fresh_readings_need_a_key(client, monitor, owner):
     client.get("/health?fresh=1")
     client.get("/health?fresh=1", headers={"Authorization": "Bearer wrong"})
-    assert monitor.freshening == 0
+    assert monitor.refreshes == 0
     assert client.get("/health?fresh=1", headers=owner).status_code == 200
-    assert monitor.freshening == 1
+    assert monitor.refreshes == 1
 
 
 def test_when_too_many_wait_for_fresh_readings_the_next_gets_the_latest(app, monitor, owner):
@@ -347,14 +347,14 @@ def test_when_too_many_wait_for_fresh_readings_the_next_gets_the_latest(app, mon
     ]
     for thread in waiting:
         thread.start()
-    assert until(lambda: monitor.freshening == MAX_FRESH, 60)
+    assert until(lambda: monitor.refreshes == MAX_FRESH, 60)
     assert Client(app).get("/health?fresh=1", headers=owner).status_code == 200
-    assert monitor.freshening == MAX_FRESH
+    assert monitor.refreshes == MAX_FRESH
     monitor.fresh_may_end.set()
     for thread in waiting:
         thread.join()
     assert Client(app).get("/health?fresh=1", headers=owner).status_code == 200
-    assert monitor.freshening == MAX_FRESH + 1
+    assert monitor.refreshes == MAX_FRESH + 1
 
 
 def test_one_check_is_shown_with_a_key_only(client, monitor, owner):
@@ -467,7 +467,7 @@ def test_a_hundred_polls_run_no_check_and_read_no_ledger(app, monitor, ledger):
         thread.start()
     for thread in threads:
         thread.join()
-    assert (monitor.reads, monitor.freshening, queries) == (100, 0, [])
+    assert (monitor.reads, monitor.refreshes, queries) == (100, 0, [])
 
 
 @pytest.mark.parametrize("nonce", ["abc-DEF_123", "x" * 64])

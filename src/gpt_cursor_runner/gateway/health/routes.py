@@ -62,7 +62,7 @@ class SnapshotSource(Protocol):
     """The part of the monitor that requests use."""
 
     def snapshot(self) -> Snapshot: ...
-    def freshen(self) -> None: ...
+    def refresh(self) -> None: ...
 
 
 class HealthApp:
@@ -152,7 +152,7 @@ class HealthApp:
         wants_ietf = _IETF in request.accept
         # Before the snapshot is read, so that it has the fresh results.
         if may_read and request.query.get("fresh") == "1":
-            self._freshen()
+            self._refresh()
         snapshot, now = self._monitor.snapshot(), self._now()
         if wants_ietf:
             verdict, body = self._ietf_bodies.get(snapshot, now)
@@ -171,13 +171,13 @@ class HealthApp:
             body = view.with_exclusions(body, verdict, excluded)
         return _json_response(body, _status(verdict, request))
 
-    def _freshen(self) -> None:
+    def _refresh(self) -> None:
         """Run the checks now. If too many requests wait for that already, this
         one gets the latest readings.
         """
         if self._fresh_requests.acquire(blocking=False):
             try:
-                self._monitor.freshen()
+                self._monitor.refresh()
             finally:
                 self._fresh_requests.release()
 

@@ -31,8 +31,8 @@ _LOG_EVERY_SECONDS = 1.0
 _JOIN_SECONDS = 0.5
 # All callers that ask for fresh readings within a second share one run, and
 # wait no longer than this for slow checks.
-FRESH_SECONDS = 1.5
-_FRESH_APART_SECONDS = 1.0
+REFRESH_SECONDS = 1.5
+_REFRESH_APART_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 
 
@@ -64,8 +64,8 @@ class Monitor:
         self._threads: dict[str, threading.Thread] = {}
         self._draining = False
         self._lag = TickLag()
-        self._fresh_lock = threading.Lock()
-        self._fresh_since = float("-inf")
+        self._refresh_lock = threading.Lock()
+        self._refreshed_at = float("-inf")
         self._polls = 0
         self._logged_at = float("-inf")
         self._snapshot = self._observe(Overall.UNKNOWN, monotonic())
@@ -106,7 +106,7 @@ class Monitor:
         for thread in self._threads.values():
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def freshen(self, timeout_seconds: float = FRESH_SECONDS) -> None:
+    def refresh(self, timeout_seconds: float = REFRESH_SECONDS) -> None:
         """Return once every check has a reading begun after this call, or begun
         for another caller within the last second.
 
@@ -144,13 +144,13 @@ class Monitor:
         """Request a run of every check, unless another caller did so within the
         last second; return when they were requested.
         """
-        with self._fresh_lock:
+        with self._refresh_lock:
             now = self._monotonic()
-            if now - self._fresh_since >= _FRESH_APART_SECONDS:
-                self._fresh_since = now
+            if now - self._refreshed_at >= _REFRESH_APART_SECONDS:
+                self._refreshed_at = now
                 for check in self._checks:
                     check.request_run()
-            return self._fresh_since
+            return self._refreshed_at
 
     def _have_run_since(self, moment: float) -> bool:
         return all(check.has_run_since(moment) for check in self._checks)
