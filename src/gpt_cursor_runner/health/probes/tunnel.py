@@ -91,10 +91,7 @@ class TunnelEdgeProbe:
             response = fetch("GET", self._url, seconds=self._timeout_seconds)
         except RequestFailed as error:
             return self.codes.reading("no_answer", f"{self._url}: {error}", {"why": error.code})
-        connections = _json_object(response).get("readyConnections")
-        # An exact type: JSON's true is an int in Python.
-        if type(connections) is not int or response.status not in (200, 503):
-            connections = None
+        connections = _ready_connections(response)
         data = {"http_status": response.status, "ready_connections": connections}
         if connections is None:
             message = f"the answer of {self._url} is not cloudflared's"
@@ -154,6 +151,17 @@ class TunnelPublicProbe:
         if body.get("instance_id") == self._instance_id and body.get("nonce") == nonce:
             return "reachable", ""
         return "tunnel_foreign", "another program answers at the public address"
+
+
+def _ready_connections(response: Response) -> int | None:
+    """None when the answer is not cloudflared's."""
+    if response.status not in (200, 503):
+        return None
+    connections = _json_object(response).get("readyConnections")
+    # An exact type: JSON's true is an int in Python.
+    if type(connections) is not int:
+        return None
+    return connections
 
 
 def _json_object(response: Response) -> dict[str, object]:
