@@ -115,3 +115,10 @@ def test_a_broken_poll_connection_is_replaced(engine: EmbeddedEngine, gateway: L
     engine.wait(5)
     assert pauses == []
     assert engine.claim() is not None
+
+
+def test_a_claim_that_finds_nothing_needs_no_write_lock(
+    engine: EmbeddedEngine, gateway: Ledger
+) -> None:
+    with gateway.database.write():
+        assert engine.claim() is None

@@ -133,3 +133,24 @@ def test_a_rejection_keeps_its_reason(ledger: Ledger) -> None:
     bring_to(ledger, Status.HELD)
     ledger.decisions.reject("a", "the owner", 300.0, "Too large")
     assert ledger.queries.get("a").outcome == {"code": "rejected_by_owner", "message": "Too large"}
+
+
+def test_a_retry_forgets_an_earlier_cancel_and_back_off(ledger: Ledger) -> None:
+    bring_to(ledger, Status.RUNNING)
+    claim = ledger.queries.get("a")
+    ledger.leases.finish(claim, an_outcome(Status.FAILED), 250.0, not_before=1e9)
+    with ledger.database.write() as connection:
+        connection.execute(text("UPDATE patches SET cancel_asked_by = 'the sender'"))
+    ledger.decisions.retry("a", "the owner", 300.0)
+    assert ledger.leases.any_due(300.0)
+    assert ledger.queries.get("a").cancel_asked_by is None
+
+
+def test_a_cancel_ends_the_back_off_of_a_patch_that_may_have_landed(ledger: Ledger) -> None:
+    bring_to(ledger, Status.RUNNING)
+    claim = ledger.queries.get("a")
+    ledger.leases.record(claim, Landing("c"), 250.0)
+    ledger.leases.finish(claim, an_outcome(Status.QUEUED), 260.0, not_before=1e9)
+    assert not ledger.leases.any_due(300.0)
+    ledger.decisions.cancel("a", "the sender", 300.0)
+    assert ledger.leases.any_due(300.0)

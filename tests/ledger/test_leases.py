@@ -275,3 +275,11 @@ def test_unreported_patches_and_the_last_landing_are_read_from_indexes(ledger: L
     assert any("ix_patches_unreported" in detail for detail in steps)
     assert any("ix_patches_updated" in detail for detail in steps)
     assert not any(detail == "SCAN patches" for detail in steps)
+
+
+def test_a_report_of_a_held_patch_does_not_count_for_its_rejection(ledger: Ledger) -> None:
+    ledger.leases.finish(claimed(ledger), an_outcome(Status.HELD), 210.0)
+    held = ledger.queries.get("a")
+    ledger.decisions.reject("a", "the owner", 211.0, "")
+    ledger.leases.mark_reported(held, Reported(), 212.0)
+    assert [stored.status for stored in ledger.queries.unreported(10)] == [Status.REJECTED]
