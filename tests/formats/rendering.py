@@ -39,7 +39,7 @@ def _opening(hunk: Hunk) -> Iterator[bytes]:
     elif not hunk.anchors:
         yield b"@@\n"
     yield from (b"@@ %s\n" % anchor for anchor in hunk.anchors)
-    if hunk.stacked and len(hunk.anchors) == 1:
+    if hunk.anchors_required and len(hunk.anchors) == 1:
         yield b"@@\n"
 
 

@@ -204,7 +204,7 @@ def test_all_faults_are_named_at_once():
 
 
 @pytest.mark.parametrize(
-    ("opening", "anchors", "stacked"),
+    ("opening", "anchors", "anchors_required"),
     [
         ("@@\n", (), False),
         ("", (), False),
@@ -217,11 +217,11 @@ def test_all_faults_are_named_at_once():
         ("@@ ... @@\n", (), False),
     ],
 )
-def test_lines_after_the_marks_are_anchors_outermost_first(opening, anchors, stacked):
+def test_lines_after_the_marks_are_anchors_outermost_first(opening, anchors, anchors_required):
     [hunk] = hunks_of(opening + " x\n-y\n")
-    assert (hunk.anchors, hunk.stacked, hunk.line_hint, signed(hunk)) == (
+    assert (hunk.anchors, hunk.anchors_required, hunk.line_hint, signed(hunk)) == (
         anchors,
-        stacked,
+        anchors_required,
         None,
         " x\n-y\n",
     )
@@ -427,8 +427,12 @@ def hunks(draw: st.DrawFn) -> Hunk:
     anchors = tuple(draw(st.lists(ANCHORS, max_size=3)))
     hints = draw(st.sampled_from([(None, None), (3, 4)]))
     floating = not anchors and hints[0] is None and all(line.sign == "+" for line in lines)
-    stacked = len(anchors) > 1 or (len(anchors) == 1 and hints[0] is None and draw(st.booleans()))
-    return Hunk(0, tuple(lines), 0, *hints, anchors, floating or draw(st.booleans()), stacked)
+    anchors_required = len(anchors) > 1 or (
+        len(anchors) == 1 and hints[0] is None and draw(st.booleans())
+    )
+    return Hunk(
+        0, tuple(lines), 0, *hints, anchors, floating or draw(st.booleans()), anchors_required
+    )
 
 
 @st.composite

@@ -57,6 +57,6 @@ def test_the_page_speaks_of_every_type_and_every_rung():
     assert headings == set(FORMATS)
     table = [line for line in PAGE.splitlines() if line.startswith("| `")]
     assert [tuple(re.findall(r"^\| `(\w+)` .* (\w+) \|$", row)[0]) for row in table] == [
-        *((rung.name, rung.least) for rung in LADDER),
+        *((rung.name, rung.tolerance) for rung in LADDER),
         (three_way.RUNG, "merge"),
     ]

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 import pytest
 
-from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
-from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Patience
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Budget
 from gpt_cursor_runner.formats.making import make_sections
-from gpt_cursor_runner.formats.matching.ladder import ladder
+from gpt_cursor_runner.formats.matching.ladder import allowed_rungs
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
 from gpt_cursor_runner.formats.tree import EntryKind
@@ -65,56 +65,60 @@ def made(
     tolerance: Tolerance = "merge",
     blobs: Iterable[str | bytes] = (BASE,),
     others: dict[str, EntryKind] | None = None,
-    patience: Patience | None = None,
-) -> Draft:
-    """The draft after these sections were made on a tree that holds a.txt, if
+    budget: Budget | None = None,
+) -> ChangePlan:
+    """The plan after these sections were made on a tree that holds a.txt, if
     any.
     """
     kept = [blob.encode() if isinstance(blob, str) else blob for blob in blobs]
     files = {"a.txt": now.encode()} if now is not None else {}
     tree = VirtualTree(MemoryTree(files, others, kept))
-    draft = Draft(0, tree, ladder(tolerance), patience or Patience(), merges=tolerance == "merge")
-    make_sections(Reading(sections or (section(),)), draft)
-    return draft
+    plan = ChangePlan(
+        0, tree, allowed_rungs(tolerance), budget or Budget(), may_merge=tolerance == "merge"
+    )
+    make_sections(Reading(sections or (section(),)), plan)
+    return plan
 
 
-def text(draft: Draft, path: str = "a.txt") -> str:
-    assert draft.faults == []
-    return draft.tree.file(path).data.decode()
+def text(plan: ChangePlan, path: str = "a.txt") -> str:
+    assert plan.faults == []
+    return plan.tree.file(path).data.decode()
 
 
-def codes(draft: Draft) -> list[str]:
-    return [fault.code for fault in draft.faults]
+def codes(plan: ChangePlan) -> list[str]:
+    return [fault.code for fault in plan.faults]
 
 
 def test_a_hunk_that_fits_only_its_own_version_is_merged_into_the_file():
-    draft = made(changed(n1="first\nof all\n", n6="something else altogether\n"), section(STALE))
-    assert text(draft) == changed(
+    plan = made(changed(n1="first\nof all\n", n6="something else altogether\n"), section(STALE))
+    assert text(plan) == changed(
         n1="first\nof all\n", n4="four\n", n6="something else altogether\n"
     )
-    assert [(one.path, one.line, one.rung) for one in draft.placed] == [("a.txt", 5, "three_way")]
+    assert [(one.path, one.line, one.rung) for one in plan.placed_hunks] == [
+        ("a.txt", 5, "three_way")
+    ]
 
 
 def test_every_hunk_is_reported_where_its_place_is_now():
     stale = hunk("-line 14", "+fourteen", " line 15", " line 16", at=14, number=1)
-    draft = made(changed(n2="", n8="8a\n8b\n8c\n", n16="else\n"), section(FIVE, stale))
-    assert text(draft) == changed(
+    plan = made(changed(n2="", n8="8a\n8b\n8c\n", n16="else\n"), section(FIVE, stale))
+    assert text(plan) == changed(
         n2="", n5="five\n", n8="8a\n8b\n8c\n", n14="fourteen\n", n16="else\n"
     )
-    assert [(one.hunk, one.line, one.rung) for one in draft.placed] == [
+    assert [(one.hunk, one.line, one.rung) for one in plan.placed_hunks] == [
         (0, 3, "three_way"),
         (1, 15, "three_way"),
     ]
 
 
 def test_two_changes_to_one_line_are_one_conflict_with_the_text_of_both_sides():
-    draft = made(changed(n5="cinq\n"))
-    (fault,) = draft.faults
+    plan = made(changed(n5="cinq\n"))
+    (fault,) = plan.faults
     assert (fault.code, fault.path, fault.patch_line) == ("conflict", "a.txt", 1)
     assert fault.expected == ("<<<<<<< the branch", "cinq", "=======", "five", ">>>>>>> the patch")
     assert fault.rungs_tried[0] == "exact" and fault.rungs_tried[-1] == "three_way"
     assert fault.file_sha256 and "as it is now" in fault.next_step
-    assert draft.placed == []
+    assert plan.placed_hunks == []
 
 
 def test_a_long_conflict_shows_the_beginning_of_both_sides():
@@ -138,28 +142,28 @@ def test_a_conflict_shows_no_line_of_an_old_version_that_was_not_sent():
 
 
 def test_what_the_branch_holds_already_is_said_to_be_applied():
-    draft = made(changed(n5="five\n", n9="else\n"))
-    assert codes(draft) == ["already_applied"]
-    assert draft.placed == []
+    plan = made(changed(n5="five\n", n9="else\n"))
+    assert codes(plan) == ["already_applied"]
+    assert plan.placed_hunks == []
 
 
 def test_a_part_that_is_applied_already_does_not_keep_the_rest_from_being_merged():
     both = section(FIVE, hunk(" line 14", "-line 15", "+fifteen", " line 16", at=14, number=1))
-    draft = made(changed(n5="five\n"), both)
-    assert text(draft) == changed(n5="five\n", n15="fifteen\n")
+    plan = made(changed(n5="five\n"), both)
+    assert text(plan) == changed(n5="five\n", n15="fifteen\n")
 
 
 def test_a_hunk_that_fits_the_file_as_it_is_needs_no_version():
-    draft = made(changed(n19="new\n"), section(version=None))
-    assert text(draft) == changed(n5="five\n", n19="new\n")
-    assert [one.rung for one in draft.placed] == ["exact"]
+    plan = made(changed(n19="new\n"), section(version=None))
+    assert text(plan) == changed(n5="five\n", n19="new\n")
+    assert [one.rung for one in plan.placed_hunks] == ["exact"]
 
 
 @pytest.mark.parametrize("tolerance", ["strict", "standard"])
 def test_only_the_tolerance_merge_merges(tolerance: Tolerance):
-    draft = made(NOW, section(STALE), tolerance=tolerance)
-    assert codes(draft) == ["no_match"]
-    assert "three_way" not in draft.faults[0].rungs_tried
+    plan = made(NOW, section(STALE), tolerance=tolerance)
+    assert codes(plan) == ["no_match"]
+    assert "three_way" not in plan.faults[0].rungs_tried
 
 
 @pytest.mark.parametrize(
@@ -178,17 +182,17 @@ def test_only_the_tolerance_merge_merges(tolerance: Tolerance):
     ],
 )
 def test_without_the_version_the_first_refusal_stands(old_blob: str):
-    draft = made(NOW, Section(1, "change", "a.txt", "a.txt", (STALE,), old_blob=old_blob))
-    assert codes(draft) == ["no_match"]
-    assert "three_way" not in draft.faults[0].rungs_tried
-    assert draft.faults[0].closest
+    plan = made(NOW, Section(1, "change", "a.txt", "a.txt", (STALE,), old_blob=old_blob))
+    assert codes(plan) == ["no_match"]
+    assert "three_way" not in plan.faults[0].rungs_tried
+    assert plan.faults[0].closest
 
 
 def test_a_short_id_that_two_blobs_share_names_no_version():
     twins = twins_by_prefix()
     prefix = blob_id(twins[0])[:7]
-    draft = made(NOW, section(STALE, old_blob=prefix), blobs=twins)
-    assert codes(draft) == ["no_match"] and "three_way" not in draft.faults[0].rungs_tried
+    plan = made(NOW, section(STALE, old_blob=prefix), blobs=twins)
+    assert codes(plan) == ["no_match"] and "three_way" not in plan.faults[0].rungs_tried
     assert text(made(NOW, section(STALE, old_blob=prefix), blobs=twins[:1]))
 
 
@@ -210,22 +214,22 @@ def twins_by_prefix() -> list[bytes]:
 def test_a_version_that_is_no_text_or_too_large_or_the_file_itself_is_not_merged(
     version: str | bytes,
 ):
-    draft = made(NOW, section(STALE, version=version), blobs=[version])
-    assert codes(draft) == ["no_match"]
-    assert "three_way" not in draft.faults[0].rungs_tried
+    plan = made(NOW, section(STALE, version=version), blobs=[version])
+    assert codes(plan) == ["no_match"]
+    assert "three_way" not in plan.faults[0].rungs_tried
 
 
 def test_hunks_that_do_not_fit_their_own_version_either_are_refused_for_the_file_as_it_is():
-    draft = made(NOW, section(hunk(" nothing", "-of the", "+kind")))
-    assert codes(draft) == ["no_match"]
-    assert draft.faults[0].rungs_tried[-1] == "three_way"
+    plan = made(NOW, section(hunk(" nothing", "-of the", "+kind")))
+    assert codes(plan) == ["no_match"]
+    assert plan.faults[0].rungs_tried[-1] == "three_way"
 
 
 def test_a_text_that_could_not_be_read_whole_is_not_merged():
     cut = Problem("truncated", "the text ends early", "Send it whole.", 9)
-    draft = made(NOW, section(STALE, problems=(cut,)))
-    assert codes(draft) == ["truncated", "no_match"]
-    assert draft.tree.actions() == ()
+    plan = made(NOW, section(STALE, problems=(cut,)))
+    assert codes(plan) == ["truncated", "no_match"]
+    assert plan.tree.actions() == ()
 
 
 def test_a_file_that_is_gone_stays_gone_though_its_version_is_known():
@@ -233,29 +237,29 @@ def test_a_file_that_is_gone_stays_gone_though_its_version_is_known():
 
 
 def test_a_file_that_the_diff_renames_is_merged_under_its_new_name():
-    draft = made(NOW, section(STALE, verb="move", target="b.txt"))
-    assert text(draft, "b.txt") == NOW.replace("line 4\n", "four\n")
-    assert draft.tree.kind("a.txt") is None
-    assert [one.path for one in draft.placed] == ["b.txt"]
+    plan = made(NOW, section(STALE, verb="move", target="b.txt"))
+    assert text(plan, "b.txt") == NOW.replace("line 4\n", "four\n")
+    assert plan.tree.kind("a.txt") is None
+    assert [one.path for one in plan.placed_hunks] == ["b.txt"]
 
 
 def test_a_deletion_does_not_take_what_the_branch_added_since():
     every = hunk(*(f"-line {number}" for number in range(1, 21)))
-    draft = made(changed(n5="newer\n"), section(every, verb="delete"))
-    assert codes(draft) == ["conflict"]
+    plan = made(changed(n5="newer\n"), section(every, verb="delete"))
+    assert codes(plan) == ["conflict"]
 
 
 def test_later_sections_build_on_what_was_merged():
     later = section(hunk(" line 1", "+after one", at=1), version=None)
-    draft = made(NOW, section(STALE), later)
-    assert text(draft) == "line 1\nafter one\n" + NOW.replace("line 4\n", "four\n").removeprefix(
+    plan = made(NOW, section(STALE), later)
+    assert text(plan) == "line 1\nafter one\n" + NOW.replace("line 4\n", "four\n").removeprefix(
         "line 1\n"
     )
 
 
 def test_merges_beyond_the_bound_of_one_patch_are_refused():
-    draft = made(NOW, section(STALE), patience=Patience(left_merges=0))
-    assert codes(draft) == ["limit"]
+    plan = made(NOW, section(STALE), budget=Budget(merges_left=0))
+    assert codes(plan) == ["limit"]
 
 
 def test_hunks_without_line_numbers_that_build_on_one_another_are_merged():

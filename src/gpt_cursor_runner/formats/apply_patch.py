@@ -4,7 +4,7 @@ bare V4A hunks for one.
 
 from __future__ import annotations
 
-from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.envelope.reading import (
     is_enveloped,
     read_bare,
@@ -16,16 +16,16 @@ from gpt_cursor_runner.formats.sections import Section
 from gpt_cursor_runner.patch.model import ApplyPatch
 
 
-def apply_patch(change: ApplyPatch, draft: Draft) -> None:
+def apply_patch(change: ApplyPatch, plan: ChangePlan) -> None:
     """Make every file's part, or note the faults of all of them."""
     data = change.text.encode()
     if change.path is None:
-        make_sections(read_envelope(data), draft)
+        make_sections(read_envelope(data), plan)
     elif not is_enveloped(data):
         target = change.to or change.path
         make_sections(
             read_new_file(data, target) if change.create else read_bare(data, change.path, target),
-            draft,
+            plan,
         )
     else:
         reading = read_envelope(data)
@@ -36,14 +36,14 @@ def apply_patch(change: ApplyPatch, draft: Draft) -> None:
                 f"'path' and what stands beside it speak of {change.path} alone, but the envelope"
                 " says otherwise"
             )
-            draft.fault(
+            plan.add_fault(
                 "malformed",
                 message,
                 "Leave 'path', 'create' and 'to' out: the envelope says it all.",
                 member="path",
             )
         else:
-            make_sections(reading, draft)
+            make_sections(reading, plan)
 
 
 def _wanted(change: ApplyPatch, section: Section) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gpt_cursor_runner.formats.apply_patch import apply_patch
-from gpt_cursor_runner.formats.draft import Format
+from gpt_cursor_runner.formats.change_plan import Format
 from gpt_cursor_runner.formats.insert import insert
 from gpt_cursor_runner.formats.regex import regex
 from gpt_cursor_runner.formats.search_replace import search_replace

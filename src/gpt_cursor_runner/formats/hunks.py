@@ -1,11 +1,11 @@
-"""The one form that every text format with context lowers to: a hunk of lines
-to find, to drop and to add.
+"""The hunk: lines to find, to delete and to insert. Every text format with
+context is parsed into hunks.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Literal
 
 Sign = Literal[" ", "-", "+"]
@@ -13,8 +13,8 @@ Sign = Literal[" ", "-", "+"]
 
 @dataclass(frozen=True, slots=True)
 class HunkLine:
-    """One line of a hunk with its line end, and where it stands in the text
-    that was sent (from 1).
+    """One line of a hunk with its line end, and its number in the text that was
+    sent (from 1).
     """
 
     sign: Sign
@@ -24,16 +24,15 @@ class HunkLine:
 
 @dataclass(frozen=True, slots=True)
 class Hunk:
-    """Lines in the order they were sent. `line_hint` is where the old lines are
-    said to start, from 1.
+    """Lines in the order they were sent.
 
-    For a hunk that only inserts and has no context, `line_hint` is the line it
-    goes after. `anchors` are lines said to stand somewhere above the hunk,
-    outermost first; `stacked` ones must all be found, a lone one only advises.
-    With `at_eof` its last old line is said to be the file's last; a hunk
-    without old lines is then an append. `fuzz` is how many context lines the
-    sender lets differ; with `ignore_whitespace` it does not matter how many
-    blanks there are.
+    `line_hint` is the number of the first old line in the file, from 1; for a
+    hunk that only inserts and has no context, the line it goes after. `anchors`
+    are lines somewhere above the hunk, outermost first. The file must have them
+    all if `anchors_required`, else an anchor that it lacks is ignored. With
+    `at_eof` the last old line is the last of the file, and a hunk without old
+    lines is appended. `fuzz` is how many context lines may differ; with
+    `ignore_whitespace` all runs of blanks are equal.
     """
 
     number: int
@@ -43,18 +42,18 @@ class Hunk:
     new_line_hint: int | None = None
     anchors: tuple[bytes, ...] = ()
     at_eof: bool = False
-    stacked: bool = False
+    anchors_required: bool = False
     fuzz: int = 0
     ignore_whitespace: bool = False
 
     @property
     def old(self) -> tuple[HunkLine, ...]:
-        """Context and deleted lines: what must stand in the file."""
+        """Context and deleted lines: those that the file must have."""
         return tuple(line for line in self.lines if line.sign != "+")
 
     @property
     def new(self) -> tuple[HunkLine, ...]:
-        """Context and inserted lines: what stands there afterwards."""
+        """Context and inserted lines: those that the file has afterwards."""
         return tuple(line for line in self.lines if line.sign != "-")
 
     @property
@@ -66,11 +65,20 @@ class Hunk:
         return any(line.sign == "-" for line in self.lines)
 
     @property
-    def before(self) -> int:
-        """How many context lines stand before the first change."""
-        return sum(1 for _ in takewhile(lambda line: line.sign == " ", self.lines))
+    def context_before(self) -> int:
+        """The number of context lines above the first change."""
+        return _leading_context(self.lines)
 
     @property
-    def after(self) -> int:
-        """How many context lines stand after the last change."""
-        return sum(1 for _ in takewhile(lambda line: line.sign == " ", reversed(self.lines)))
+    def context_after(self) -> int:
+        """The number of context lines below the last change."""
+        return _leading_context(reversed(self.lines))
+
+
+def _leading_context(lines: Iterable[HunkLine]) -> int:
+    count = 0
+    for line in lines:
+        if line.sign != " ":
+            break
+        count += 1
+    return count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 
-from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.line_keys import BOM, core
 from gpt_cursor_runner.formats.matching.closest import excerpt
 from gpt_cursor_runner.formats.text import Edit, Text, show
@@ -13,18 +13,18 @@ from gpt_cursor_runner.patch.model import Insert
 from gpt_cursor_runner.patch.outcome import Closest, FirstDifference
 
 
-def insert(change: Insert, draft: Draft) -> None:
+def insert(change: Insert, plan: ChangePlan) -> None:
     """Insert `text` as lines of its own, with the file's line ends."""
-    with draft.step(change.path):
-        file = draft.tree.text_file(change.path)
+    with plan.collect_refusals(change.path):
+        file = plan.tree.text_file(change.path)
         text = Text(file.data)
-        if not (_within(change, text, draft) and _expected(change, text, file, draft)):
+        if not (_within(change, text, plan) and _expected(change, text, file, plan)):
             return
         lines = text.insertion(change.after_line, change.text.encode())
         if change.text.strip() and lines == tuple(
             text.lines[change.after_line : change.after_line + len(lines)]
         ):
-            draft.fault(
+            plan.add_fault(
                 "already_applied",
                 f"the text stands already after line {change.after_line} of {change.path}",
                 "Leave this change out: it is made. To have the lines twice, send an upsert.",
@@ -32,15 +32,15 @@ def insert(change: Insert, draft: Draft) -> None:
                 path=change.path,
             )
             return
-        after = text.edited([Edit(change.after_line, change.after_line, lines)])
-        draft.tree.write(change.path, File(after, file.mode))
-        draft.place(change.path, change.after_line + 1, "exact")
+        after = text.apply_edits([Edit(change.after_line, change.after_line, lines)])
+        plan.tree.write(change.path, File(after, file.mode))
+        plan.add_placed_hunk(change.path, change.after_line + 1, "exact")
 
 
-def _within(change: Insert, text: Text, draft: Draft) -> bool:
+def _within(change: Insert, text: Text, plan: ChangePlan) -> bool:
     count = len(text.lines)
     if change.after_line > count:
-        draft.fault(
+        plan.add_fault(
             "no_match",
             f"{change.path} has {count} lines, so nothing can go after line {change.after_line}",
             f"Send an after_line from 0 to {count}; {count} appends at the end.",
@@ -50,7 +50,7 @@ def _within(change: Insert, text: Text, draft: Draft) -> bool:
     return change.after_line <= count
 
 
-def _expected(change: Insert, text: Text, file: File, draft: Draft) -> bool:
+def _expected(change: Insert, text: Text, file: File, plan: ChangePlan) -> bool:
     if change.expect_line is None:
         return True
     wanted = change.expect_line.rstrip("\r\n")
@@ -60,7 +60,7 @@ def _expected(change: Insert, text: Text, file: File, draft: Draft) -> bool:
         return True
     elsewhere = [at + 1 for at in islice(text.rows_of(core(wanted.encode())), 5) if wanted]
     at = max(change.after_line - 1, 0)
-    draft.fault(
+    plan.add_fault(
         "no_match",
         f"line {change.after_line} of {change.path} is '{show(actual)}', not '{wanted[:80]}'",
         (

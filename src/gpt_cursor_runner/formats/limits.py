@@ -1,5 +1,5 @@
-"""How much one patch may ask for: a plan is made in memory, while a sender
-waits at the door.
+"""How much one patch may cost: a plan is made in memory, while the sender waits
+for the response.
 """
 
 from __future__ import annotations
@@ -7,33 +7,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MAX_FILE_BYTES = 10 * 1024 * 1024  # of a file that is edited or written
-MAX_FILES = 2000  # that one diff speaks of
+MAX_FILES = 2000  # that one diff names
 MAX_HUNKS = 10_000  # of all changes of a patch together
 MAX_PATHS = 4000  # that a patch touches; a move touches two
 MAX_TOTAL_BYTES = 256 * 1024 * 1024  # of all files touched, before and after
 
 
 @dataclass
-class Patience:
-    """What all changes of one patch may cost together.
-
-    Seconds are for the search of patterns, bytes for what binary patches unfold
-    to, hunks for the ladder, places for where they may stand, aligned lines for
-    context that differs, sections for the parts of files they come in,
-    explanations for refusals that look for the closest place, merges for
-    processes of git's.
+class Budget:
+    """What all changes of one patch may still cost together; each consumer
+    subtracts its share.
     """
 
-    left_seconds: float = 2.0
-    left_bytes: int = 64 * 1024 * 1024
-    left_hunks: int = MAX_HUNKS
-    left_places: int = 500_000
-    left_aligned: int = 20_000
-    left_sections: int = 10_000
-    left_explanations: int = 20  # as many as an answer lists
-    left_merges: int = 100
+    seconds_left: float = 2.0  # searching with regular expressions
+    bytes_left: int = 64 * 1024 * 1024  # of unpacked binary patches
+    hunks_left: int = MAX_HUNKS  # matched on the ladder
+    places_left: int = 500_000  # where hunks match
+    aligned_lines_left: int = 20_000  # of context that differs
+    sections_left: int = 10_000  # parts of files
+    explanations_left: int = 20  # closest places; a response lists as many faults
+    merges_left: int = 100  # processes of git
 
-    def explains(self) -> bool:
-        """Whether one more refusal is worth looking for what resembles it."""
-        self.left_explanations -= 1
-        return self.left_explanations >= 0
+    def take_explanation(self) -> bool:
+        """Spend one explanation; False when none is left."""
+        self.explanations_left -= 1
+        return self.explanations_left >= 0

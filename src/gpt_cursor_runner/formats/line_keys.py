@@ -1,5 +1,5 @@
-"""What two lines are compared by, from the strictest rung to the most lenient.
-Keys are for comparing only.
+"""Keys by which two lines are compared, from the strictest rung to the most
+lenient. Keys are never written to a file.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import unicodedata
 BOM = b"\xef\xbb\xbf"
 BLANKS = b" \t"
 
-# Characters that a model or an editor puts for a plainer one. Zero-width ones
-# vanish.
+# Characters that a model or an editor writes instead of a plainer one.
+# Zero-width ones vanish.
 _LOOKALIKES = str.maketrans(
     dict.fromkeys("‘’‚‛′ʼ´＇", "'")
     | dict.fromkeys("“”„‟″＂«»", '"')
@@ -24,40 +24,46 @@ _LOOKALIKES = str.maketrans(
 
 
 def trimmed(line: bytes) -> bytes:
-    """Without its line end, the blanks before it, and a byte order mark."""
+    """Return the line without line end, trailing blanks and byte order mark."""
     return line.removeprefix(BOM).rstrip()
 
 
 def folded(line: bytes) -> bytes:
-    """Trimmed, and every look-alike by its plain character."""
+    """Return the trimmed line with a plain character for every look-alike."""
     plain = line.removeprefix(BOM).rstrip()
-    return plain if plain.isascii() else _folded(plain).rstrip()
+    if plain.isascii():
+        return plain
+    return _folded(plain).rstrip()
 
 
 def core(line: bytes) -> bytes:
-    """Folded, and without its indent."""
+    """Return the folded line without its indent."""
     plain = line.strip()
-    return plain if plain.isascii() else _folded(plain).strip()
+    if plain.isascii():
+        return plain
+    return _folded(plain).strip()
 
 
-def squeezed(line: bytes) -> bytes:
-    """Trimmed, and every run of blanks as one: what `git apply
-    --ignore-whitespace` compares.
+def collapsed(line: bytes) -> bytes:
+    """Return the trimmed line with one space for every run of blanks, as `git
+    apply --ignore-whitespace` compares lines.
     """
     words = b" ".join(line.removeprefix(BOM).split())
-    return b" " + words if line[:1].isspace() and words else words
+    if words and line[:1].isspace():
+        return b" " + words
+    return words
 
 
 def indent(line: bytes) -> bytes:
-    """The blanks a line starts with, odd spaces as plain ones; a byte order
-    mark is none.
+    """Return the blanks at the start of a line, special spaces as plain ones; a
+    byte order mark is not part of it.
     """
     plain = line.removeprefix(BOM)
     ascii_end = len(plain) - len(plain.lstrip(BLANKS))
     if plain[ascii_end : ascii_end + 1].isascii():
         return plain[:ascii_end]
-    seen = _folded(plain)
-    return seen[: len(seen) - len(seen.lstrip(BLANKS))]
+    folded_line = _folded(plain)
+    return folded_line[: len(folded_line) - len(folded_line.lstrip(BLANKS))]
 
 
 def _folded(line: bytes) -> bytes:

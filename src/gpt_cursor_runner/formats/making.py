@@ -1,4 +1,4 @@
-"""The sections of a textual patch are made on the draft's tree, whichever
+"""The sections of a textual patch are made on the plan's tree, whichever
 format they came in.
 """
 
@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from gpt_cursor_runner.formats.draft import Draft
-from gpt_cursor_runner.formats.matching.placing import placed_edits
+from gpt_cursor_runner.formats.change_plan import ChangePlan
+from gpt_cursor_runner.formats.matching.applying import apply_hunks
 from gpt_cursor_runner.formats.sections import Problem, Reading, Section
-from gpt_cursor_runner.formats.three_way import merge_in
+from gpt_cursor_runner.formats.three_way import merge_section
 from gpt_cursor_runner.formats.tree import File, FileMode
 from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled, Taken, VirtualTree
 from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
@@ -20,32 +20,32 @@ Part = tuple[Section, str, str]  # with its source and its target as parsed path
 _MODES: dict[str | None, FileMode | None] = {None: None, "100644": "100644", "100755": "100755"}
 
 
-def make_sections(reading: Reading, draft: Draft) -> None:
+def make_sections(reading: Reading, plan: ChangePlan) -> None:
     """Make every section in order, or note the faults of all of them."""
     for problem in reading.problems:
-        _note(problem, draft)
-    draft.patience.left_sections -= len(reading.sections)
-    if draft.patience.left_sections < 0:
+        _note(problem, plan)
+    plan.budget.sections_left -= len(reading.sections)
+    if plan.budget.sections_left < 0:
         step = "Send it as several patches, one after another."
-        draft.fault("limit", "the patch speaks of too many parts of files", step, member="text")
+        plan.add_fault("limit", "the patch speaks of too many parts of files", step, member="text")
         return
-    parts = _parsed(reading.sections, draft)
+    parts = _parsed(reading.sections, plan)
     taken = dict[str, Taken]()
     if reading.at_once:
-        parts, taken = _in_gits_order(parts), _sources(parts, draft.tree)
+        parts, taken = _in_gits_order(parts), _sources(parts, plan.tree)
     for section, source, target in parts:
-        with draft.step(*{source, target}, member="text", patch_line=section.patch_line):
-            _make(section, source, target, taken.get(source), draft)
+        with plan.collect_refusals(*{source, target}, member="text", patch_line=section.patch_line):
+            _make(section, source, target, taken.get(source), plan)
 
 
-def _parsed(sections: Iterable[Section], draft: Draft) -> list[Part]:
+def _parsed(sections: Iterable[Section], plan: ChangePlan) -> list[Part]:
     parts = []
     for section in sections:
         try:
             parts.append((section, parse_path(section.path), parse_path(section.target)))
         except UnsafePath as unsafe:
             step = "Name files inside the repository, like src/app.py."
-            draft.fault(
+            plan.add_fault(
                 "path_escape", str(unsafe), step, member="text", patch_line=section.patch_line
             )
     return parts
@@ -80,8 +80,8 @@ def _sources(parts: Iterable[Part], tree: VirtualTree) -> dict[str, Taken]:
     return taken
 
 
-def _note(problem: Problem, draft: Draft, path: str | None = None) -> None:
-    draft.fault(
+def _note(problem: Problem, plan: ChangePlan, path: str | None = None) -> None:
+    plan.add_fault(
         problem.code,
         problem.message,
         problem.next_step,
@@ -92,9 +92,11 @@ def _note(problem: Problem, draft: Draft, path: str | None = None) -> None:
     )
 
 
-def _make(section: Section, source: str, target: str, taken: Taken | None, draft: Draft) -> None:
+def _make(
+    section: Section, source: str, target: str, taken: Taken | None, plan: ChangePlan
+) -> None:
     for problem in section.problems:
-        _note(problem, draft, target)
+        _note(problem, plan, target)
     if section.mode not in _MODES and section.verb != "delete":
         raise Refusal(
             "not_a_file",
@@ -103,14 +105,14 @@ def _make(section: Section, source: str, target: str, taken: Taken | None, draft
             "Only 100644 and 100755 are made by a patch.",
         )
     if section.verb == "create":
-        _create(section, target, draft)
+        _create(section, target, plan)
     elif section.verb == "delete":
-        _delete(section, target, draft)
+        _delete(section, target, plan)
     else:
-        _change(section, source, target, taken, draft)
+        _change(section, source, target, taken, plan)
 
 
-def _create(section: Section, path: str, draft: Draft) -> None:
+def _create(section: Section, path: str, plan: ChangePlan) -> None:
     if any(hunk.old for hunk in section.hunks):
         raise Refusal(
             "malformed",
@@ -123,14 +125,14 @@ def _create(section: Section, path: str, draft: Draft) -> None:
     if section.binary:
         data = _applied(section, b"", path)
     if not section.problems:
-        draft.tree.create(path, File(data, _MODES[section.mode] or "100644"))
+        plan.tree.create(path, File(data, _MODES[section.mode] or "100644"))
         for hunk in section.hunks:
-            draft.place(path, 1, "exact", hunk.number)
+            plan.add_placed_hunk(path, 1, "exact", hunk.number)
 
 
-def _delete(section: Section, path: str, draft: Draft) -> None:
-    before = draft.tree.text_file(path) if section.hunks else draft.tree.file(path)
-    after = _outcome(section, before, path, draft)
+def _delete(section: Section, path: str, plan: ChangePlan) -> None:
+    before = plan.tree.text_file(path) if section.hunks else plan.tree.file(path)
+    after = _outcome(section, before, path, plan)
     if after is None or section.problems:
         return
     if after and (section.hunks or section.binary):
@@ -140,31 +142,33 @@ def _delete(section: Section, path: str, draft: Draft) -> None:
             f"the diff deletes {path}, but the file holds more than the lines it deletes",
             "Send a delete change for the file, or a diff that deletes every line it holds now.",
         )
-    draft.tree.delete(path)
+    plan.tree.delete(path)
 
 
-def _change(section: Section, source: str, target: str, taken: Taken | None, draft: Draft) -> None:
+def _change(
+    section: Section, source: str, target: str, taken: Taken | None, plan: ChangePlan
+) -> None:
     if section.verb == "move" and taken:
-        draft.tree.put(target, taken)
+        plan.tree.put(target, taken)
     elif section.verb == "move":
-        draft.tree.move(source, target)
+        plan.tree.move(source, target)
     elif section.verb == "copy":
-        draft.tree.create(target, taken.file if taken else draft.tree.file(source))
-    before = draft.tree.text_file(target) if section.hunks else draft.tree.file(target)
-    after = _outcome(section, before, target, draft)
+        plan.tree.create(target, taken.file if taken else plan.tree.file(source))
+    before = plan.tree.text_file(target) if section.hunks else plan.tree.file(target)
+    after = _outcome(section, before, target, plan)
     if after is not None and not section.problems:
-        draft.tree.write(target, File(after, _MODES[section.mode] or before.mode))
+        plan.tree.write(target, File(after, _MODES[section.mode] or before.mode))
 
 
-def _outcome(section: Section, before: File, path: str, draft: Draft) -> bytes | None:
+def _outcome(section: Section, before: File, path: str, plan: ChangePlan) -> bytes | None:
     """The bytes after the section; None when any of its hunks was refused."""
     if section.binary:
         return _applied(section, before.data, path)
-    trial = draft.trial()
-    after = placed_edits(section.hunks, before, path, trial)
-    if after is None and draft.merges and not section.problems:
-        return merge_in(section, before, path, draft, trial)
-    draft.adopt(trial)
+    trial = plan.start_trial()
+    after = apply_hunks(section.hunks, before, path, trial)
+    if after is None and plan.may_merge and not section.problems:
+        return merge_section(section, before, path, plan, trial)
+    plan.accept_trial(trial)
     return after
 
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gpt_cursor_runner.formats.catalogue import FORMATS
-from gpt_cursor_runner.formats.draft import Draft
-from gpt_cursor_runner.formats.limits import Patience
-from gpt_cursor_runner.formats.matching.ladder import ladder
+from gpt_cursor_runner.formats.change_plan import ChangePlan
+from gpt_cursor_runner.formats.limits import Budget
+from gpt_cursor_runner.formats.matching.ladder import allowed_rungs
 from gpt_cursor_runner.formats.tree import Plan, Tree
 from gpt_cursor_runner.formats.virtual_tree import VirtualTree
 from gpt_cursor_runner.patch.model import Change, Tolerance
@@ -26,18 +26,20 @@ def make_plan(changes: Sequence[tuple[int, Change]], tree: Tree, tolerance: Tole
     the earlier fault says so. Nothing is written.
     """
     virtual = VirtualTree(tree)
-    rungs, patience = ladder(tolerance), Patience()
-    drafts = []
+    rungs, budget = allowed_rungs(tolerance), Budget()
+    plans = []
     for index, change in changes:
-        draft = Draft(index, virtual, rungs, patience, merges=tolerance == "merge")
-        FORMATS[change.type](change, draft)
-        drafts.append(draft)
-    good = tuple(hunk for draft in drafts for hunk in draft.placed)
-    if faults := _faults(drafts):
+        plan = ChangePlan(index, virtual, rungs, budget, may_merge=tolerance == "merge")
+        FORMATS[change.type](change, plan)
+        plans.append(plan)
+    good = tuple(hunk for plan in plans for hunk in plan.placed_hunks)
+    if faults := _faults(plans):
         raise PatchRefused(faults, good)
     actions = virtual.actions()
     if not actions:
-        raise PatchRefused([fault for draft in drafts for fault in draft.idle] or [_NOTHING], good)
+        raise PatchRefused(
+            [fault for plan in plans for fault in plan.no_effect] or [_NOTHING], good
+        )
     return Plan(actions, good)
 
 
@@ -49,18 +51,18 @@ _NOTHING = Fault(
 )
 
 
-def _faults(drafts: Sequence[Draft]) -> list[Fault]:
+def _faults(plans: Sequence[ChangePlan]) -> list[Fault]:
     """Every fault; the last one of a change also names the later changes that
     could not be judged because of it.
     """
     skipped: dict[int, list[int]] = {}
-    for draft in drafts:
-        if draft.skipped_after is not None:
-            skipped.setdefault(draft.skipped_after, []).append(draft.change)
+    for plan in plans:
+        if plan.skipped_after is not None:
+            skipped.setdefault(plan.skipped_after, []).append(plan.change)
     found = []
-    for draft in drafts:
-        for number, fault in enumerate(draft.faults, 1):
-            waiting = skipped.get(draft.change, []) if number == len(draft.faults) else []
+    for plan in plans:
+        for number, fault in enumerate(plan.faults, 1):
+            waiting = skipped.get(plan.change, []) if number == len(plan.faults) else []
             found.append(_with_waiting(fault, waiting))
     return found
 

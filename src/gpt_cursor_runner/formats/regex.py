@@ -9,7 +9,7 @@ from itertools import islice
 
 import regex as engine
 
-from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES
 from gpt_cursor_runner.formats.line_keys import BOM
 from gpt_cursor_runner.formats.text import Text
@@ -22,18 +22,18 @@ TIMEOUT_SECONDS = 0.5
 _FLAGS = {"i": engine.IGNORECASE, "m": engine.MULTILINE, "s": engine.DOTALL, "x": engine.VERBOSE}
 
 
-def regex(change: Regex, draft: Draft) -> None:
+def regex(change: Regex, plan: ChangePlan) -> None:
     """Replace every match, provided there are exactly `expect_matches` of them."""
-    with draft.step(change.path):
-        file = draft.tree.text_file(change.path)
-        pattern = _compiled(change, draft)
+    with plan.collect_refusals(change.path):
+        file = plan.tree.text_file(change.path)
+        pattern = _compiled(change, plan)
         if pattern is None:
             return
         bom = BOM if file.data.startswith(BOM) else b""
         # Undecodable bytes travel as lone surrogates, so that what is not
         # matched comes back as it was.
         subject = file.data.removeprefix(bom).decode("utf-8", "surrogateescape")
-        matches = _found(pattern, subject, change, draft)
+        matches = _found(pattern, subject, change, plan)
         if matches is None:
             return
         text = Text(file.data)
@@ -45,27 +45,27 @@ def regex(change: Regex, draft: Draft) -> None:
                 change,
                 len(matches),
                 tuple(text.candidate(line) for line in lines if text.lines),
-                draft,
+                plan,
             )
             return
-        replaced = _replaced(change, subject, matches, draft)
+        replaced = _replaced(change, subject, matches, plan)
         if replaced is not None:
-            draft.tree.write(change.path, File(bom + _bytes(replaced), file.mode))
-            draft.place(change.path, lines[0], "regex")
+            plan.tree.write(change.path, File(bom + _bytes(replaced), file.mode))
+            plan.add_placed_hunk(change.path, lines[0], "regex")
 
 
 def _found(
-    pattern: engine.Pattern[str], subject: str, change: Regex, draft: Draft
+    pattern: engine.Pattern[str], subject: str, change: Regex, plan: ChangePlan
 ) -> list[engine.Match[str]] | None:
     """The matches, some more than are expected at most; None, with a fault,
     when searching takes too long.
     """
     began = time.monotonic()
-    limit = min(TIMEOUT_SECONDS, max(draft.patience.left_seconds, 0.001))
+    limit = min(TIMEOUT_SECONDS, max(plan.budget.seconds_left, 0.001))
     try:
         return list(islice(pattern.finditer(subject, timeout=limit), change.expect_matches + 5))
     except TimeoutError:
-        draft.fault(
+        plan.add_fault(
             "limit",
             f"the pattern needed more than {limit:.1f} seconds on {change.path}, which was all"
             " it had",
@@ -75,10 +75,10 @@ def _found(
         )
         return None
     finally:
-        draft.patience.left_seconds -= time.monotonic() - began
+        plan.budget.seconds_left -= time.monotonic() - began
 
 
-def _compiled(change: Regex, draft: Draft) -> engine.Pattern[str] | None:
+def _compiled(change: Regex, plan: ChangePlan) -> engine.Pattern[str] | None:
     flags = engine.VERSION0
     for letter in change.flags:
         flags |= _FLAGS[letter]
@@ -88,7 +88,7 @@ def _compiled(change: Regex, draft: Draft) -> engine.Pattern[str] | None:
         at = getattr(bad, "pos", None)
         where = "" if at is None else f", at character {at + 1} of the pattern"
         reason = getattr(bad, "msg", "") or "it cannot be compiled"
-        draft.fault(
+        plan.add_fault(
             "malformed",
             f"the pattern is not a regular expression: {reason}{where}",
             "Correct the pattern; escape characters that are meant literally with a backslash.",
@@ -98,10 +98,10 @@ def _compiled(change: Regex, draft: Draft) -> engine.Pattern[str] | None:
         return None
 
 
-def _miscounted(change: Regex, count: int, candidates: tuple[str, ...], draft: Draft) -> None:
+def _miscounted(change: Regex, count: int, candidates: tuple[str, ...], plan: ChangePlan) -> None:
     few = count < change.expect_matches
     found = f"{count}" if few or count < change.expect_matches + 5 else f"at least {count}"
-    draft.fault(
+    plan.add_fault(
         "no_match" if few else "ambiguous",
         f"the pattern matches {change.path} at {found} places, expected were"
         f" {change.expect_matches}",
@@ -121,7 +121,7 @@ def _miscounted(change: Regex, count: int, candidates: tuple[str, ...], draft: D
 
 
 def _replaced(
-    change: Regex, subject: str, matches: list[engine.Match[str]], draft: Draft
+    change: Regex, subject: str, matches: list[engine.Match[str]], plan: ChangePlan
 ) -> str | None:
     pieces: list[str] = []
     done = size = 0
@@ -141,7 +141,7 @@ def _replaced(
             expanded = match.expand(change.replacement)
             _bytes(expanded)
         except (engine.error, IndexError, UnicodeEncodeError) as bad:
-            draft.fault(
+            plan.add_fault(
                 "malformed",
                 f"the replacement is not a template: {bad}",
                 r"Refer to groups as \1 or \g<name>; write a literal backslash as \\.",

@@ -10,7 +10,7 @@ from itertools import groupby
 
 from gpt_cursor_runner.formats.blocks.numbering import count_numbered, first_number, without_numbers
 from gpt_cursor_runner.formats.blocks.parsing import Block, read_blocks
-from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.lowering import Numbered, lower
 from gpt_cursor_runner.formats.making import make_sections
@@ -21,24 +21,24 @@ from gpt_cursor_runner.patch.model import SearchReplace
 from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
 
 
-def search_replace(change: SearchReplace, draft: Draft) -> None:
+def search_replace(change: SearchReplace, plan: ChangePlan) -> None:
     """Make every block, or note the faults of all of them. Blocks in a row for
     one file are judged together.
     """
     blocks, problems = read_blocks(
-        change.text.encode(), change.path, lambda name: _is_file(name, draft.tree)
+        change.text.encode(), change.path, lambda name: _is_file(name, plan.tree)
     )
     homeless = [problem for block in blocks if block.path is None for problem in block.problems]
-    make_sections(Reading((), [*problems, *homeless]), draft)
+    make_sections(Reading((), [*problems, *homeless]), plan)
     for path, row in _rows(blocks):
         # One by one, since whether a file is there depends on the blocks before.
-        text = _text_of(path, draft.tree)
+        text = _text_of(path, plan.tree)
         section = (
             _new_file(row[0], path, text)
             if _is_blank(row[0].old) and _is_sound(row[0])
             else _edits(row, path, text)
         )
-        make_sections(Reading((section,)), draft)
+        make_sections(Reading((section,)), plan)
 
 
 def _rows(blocks: Iterable[Block]) -> list[tuple[str, list[Block]]]:

@@ -1,5 +1,5 @@
-"""A file's bytes seen as lines. A line keeps its line end; only LF ends one, so
-that every byte survives.
+"""The bytes of a file as lines. A line keeps its line end; only LF ends one, so
+that every byte is preserved.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO, StringIO
 
-from gpt_cursor_runner.formats.line_keys import BOM, core, squeezed
+from gpt_cursor_runner.formats.line_keys import BOM, collapsed, core
 
 _CODE_POINTS = 0x110000
 
@@ -19,12 +19,13 @@ def split_lines(data: bytes) -> list[bytes]:
     """Split after every LF and nowhere else; joining the result gives `data`
     again.
     """
-    known: dict[bytes, bytes] = {}  # equal lines are one object: files made of them stay small
-    return [known.setdefault(line, line) for line in BytesIO(data)]
+    # Equal lines are one object: a file made of few different lines stays small.
+    interned: dict[bytes, bytes] = {}
+    return [interned.setdefault(line, line) for line in BytesIO(data)]
 
 
 def show(data: bytes, width: int = 80) -> str:
-    """One line as a person may read it: no line end, at most `width`
+    """Return one line for people to read: no line end, at most `width`
     characters, undecodable bytes as U+FFFD.
     """
     return data.rstrip(b"\r\n").decode("utf-8", "replace")[:width]
@@ -32,8 +33,8 @@ def show(data: bytes, width: int = 80) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Lines `start` to `end` (from 0, end excluded) become `lines`; an
-    insertion has start equal to end.
+    """Rows `start` to `end` (from 0, end excluded) become `lines`; an insertion
+    has start equal to end.
     """
 
     start: int
@@ -42,8 +43,9 @@ class Edit:
 
 
 class Text:
-    """The lines of one version of a file, with the indexes that make searching
-    it cheap.
+    """The lines of one version of a file, with indexes for a fast search.
+
+    A row is the index of a line, from 0.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -55,58 +57,58 @@ class Text:
 
     @cached_property
     def cores(self) -> tuple[str, dict[bytes, int]]:
-        """One character for each line, the same for lines of the same core
-        (`line_keys.core`), and their code points.
+        """One character for each line, equal for lines of equal core
+        (`line_keys.core`), and the code point of each core.
 
-        Sequences of lines are so found at the speed of a substring. Beyond a
-        million different lines characters repeat, so what is found must be
-        compared.
+        A sequence of lines is found at the speed of a substring. Beyond a
+        million different lines characters repeat, so matches must be compared.
         """
-        known: dict[bytes, int] = {}
-        string = StringIO()  # a list of characters would take eight times the room
+        code_points: dict[bytes, int] = {}
+        string = StringIO()  # a list of characters would take eight times the memory
         for line in self.lines:
             key = core(line)
-            string.write(chr(known.setdefault(key, len(known) % _CODE_POINTS)))
-        return string.getvalue(), known
+            string.write(chr(code_points.setdefault(key, len(code_points) % _CODE_POINTS)))
+        return string.getvalue(), code_points
 
     @cached_property
-    def squeezed(self) -> dict[bytes, list[int]]:
-        """Where the lines stand (from 0) that are the same but for how many
-        blanks they hold (`line_keys.squeezed`).
+    def collapsed_rows(self) -> dict[bytes, list[int]]:
+        """The rows of the lines that are equal with collapsed blanks
+        (`line_keys.collapsed`).
         """
         rows: dict[bytes, list[int]] = {}
         for row, line in enumerate(self.lines):
-            rows.setdefault(squeezed(line), []).append(row)
+            rows.setdefault(collapsed(line), []).append(row)
         return rows
 
     @cached_property
-    def solid(self) -> tuple[str, Sequence[int]]:
-        """The characters of the lines that are not blank, and the row of each."""
-        string, known = self.cores
-        blank = known.get(b"")
+    def solid_cores(self) -> tuple[str, Sequence[int]]:
+        """The characters in `cores` of the lines that are not blank, and the
+        row of each.
+        """
+        string, code_points = self.cores
+        blank = code_points.get(b"")
         if blank is None:
             return string, range(len(string))
-        return string.replace(chr(blank), ""), array(
-            "L", (row for row, one in enumerate(string) if ord(one) != blank)
-        )
+        rows = (row for row, character in enumerate(string) if ord(character) != blank)
+        return string.replace(chr(blank), ""), array("L", rows)
 
-    def rows_of(self, core_sought: bytes) -> Iterator[int]:
-        """Where lines of this core stand (from 0), in order."""
-        string, known = self.cores
-        if core_sought not in known:
+    def rows_of(self, sought_core: bytes) -> Iterator[int]:
+        """Yield the rows of the lines with this core, in order."""
+        string, code_points = self.cores
+        if sought_core not in code_points:
             return
-        character = chr(known[core_sought])
+        character = chr(code_points[sought_core])
         row = string.find(character)
         while row >= 0:
-            if core(self.lines[row]) == core_sought:
+            if core(self.lines[row]) == sought_core:
                 yield row
             row = string.find(character, row + 1)
 
-    def readable(self) -> Iterator[str]:
-        """Every different core, in the order of `cores`, cut to a length that
-        is cheap to compare.
+    def readable_cores(self) -> Iterator[str]:
+        """Yield every different core, in the order of `cores`, cut to a length
+        that is cheap to compare.
         """
-        return (show(one, 200) for one in self.cores[1])
+        return (show(line_core, 200) for line_core in self.cores[1])
 
     @cached_property
     def uses_crlf(self) -> bool:
@@ -127,14 +129,14 @@ class Text:
             return False
         return True
 
-    def takes(self, lines: Iterable[bytes]) -> bool:
-        """Whether these lines, in UTF-8, may stand in the file: not beside
-        bytes of another encoding.
+    def can_hold(self, lines: Iterable[bytes]) -> bool:
+        """Whether the file can hold these lines, which are UTF-8: they must not
+        stand beside bytes of another encoding.
         """
         return all(line.isascii() for line in lines) or self.is_utf8
 
     def line_of(self, offset: int) -> int:
-        """The number, from 1, of the line that holds this offset."""
+        """Return the number, from 1, of the line at this offset."""
         return max(1, self.data.count(b"\n", 0, min(offset, len(self.data) - 1)) + 1)
 
     def starts_line(self, offset: int) -> bool:
@@ -142,54 +144,54 @@ class Text:
         return offset == 0 or self.data[offset - 1 : offset] == b"\n"
 
     def candidate(self, line: int) -> str:
-        """A place as listed in a refusal: `line` counts from 1."""
+        """Return a line, counted from 1, as the candidates of a fault list it."""
         return f"line {line}: {show(self.lines[line - 1])}"
 
     def insertion(self, after_line: int, data: bytes) -> tuple[bytes, ...]:
-        """`data` as lines that may stand after `after_line`: the file's own
-        line ends, never glued to a neighbour.
+        """Return `data` as lines to insert after a line: with the line ends of
+        the file, and never joined to the line below.
         """
         if self.uses_crlf and b"\r\n" not in data:
             data = data.replace(b"\n", b"\r\n")
         lines = split_lines(data)
-        if (
-            lines
-            and not lines[-1].endswith(b"\n")
-            and (after_line < len(self.lines) or self._ends_its_last_line)
-        ):
+        needs_line_end = after_line < len(self.lines) or self._ends_its_last_line
+        if lines and needs_line_end and not lines[-1].endswith(b"\n"):
             lines[-1] += self._line_end
         return tuple(lines)
 
-    def edited(self, edits: Iterable[Edit]) -> bytes:
-        """The bytes after `edits`, which must not overlap. BOM and missing
-        final newline stay where lines are added.
+    def apply_edits(self, edits: Iterable[Edit]) -> bytes:
+        """Return the bytes after `edits`, which must not overlap.
+
+        A byte order mark stays first, and a missing final newline missing,
+        where lines are inserted before or after them.
         """
         ordered = sorted(edits, key=lambda edit: (edit.start, edit.end))
-        bom = BOM if self.data.startswith(BOM) and ordered and ordered[0].end == 0 else b""
-        pieces, kept, row, offset = (
-            [bom],
-            len(bom),
-            0,
-            0,
-        )  # data is dealt with up to `kept`; `row` starts at `offset`
+        pieces: list[bytes] = []
+        copied = 0  # `data` is copied or replaced up to here
+        if ordered and ordered[0].end == 0 and self.data.startswith(BOM):
+            pieces.append(BOM)
+            copied = len(BOM)
+        row = offset = 0  # `row` starts at `offset`
         for edit in ordered:
             offset += self._size(row, edit.start)
-            pieces.append(self.data[kept:offset])
-            above = next((piece for piece in reversed(pieces) if piece), b"")
-            pieces += self._joined(
-                edit, follows_open_line=bool(above) and not above.endswith(b"\n")
-            )
-            offset, row = offset + self._size(edit.start, edit.end), edit.end
-            kept = max(kept, offset)
-        return b"".join((*pieces, self.data[kept:]))
+            pieces.append(self.data[copied:offset])
+            pieces += self._lines_of(edit, follows_open_line=_is_open(pieces))
+            offset += self._size(edit.start, edit.end)
+            row = edit.end
+            copied = max(copied, offset)
+        pieces.append(self.data[copied:])
+        return b"".join(pieces)
 
     def line_end_near(self, row: int) -> bytes:
-        """The line end of a line (from 0), or of the nearest above or below it
+        """Return the line end of a row, or of the nearest row above or below
         that has one.
         """
         for neighbour in (row, row - 1, row + 1):
-            if 0 <= neighbour < len(self.lines) and self.lines[neighbour].endswith(b"\n"):
-                return b"\r\n" if self.lines[neighbour].endswith(b"\r\n") else b"\n"
+            line = self.lines[neighbour] if 0 <= neighbour < len(self.lines) else b""
+            if line.endswith(b"\r\n"):
+                return b"\r\n"
+            if line.endswith(b"\n"):
+                return b"\n"
         return self._line_end
 
     @property
@@ -203,10 +205,23 @@ class Text:
     def _size(self, start: int, end: int) -> int:
         return sum(map(len, self.lines[start:end]))
 
-    def _joined(self, edit: Edit, *, follows_open_line: bool) -> Sequence[bytes]:
-        if edit.start != edit.end or not edit.lines:
+    def _lines_of(self, edit: Edit, *, follows_open_line: bool) -> Sequence[bytes]:
+        """The lines that an edit writes, with the line end moved if the file
+        lacks its last one.
+        """
+        inserts_lines = edit.start == edit.end and len(edit.lines) > 0
+        is_at_end = edit.start == len(self.lines) > 0
+        if not inserts_lines or not is_at_end or self._ends_its_last_line:
             return edit.lines
-        if edit.start == len(self.lines) > 0 and not self._ends_its_last_line:
-            last = edit.lines[-1].removesuffix(b"\n").removesuffix(b"\r")
-            return (*([self._line_end] if follows_open_line else []), *edit.lines[:-1], last)
-        return edit.lines
+        *lines, last = edit.lines
+        if follows_open_line:
+            lines.insert(0, self._line_end)
+        return [*lines, last.removesuffix(b"\n").removesuffix(b"\r")]
+
+
+def _is_open(pieces: Sequence[bytes]) -> bool:
+    """Whether the pieces end in a line without a line end."""
+    for piece in reversed(pieces):
+        if piece:
+            return not piece.endswith(b"\n")
+    return False

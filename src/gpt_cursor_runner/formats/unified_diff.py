@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.diff.binary import BinaryPatch
 from gpt_cursor_runner.formats.diff.files import FileDiff, reverse
 from gpt_cursor_runner.formats.diff.parsing import parse_diff
 from gpt_cursor_runner.formats.diff.stripping import Stripping
-from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.limits import MAX_FILES, MAX_HUNKS
 from gpt_cursor_runner.formats.making import make_sections
 from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
@@ -21,11 +21,11 @@ from gpt_cursor_runner.patch.model import UnifiedDiff
 from gpt_cursor_runner.patch.paths import UnsafePath
 
 
-def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
+def unified_diff(change: UnifiedDiff, plan: ChangePlan) -> None:
     """Make every file's part of the diff, or note the faults of all of them."""
     if change.text.count("\n@@") > MAX_HUNKS:
         message = f"the diff has more than {MAX_HUNKS} hunks"
-        draft.fault(
+        plan.add_fault(
             "limit", message, "Send it as several patches, one after the other.", member="text"
         )
         return
@@ -35,11 +35,11 @@ def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
             f"'path' names one file, but the diff speaks of {len(files)}",
             "Leave 'path' out, or send one",
         )
-        draft.fault("malformed", message, f"{step} change for each file.", member="path")
+        plan.add_fault("malformed", message, f"{step} change for each file.", member="path")
         return
-    if change.fuzz and "fuzzy" not in {rung.name for rung in draft.rungs}:
+    if change.fuzz and "fuzzy" not in {rung.name for rung in plan.rungs}:
         message = "'fuzz' lets context lines differ, which only tolerance 'merge' allows"
-        draft.fault(
+        plan.add_fault(
             "malformed",
             message,
             "Send the patch with tolerance 'merge', or without 'fuzz'.",
@@ -48,15 +48,17 @@ def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
         return
     if len(files) > MAX_FILES:
         message = f"the diff speaks of {len(files)} files; at most {MAX_FILES} are taken at once"
-        draft.fault("limit", message, "Send several patches, one after the other.", member="text")
+        plan.add_fault(
+            "limit", message, "Send several patches, one after the other.", member="text"
+        )
         return
-    make_sections(Reading((), problems), draft)
+    make_sections(Reading((), problems), plan)
     if change.reverse:
         files = [reverse(file) for file in reversed(files)]
     for _, letter in groupby(files, key=lambda file: file.letter):
         # Each mail of a series was made from what the one before left; the
         # files of one were all made from one tree.
-        make_sections(Reading(_Sections(list(letter), change, draft).read(), at_once=True), draft)
+        make_sections(Reading(_Sections(list(letter), change, plan).read(), at_once=True), plan)
 
 
 class _Sections:
@@ -64,8 +66,8 @@ class _Sections:
     are read.
     """
 
-    def __init__(self, files: Sequence[FileDiff], change: UnifiedDiff, draft: Draft) -> None:
-        self.files, self.change, self.draft = files, change, draft
+    def __init__(self, files: Sequence[FileDiff], change: UnifiedDiff, plan: ChangePlan) -> None:
+        self.files, self.change, self.plan = files, change, plan
         self.made: dict[str, bool] = {}
         self.stripping = Stripping(files, change.strip, self._standing)
 
@@ -75,7 +77,7 @@ class _Sections:
             try:
                 sections.append(self._section(file))
             except ValueError as bad:
-                make_sections(Reading((), file.problems), self.draft)
+                make_sections(Reading((), file.problems), self.plan)
                 if file.problems:
                     continue  # they say why its names are no names
                 code = "path_escape" if isinstance(bad, UnsafePath) else "malformed"
@@ -83,7 +85,7 @@ class _Sections:
                     "Name files inside the repository, as in '--- a/src/app.py', or send 'path'"
                     " beside the diff."
                 )
-                self.draft.fault(code, str(bad), step, member="text", patch_line=file.patch_line)
+                self.plan.add_fault(code, str(bad), step, member="text", patch_line=file.patch_line)
         return sections
 
     def _section(self, file: FileDiff) -> Section:
@@ -100,7 +102,7 @@ class _Sections:
         binary = None
         if file.forward:
             binary = BinaryPatch(
-                file.forward, file.old_blob or "", file.new_blob or "", self.draft.patience
+                file.forward, file.old_blob or "", file.new_blob or "", self.plan.budget
             )
         self.made |= {source: verb not in ("delete", "move")} | {target: verb != "delete"}
         mode = None if verb == "delete" else file.new_mode
@@ -128,17 +130,17 @@ class _Sections:
         # new file, whatever its header says.
         from_nothing = [(hunk.line_hint, hunk.old) for hunk in file.hunks] == [(0, ())]
         if file.creates or (
-            from_nothing and not self._standing(path) and self.draft.tree.kind(path) is None
+            from_nothing and not self._standing(path) and self.plan.tree.kind(path) is None
         ):
             return "create"
         return "delete" if file.deletes else "change"
 
     def _standing(self, path: str) -> bool:
         known = self.made.get(path)
-        return self.draft.tree.kind(path) in ("file", "executable") if known is None else known
+        return self.plan.tree.kind(path) in ("file", "executable") if known is None else known
 
     def _holds_lines(self, path: str) -> bool:
         try:
-            return path not in self.made and bool(self.draft.tree.file(path).data)
+            return path not in self.made and bool(self.plan.tree.file(path).data)
         except (Refusal, Spoiled):
             return False  # making the section tells why

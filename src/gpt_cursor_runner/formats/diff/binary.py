@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Patience
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Budget
 from gpt_cursor_runner.formats.sections import Problem
 
 _PART = re.compile(rb"(literal|delta) (\d{1,9})\s*$")
@@ -31,13 +31,13 @@ class Part:
     size: int
     deflated: bytes
 
-    def make(self, before: bytes, patience: Patience) -> bytes:
+    def make(self, before: bytes, budget: Budget) -> bytes:
         """The new bytes; ValueError when they cannot be made from `before` or
         would be too many.
         """
-        _spend(self.size * (_INSTRUCTION_COST if self.is_delta else 1), patience)
+        _spend(self.size * (_INSTRUCTION_COST if self.is_delta else 1), budget)
         data = self.inflated()
-        return _follow(data, before, patience) if self.is_delta else data
+        return _follow(data, before, budget) if self.is_delta else data
 
     def inflated(self) -> bytes:
         inflating = zlib.decompressobj()
@@ -61,7 +61,7 @@ class BinaryPatch:
     part: Part
     old: str
     new: str
-    patience: Patience
+    budget: Budget
 
     def apply(self, before: bytes) -> bytes:
         """What `before` becomes; ValueError when it was not made for `before`,
@@ -73,7 +73,7 @@ class BinaryPatch:
             raise ValueError(
                 "the binary patch was made for another version than the one that stands here"
             )
-        after = self.part.make(before, self.patience)
+        after = self.part.make(before, self.budget)
         if not _is_blob(self.new, after):
             raise ValueError(
                 "the binary patch does not give the blob that its index line announces"
@@ -147,21 +147,21 @@ def _is_blob(oid: str, data: bytes) -> bool:
     return known(b"blob %d\0" % len(data) + data).hexdigest() == oid
 
 
-def _spend(size: int, patience: Patience) -> None:
-    if size > MAX_FILE_BYTES or size > patience.left_bytes:
+def _spend(size: int, budget: Budget) -> None:
+    if size > MAX_FILE_BYTES or size > budget.bytes_left:
         raise ValueError(
             f"the binary patch unfolds to more than the {MAX_FILE_BYTES} bytes that one file may"
             " have"
         )
-    patience.left_bytes -= size
+    budget.bytes_left -= size
 
 
-def _follow(delta: bytes, before: bytes, patience: Patience) -> bytes:
+def _follow(delta: bytes, before: bytes, budget: Budget) -> bytes:
     """Follow the instructions of a delta, as git's patch-delta.c does."""
     try:
         old_size, at = _number(delta, 0)
         new_size, at = _number(delta, at)
-        _spend(new_size, patience)
+        _spend(new_size, budget)
         after = bytearray()
         while at < len(delta) and len(after) <= new_size:
             start, size, at, source = _instruction(delta, at, before)

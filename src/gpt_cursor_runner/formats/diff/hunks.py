@@ -93,7 +93,14 @@ def read_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = Tr
     old, new = (int(header[1]), int(header[3])) if header else (None, None)
     at_eof = any(not line.data.endswith(b"\n") for line in body)
     hunk = Hunk(
-        number, tuple(body), first + 1, old, new, tuple(anchors), at_eof, stacked=len(anchors) > 1
+        number,
+        tuple(body),
+        first + 1,
+        old,
+        new,
+        tuple(anchors),
+        at_eof,
+        anchors_required=len(anchors) > 1,
     )
     return HunkReading(
         None if problems else hunk,

@@ -99,7 +99,7 @@ class _Reader:
                 opening.hints and opening.hints[1],
                 anchors=tuple(opening.anchors),
                 at_eof=at_eof or floating,
-                stacked=bool(opening.anchors) and opening.marks > 1,
+                anchors_required=bool(opening.anchors) and opening.marks > 1,
             )
         )
         self.number += 1

@@ -1,3 +1,1 @@
-"""Where in a file a hunk belongs: the ladder of comparisons, the choice between
-places, the edit, the refusal.
-"""
+"""Finds the place of each hunk in a file, applies it, and explains a refusal."""

@@ -1,200 +1,228 @@
-"""The rung `fuzzy`: context may have changed a little, deleted lines must stand
-in the file as they were sent.
+"""The rung `fuzzy`: context may differ a little, the file must have the deleted
+lines as sent.
 
-1. The rarest deleted line says where the hunk may stand; those places with most
-   of its context around are aligned.
-2. An alignment matches lines in order. Context may be skipped on either side,
-   deleted lines may not, nor anything between two of them. What is skipped in
-   the file counts a quarter, or next to nothing when it is blank or a comment.
-3. The best place must reach LEAST_SIMILARITY and be LEAST_LEAD ahead of the
-   next, or it is no place or a doubt.
+1. The rarest deleted line gives the rows where the hunk may belong. The rows
+   with most of the context around them are aligned.
+2. An alignment matches lines in order. It may skip context on either side, but
+   no deleted line, nor anything between two of them. A skipped line of the file
+   counts a quarter, or next to nothing when it is blank or a comment.
+3. The best place must reach LEAST_SIMILARITY; it is ambiguous unless it is
+   LEAST_LEAD ahead of the next.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 from rapidfuzz import fuzz
 
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
-from gpt_cursor_runner.formats.limits import Patience
+from gpt_cursor_runner.formats.limits import Budget
 from gpt_cursor_runner.formats.line_keys import core
-from gpt_cursor_runner.formats.matching.alignment import agreeing_shift
-from gpt_cursor_runner.formats.matching.counted import counted_places
+from gpt_cursor_runner.formats.matching.fuzz_factor import fuzz_factor_places
 from gpt_cursor_runner.formats.matching.places import Place
+from gpt_cursor_runner.formats.matching.reindenting import shift_of_equal_lines
 from gpt_cursor_runner.formats.text import Text
 
 LEAST_SIMILARITY = 0.90
 LEAST_LEAD = 0.10
 _LEAST_LINES = 3
 _MOST_LINES = 200
-_MOST_ROWS = 5_000  # of the rarest deleted line; more say too little
-_ALIGNED = 12
-_SLACK = 8  # how many lines may be missing or too many
-_ALIKE = 0.5  # context lines less similar than this have nothing to do with one another
-_SURE = 0.8  # and less than this, nothing is inserted beside them
+_MOST_ROWS = 5_000  # of the rarest deleted line: with more it identifies nothing
+_MOST_ALIGNED = 12
+_SLACK = 8  # how many lines may be missing or added
+_RELATED = 0.5  # less similar context lines are never matched with each other
+_SAME_LINE = 0.8  # beside a less similar line, no insertion is placed
 _COMMENT = re.compile(rb"(?:#|//|/\*|\*|--|;|<!--|%|\"\"\"|''')")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Step:
-    """The best way so far to a cell of the alignment: what it is worth, what it
-    skipped, and where it came from.
+    """The best path to one cell of the alignment: the weight it matched, the
+    cost of lines it skipped, and the step before.
     """
 
     gain: float
     cost: float
-    row: int | None = None  # of the line just taken, if it was found
-    before: _Step | None = None
+    row: int | None = None  # of the line just taken, if the file has it
+    previous: _Step | None = None
 
     @property
     def score(self) -> float:
         return self.gain - self.cost
 
 
-def fuzzy_places(text: Text, hunk: Hunk, patience: Patience) -> list[Place]:
-    """The places whose context is alike enough, or differs in no more lines
-    than the sender lets it.
+def fuzzy_places(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
+    """Return the places with similar context, or with no more differing context
+    lines than the hunk's fuzz factor.
     """
-    return (
-        counted_places(text, hunk, patience) if hunk.fuzz else _similar_places(text, hunk, patience)
-    )
+    if hunk.fuzz:
+        return fuzz_factor_places(text, hunk, budget)
+    return _similar_places(text, hunk, budget)
 
 
-def _similar_places(text: Text, hunk: Hunk, patience: Patience) -> list[Place]:
-    """The best place, with those that come too near to it; none below
-    LEAST_SIMILARITY. Never for mere insertions.
-    """
+def _similar_places(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
     old = hunk.old
-    removed = [number for number, line in enumerate(old) if line.sign == "-" and core(line.data)]
-    if (
-        not removed
-        or all(line.sign == "-" for line in old)
-        or not _LEAST_LINES <= len(old) <= _MOST_LINES
-    ):
+    # A hunk that only inserts has no deleted line to hold on to.
+    deleted = [n for n, line in enumerate(old) if line.sign == "-" and core(line.data)]
+    has_context = any(line.sign != "-" for line in old)
+    if not deleted or not has_context or not _LEAST_LINES <= len(old) <= _MOST_LINES:
         return []
-    string, known = text.cores
-    characters = [chr(known[one]) if (one := core(line.data)) in known else "" for line in old]
-    if not all(characters[number] for number in removed):
+    characters = _characters(text, old)
+    if not all(characters[number] for number in deleted):
         return []
-    rarest = min(removed, key=lambda number: string.count(characters[number]))
+    string, _ = text.cores
+    rarest = min(deleted, key=lambda number: string.count(characters[number]))
     rows = list(islice(text.rows_of(core(old[rarest].data)), _MOST_ROWS))
-    context = set(filter(None, characters))
-    rows.sort(key=lambda row: -_votes(string, context, row - rarest, len(old)))
-    patience.left_aligned -= len(old) * len(rows[:_ALIGNED])
-    if patience.left_aligned < 0:
+    aligned_rows = _rows_with_most_context(text, rows, rarest, characters)
+    budget.aligned_lines_left -= len(old) * len(aligned_rows)
+    if budget.aligned_lines_left < 0 or len(rows) == _MOST_ROWS:
         return []
-    found = {
-        place.rows: place for row in rows[:_ALIGNED] if (place := _aligned(text, hunk, rarest, row))
-    }
-    best = sorted(found.values(), key=lambda place: -place.similarity)
-    if not best or best[0].similarity < LEAST_SIMILARITY or len(rows) == _MOST_ROWS:
+    places: dict[Sequence[int | None], Place] = {}
+    for row in aligned_rows:
+        place = _align(text, hunk, rarest, row)
+        if place:
+            places[place.rows] = place
+    return _best_places(places.values())
+
+
+def _characters(text: Text, old: Sequence[HunkLine]) -> list[str]:
+    """The character in `text.cores` of each line, empty if the file lacks it."""
+    _, code_points = text.cores
+    characters: list[str] = []
+    for line in old:
+        code_point = code_points.get(core(line.data))
+        characters.append("" if code_point is None else chr(code_point))
+    return characters
+
+
+def _rows_with_most_context(
+    text: Text, rows: Sequence[int], pinned: int, characters: Sequence[str]
+) -> list[int]:
+    """The few rows around which the file has most different lines of the hunk."""
+    string, _ = text.cores
+    context = set(filter(None, characters))
+    size = len(characters)
+
+    def lines_around(row: int) -> int:
+        start = row - pinned
+        return len(context & set(string[max(0, start - _SLACK) : max(0, start) + size + _SLACK]))
+
+    return sorted(rows, key=lines_around, reverse=True)[:_MOST_ALIGNED]
+
+
+def _best_places(places: Iterable[Place]) -> list[Place]:
+    """The best place, with those that come too near to it."""
+    best = sorted(places, key=lambda place: -place.similarity)
+    if not best or best[0].similarity < LEAST_SIMILARITY:
         return []
     return [place for place in best if place.similarity > best[0].similarity - LEAST_LEAD]
 
 
-def _votes(string: str, context: set[str], start: int, size: int) -> int:
-    """How many different lines of the hunk stand around the place."""
-    return len(context & set(string[max(0, start - _SLACK) : max(0, start) + size + _SLACK]))
-
-
-def _aligned(text: Text, hunk: Hunk, pinned: int, row: int) -> Place | None:
-    """The best alignment that has the old line of number `pinned` at `row`."""
+def _align(text: Text, hunk: Hunk, pinned: int, pinned_row: int) -> Place | None:
+    """The best alignment with the old line of number `pinned` at its row."""
     old = hunk.old
-    path = _best_path(text, old, pinned, row)
+    path = _best_path(text, old, pinned, pinned_row)
     if path is None:
         return None
-    steps = list(_steps(path))
-    rows = tuple(step.row for step in steps)
-    shift = agreeing_shift(text, hunk, rows)
-    weight = sum(_weight(core(line.data)) for line in old if line.sign == " ")
+    rows = _rows_of_path(path)
+    shift = shift_of_equal_lines(text, hunk, rows)
     if shift is None:
         return None
+    weight = sum(_weight(core(line.data)) for line in old if line.sign == " ")
     return Place(rows, path.gain / (weight + path.cost), shift)
 
 
 def _best_path(text: Text, old: Sequence[HunkLine], pinned: int, pinned_row: int) -> _Step | None:
-    """The best alignment; cells are the lines of the file up to _SLACK off the
-    place where they would stand.
+    """The best alignment; the cells are the rows of the file up to _SLACK away
+    from where each line would be without any difference.
     """
     start = pinned_row - pinned
-    cells: dict[int, _Step] = {
-        start + off: _Step(0.0, 0.0) for off in range(-_SLACK, _SLACK + 1) if start + off >= 0
-    }
+    cells: dict[int, _Step] = {}
+    for row in range(max(0, start - _SLACK), start + _SLACK + 1):
+        cells[row] = _Step(0.0, 0.0)
     for number, line in enumerate(old):
-        wanted, between = core(line.data), number > 0 and line.sign == "-" == old[number - 1].sign
-        if number and not between:
-            cells = _skipping(text, cells)
-        following: dict[int, _Step] = {}
-        for row, step in cells.items():
-            if abs(row - start - number) <= _SLACK and (number != pinned or row == pinned_row):
-                for at, better in _taken(text, step, row, line.sign, wanted):
-                    if at not in following or better.score > following[at].score:
-                        following[at] = better
-        cells = following
+        is_between_deleted = number > 0 and line.sign == "-" == old[number - 1].sign
+        if number > 0 and not is_between_deleted:
+            cells = _with_skipped_lines(text, cells)
+        reach = range(start + number - _SLACK, start + number + _SLACK + 1)
+        if number == pinned:
+            reach = range(pinned_row, pinned_row + 1)
+        cells = _next_cells(text, cells, line, reach)
     return max(cells.values(), key=lambda step: step.score, default=None)
 
 
-def _taken(
+def _next_cells(
+    text: Text, cells: dict[int, _Step], line: HunkLine, reach: range
+) -> dict[int, _Step]:
+    wanted = core(line.data)
+    following: dict[int, _Step] = {}
+    for row, step in cells.items():
+        if row not in reach:
+            continue
+        for next_row, further in _ways_to_take(text, step, row, line.sign, wanted):
+            if next_row not in following or further.score > following[next_row].score:
+                following[next_row] = further
+    return following
+
+
+def _ways_to_take(
     text: Text, step: _Step, row: int, sign: str, wanted: bytes
 ) -> Iterator[tuple[int, _Step]]:
-    """The ways to take one line of the hunk with the file at `row`: found
-    there, or, if it is context, left out.
+    """The ways to take one old line with the file at `row`: the file has it
+    there, or, if it is context, it is left out.
     """
-    there = core(text.lines[row]) if row < len(text.lines) else None
+    in_file = core(text.lines[row]) if row < len(text.lines) else None
     if sign == "-":
-        if there == wanted:
+        if in_file == wanted:
             yield row + 1, _Step(step.gain, step.cost, row, step)
         return
-    alike = _similarity(wanted, there)
-    if alike >= _ALIKE:
-        yield (
-            row + 1,
-            _Step(
-                step.gain + alike * _weight(wanted),
-                step.cost,
-                row if alike >= _SURE else None,
-                step,
-            ),
-        )
+    similarity = _similarity(wanted, in_file)
+    if similarity >= _RELATED:
+        gain = step.gain + similarity * _weight(wanted)
+        matched_row = row if similarity >= _SAME_LINE else None
+        yield row + 1, _Step(gain, step.cost, matched_row, step)
     yield row, _Step(step.gain, step.cost, None, step)
 
 
-def _skipping(text: Text, cells: dict[int, _Step]) -> dict[int, _Step]:
-    """The cells, also reached by leaving out lines of the file; before the
-    first line found that costs nothing.
+def _with_skipped_lines(text: Text, cells: dict[int, _Step]) -> dict[int, _Step]:
+    """The cells, and those reached by skipping lines of the file.
+
+    Nothing is skipped before the first match: paths start at every row.
     """
     reached = dict(cells)
     for row in range(min(cells, default=0), max(cells, default=-1) + _SLACK):
         step = reached.get(row)
-        if step is not None and row < len(text.lines) and (step.gain or step.row is not None):
-            further = _Step(
-                step.gain, step.cost + _skip_cost(core(text.lines[row])), step.row, step.before
-            )
-            if row + 1 not in reached or further.score > reached[row + 1].score:
-                reached[row + 1] = further
+        if step is None or row >= len(text.lines):
+            continue
+        has_matched = step.gain or step.row is not None
+        if not has_matched:
+            continue
+        cost = step.cost + _skip_cost(core(text.lines[row]))
+        further = _Step(step.gain, cost, step.row, step.previous)
+        if row + 1 not in reached or further.score > reached[row + 1].score:
+            reached[row + 1] = further
     return reached
 
 
-def _steps(path: _Step) -> Iterator[_Step]:
-    """The steps of a path, the first line of the hunk first."""
-    backwards: list[_Step] = []
-    step: _Step | None = path
-    while step is not None and step.before is not None:
-        backwards.append(step)
-        step = step.before
-    return iter(backwards[::-1])
+def _rows_of_path(path: _Step) -> tuple[int | None, ...]:
+    rows: list[int | None] = []
+    step = path
+    while step.previous is not None:
+        rows.append(step.row)
+        step = step.previous
+    return tuple(reversed(rows))
 
 
-def _similarity(wanted: bytes, there: bytes | None) -> float:
-    if wanted == there:
+def _similarity(wanted: bytes, in_file: bytes | None) -> float:
+    if wanted == in_file:
         return 1.0
-    if not wanted or not there:
+    if not wanted or not in_file:
         return 0.0
-    return fuzz.ratio(wanted[:500].decode("latin-1"), there[:500].decode("latin-1")) / 100
+    return fuzz.ratio(wanted[:500].decode("latin-1"), in_file[:500].decode("latin-1")) / 100
 
 
 def _weight(line: bytes) -> float:
@@ -202,4 +230,6 @@ def _weight(line: bytes) -> float:
 
 
 def _skip_cost(line: bytes) -> float:
-    return 1.0 if not line or _COMMENT.match(line) else _weight(line) / 4
+    if not line or _COMMENT.match(line):
+        return 1.0
+    return _weight(line) / 4

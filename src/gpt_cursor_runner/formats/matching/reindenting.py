@@ -1,29 +1,35 @@
-"""The one shift that carries every indent of a hunk to the one its line has in
-the file: tabs, spaces, more, less.
+"""The indent shift between a hunk and the file: tabs, spaces, more, less.
+
+One shift must explain every line of the hunk.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-Pairs = Sequence[
-    tuple[bytes, bytes]
-]  # the indent sent and the indent in the file, of each line that is not blank
+from gpt_cursor_runner.formats.hunks import Hunk
+from gpt_cursor_runner.formats.line_keys import core, indent
+from gpt_cursor_runner.formats.text import Text
+
+# For each line that is not blank: its indent in the patch, and in the file.
+IndentPairs = Sequence[tuple[bytes, bytes]]
+
+_WIDEST_TAB = 8
 
 
 class Reindent(Protocol):
     def apply(self, indent: bytes) -> bytes | None:
-        """The indent a line shall have in the file; None when the shift does
-        not reach it.
+        """Return the indent a line gets in the file; None when the shift does
+        not apply to it.
         """
 
 
 @dataclass(frozen=True)
 class Deeper:
-    """Everything stands deeper in the file, by the same blanks."""
+    """Every line has the same blanks in front in the file."""
 
     by: bytes
 
@@ -33,18 +39,20 @@ class Deeper:
 
 @dataclass(frozen=True)
 class Shallower:
-    """Everything stands less deep in the file."""
+    """Every line lacks the same leading blanks in the file."""
 
     by: bytes
 
     def apply(self, indent: bytes) -> bytes | None:
-        return indent[len(self.by) :] if indent.startswith(self.by) else None
+        if not indent.startswith(self.by):
+            return None
+        return indent[len(self.by) :]
 
 
 @dataclass(frozen=True)
 class Columns:
     """One side indents with tabs of `width` columns, the other with spaces;
-    `shift` columns may come on top.
+    `shift` columns may be added.
     """
 
     width: int
@@ -52,58 +60,103 @@ class Columns:
     tabs: bool
 
     def apply(self, indent: bytes) -> bytes | None:
-        columns = len(indent.expandtabs(self.width)) + self.shift
+        columns = _columns_of(indent, self.width) + self.shift
         if columns < 0:
             return None
-        whole, rest = divmod(columns, self.width)
-        return b"\t" * whole + b" " * rest if self.tabs else b" " * columns
+        if not self.tabs:
+            return b" " * columns
+        tabs, spaces = divmod(columns, self.width)
+        return b"\t" * tabs + b" " * spaces
 
 
-def find_reindent(pairs: Pairs, inserted: Sequence[bytes]) -> Reindent | None:
-    """The shift that explains every pair and reaches the indents of the lines
-    to insert; None when there is none.
+def find_reindent(pairs: IndentPairs, inserted: Sequence[bytes]) -> Reindent | None:
+    """Return the shift that explains every pair and applies to the indents of
+    the inserted lines; None when there is none.
     """
-    explains = (
-        one
-        for one in _shifts(pairs, inserted)
-        if all(one.apply(sent) == found for sent, found in pairs)
-    )
-    return next(
-        (one for one in explains if all(one.apply(sent) is not None for sent in inserted)), None
-    )
+    for shift in _candidate_shifts(pairs, inserted):
+        explains_pairs = all(shift.apply(sent) == in_file for sent, in_file in pairs)
+        if explains_pairs and all(shift.apply(sent) is not None for sent in inserted):
+            return shift
+    return None
 
 
-def _shifts(pairs: Pairs, inserted: Sequence[bytes]) -> Iterator[Reindent]:
+def uniform_shift(
+    pairs: Sequence[tuple[bytes, bytes]], inserted: Sequence[bytes]
+) -> Reindent | None:
+    """Return the shift from the sent lines to the lines in the file, blank ones
+    aside; it must apply to the inserted lines too.
+
+    None when two lines of a pair differ in more than their indent.
+    """
+    indents: list[tuple[bytes, bytes]] = []
+    for sent, in_file in pairs:
+        sent_core = core(sent)
+        if sent_core != core(in_file):
+            return None
+        if sent_core:
+            indents.append((indent(sent), indent(in_file)))
+    return find_reindent(indents, [indent(line) for line in inserted if line.strip()])
+
+
+def shift_of_equal_lines(text: Text, hunk: Hunk, rows: Sequence[int | None]) -> Reindent | None:
+    """Return the shift of the old lines whose row in the file holds the same
+    line; the others are ignored.
+    """
+    pairs: list[tuple[bytes, bytes]] = []
+    for line, row in zip(hunk.old, rows, strict=True):
+        if row is not None and core(line.data) == core(text.lines[row]):
+            pairs.append((line.data, text.lines[row]))
+    return uniform_shift(pairs, hunk.inserted)
+
+
+def _candidate_shifts(pairs: IndentPairs, inserted: Sequence[bytes]) -> list[Reindent]:
     if not pairs:
-        return
-    sent, found = pairs[0]
-    if abs(len(sent.expandtabs(4)) - len(found.expandtabs(4))) == 1:
-        return  # nobody indents by one space: a slip, and what to make of it stays open
-    plain: list[Reindent] = []
-    if found.endswith(sent):
-        plain.append(Deeper(found[: len(found) - len(sent)]))
-    if sent.endswith(found):
-        plain.append(Shallower(sent[: len(sent) - len(found)]))
-    every_sent = [one for one, _ in pairs] + list(inserted)
-    tabs = any(b"\t" in one for _, one in pairs)
-    # Where spaces meet tabs, a prefix alone would mix the two in the lines to
-    # insert.
-    mixed = tabs and any(b" " in one for one in every_sent)
-    other = tabs != any(b"\t" in one for one in every_sent)
-    columns = [] if not (mixed or other) else list(_columns(pairs[0], every_sent, tabs))
-    yield from (*columns, *plain) if mixed else (*plain, *columns)
+        return []
+    sent, in_file = pairs[0]
+    # Nothing is indented by a single space: it is a typing error, and there is
+    # no way to decide which side is right.
+    if abs(_columns_of(sent, 4) - _columns_of(in_file, 4)) == 1:
+        return []
+    sent_indents = [sent_indent for sent_indent, _ in pairs] + list(inserted)
+    file_has_tabs = any(b"\t" in file_indent for _, file_indent in pairs)
+    sent_has_tabs = any(b"\t" in sent_indent for sent_indent in sent_indents)
+    sent_has_spaces = any(b" " in sent_indent for sent_indent in sent_indents)
+    prefix_shifts = _prefix_shifts(sent, in_file)
+    # Where spaces meet tabs, a common prefix alone would mix the two in the
+    # inserted lines, so shifts by columns go first.
+    if file_has_tabs and sent_has_spaces:
+        return [*_column_shifts(sent, in_file, sent_indents, file_has_tabs), *prefix_shifts]
+    if file_has_tabs != sent_has_tabs:
+        return [*prefix_shifts, *_column_shifts(sent, in_file, sent_indents, file_has_tabs)]
+    return prefix_shifts
 
 
-def _columns(
-    pair: tuple[bytes, bytes], every_sent: Sequence[bytes], tabs: bool
-) -> Iterator[Reindent]:
-    sent, found = pair
-    step = math.gcd(*(len(one) for one in every_sent if b"\t" not in one))
-    widths = dict.fromkeys(width for width in (step, 4, 2, 8, 3) if 1 < width <= 8)
-    shifts = [
-        (width, len(found.expandtabs(width)) - len(sent.expandtabs(width))) for width in widths
-    ]
+def _prefix_shifts(sent: bytes, in_file: bytes) -> list[Reindent]:
+    shifts: list[Reindent] = []
+    if in_file.endswith(sent):
+        shifts.append(Deeper(in_file.removesuffix(sent)))
+    if sent.endswith(in_file):
+        shifts.append(Shallower(sent.removesuffix(in_file)))
+    return shifts
+
+
+def _column_shifts(
+    sent: bytes, in_file: bytes, sent_indents: Sequence[bytes], tabs: bool
+) -> list[Reindent]:
+    indent_step = math.gcd(*[len(blanks) for blanks in sent_indents if b"\t" not in blanks])
+    style_only: list[Reindent] = []
+    style_and_depth: list[Reindent] = []
+    for width in dict.fromkeys((indent_step, 4, 2, 8, 3)):
+        if not 1 < width <= _WIDEST_TAB:
+            continue
+        shift = _columns_of(in_file, width) - _columns_of(sent, width)
+        if shift == 0:
+            style_only.append(Columns(width, shift, tabs))
+        else:
+            style_and_depth.append(Columns(width, shift, tabs))
     # A change of style alone is likelier than one that moves the block as well.
-    yield from (
-        Columns(width, shift, tabs) for width, shift in sorted(shifts, key=lambda one: one[1] != 0)
-    )
+    return style_only + style_and_depth
+
+
+def _columns_of(indent: bytes, tab_width: int) -> int:
+    return len(indent.expandtabs(tab_width))

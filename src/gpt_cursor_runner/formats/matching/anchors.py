@@ -1,0 +1,142 @@
+"""Anchors: lines that the patch names above a hunk, such as its function."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpt_cursor_runner.formats.hunks import Hunk
+from gpt_cursor_runner.formats.line_keys import core, indent
+from gpt_cursor_runner.formats.matching.line_hints import preferred_row
+from gpt_cursor_runner.formats.matching.places import Place
+from gpt_cursor_runner.formats.text import Text, show
+
+_CLOSING = b")]}"
+
+
+@dataclass(eq=False)
+class AnchorMissing(Exception):
+    """The file lacks an anchor, or does not have the anchors in their order
+    above the hunk.
+
+    `anchor` is set when one anchor is nowhere in the file.
+    """
+
+    reason: str
+    anchor: bytes | None = None
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def find_anchors(text: Text, anchors: Sequence[bytes]) -> list[int]:
+    """Return the rows of the last anchor wherever the file has all anchors one
+    below the other. Raises AnchorMissing when it has them nowhere.
+    """
+    rows_of_anchors = [_rows_of_anchor(text, anchor) for anchor in anchors]
+    for anchor, rows in zip(anchors, rows_of_anchors, strict=True):
+        if not rows:
+            raise AnchorMissing(f"the anchor '{show(anchor)}' does not stand in the file", anchor)
+    outermost, *inner = rows_of_anchors
+    last_rows: set[int] = set()
+    for row in outermost:
+        last_row = _last_of_chain(row, inner)
+        if last_row is not None:
+            last_rows.add(last_row)
+    if not last_rows:
+        chain = "' and '".join(show(anchor) for anchor in anchors)
+        raise AnchorMissing(f"the anchors '{chain}' do not stand one below the other in the file")
+    return sorted(last_rows)
+
+
+def places_below_anchors(text: Text, hunk: Hunk, places: Sequence[Place]) -> list[Place]:
+    """Return the places that the hunk's anchors lead to: those in the block
+    that the last anchor opens, or else all below it.
+
+    Raises AnchorMissing when there is none.
+    """
+    try:
+        anchor_rows = find_anchors(text, hunk.anchors)
+    except AnchorMissing:
+        # A single anchor is often a remark of the writer and no line of the
+        # file; then it decides nothing.
+        if hunk.anchors_required:
+            raise
+        return list(places)
+    first_rows = _first_rows_below(hunk, anchor_rows)
+    below = [place for place in places if place.start >= first_rows[0]]
+    if places and not below:
+        lines = ", ".join(str(place.start + 1) for place in places[:3])
+        raise AnchorMissing(
+            f"the lines stand at line {lines}, but not below the anchor '{show(hunk.anchors[-1])}'"
+        )
+    if len(below) < 2:
+        return below
+    in_scope = _places_in_scope(text, below, anchor_rows, first_rows)
+    if len(in_scope) == 1:
+        return in_scope
+    candidates = in_scope or below
+    if len(first_rows) > 1:
+        return candidates
+    nearest = preferred_row([place.start for place in candidates], first_rows)
+    return [place for place in candidates if place.start == nearest] or candidates
+
+
+def _rows_of_anchor(text: Text, anchor: bytes) -> list[int]:
+    """The rows of lines equal to the anchor, or else of lines that begin with
+    it.
+    """
+    sought = core(anchor)
+    if not sought:
+        return []
+    rows = list(text.rows_of(sought))
+    if rows:
+        return rows
+    return [row for row, line in enumerate(text.lines) if core(line).startswith(sought)]
+
+
+def _last_of_chain(row: int, inner: Sequence[Sequence[int]]) -> int | None:
+    """Follow each inner anchor to its first row below the one before."""
+    for rows in inner:
+        index = bisect_left(rows, row + 1)
+        if index == len(rows):
+            return None
+        row = rows[index]
+    return row
+
+
+def _first_rows_below(hunk: Hunk, anchor_rows: Sequence[int]) -> list[int]:
+    first_line = hunk.old[0]
+    # The context may begin with the anchor itself, once more.
+    if first_line.sign == " " and core(first_line.data) == core(hunk.anchors[-1]):
+        return list(anchor_rows)
+    return [row + 1 for row in anchor_rows]
+
+
+def _places_in_scope(
+    text: Text, below: Sequence[Place], anchor_rows: Sequence[int], first_rows: Sequence[int]
+) -> list[Place]:
+    starts = [place.start for place in below]
+    indexes: set[int] = set()
+    for anchor_row, first_row in zip(anchor_rows, first_rows, strict=True):
+        end = _scope_end(text, anchor_row)
+        indexes.update(range(bisect_left(starts, first_row), bisect_left(starts, end)))
+    return [below[index] for index in sorted(indexes)]
+
+
+def _scope_end(text: Text, row: int) -> int:
+    """The row after the block that a line opens: the next line that is indented
+    no deeper, other than one that closes the block.
+    """
+    depth = _depth(text.lines[row])
+    for following in range(row + 1, len(text.lines)):
+        line = core(text.lines[following])
+        is_inside = not line or line[:1] in _CLOSING
+        if not is_inside and _depth(text.lines[following]) <= depth:
+            return following
+    return len(text.lines)
+
+
+def _depth(line: bytes) -> int:
+    return len(indent(line).expandtabs(4))

@@ -1,0 +1,295 @@
+"""Applies the hunks of one file, or records a fault for each hunk that has no
+place.
+
+1. Every hunk is matched with the file as it is; all hunks that have a place are
+   applied together.
+2. Hunks without line numbers may build on one another: those without a place
+   are tried again on the outcome so far.
+3. Hunks without a place after that are refused, all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from gpt_cursor_runner.formats.change_plan import ChangePlan
+from gpt_cursor_runner.formats.hunks import Hunk
+from gpt_cursor_runner.formats.limits import MAX_HUNKS
+from gpt_cursor_runner.formats.matching.already_applied import is_applied_at
+from gpt_cursor_runner.formats.matching.anchors import AnchorMissing, find_anchors
+from gpt_cursor_runner.formats.matching.edits import Unplaceable, edits_at
+from gpt_cursor_runner.formats.matching.faults import (
+    HunkContext,
+    add_already_applied,
+    add_anchor_fault,
+    add_encoding_fault,
+    add_placement_fault,
+)
+from gpt_cursor_runner.formats.matching.ladder import search
+from gpt_cursor_runner.formats.matching.places import Place, SearchResult
+from gpt_cursor_runner.formats.matching.selection import select_place
+from gpt_cursor_runner.formats.text import Edit, Text
+from gpt_cursor_runner.formats.tree import File
+from gpt_cursor_runner.formats.virtual_tree import Refusal
+from gpt_cursor_runner.patch.outcome import Fault
+
+# How long a chain of hunks, each of which needs the one before it, may be.
+_MOST_PASSES = 8
+
+
+def apply_hunks(hunks: Sequence[Hunk], file: File, path: str, plan: ChangePlan) -> bytes | None:
+    """Return the bytes of the file after every hunk; None when any was refused.
+
+    Raises Refusal when the hunks exceed the budget of the patch.
+    """
+    plan.budget.hunks_left -= len(hunks)
+    if plan.budget.hunks_left < 0:
+        raise Refusal(
+            "limit",
+            path,
+            f"the patch has more than {MAX_HUNKS} hunks",
+            "Send it as several patches.",
+        )
+    may_build = all(hunk.line_hint is None for hunk in hunks)
+    data, waiting = file.data, list(hunks)
+    faults_before = len(plan.faults)
+    first_faults: list[Fault] = []
+    for number in range(_MOST_PASSES):
+        may_defer = may_build and number < _MOST_PASSES - 1
+        current = _Pass(waiting, Text(data), path, file, plan)
+        current.run(may_defer=may_defer)
+        if number == 0:
+            first_faults = plan.faults[faults_before:]
+        data, waiting = current.outcome(), current.refused
+        if not waiting:
+            del plan.faults[faults_before:]
+            return data
+        if not may_defer or not current.edits:
+            break
+    all_faults = plan.faults[faults_before:]
+    plan.faults[faults_before:] = _faults_to_report(first_faults, all_faults, waiting)
+    return None
+
+
+def _faults_to_report(
+    first_faults: Sequence[Fault], all_faults: Sequence[Fault], refused: Sequence[Hunk]
+) -> list[Fault]:
+    # A fault in the file as it is explains more than one in the outcome so far.
+    refused_numbers = {hunk.number for hunk in refused}
+    faults = [fault for fault in first_faults if fault.hunk in refused_numbers]
+    explained_numbers = {fault.hunk for fault in first_faults}
+    faults += [fault for fault in all_faults if fault.hunk not in explained_numbers]
+    return sorted(faults, key=lambda fault: fault.hunk or 0)
+
+
+class _Pass:
+    """One pass over hunks that are all matched with the same text.
+
+    After `run`, `edits` are those of the hunks that have a place, and `refused`
+    are the other hunks in order.
+    """
+
+    def __init__(
+        self, hunks: Sequence[Hunk], text: Text, path: str, file: File, plan: ChangePlan
+    ) -> None:
+        self.hunks, self.text, self.path, self.file, self.plan = hunks, text, path, file, plan
+        # How far the hunks with one place are from their line numbers.
+        self.drifts: set[int] = set()
+        self.edits: list[tuple[Edit, Hunk]] = []
+        self.refused: list[Hunk] = []
+
+    def run(self, *, may_defer: bool) -> None:
+        """Match every hunk. Each of `refused` has a fault, unless `may_defer`
+        and it only overlaps an earlier hunk.
+        """
+        results = {hunk.number: self._search(hunk) for hunk in self.hunks if hunk.old}
+        self.drifts = self._find_drifts(results)
+        for hunk in self.hunks:
+            faults_before = len(self.plan.faults)
+            try:
+                if hunk.old:
+                    self._place(hunk, results[hunk.number])
+                else:
+                    self._insert_without_context(hunk)
+            except AnchorMissing as missing:
+                add_anchor_fault(self._context(hunk), missing.reason, missing=missing.anchor)
+            if len(self.plan.faults) > faults_before:
+                self.refused.append(hunk)
+        self._remove_overlaps(may_defer=may_defer)
+
+    def outcome(self) -> bytes:
+        return self.text.apply_edits(edit for edit, _ in self.edits)
+
+    def _context(self, hunk: Hunk, result: SearchResult | None = None) -> HunkContext:
+        return HunkContext(hunk, self.text, self.path, self.file, self.plan, result)
+
+    def _search(self, hunk: Hunk) -> SearchResult:
+        budget = self.plan.budget
+        result = search(self.text, hunk, self.plan.rungs, budget)
+        budget.places_left -= len(result.places)
+        if budget.places_left < 0:
+            raise Refusal(
+                "limit",
+                self.path,
+                "the hunks fit at more places than can be looked at",
+                "Add context lines, so that each hunk fits one place.",
+            )
+        if budget.aligned_lines_left < 0:
+            raise Refusal(
+                "limit",
+                self.path,
+                "the context differs in more hunks than can be compared",
+                "Make the patch from the file as it is now, or send fewer hunks at once.",
+            )
+        return result
+
+    def _find_drifts(self, results: dict[int, SearchResult]) -> set[int]:
+        drifts: set[int] = set()
+        for hunk in self.hunks:
+            if hunk.line_hint is None or not hunk.old:
+                continue
+            places = results[hunk.number].places
+            if len(places) == 1:
+                drifts.add(places[0].start + 1 - hunk.line_hint)
+        return drifts
+
+    def _place(self, hunk: Hunk, result: SearchResult) -> None:
+        hints: set[int] = set()
+        if hunk.line_hint is not None:
+            # A line number decides only if it also does after the drift that
+            # the other hunks show.
+            hints = {hunk.line_hint - 1 + drift for drift in {0, *self.drifts}}
+        place = select_place(self.text, hunk, result.places, hints)
+        context = self._context(hunk, result)
+        if place is None:
+            add_placement_fault(context)
+        elif is_applied_at(hunk, place, result):
+            add_already_applied(context, place.start)
+        else:
+            self._apply(context, place, result.rung)
+
+    def _apply(self, context: HunkContext, place: Place, rung: str) -> None:
+        hunk = context.hunk
+        try:
+            edits = edits_at(hunk, place, self.text, as_sent=rung == "exact")
+        except Unplaceable:
+            add_placement_fault(context)
+            return
+        if not self.text.can_hold(line for edit in edits for line in edit.lines):
+            add_encoding_fault(context)
+            return
+        self.edits += [(edit, hunk) for edit in edits]
+        similarity = round(place.similarity, 3)
+        self.plan.add_placed_hunk(self.path, place.start + 1, rung, hunk.number, similarity)
+
+    def _insert_without_context(self, hunk: Hunk) -> None:
+        if hunk.anchors:
+            self._insert_below_anchors(hunk)
+        elif hunk.at_eof or not self.text.lines:
+            self._insert(hunk, len(self.text.lines))
+        else:
+            self._insert_at_line_number(hunk)
+
+    def _insert_below_anchors(self, hunk: Hunk) -> None:
+        anchor_rows = find_anchors(self.text, hunk.anchors)
+        if len(anchor_rows) == 1:
+            self._insert(hunk, anchor_rows[0] + 1)
+            return
+        reason = f"the anchor stands at {len(anchor_rows)} places, and nothing says which is meant"
+        add_anchor_fault(self._context(hunk), reason, [row + 1 for row in anchor_rows])
+
+    def _insert_at_line_number(self, hunk: Hunk) -> None:
+        doubt = self._line_number_doubt(hunk)
+        if doubt is None and hunk.line_hint is not None:
+            self._insert(hunk, hunk.line_hint)
+            return
+        self.plan.add_fault(
+            "no_match",
+            f"hunk {hunk.number + 1} for {self.path} inserts without context, and {doubt}",
+            "Add the line above and the line below the insertion to the hunk as context, as they"
+            " stand in the file.",
+            **self._context(hunk).position(),
+        )
+
+    def _line_number_doubt(self, hunk: Hunk) -> str | None:
+        """The reason not to trust the line number, the only thing that places
+        this insertion; None when it is consistent with the rest.
+        """
+        after_line = hunk.line_hint
+        if after_line is None:
+            return "it has neither context nor a line number"
+        line_count = len(self.text.lines)
+        if after_line > line_count:
+            return f"it goes after line {after_line}, but the file has {line_count} lines"
+        new_line = after_line + 1 + self._lines_added_above(hunk)
+        if hunk.new_line_hint != new_line:
+            return f"its line numbers do not add up (+{new_line} would follow from -{after_line},0)"
+        if any(self.drifts):
+            return "the line numbers of the other hunks are not those of the file"
+        if after_line == line_count and not self.text.data.endswith(b"\n"):
+            return "it follows a last line that has no newline"
+        return None
+
+    def _lines_added_above(self, hunk: Hunk) -> int:
+        above = [other for other in self.hunks if other.number < hunk.number]
+        return sum(len(other.new) - len(other.old) for other in above)
+
+    def _insert(self, hunk: Hunk, row: int) -> None:
+        data = b"".join(hunk.inserted)
+        if not data:
+            return  # the parser has already recorded why nothing is left of it
+        text = self.text
+        lines = list(text.insertion(row, data)) if text.lines else list(hunk.inserted)
+        if row == len(text.lines) and not data.endswith(b"\n"):
+            # The patch marks it as the new last line, without a line end.
+            lines[-1] = lines[-1].rstrip(b"\r\n")
+        if data.strip() and self._holds_already(lines, row):
+            applied_row = min(row, len(text.lines) - len(lines))
+            add_already_applied(self._context(hunk), applied_row)
+            return
+        if not text.can_hold(lines):
+            add_encoding_fault(self._context(hunk))
+            return
+        self.edits.append((Edit(row, row, tuple(lines)), hunk))
+        self.plan.add_placed_hunk(self.path, row + 1, "exact", hunk.number)
+
+    def _holds_already(self, lines: Sequence[bytes], row: int) -> bool:
+        """Whether the lines follow at `row`, or end the file if that is its end."""
+        if row < len(self.text.lines):
+            in_file = self.text.lines[row : row + len(lines)]
+        else:
+            in_file = self.text.lines[-len(lines) :]
+        return [line.rstrip() for line in in_file] == [line.rstrip() for line in lines]
+
+    def _remove_overlaps(self, *, may_defer: bool) -> None:
+        """Drop the later of two hunks that change the same lines: it waits for
+        the next pass, or it is refused.
+        """
+        dropped: dict[int, Hunk] = {}
+        for first, second in self._overlapping_hunks():
+            later = max(first, second, key=lambda hunk: hunk.number)
+            dropped[later.number] = later
+            if not may_defer:
+                self._add_overlap_fault(first, second)
+        self.edits = [(edit, hunk) for edit, hunk in self.edits if hunk.number not in dropped]
+        self.refused = sorted([*self.refused, *dropped.values()], key=lambda hunk: hunk.number)
+        self.plan.remove_placed_hunks(self.path, dropped)
+
+    def _overlapping_hunks(self) -> list[tuple[Hunk, Hunk]]:
+        overlapping: list[tuple[Hunk, Hunk]] = []
+        ordered = sorted(self.edits, key=lambda pair: (pair[0].start, pair[0].end))
+        for (above, first), (below, second) in pairwise(ordered):
+            both_insert = above.start == above.end == below.start == below.end
+            if first is not second and (below.start < above.end or both_insert):
+                overlapping.append((first, second))
+        return overlapping
+
+    def _add_overlap_fault(self, first: Hunk, second: Hunk) -> None:
+        self.plan.add_fault(
+            "conflict",
+            f"hunks {first.number + 1} and {second.number + 1} change the same lines of"
+            f" {self.path}",
+            "Join them into one hunk, or send the second as a later change.",
+            **self._context(second).position(),
+        )

@@ -1,0 +1,124 @@
+"""Searches a file for blocks of consecutive lines, by strictness.
+
+Covers the rungs that compare line by line: exact, blanks, unicode, indent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gpt_cursor_runner.formats.line_keys import collapsed, core, folded, trimmed
+from gpt_cursor_runner.formats.matching.places import Place
+from gpt_cursor_runner.formats.matching.reindenting import uniform_shift
+from gpt_cursor_runner.formats.text import Text
+
+# A block with this many places is ambiguous whatever a hint prefers: files of a
+# million equal lines stay cheap.
+MOST_PLACES = 10_000
+
+# One search finds the places of all of them.
+BLOCK_RUNGS: tuple[str, ...] = ("exact", "blanks", "unicode", "indent")
+
+Key = Callable[[bytes], bytes]
+
+_KEYS: tuple[tuple[str, Key], ...] = (("blanks", trimmed), ("unicode", folded))
+
+
+def blocks_by_strictness(
+    text: Text, lines: Sequence[bytes], inserted: Sequence[bytes] = ()
+) -> dict[str, list[Place]]:
+    """Return the places of `lines` as one block, by the strictest rung that
+    matches there; at most MOST_PLACES in all.
+
+    An indent shift must apply to the `inserted` lines as well.
+    """
+    places: dict[str, list[Place]] = {}
+    keyed_lines = [(rung, key, [key(line) for line in lines]) for rung, key in _KEYS]
+    for start in _block_rows(text, [core(line) for line in lines]):
+        in_file = text.lines[start : start + len(lines)]
+        if not line_ends_agree(text, lines, in_file):
+            continue
+        rows = range(start, start + len(lines))
+        rung = _strictest_rung(in_file, lines, keyed_lines)
+        if rung:
+            places.setdefault(rung, []).append(Place(rows))
+            continue
+        shift = uniform_shift(list(zip(lines, in_file, strict=True)), inserted)
+        if shift:
+            places.setdefault("indent", []).append(Place(rows, reindent=shift))
+    return places
+
+
+def blocks_with_collapsed_blanks(
+    text: Text, lines: Sequence[bytes], inserted: Sequence[bytes] = ()
+) -> list[Place]:
+    """Return the places of `lines` as one block, with every run of blanks equal
+    to any other.
+    """
+    places: list[Place] = []
+    for start in sorted(_collapsed_block_rows(text, lines)):
+        in_file = text.lines[start : start + len(lines)]
+        if line_ends_agree(text, lines, in_file):
+            shift = uniform_shift(list(zip(lines, in_file, strict=True)), inserted)
+            places.append(Place(range(start, start + len(lines)), reindent=shift))
+    return places
+
+
+def line_ends_agree(text: Text, sent: Sequence[bytes], in_file: Sequence[bytes]) -> bool:
+    """Whether the line ends leave no doubt, on the rungs that ignore them.
+
+    A sent line without a line end matches only the last line of the file. In a
+    file that mixes CRLF and LF, the line ends distinguish lines.
+    """
+    if in_file[-1].endswith(b"\n") and not sent[-1].endswith(b"\n"):
+        return False
+    if not text.mixes_line_ends:
+        return True
+    return all(
+        sent_line.endswith(b"\r\n") == file_line.endswith(b"\r\n")
+        for sent_line, file_line in zip(sent, in_file, strict=True)
+    )
+
+
+def _block_rows(text: Text, cores: Sequence[bytes]) -> list[int]:
+    """The rows at which lines of these cores start, overlapping blocks included."""
+    string, code_points = text.cores
+    if not cores or any(line_core not in code_points for line_core in cores):
+        return []
+    sought = "".join(chr(code_points[line_core]) for line_core in cores)
+    rows: list[int] = []
+    row = string.find(sought)
+    while row >= 0 and len(rows) < MOST_PLACES:
+        rows.append(row)
+        row = string.find(sought, row + 1)
+    return rows
+
+
+def _collapsed_block_rows(text: Text, lines: Sequence[bytes]) -> set[int]:
+    if not lines:
+        return set()
+    rows_by_line = text.collapsed_rows
+    rows_of_lines = [rows_by_line.get(collapsed(line), ()) for line in lines]
+    # The rarest line first: each further line only narrows the set.
+    first, *others = sorted(range(len(lines)), key=lambda number: len(rows_of_lines[number]))
+    starts = {row - first for row in rows_of_lines[first]}
+    for number in others:
+        if not starts:
+            break
+        if len(starts) > MOST_PLACES:
+            return set()  # a block of nothing but common lines
+        starts &= {row - number for row in rows_of_lines[number]}
+    return starts
+
+
+def _strictest_rung(
+    in_file: Sequence[bytes],
+    lines: Sequence[bytes],
+    keyed_lines: Sequence[tuple[str, Key, Sequence[bytes]]],
+) -> str | None:
+    if in_file == lines:
+        return "exact"
+    for rung, key, keys in keyed_lines:
+        if [key(line) for line in in_file] == keys:
+            return rung
+    return None
