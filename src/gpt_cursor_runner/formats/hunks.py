@@ -57,6 +57,14 @@ class Hunk:
         return tuple(line for line in self.lines if line.sign != "-")
 
     @property
+    def old_data(self) -> list[bytes]:
+        return [line.data for line in self.lines if line.sign != "+"]
+
+    @property
+    def new_data(self) -> list[bytes]:
+        return [line.data for line in self.lines if line.sign != "-"]
+
+    @property
     def inserted(self) -> tuple[bytes, ...]:
         return tuple(line.data for line in self.lines if line.sign == "+")
 

@@ -92,12 +92,36 @@ class Text:
         rows = (row for row, character in enumerate(string) if ord(character) != blank)
         return string.replace(chr(blank), ""), array("L", rows)
 
+    def core_at(self, row: int) -> bytes | None:
+        """Return the core of a row, None beyond the end of the file."""
+        if row >= len(self.lines):
+            return None
+        return core(self.lines[row])
+
+    def is_blank(self, row: int) -> bool:
+        """Whether the file has a blank line at this row."""
+        return self.core_at(row) == b""
+
+    def character_of(self, sought_core: bytes) -> str:
+        """Return the character in `cores` of a core, empty if the file lacks
+        it.
+        """
+        code_point = self.cores[1].get(sought_core)
+        return "" if code_point is None else chr(code_point)
+
+    def string_of(self, sought_cores: Iterable[bytes]) -> str:
+        """Return the characters in `cores` of a sequence of cores, empty if the
+        file lacks one of them.
+        """
+        characters = [self.character_of(sought_core) for sought_core in sought_cores]
+        return "".join(characters) if all(characters) else ""
+
     def rows_of(self, sought_core: bytes) -> Iterator[int]:
         """Yield the rows of the lines with this core, in order."""
-        string, code_points = self.cores
-        if sought_core not in code_points:
+        character = self.character_of(sought_core)
+        if not character:
             return
-        character = chr(code_points[sought_core])
+        string, _ = self.cores
         row = string.find(character)
         while row >= 0:
             if core(self.lines[row]) == sought_core:

@@ -14,14 +14,7 @@ def find_applied_rows(text: Text, hunk: Hunk) -> list[int]:
     """Return the rows where the hunk's new lines start, when that proves more
     than a coincidence.
     """
-    solid_lines = [line for line in hunk.new if line.data.strip()]
-    if not solid_lines:
-        return []
-    rungs = BLOCK_RUNGS
-    if len(solid_lines) == 1:
-        # Many files hold the same single line at some other indent.
-        rungs = BLOCK_RUNGS[:-1]
-    rows = sorted(rows_of_new_lines(text, hunk, rungs))
+    rows = sorted(rows_of_new_lines(text, hunk, _rungs_that_prove(hunk)))
     if hunk.inserted:
         return rows
     if not hunk.deletes:
@@ -35,7 +28,7 @@ def rows_of_new_lines(text: Text, hunk: Hunk, rungs: Sequence[str]) -> tuple[int
     """Return the rows at which the hunk's new lines start, on these rungs."""
     if not rungs:
         return ()
-    blocks = blocks_by_strictness(text, [line.data for line in hunk.new])
+    blocks = blocks_by_strictness(text, hunk.new_data)
     rows: list[int] = []
     for rung in rungs:
         rows += [place.start for place in blocks.get(rung, ())]
@@ -49,14 +42,25 @@ def is_applied_at(hunk: Hunk, place: Place, result: SearchResult) -> bool:
     size = len(hunk.new)
     if hunk.deletes or result.rung not in BLOCK_RUNGS:
         return any(row < place.end and place.start < row + size for row in result.applied_rows)
-    # After the insertion, context on one side only matches again; context on
-    # both sides does not.
-    has_both_sides = hunk.context_before and hunk.context_after
-    if has_both_sides or not b"".join(hunk.inserted).strip():
+    # The hunk only inserts. Its context still matches after the insertion if it
+    # is all on one side, else it does not.
+    if hunk.context_before and hunk.context_after:
+        return False
+    if not b"".join(hunk.inserted).strip():
         return False
     if hunk.context_after:
         return place.end - size in result.applied_rows
     return place.start in result.applied_rows
+
+
+def _rungs_that_prove(hunk: Hunk) -> Sequence[str]:
+    solid_lines = list(filter(None, map(bytes.strip, hunk.new_data)))
+    if not solid_lines:
+        return ()
+    if len(solid_lines) == 1:
+        # Many files hold the same single line at some other indent.
+        return BLOCK_RUNGS[:-1]
+    return BLOCK_RUNGS
 
 
 def _has_both_sides(text: Text, hunk: Hunk, row: int) -> bool:

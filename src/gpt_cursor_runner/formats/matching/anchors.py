@@ -34,18 +34,14 @@ def find_anchors(text: Text, anchors: Sequence[bytes]) -> list[int]:
     """Return the rows of the last anchor wherever the file has all anchors one
     below the other. Raises AnchorMissing when it has them nowhere.
     """
-    rows_of_anchors = [_rows_of_anchor(text, anchor) for anchor in anchors]
-    for anchor, rows in zip(anchors, rows_of_anchors, strict=True):
-        if not rows:
-            raise AnchorMissing(f"the anchor '{show(anchor)}' does not stand in the file", anchor)
-    outermost, *inner = rows_of_anchors
+    outermost, *inner = [_rows_of_anchor(text, anchor) for anchor in anchors]
     last_rows: set[int] = set()
     for row in outermost:
         last_row = _last_of_chain(row, inner)
         if last_row is not None:
             last_rows.add(last_row)
     if not last_rows:
-        chain = "' and '".join(show(anchor) for anchor in anchors)
+        chain = "' and '".join(map(show, anchors))
         raise AnchorMissing(f"the anchors '{chain}' do not stand one below the other in the file")
     return sorted(last_rows)
 
@@ -65,19 +61,11 @@ def places_below_anchors(text: Text, hunk: Hunk, places: Sequence[Place]) -> lis
             raise
         return list(places)
     first_rows = _first_rows_below(hunk, anchor_rows)
-    below = [place for place in places if place.start >= first_rows[0]]
-    if places and not below:
-        lines = ", ".join(str(place.start + 1) for place in places[:3])
-        raise AnchorMissing(
-            f"the lines stand at line {lines}, but not below the anchor '{show(hunk.anchors[-1])}'"
-        )
+    below = _places_from(places, first_rows[0], hunk.anchors[-1])
     if len(below) < 2:
         return below
-    in_scope = _places_in_scope(text, below, anchor_rows, first_rows)
-    if len(in_scope) == 1:
-        return in_scope
-    candidates = in_scope or below
-    if len(first_rows) > 1:
+    candidates = _places_in_scope(text, below, anchor_rows, first_rows) or below
+    if len(candidates) == 1 or len(anchor_rows) > 1:
         return candidates
     nearest = preferred_row([place.start for place in candidates], first_rows)
     return [place for place in candidates if place.start == nearest] or candidates
@@ -85,15 +73,15 @@ def places_below_anchors(text: Text, hunk: Hunk, places: Sequence[Place]) -> lis
 
 def _rows_of_anchor(text: Text, anchor: bytes) -> list[int]:
     """The rows of lines equal to the anchor, or else of lines that begin with
-    it.
+    it. Raises AnchorMissing when there are none.
     """
     sought = core(anchor)
-    if not sought:
-        return []
-    rows = list(text.rows_of(sought))
-    if rows:
-        return rows
-    return [row for row, line in enumerate(text.lines) if core(line).startswith(sought)]
+    rows = list(text.rows_of(sought)) if sought else []
+    if sought and not rows:
+        rows = [row for row, line in enumerate(text.lines) if core(line).startswith(sought)]
+    if not rows:
+        raise AnchorMissing(f"the anchor '{show(anchor)}' does not stand in the file", anchor)
+    return rows
 
 
 def _last_of_chain(row: int, inner: Sequence[Sequence[int]]) -> int | None:
@@ -112,6 +100,16 @@ def _first_rows_below(hunk: Hunk, anchor_rows: Sequence[int]) -> list[int]:
     if first_line.sign == " " and core(first_line.data) == core(hunk.anchors[-1]):
         return list(anchor_rows)
     return [row + 1 for row in anchor_rows]
+
+
+def _places_from(places: Sequence[Place], first_row: int, anchor: bytes) -> list[Place]:
+    below = [place for place in places if place.start >= first_row]
+    if places and not below:
+        lines = ", ".join([str(place.start + 1) for place in places[:3]])
+        raise AnchorMissing(
+            f"the lines stand at line {lines}, but not below the anchor '{show(anchor)}'"
+        )
+    return below
 
 
 def _places_in_scope(

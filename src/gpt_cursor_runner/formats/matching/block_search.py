@@ -5,7 +5,8 @@ Covers the rungs that compare line by line: exact, blanks, unicode, indent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import cached_property
 
 from gpt_cursor_runner.formats.line_keys import collapsed, core, folded, trimmed
 from gpt_cursor_runner.formats.matching.places import Place
@@ -19,10 +20,6 @@ MOST_PLACES = 10_000
 # One search finds the places of all of them.
 BLOCK_RUNGS: tuple[str, ...] = ("exact", "blanks", "unicode", "indent")
 
-Key = Callable[[bytes], bytes]
-
-_KEYS: tuple[tuple[str, Key], ...] = (("blanks", trimmed), ("unicode", folded))
-
 
 def blocks_by_strictness(
     text: Text, lines: Sequence[bytes], inserted: Sequence[bytes] = ()
@@ -33,17 +30,17 @@ def blocks_by_strictness(
     An indent shift must apply to the `inserted` lines as well.
     """
     places: dict[str, list[Place]] = {}
-    keyed_lines = [(rung, key, [key(line) for line in lines]) for rung, key in _KEYS]
-    for start in _block_rows(text, [core(line) for line in lines]):
+    block = _Block(lines)
+    for start in _block_rows(text, lines):
         in_file = text.lines[start : start + len(lines)]
         if not line_ends_agree(text, lines, in_file):
             continue
         rows = range(start, start + len(lines))
-        rung = _strictest_rung(in_file, lines, keyed_lines)
+        rung = block.strictest_rung(in_file)
         if rung:
             places.setdefault(rung, []).append(Place(rows))
             continue
-        shift = uniform_shift(list(zip(lines, in_file, strict=True)), inserted)
+        shift = uniform_shift(lines, in_file, inserted)
         if shift:
             places.setdefault("indent", []).append(Place(rows, reindent=shift))
     return places
@@ -59,7 +56,7 @@ def blocks_with_collapsed_blanks(
     for start in sorted(_collapsed_block_rows(text, lines)):
         in_file = text.lines[start : start + len(lines)]
         if line_ends_agree(text, lines, in_file):
-            shift = uniform_shift(list(zip(lines, in_file, strict=True)), inserted)
+            shift = uniform_shift(lines, in_file, inserted)
             places.append(Place(range(start, start + len(lines)), reindent=shift))
     return places
 
@@ -80,12 +77,42 @@ def line_ends_agree(text: Text, sent: Sequence[bytes], in_file: Sequence[bytes])
     )
 
 
-def _block_rows(text: Text, cores: Sequence[bytes]) -> list[int]:
-    """The rows at which lines of these cores start, overlapping blocks included."""
-    string, code_points = text.cores
-    if not cores or any(line_core not in code_points for line_core in cores):
+class _Block:
+    """The sought lines, with their keys on each rung."""
+
+    def __init__(self, lines: Sequence[bytes]) -> None:
+        self.lines = lines
+
+    # Most blocks match exactly and need no key.
+    @cached_property
+    def trimmed(self) -> list[bytes]:
+        return list(map(trimmed, self.lines))
+
+    @cached_property
+    def folded(self) -> list[bytes]:
+        return list(map(folded, self.lines))
+
+    def strictest_rung(self, in_file: Sequence[bytes]) -> str | None:
+        """Return the strictest rung on which these lines of the file are the
+        block; None when at most their cores are.
+        """
+        if in_file == self.lines:
+            return "exact"
+        if list(map(trimmed, in_file)) == self.trimmed:
+            return "blanks"
+        if list(map(folded, in_file)) == self.folded:
+            return "unicode"
+        return None
+
+
+def _block_rows(text: Text, lines: Sequence[bytes]) -> list[int]:
+    """The rows at which lines of the same cores start, overlapping blocks
+    included.
+    """
+    string, _ = text.cores
+    sought = text.string_of(map(core, lines))
+    if not sought:
         return []
-    sought = "".join(chr(code_points[line_core]) for line_core in cores)
     rows: list[int] = []
     row = string.find(sought)
     while row >= 0 and len(rows) < MOST_PLACES:
@@ -109,16 +136,3 @@ def _collapsed_block_rows(text: Text, lines: Sequence[bytes]) -> set[int]:
             return set()  # a block of nothing but common lines
         starts &= {row - number for row in rows_of_lines[number]}
     return starts
-
-
-def _strictest_rung(
-    in_file: Sequence[bytes],
-    lines: Sequence[bytes],
-    keyed_lines: Sequence[tuple[str, Key, Sequence[bytes]]],
-) -> str | None:
-    if in_file == lines:
-        return "exact"
-    for rung, key, keys in keyed_lines:
-        if [key(line) for line in in_file] == keys:
-            return rung
-    return None

@@ -45,23 +45,17 @@ def find_closest(
     With `inside_line` the first sought line may start, and the last may end,
     within a line of the file.
     """
-    scored_lines = sought[:_SCORED_LINES]
-    wanted = [show(line.strip(), _COMPARED_CHARACTERS) for line, _ in scored_lines]
-    scorer: Scorer = fuzz.ratio
-    if inside_line and len(wanted) == 1:
-        scorer = fuzz.partial_ratio
-    rows = _rows_by_votes(text, [core(line) for line, _ in scored_lines])
-    if not rows:
-        rows = _rows_like_longest_line(text, wanted, scorer, inside_line=inside_line)
+    search = _Search(text, sought, inside_line=inside_line)
+    rows = set(search.rows_by_votes() or search.rows_like_longest_line())
     if hint is not None and 0 <= hint < len(text.lines):
-        rows.append(hint)
-    scored = [(_similarity(text, wanted, row, scorer), -row) for row in set(rows) or {0}]
-    similarity, negated_row = max(scored)
-    start = -negated_row
-    difference = _first_difference(text, sought, start, inside_line=inside_line)
+        rows.add(hint)
+    similarities = {row: search.similarity(row) for row in rows or {0}}
+    # Of equally similar places the first.
+    start = min(similarities, key=lambda row: (-similarities[row], row))
+    difference = search.first_difference(start)
     focus = difference.file_line - 1 if difference else start
     shown = excerpt(text, start, len(sought), focus)
-    return Closest(start + 1, round(similarity, 3), shown, difference)
+    return Closest(start + 1, round(similarities[start], 3), shown, difference)
 
 
 def excerpt(text: Text, start: int, size: int, focus: int) -> str:
@@ -111,68 +105,88 @@ def _blanks_kind(expected: str, actual: str) -> str:
     return "space"
 
 
-def _rows_by_votes(text: Text, cores: Sequence[bytes]) -> list[int]:
-    votes: Counter[int] = Counter()
-    for offset, line_core in enumerate(cores):
-        if not line_core:
-            continue
-        rows = list(islice(text.rows_of(line_core), _TOO_COMMON + 1))
-        if len(rows) <= _TOO_COMMON:
-            votes.update(max(0, row - offset) for row in rows)
-    return [row for row, _ in votes.most_common(5)]
+class _Search:
+    """The search for the place most similar to the sought lines."""
 
+    def __init__(self, text: Text, sought: Sought, *, inside_line: bool) -> None:
+        self.text, self.sought, self.inside_line = text, sought, inside_line
+        self.scored_lines = [line for line, _ in sought[:_SCORED_LINES]]
+        self.wanted = [_comparable(line) for line in self.scored_lines]
+        self.scorer: Scorer = fuzz.ratio
+        if inside_line and len(self.wanted) == 1:
+            self.scorer = fuzz.partial_ratio
 
-def _rows_like_longest_line(
-    text: Text, wanted: Sequence[str], scorer: Scorer, *, inside_line: bool
-) -> list[int]:
-    offset, longest = max(enumerate(wanted), key=lambda pair: len(pair[1]), default=(0, ""))
-    # One by one: `process.extract` would hold every line of the file at once.
-    scores = process.extract_iter(longest, text.readable_cores(), scorer=scorer, score_cutoff=60)
-    indexes = [index for _, _, index in nlargest(3, scores, key=itemgetter(1))]
-    if inside_line and longest:
-        containing = (i for i, line in enumerate(text.readable_cores()) if longest in line)
-        indexes += islice(containing, 3)
-    return [max(0, _first_row_of_core(text, index) - offset) for index in indexes]
+    def rows_by_votes(self) -> list[int]:
+        votes: Counter[int] = Counter()
+        for offset, line in enumerate(self.scored_lines):
+            line_core = core(line)
+            if not line_core:
+                continue
+            rows = list(islice(self.text.rows_of(line_core), _TOO_COMMON + 1))
+            if len(rows) <= _TOO_COMMON:
+                votes.update([max(0, row - offset) for row in rows])
+        return [row for row, _ in votes.most_common(5)]
 
-
-def _first_row_of_core(text: Text, index: int) -> int:
-    """The first row with the core of this index in `text.readable_cores()`."""
-    _, code_points = text.cores
-    line_core = next(islice(code_points, index, None))
-    return next(text.rows_of(line_core))
-
-
-def _similarity(text: Text, wanted: Sequence[str], start: int, scorer: Scorer) -> float:
-    total = weights = 0.0
-    for row, line in enumerate(wanted, start):
-        actual = ""
-        if row < len(text.lines):
-            actual = show(text.lines[row].strip(), _COMPARED_CHARACTERS)
-        weight = len(line) + 1
-        total += weight * scorer(line, actual) / 100
-        weights += weight
-    return total / weights if weights else 0.0
-
-
-def _first_difference(
-    text: Text, sought: Sought, start: int, *, inside_line: bool
-) -> FirstDifference | None:
-    for offset, (line, number) in enumerate(sought):
-        row = start + offset
-        actual = text.lines[row] if row < len(text.lines) else b""
-        if line == actual:
-            continue
-        is_first, is_last = offset == 0, offset == len(sought) - 1
-        if inside_line and _fits_inside(line, actual, first=is_first, last=is_last):
-            continue
-        kind = difference_kind(line.decode("utf-8", "replace"), actual.decode("utf-8", "replace"))
-        return FirstDifference(
-            number, row + 1, show(line, _SHOWN_CHARACTERS), show(actual, _SHOWN_CHARACTERS), kind
+    def rows_like_longest_line(self) -> list[int]:
+        longest = max(self.wanted, key=len, default="")
+        offset = self.wanted.index(longest) if longest else 0
+        # One by one: `process.extract` would hold every line of the file at
+        # once.
+        scores = process.extract_iter(
+            longest, self.text.readable_cores(), scorer=self.scorer, score_cutoff=60
         )
-    return None
+        indexes = [index for _, _, index in nlargest(3, scores, key=itemgetter(1))]
+        if self.inside_line and longest:
+            indexes += self._lines_containing(longest)
+        return [max(0, self._first_row_of_core(index) - offset) for index in indexes]
+
+    def _lines_containing(self, part: str) -> list[int]:
+        lines = enumerate(self.text.readable_cores())
+        return list(islice((index for index, line in lines if part in line), 3))
+
+    def _first_row_of_core(self, index: int) -> int:
+        _, code_points = self.text.cores
+        line_core = next(islice(code_points, index, None))
+        return next(self.text.rows_of(line_core))
+
+    def similarity(self, start: int) -> float:
+        """Return the similarity of the lines from a row, weighted by length."""
+        total = weights = 0.0
+        for row, line in enumerate(self.wanted, start):
+            weight = len(line) + 1
+            total += weight * self.scorer(line, _comparable(self._line_at(row))) / 100
+            weights += weight
+        return total / weights if weights else 0.0
+
+    def first_difference(self, start: int) -> FirstDifference | None:
+        last = len(self.sought) - 1
+        for offset, (line, number) in enumerate(self.sought):
+            row = start + offset
+            actual = self._line_at(row)
+            if line == actual:
+                continue
+            if self.inside_line and _fits_inside(line, actual, offset == 0, offset == last):
+                continue
+            return _difference(line, number, actual, row + 1)
+        return None
+
+    def _line_at(self, row: int) -> bytes:
+        if row >= len(self.text.lines):
+            return b""
+        return self.text.lines[row]
 
 
-def _fits_inside(line: bytes, actual: bytes, *, first: bool, last: bool) -> bool:
+def _comparable(line: bytes) -> str:
+    return show(line.strip(), _COMPARED_CHARACTERS)
+
+
+def _difference(line: bytes, number: int, actual: bytes, file_line: int) -> FirstDifference:
+    kind = difference_kind(line.decode("utf-8", "replace"), actual.decode("utf-8", "replace"))
+    shown, shown_actual = show(line, _SHOWN_CHARACTERS), show(actual, _SHOWN_CHARACTERS)
+    return FirstDifference(number, file_line, shown, shown_actual, kind)
+
+
+def _fits_inside(line: bytes, actual: bytes, first: bool, last: bool) -> bool:
     if first and last:
         return line in actual
     if first:

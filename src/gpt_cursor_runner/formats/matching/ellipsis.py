@@ -66,12 +66,10 @@ def _places_of_piece(
     """The places where the lines of a piece follow one another, however many
     blank lines are between.
     """
-    solid_cores = [line_core for line in piece if (line_core := core(line.data))]
-    _, code_points = text.cores
-    if not solid_cores or any(line_core not in code_points for line_core in solid_cores):
+    sought = text.string_of(filter(None, [core(line.data) for line in piece]))
+    if not sought:
         return []
     string, rows = text.solid_cores
-    sought = "".join(chr(code_points[line_core]) for line_core in solid_cores)
     places: list[Place] = []
     # Each comparison costs as much as the piece is long.
     comparisons_left = max(2, _MOST_LINES // len(piece))
@@ -89,51 +87,55 @@ def _place_between(
     text: Text, hunk: Hunk, piece: Sequence[HunkLine], start: int, end: int
 ) -> Place | None:
     rows = _rows_between(text, piece, start, end)
-    if rows is None:
+    if _guesses_deletion(piece, rows):
         return None
-    pairs: list[tuple[bytes, bytes]] = []
+    sent: list[bytes] = []
+    in_file: list[bytes] = []
     for line, row in zip(piece, rows, strict=True):
         if row is not None:
-            pairs.append((line.data, text.lines[row]))
-    sent, in_file = zip(*pairs, strict=True)
+            sent.append(line.data)
+            in_file.append(text.lines[row])
     if not line_ends_agree(text, sent, in_file):
         return None
-    shift = uniform_shift(pairs, hunk.inserted)
+    shift = uniform_shift(sent, in_file, hunk.inserted)
     if shift is None:
         return None
     return Place(tuple(rows), reindent=shift)
 
 
-def _rows_between(
-    text: Text, piece: Sequence[HunkLine], start: int, end: int
-) -> list[int | None] | None:
-    """The row of each line, None for a blank one that the file lacks. None
-    instead of rows when a deleted line would be guessed.
-    """
-    leading = next(number for number, line in enumerate(piece) if core(line.data))
-    if any(line.sign == "-" for line in piece[:leading]):
-        return None
-    rows: list[int | None] = [None] * leading
-    row, sign_above = start, " "
-    for line in piece[leading:]:
+def _rows_between(text: Text, piece: Sequence[HunkLine], start: int, end: int) -> list[int | None]:
+    """The row of each line, None for a blank one that the file lacks."""
+    rows: list[int | None] = []
+    row = start
+    for line in piece:
         if core(line.data):
-            line_row = _next_solid_row(text, row, end)
-            if line_row > row and line.sign == "-" == sign_above:
-                return None
-            rows.append(line_row)
-            row = line_row + 1
-        elif row < len(text.lines) and not core(text.lines[row]):
-            rows.append(row)
-            row += 1
-        elif line.sign == "-":
-            return None
-        else:
+            row = _next_solid_row(text, row, end)
+        elif not text.is_blank(row):
             rows.append(None)
-        sign_above = line.sign
+            continue
+        rows.append(row)
+        row += 1
     return rows
 
 
 def _next_solid_row(text: Text, row: int, end: int) -> int:
-    while row < end and not core(text.lines[row]):
+    while row < end and text.is_blank(row):
         row += 1
     return row
+
+
+def _guesses_deletion(piece: Sequence[HunkLine], rows: Sequence[int | None]) -> bool:
+    """Whether the file lacks a deleted line, or has blank lines between two
+    deleted ones.
+    """
+    deleted_row_above: int | None = None
+    for line, row in zip(piece, rows, strict=True):
+        if line.sign != "-":
+            deleted_row_above = None
+            continue
+        if row is None:
+            return True
+        if deleted_row_above is not None and row != deleted_row_above + 1:
+            return True
+        deleted_row_above = row
+    return False

@@ -54,6 +54,13 @@ def fuzz_factor_places(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
     return []
 
 
+def may_skip_above(old: Sequence[HunkLine], number: int) -> bool:
+    """Whether the file may have other lines between this old line and the one
+    above; never between two deleted lines.
+    """
+    return number > 0 and not (old[number].sign == old[number - 1].sign == "-")
+
+
 def _pinned_lines(text: Text, hunk: Hunk) -> dict[int, int]:
     """Numbers of old lines, at least one of which the file has where the hunk
     belongs, with how often the file has them: the rarest ones.
@@ -61,14 +68,13 @@ def _pinned_lines(text: Text, hunk: Hunk) -> dict[int, int]:
     One deleted line is enough, since none may differ. Of context lines it takes
     one more than may differ.
     """
-    string, code_points = text.cores
+    string, _ = text.cores
     counts: dict[int, int] = {}
     for number, line in enumerate(hunk.old):
         line_core = core(line.data)
-        if not line_core:
-            continue
-        code_point = code_points.get(line_core)
-        counts[number] = 0 if code_point is None else string.count(chr(code_point))
+        if line_core:
+            character = text.character_of(line_core)
+            counts[number] = string.count(character) if character else 0
     rarest = sorted(counts, key=lambda number: counts[number])
     deleted = [number for number in rarest if hunk.old[number].sign == "-"]
     pinned = deleted[:1] or rarest[: hunk.fuzz + 1]
@@ -102,8 +108,7 @@ def _alignments(text: Text, hunk: Hunk, pinned: int, pinned_row: int) -> Iterabl
         range(max(0, start - hunk.fuzz), start + hunk.fuzz + 1), (0, 0, ())
     )
     for number, line in enumerate(old):
-        is_between_deleted = number > 0 and line.sign == "-" == old[number - 1].sign
-        if number > 0 and not is_between_deleted:
+        if may_skip_above(old, number):
             cells = _with_lines_between(cells, hunk.fuzz)
         is_pinned = number == pinned
         if is_pinned:
@@ -132,11 +137,11 @@ def _ways_to_take(
     there, has another line there, or lacks it.
     """
     differing, moving, rows = path
-    is_inside = row < len(text.lines)
-    if is_inside and core(text.lines[row]) == core(line.data):
+    in_file = text.core_at(row)
+    if in_file == core(line.data):
         yield row + 1, (differing, moving, (*rows, row))
     elif line.sign == " " and not pinned:
-        if is_inside:
+        if in_file is not None:
             yield row + 1, (differing + 1, moving, (*rows, row))
         yield row, (differing + 1, moving + 1, (*rows, None))
 

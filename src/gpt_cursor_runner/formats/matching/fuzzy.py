@@ -22,7 +22,7 @@ from rapidfuzz import fuzz
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.limits import Budget
 from gpt_cursor_runner.formats.line_keys import core
-from gpt_cursor_runner.formats.matching.fuzz_factor import fuzz_factor_places
+from gpt_cursor_runner.formats.matching.fuzz_factor import fuzz_factor_places, may_skip_above
 from gpt_cursor_runner.formats.matching.places import Place
 from gpt_cursor_runner.formats.matching.reindenting import shift_of_equal_lines
 from gpt_cursor_runner.formats.text import Text
@@ -54,6 +54,10 @@ class _Step:
     def score(self) -> float:
         return self.gain - self.cost
 
+    @property
+    def has_matched(self) -> bool:
+        return self.gain > 0 or self.row is not None
+
 
 def fuzzy_places(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
     """Return the places with similar context, or with no more differing context
@@ -66,16 +70,12 @@ def fuzzy_places(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
 
 def _similar_places(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
     old = hunk.old
-    # A hunk that only inserts has no deleted line to hold on to.
-    deleted = [n for n, line in enumerate(old) if line.sign == "-" and core(line.data)]
-    has_context = any(line.sign != "-" for line in old)
-    if not deleted or not has_context or not _LEAST_LINES <= len(old) <= _MOST_LINES:
+    if not _LEAST_LINES <= len(old) <= _MOST_LINES:
         return []
-    characters = _characters(text, old)
-    if not all(characters[number] for number in deleted):
+    characters = [text.character_of(core(line.data)) for line in old]
+    rarest = _rarest_deleted_line(text, old, characters)
+    if rarest is None:
         return []
-    string, _ = text.cores
-    rarest = min(deleted, key=lambda number: string.count(characters[number]))
     rows = list(islice(text.rows_of(core(old[rarest].data)), _MOST_ROWS))
     aligned_rows = _rows_with_most_context(text, rows, rarest, characters)
     budget.aligned_lines_left -= len(old) * len(aligned_rows)
@@ -89,14 +89,21 @@ def _similar_places(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
     return _best_places(places.values())
 
 
-def _characters(text: Text, old: Sequence[HunkLine]) -> list[str]:
-    """The character in `text.cores` of each line, empty if the file lacks it."""
-    _, code_points = text.cores
-    characters: list[str] = []
-    for line in old:
-        code_point = code_points.get(core(line.data))
-        characters.append("" if code_point is None else chr(code_point))
-    return characters
+def _rarest_deleted_line(
+    text: Text, old: Sequence[HunkLine], characters: Sequence[str]
+) -> int | None:
+    """The number of the deleted line that the file has least often; None when
+    the file lacks one, or the hunk has no deletion or no context.
+    """
+    deleted = [number for number, line in enumerate(old) if line.sign == "-"]
+    solid = [number for number in deleted if core(old[number].data)]
+    has_context = len(deleted) < len(old)
+    if not solid or not has_context:
+        return None
+    if not all(characters[number] for number in solid):
+        return None
+    string, _ = text.cores
+    return min(solid, key=lambda number: string.count(characters[number]))
 
 
 def _rows_with_most_context(
@@ -145,8 +152,7 @@ def _best_path(text: Text, old: Sequence[HunkLine], pinned: int, pinned_row: int
     for row in range(max(0, start - _SLACK), start + _SLACK + 1):
         cells[row] = _Step(0.0, 0.0)
     for number, line in enumerate(old):
-        is_between_deleted = number > 0 and line.sign == "-" == old[number - 1].sign
-        if number > 0 and not is_between_deleted:
+        if may_skip_above(old, number):
             cells = _with_skipped_lines(text, cells)
         reach = range(start + number - _SLACK, start + number + _SLACK + 1)
         if number == pinned:
@@ -175,7 +181,7 @@ def _ways_to_take(
     """The ways to take one old line with the file at `row`: the file has it
     there, or, if it is context, it is left out.
     """
-    in_file = core(text.lines[row]) if row < len(text.lines) else None
+    in_file = text.core_at(row)
     if sign == "-":
         if in_file == wanted:
             yield row + 1, _Step(step.gain, step.cost, row, step)
@@ -196,12 +202,10 @@ def _with_skipped_lines(text: Text, cells: dict[int, _Step]) -> dict[int, _Step]
     reached = dict(cells)
     for row in range(min(cells, default=0), max(cells, default=-1) + _SLACK):
         step = reached.get(row)
-        if step is None or row >= len(text.lines):
+        skipped = text.core_at(row)
+        if step is None or skipped is None or not step.has_matched:
             continue
-        has_matched = step.gain or step.row is not None
-        if not has_matched:
-            continue
-        cost = step.cost + _skip_cost(core(text.lines[row]))
+        cost = step.cost + _skip_cost(skipped)
         further = _Step(step.gain, cost, step.row, step.previous)
         if row + 1 not in reached or further.score > reached[row + 1].score:
             reached[row + 1] = further

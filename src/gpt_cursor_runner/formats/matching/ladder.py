@@ -71,10 +71,7 @@ def allowed_rungs(tolerance: Tolerance) -> tuple[Rung, ...]:
 
 def search(text: Text, hunk: Hunk, rungs: Sequence[Rung], budget: Budget) -> SearchResult:
     """Try rung after rung until one has any place for the hunk's old lines."""
-    old_lines = [line.data for line in hunk.old]
-    blocks = blocks_by_strictness(text, old_lines, hunk.inserted)
-    if hunk.ignore_whitespace and not blocks:
-        blocks = {"indent": blocks_with_collapsed_blanks(text, old_lines, hunk.inserted)}
+    blocks = _find_blocks(text, hunk)
     tried: list[str] = []
     for rung in rungs:
         tried.append(rung.name)
@@ -89,6 +86,13 @@ def search(text: Text, hunk: Hunk, rungs: Sequence[Rung], budget: Budget) -> Sea
             applied_rows = _applied_rows(text, hunk, tried)
             return SearchResult(tuple(places[:MOST_PLACES]), tuple(tried), applied_rows)
     return SearchResult((), tuple(tried))
+
+
+def _find_blocks(text: Text, hunk: Hunk) -> dict[str, list[Place]]:
+    blocks = blocks_by_strictness(text, hunk.old_data, hunk.inserted)
+    if blocks or not hunk.ignore_whitespace:
+        return blocks
+    return {"indent": blocks_with_collapsed_blanks(text, hunk.old_data, hunk.inserted)}
 
 
 def _applied_rows(text: Text, hunk: Hunk, tried: Sequence[str]) -> tuple[int, ...]:

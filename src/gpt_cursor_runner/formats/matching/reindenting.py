@@ -81,20 +81,21 @@ def find_reindent(pairs: IndentPairs, inserted: Sequence[bytes]) -> Reindent | N
 
 
 def uniform_shift(
-    pairs: Sequence[tuple[bytes, bytes]], inserted: Sequence[bytes]
+    sent: Sequence[bytes], in_file: Sequence[bytes], inserted: Sequence[bytes]
 ) -> Reindent | None:
-    """Return the shift from the sent lines to the lines in the file, blank ones
+    """Return the shift from the sent lines to those in the file, blank ones
     aside; it must apply to the inserted lines too.
 
-    None when two lines of a pair differ in more than their indent.
+    None when a sent line and its line in the file differ in more than their
+    indent.
     """
     indents: list[tuple[bytes, bytes]] = []
-    for sent, in_file in pairs:
-        sent_core = core(sent)
-        if sent_core != core(in_file):
+    for sent_line, file_line in zip(sent, in_file, strict=True):
+        sent_core = core(sent_line)
+        if sent_core != core(file_line):
             return None
         if sent_core:
-            indents.append((indent(sent), indent(in_file)))
+            indents.append((indent(sent_line), indent(file_line)))
     return find_reindent(indents, [indent(line) for line in inserted if line.strip()])
 
 
@@ -102,11 +103,13 @@ def shift_of_equal_lines(text: Text, hunk: Hunk, rows: Sequence[int | None]) -> 
     """Return the shift of the old lines whose row in the file holds the same
     line; the others are ignored.
     """
-    pairs: list[tuple[bytes, bytes]] = []
+    sent: list[bytes] = []
+    in_file: list[bytes] = []
     for line, row in zip(hunk.old, rows, strict=True):
         if row is not None and core(line.data) == core(text.lines[row]):
-            pairs.append((line.data, text.lines[row]))
-    return uniform_shift(pairs, hunk.inserted)
+            sent.append(line.data)
+            in_file.append(text.lines[row])
+    return uniform_shift(sent, in_file, hunk.inserted)
 
 
 def _candidate_shifts(pairs: IndentPairs, inserted: Sequence[bytes]) -> list[Reindent]:
@@ -117,10 +120,11 @@ def _candidate_shifts(pairs: IndentPairs, inserted: Sequence[bytes]) -> list[Rei
     # no way to decide which side is right.
     if abs(_columns_of(sent, 4) - _columns_of(in_file, 4)) == 1:
         return []
-    sent_indents = [sent_indent for sent_indent, _ in pairs] + list(inserted)
-    file_has_tabs = any(b"\t" in file_indent for _, file_indent in pairs)
-    sent_has_tabs = any(b"\t" in sent_indent for sent_indent in sent_indents)
-    sent_has_spaces = any(b" " in sent_indent for sent_indent in sent_indents)
+    context_indents, file_indents = zip(*pairs, strict=True)
+    sent_indents = [*context_indents, *inserted]
+    file_has_tabs = b"\t" in b"".join(file_indents)
+    sent_has_tabs = b"\t" in b"".join(sent_indents)
+    sent_has_spaces = b" " in b"".join(sent_indents)
     prefix_shifts = _prefix_shifts(sent, in_file)
     # Where spaces meet tabs, a common prefix alone would mix the two in the
     # inserted lines, so shifts by columns go first.

@@ -25,20 +25,32 @@ def select_place(
     if len(places) >= MOST_PLACES:
         # The search stopped there: the right place may be among the others.
         return None
-    candidates = list(places)
-    if hunk.anchors:
-        candidates = places_below_anchors(text, hunk, candidates)
-    if hunk.at_eof:
-        at_end = [place for place in candidates if place.end == len(text.lines)]
-        candidates = at_end or candidates
+    candidates = _at_end_of_file(text, hunk, _below_anchors(text, hunk, places))
     if not candidates:
         return None
     if len(candidates) == 1:
         return candidates[0]
-    if any(place.similarity < 1 for place in candidates):
+    return _preferred_place(candidates, hints)
+
+
+def _below_anchors(text: Text, hunk: Hunk, places: Sequence[Place]) -> Sequence[Place]:
+    if not hunk.anchors:
+        return places
+    return places_below_anchors(text, hunk, places)
+
+
+def _at_end_of_file(text: Text, hunk: Hunk, places: Sequence[Place]) -> Sequence[Place]:
+    if not hunk.at_eof:
+        return places
+    return [place for place in places if place.end == len(text.lines)] or places
+
+
+def _preferred_place(places: Sequence[Place], hints: Iterable[int]) -> Place | None:
+    # Among places that are only similar a line number is too weak a sign.
+    if any(place.similarity < 1 for place in places):
         return None
-    nearest = preferred_row([place.start for place in candidates], hints)
-    for place in candidates:
+    nearest = preferred_row([place.start for place in places], hints)
+    for place in places:
         if place.start == nearest:
             return place
     return None
