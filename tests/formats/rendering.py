@@ -1,5 +1,5 @@
-"""A reading written out again as the text of a patch: the reverse of each
-format's reader.
+"""Writes a parsed patch out again as text: the reverse of each format's
+parser.
 """
 
 from collections.abc import Iterable, Iterator
@@ -7,19 +7,19 @@ from collections.abc import Iterable, Iterator
 from gpt_cursor_runner.formats.blocks.markers import unescape
 from gpt_cursor_runner.formats.blocks.parsing import Block
 from gpt_cursor_runner.formats.hunks import Hunk
-from gpt_cursor_runner.formats.sections import Reading, Section
+from gpt_cursor_runner.formats.sections import ParsedPatch, Section
 
 _HEADERS = {"create": b"Add", "delete": b"Delete", "change": b"Update", "move": b"Update"}
 
 
-def render_envelope(reading: Reading) -> bytes:
+def render_envelope(parsed: ParsedPatch) -> bytes:
     """An `apply_patch` envelope."""
-    return b"*** Begin Patch\n" + render_sections(reading) + b"*** End Patch\n"
+    return b"*** Begin Patch\n" + render_sections(parsed) + b"*** End Patch\n"
 
 
-def render_sections(reading: Reading) -> bytes:
+def render_sections(parsed: ParsedPatch) -> bytes:
     """The inside of an `apply_patch` envelope."""
-    return b"".join(line for section in reading.sections for line in _section(section))
+    return b"".join(line for section in parsed.sections for line in _section(section))
 
 
 def _section(section: Section) -> Iterator[bytes]:

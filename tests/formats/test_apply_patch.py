@@ -5,9 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt_cursor_runner.formats.envelope.reading import read_bare, read_envelope, read_new_file
+from gpt_cursor_runner.formats.envelope.parsing import (
+    parse_bare_hunks,
+    parse_envelope,
+    parse_new_file,
+)
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
-from gpt_cursor_runner.formats.sections import Reading, Section, Verb
+from gpt_cursor_runner.formats.sections import ParsedPatch, Section, Verb
 from gpt_cursor_runner.patch.outcome import PatchRefused
 from tests.formats.builders import codes, only_fault, outcome, plan, refusal
 from tests.formats.rendering import render_envelope, render_sections
@@ -31,21 +35,21 @@ def enveloped(*parts: str) -> str:
 
 
 def hunks_of(body: str) -> tuple[Hunk, ...]:
-    reading = read_envelope(enveloped("*** Update File: a.py\n", body).encode())
-    assert not reading.problems and not reading.sections[0].problems
-    return reading.sections[0].hunks
+    parsed = parse_envelope(enveloped("*** Update File: a.py\n", body).encode())
+    assert not parsed.faults and not parsed.sections[0].faults
+    return parsed.sections[0].hunks
 
 
 def signed(hunk: Hunk) -> str:
     return "".join(line.sign + line.data.decode() for line in hunk.lines)
 
 
-def problem(body: str) -> tuple[str, int, str]:
-    """Code, line and message of the one problem in the part of one file."""
-    reading = read_envelope(enveloped("*** Update File: a.py\n", body).encode())
+def fault(body: str) -> tuple[str, int, str]:
+    """Code, line and message of the one fault in the part of one file."""
+    parsed = parse_envelope(enveloped("*** Update File: a.py\n", body).encode())
     [found] = [
-        *reading.problems,
-        *(one for section in reading.sections for one in section.problems),
+        *parsed.faults,
+        *(one for section in parsed.sections for one in section.faults),
     ]
     return found.code, found.patch_line, found.message
 
@@ -273,7 +277,7 @@ def test_words_of_the_envelope_behind_a_sign_are_content():
         enveloped("*** Update File: a.py\n@@\n", body),
         "*** Update File: a.py\n@@\n" + body,
     ):
-        [section] = read_envelope(text.encode()).sections
+        [section] = parse_envelope(text.encode()).sections
         assert [signed(hunk) for hunk in section.hunks] == [body]
     added = "".join(f"+{word}\n" for word in words)
     assert outcome({}, envelope("*** Add File: n\n", added))["n"].decode() == added.replace("+", "")
@@ -300,7 +304,7 @@ def test_a_text_with_crlf_keeps_it_in_every_line_also_in_a_last_one_without_an_e
     ],
 )
 def test_a_line_that_belongs_to_no_hunk_is_never_dropped_in_silence(body, line, words):
-    code, at, message = problem(body)
+    code, at, message = fault(body)
     assert (code, at, words in message) == ("malformed", line, True), message
 
 
@@ -406,10 +410,10 @@ def test_anchors_tell_equal_places_apart_and_stacked_ones_must_be_there():
     ids=range(8),
 )
 def test_hostile_text_is_read_in_one_pass(text):
-    reading = read_envelope(text.encode())
-    assert reading.problems or any(section.problems for section in reading.sections)
-    for bare in (read_bare(text.encode(), "a", "a"), read_new_file(text.encode(), "a")):
-        assert bare.problems or bare.sections[0].problems
+    parsed = parse_envelope(text.encode())
+    assert parsed.faults or any(section.faults for section in parsed.sections)
+    for bare in (parse_bare_hunks(text.encode(), "a", "a"), parse_new_file(text.encode(), "a")):
+        assert bare.faults or bare.sections[0].faults
 
 
 NAMES = st.from_regex(r"[a-z]{1,6}(/[a-z]{1,6}){0,2}", fullmatch=True)
@@ -451,11 +455,13 @@ def sections(draw: st.DrawFn) -> Section:
     )
 
 
-READINGS = st.lists(sections(), min_size=1, max_size=4).map(lambda found: Reading(tuple(found)))
+PARSED_PATCHES = st.lists(sections(), min_size=1, max_size=4).map(
+    lambda found: ParsedPatch(tuple(found))
+)
 
 
-def unnumbered(reading: Reading) -> Reading:
-    """The reading without the line numbers of the text it came from."""
+def unnumbered(parsed: ParsedPatch) -> ParsedPatch:
+    """The parsed without the line numbers of the text it came from."""
 
     def plain(hunk: Hunk) -> Hunk:
         return replace(
@@ -463,29 +469,29 @@ def unnumbered(reading: Reading) -> Reading:
         )
 
     return replace(
-        reading,
+        parsed,
         sections=tuple(
             replace(section, patch_line=0, hunks=tuple(map(plain, section.hunks)))
-            for section in reading.sections
+            for section in parsed.sections
         ),
     )
 
 
 @given(
-    READINGS,
+    PARSED_PATCHES,
     st.sampled_from(
         [b"%s", b"Look:\n```\n%s```\n", b"apply_patch <<'EOF'\n%sEOF\n", b"%s\n\nBye."]
     ),
 )
-def test_reading_what_was_rendered_is_the_identity(reading, wrapping):
-    text = wrapping % render_envelope(reading)
-    again = read_envelope(text)
-    assert unnumbered(again) == reading
+def test_reading_what_was_rendered_is_the_identity(parsed, wrapping):
+    text = wrapping % render_envelope(parsed)
+    again = parse_envelope(text)
+    assert unnumbered(again) == parsed
     sent = text.split(b"\n")
     for section in again.sections:
         for line in (line for hunk in section.hunks for line in hunk.lines):
             assert sent[line.patch_line - 1] + b"\n" == line.sign.encode() + line.data
-    assert unnumbered(read_envelope(render_sections(reading))) == reading
+    assert unnumbered(parse_envelope(render_sections(parsed))) == parsed
 
 
 PIECES = """*** Begin Patch|*** End Patch|*** Update File: a.py|*** Add File: n|*** Delete File: a.py|*** Move to: b|

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpt_cursor_runner.formats.blocks.parsing import Block, read_blocks
+from gpt_cursor_runner.formats.blocks.parsing import Block, parse_blocks
 from gpt_cursor_runner.patch.outcome import PatchRefused
 from tests.formats.builders import codes, only_fault, outcome, plan, refusal
 from tests.formats.rendering import render_blocks
@@ -395,8 +395,8 @@ _MARKERS = st.sampled_from(
 
 @given(st.lists(_BLOCKS, min_size=1, max_size=4), _MARKERS)
 def test_blocks_written_out_are_read_as_they_were(meant: list[Block], markers: tuple[bytes, bytes]):
-    found, problems = read_blocks(render_blocks(meant, *markers), None, lambda name: False)
-    assert not problems
+    found, faults = parse_blocks(render_blocks(meant, *markers), None, lambda name: False)
+    assert not faults
     assert [_without_places(block) for block in found] == [
         _without_places(block) for block in meant
     ]

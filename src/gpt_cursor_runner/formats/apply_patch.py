@@ -4,14 +4,14 @@ bare V4A hunks for one.
 
 from __future__ import annotations
 
-from gpt_cursor_runner.formats.change_plan import ChangePlan
-from gpt_cursor_runner.formats.envelope.reading import (
+from gpt_cursor_runner.formats.applying import apply_sections
+from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.envelope.parsing import (
     is_enveloped,
-    read_bare,
-    read_envelope,
-    read_new_file,
+    parse_bare_hunks,
+    parse_envelope,
+    parse_new_file,
 )
-from gpt_cursor_runner.formats.making import make_sections
 from gpt_cursor_runner.formats.sections import Section
 from gpt_cursor_runner.patch.model import ApplyPatch
 
@@ -20,16 +20,18 @@ def apply_patch(change: ApplyPatch, plan: ChangePlan) -> None:
     """Make every file's part, or note the faults of all of them."""
     data = change.text.encode()
     if change.path is None:
-        make_sections(read_envelope(data), plan)
+        apply_sections(parse_envelope(data), draft)
     elif not is_enveloped(data):
         target = change.to or change.path
-        make_sections(
-            read_new_file(data, target) if change.create else read_bare(data, change.path, target),
-            plan,
+        apply_sections(
+            parse_new_file(data, target)
+            if change.create
+            else parse_bare_hunks(data, change.path, target),
+            draft,
         )
     else:
-        reading = read_envelope(data)
-        if not reading.problems and [_wanted(change, section) for section in reading.sections] != [
+        reading = parse_envelope(data)
+        if not reading.faults and [_wanted(change, section) for section in reading.sections] != [
             True
         ]:
             message = (
@@ -43,7 +45,7 @@ def apply_patch(change: ApplyPatch, plan: ChangePlan) -> None:
                 member="path",
             )
         else:
-            make_sections(reading, plan)
+            apply_sections(reading, draft)
 
 
 def _wanted(change: ApplyPatch, section: Section) -> bool:

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
+from gpt_cursor_runner.formats.applying import apply_sections
 from gpt_cursor_runner.formats.blocks.numbering import count_numbered, first_number, without_numbers
-from gpt_cursor_runner.formats.blocks.parsing import Block, read_blocks
-from gpt_cursor_runner.formats.change_plan import ChangePlan
+from gpt_cursor_runner.formats.blocks.parsing import Block, parse_blocks
+from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
-from gpt_cursor_runner.formats.lowering import Numbered, lower
-from gpt_cursor_runner.formats.making import make_sections
-from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
+from gpt_cursor_runner.formats.line_diff import NumberedLines, diff_lines
+from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault, Verb
 from gpt_cursor_runner.formats.text import Text
 from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled, VirtualTree
 from gpt_cursor_runner.patch.model import SearchReplace
@@ -25,11 +25,11 @@ def search_replace(change: SearchReplace, plan: ChangePlan) -> None:
     """Make every block, or note the faults of all of them. Blocks in a row for
     one file are judged together.
     """
-    blocks, problems = read_blocks(
-        change.text.encode(), change.path, lambda name: _is_file(name, plan.tree)
+    blocks, faults = parse_blocks(
+        change.text.encode(), change.path, lambda name: _is_file(name, draft.tree)
     )
-    homeless = [problem for block in blocks if block.path is None for problem in block.problems]
-    make_sections(Reading((), [*problems, *homeless]), plan)
+    homeless = [fault for block in blocks if block.path is None for fault in block.faults]
+    apply_sections(ParsedPatch((), [*faults, *homeless]), draft)
     for path, row in _rows(blocks):
         # One by one, since whether a file is there depends on the blocks before.
         text = _text_of(path, plan.tree)
@@ -38,7 +38,7 @@ def search_replace(change: SearchReplace, plan: ChangePlan) -> None:
             if _is_blank(row[0].old) and _is_sound(row[0])
             else _edits(row, path, text)
         )
-        make_sections(Reading((section,)), plan)
+        apply_sections(ParsedPatch((section,)), draft)
 
 
 def _rows(blocks: Iterable[Block]) -> list[tuple[str, list[Block]]]:
@@ -56,10 +56,10 @@ def _rows(blocks: Iterable[Block]) -> list[tuple[str, list[Block]]]:
 
 
 def _is_sound(block: Block) -> bool:
-    return not block.problems
+    return not block.faults
 
 
-def _is_blank(lines: Numbered) -> bool:
+def _is_blank(lines: NumberedLines) -> bool:
     return not any(line.strip() for line, _ in lines)
 
 
@@ -84,39 +84,39 @@ def _new_file(block: Block, path: str, text: Text | None) -> Section:
     """A block with nothing to search for: the contents of a file that is not
     there, or is empty.
     """
-    problems: tuple[Problem, ...] = ()
+    faults: tuple[TextFault, ...] = ()
     if _is_blank(block.new):
         step = (
             "Put the lines of the new file below '======='; for an empty file send an upsert with"
             " empty contents."
         )
         message = f"block {block.number + 1} has neither old nor new lines"
-        problems = (Problem("no_op", message, step, block.patch_line, block.number),)
+        faults = (TextFault("no_op", message, step, block.patch_line, block.number),)
     lines = tuple(HunkLine("+", line, row) for line, row in block.new)
     hunk = Hunk(block.number, lines, block.patch_line, 0, 1)
     verb: Verb = "change" if text is not None and not text.data else "create"
-    return Section(block.patch_line, verb, path, path, (hunk,), problems=problems)
+    return Section(block.patch_line, verb, path, path, (hunk,), faults=faults)
 
 
 def _edits(row: Sequence[Block], path: str, text: Text | None) -> Section:
     mended = [_unnumbered(block, path, text) if text else block for block in row]
     judged = [_with_effect(block) for block in mended]
     hunks = tuple(
-        Hunk(block.number, lower(block.old, block.new), block.patch_line, block.line_hint)
+        Hunk(block.number, diff_lines(block.old, block.new), block.patch_line, block.line_hint)
         for block in judged
         if _is_sound(block)
     )
-    problems = tuple(problem for block in judged for problem in block.problems)
-    return Section(row[0].patch_line, "change", path, path, hunks, problems=problems)
+    faults = tuple(fault for block in judged for fault in block.faults)
+    return Section(row[0].patch_line, "change", path, path, hunks, faults=faults)
 
 
 def _with_effect(block: Block) -> Block:
-    if block.problems or [line for line, _ in block.old] != [line for line, _ in block.new]:
+    if block.faults or [line for line, _ in block.old] != [line for line, _ in block.new]:
         return block
     message = f"block {block.number + 1} replaces its lines by the same lines"
     step = "Put the lines you want below '=======', or leave the block out."
     return replace(
-        block, problems=(Problem("no_op", message, step, block.patch_line, block.number),)
+        block, faults=(TextFault("no_op", message, step, block.patch_line, block.number),)
     )
 
 
@@ -144,7 +144,7 @@ def _unnumbered(block: Block, path: str, text: Text) -> Block:
     if message:
         step = "Read the file again, and send its lines without numbers."
         return replace(
-            block, problems=(Problem("malformed", message, step, block.patch_line, block.number),)
+            block, faults=(TextFault("malformed", message, step, block.patch_line, block.number),)
         )
     old, new, hint = (
         without_numbers(block.old),

@@ -14,7 +14,7 @@ Verb = Literal["change", "create", "delete", "move", "copy"]
 
 
 @dataclass(frozen=True)
-class Problem:
+class TextFault:
     """Something in the text of a patch that cannot be read; `patch_line` counts
     from 1, `hunk` from 0.
     """
@@ -41,7 +41,7 @@ class Section:
     parsed yet; they differ for a move or copy.
 
     A file to `create` has hunks that only insert. `old_blob` is git's name,
-    maybe cut short, of the version it was made from. With `problems` the
+    maybe cut short, of the version it was made from. With `faults` the
     section is told to be unreadable, and its hunks are judged all the same.
     """
 
@@ -53,17 +53,17 @@ class Section:
     mode: str | None = None
     binary: Binary | None = None
     old_blob: str | None = None
-    problems: tuple[Problem, ...] = ()
+    faults: tuple[TextFault, ...] = ()
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a text was read as. `problems` are those that belong to no file.
+class ParsedPatch:
+    """What a text was read as. `faults` are those that belong to no file.
 
     Sections made `at_once`, as git reads those of one diff, move and copy files
     as these were before any of them.
     """
 
     sections: Sequence[Section]
-    problems: Sequence[Problem] = ()
+    faults: Sequence[TextFault] = ()
     at_once: bool = False

@@ -5,9 +5,9 @@ from __future__ import annotations
 from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES
-from gpt_cursor_runner.formats.lowering import lower
-from gpt_cursor_runner.formats.matching.already_applied import is_applied_at
-from gpt_cursor_runner.formats.matching.block_search import MOST_PLACES
+from gpt_cursor_runner.formats.line_diff import diff_lines
+from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES
+from gpt_cursor_runner.formats.matching.choosing import choose, prefer
 from gpt_cursor_runner.formats.matching.closest import expected_lines, find_closest
 from gpt_cursor_runner.formats.matching.edits import Unplaceable, edits_at
 from gpt_cursor_runner.formats.matching.faults import describe_closest, describe_repair
@@ -67,7 +67,7 @@ def _by_line(change: StrReplace, text: Text, plan: ChangePlan) -> bytes | None:
     """The outcome when `old` stands nowhere byte for byte, but by a more
     lenient rung as whole lines in one place.
     """
-    lines = lower(_whole_lines(change.old), _whole_lines(change.new))
+    lines = diff_lines(_whole_lines(change.old), _whole_lines(change.new))
     hunk = Hunk(0, lines, 1, change.line_hint)
     found = search(text, hunk, plan.rungs, plan.budget)
     place = select_place(

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from gpt_cursor_runner.formats.change_plan import ChangePlan
+from gpt_cursor_runner.formats.applying import apply_sections
 from gpt_cursor_runner.formats.diff.binary import BinaryPatch
 from gpt_cursor_runner.formats.diff.files import FileDiff, reverse
 from gpt_cursor_runner.formats.diff.parsing import parse_diff
 from gpt_cursor_runner.formats.diff.stripping import Stripping
 from gpt_cursor_runner.formats.limits import MAX_FILES, MAX_HUNKS
-from gpt_cursor_runner.formats.making import make_sections
-from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
+from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault, Verb
 from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled
 from gpt_cursor_runner.patch.model import UnifiedDiff
 from gpt_cursor_runner.patch.paths import UnsafePath
@@ -29,7 +28,7 @@ def unified_diff(change: UnifiedDiff, plan: ChangePlan) -> None:
             "limit", message, "Send it as several patches, one after the other.", member="text"
         )
         return
-    files, problems = parse_diff(change.text.encode())
+    files, faults = parse_diff(change.text.encode())
     if change.path is not None and len(files) > 1:
         message, step = (
             f"'path' names one file, but the diff speaks of {len(files)}",
@@ -52,13 +51,15 @@ def unified_diff(change: UnifiedDiff, plan: ChangePlan) -> None:
             "limit", message, "Send several patches, one after the other.", member="text"
         )
         return
-    make_sections(Reading((), problems), plan)
+    apply_sections(ParsedPatch((), faults), draft)
     if change.reverse:
         files = [reverse(file) for file in reversed(files)]
     for _, letter in groupby(files, key=lambda file: file.letter):
         # Each mail of a series was made from what the one before left; the
         # files of one were all made from one tree.
-        make_sections(Reading(_Sections(list(letter), change, plan).read(), at_once=True), plan)
+        apply_sections(
+            ParsedPatch(_Sections(list(letter), change, draft).read(), at_once=True), draft
+        )
 
 
 class _Sections:
@@ -77,8 +78,8 @@ class _Sections:
             try:
                 sections.append(self._section(file))
             except ValueError as bad:
-                make_sections(Reading((), file.problems), self.plan)
-                if file.problems:
+                apply_sections(ParsedPatch((), file.faults), self.draft)
+                if file.faults:
                     continue  # they say why its names are no names
                 code = "path_escape" if isinstance(bad, UnsafePath) else "malformed"
                 step = (
@@ -94,11 +95,11 @@ class _Sections:
         """
         source, target = self._paths(file)
         verb = self._verb(file, target)
-        problems = tuple(file.problems)
+        faults = tuple(file.faults)
         if verb == "delete" and not (file.hunks or file.forward) and self._holds_lines(source):
             message = f"the diff deletes {source}, but holds none of its lines"
             step = "Send a delete change for the file, or a diff that deletes every line it holds."
-            problems = (*problems, Problem("conflict", message, step, file.patch_line))
+            faults = (*faults, TextFault("conflict", message, step, file.patch_line))
         binary = None
         if file.forward:
             binary = BinaryPatch(
@@ -109,7 +110,7 @@ class _Sections:
         fuzz, blanks = self.change.fuzz, self.change.ignore_whitespace
         hunks = tuple(replace(hunk, fuzz=fuzz, ignore_whitespace=blanks) for hunk in file.hunks)
         return Section(
-            file.patch_line, verb, source, target, hunks, mode, binary, file.old_blob, problems
+            file.patch_line, verb, source, target, hunks, mode, binary, file.old_blob, faults
         )
 
     def _paths(self, file: FileDiff) -> tuple[str, str]:

@@ -1,1 +1,1 @@
-"""Reading search/replace blocks in the dialects of aider, Cline and Roo."""
+"""Parser of search/replace blocks in the dialects of aider, Cline and Roo."""

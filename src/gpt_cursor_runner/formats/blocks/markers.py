@@ -51,7 +51,7 @@ class Marker:
     encoded: bool = False
 
 
-def read_marker(line: bytes) -> Marker | None:
+def parse_marker(line: bytes) -> Marker | None:
     """What part of a block the line marks, or looks as if it should mark; None
     for any other line.
     """
@@ -86,5 +86,5 @@ def unescape(line: bytes) -> bytes:
     if not line.startswith(b"\\"):
         return line
     bare = line.lstrip(b"\\")
-    meant = bare.startswith(_ESCAPED) or (bare[:1] in _SIGNS and read_marker(bare))
+    meant = bare.startswith(_ESCAPED) or (bare[:1] in _SIGNS and parse_marker(bare))
     return line[1:] if meant else line

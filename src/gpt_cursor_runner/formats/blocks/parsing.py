@@ -19,12 +19,12 @@ from gpt_cursor_runner.formats.blocks.markers import (
     Marker,
     decode_entities,
     holds_entity,
-    read_marker,
+    parse_marker,
     unescape,
 )
 from gpt_cursor_runner.formats.blocks.names import Known, files_mentioned, name_above
-from gpt_cursor_runner.formats.lowering import Numbered
-from gpt_cursor_runner.formats.sections import Problem
+from gpt_cursor_runner.formats.line_diff import NumberedLines
+from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show, split_lines
 
 _HEADER = re.compile(rb":(start|end)_line:\s*(\d{1,9})\s*$")
@@ -47,13 +47,15 @@ class Block:
     number: int
     patch_line: int
     path: str | None
-    old: Numbered = ()
-    new: Numbered = ()
+    old: NumberedLines = ()
+    new: NumberedLines = ()
     line_hint: int | None = None
-    problems: tuple[Problem, ...] = ()
+    faults: tuple[TextFault, ...] = ()
 
 
-def read_blocks(data: bytes, path: str | None, known: Known) -> tuple[list[Block], list[Problem]]:
+def parse_blocks(
+    data: bytes, path: str | None, known: Known
+) -> tuple[list[Block], list[TextFault]]:
     """Every block of a text, past any prose around them; `path` is for blocks
     whose file is not named.
 
@@ -61,7 +63,7 @@ def read_blocks(data: bytes, path: str | None, known: Known) -> tuple[list[Block
     """
     reader = _Reader(split_lines(data), path, known)
     reader.read()
-    return reader.blocks, reader.problems
+    return reader.blocks, reader.faults
 
 
 @dataclass
@@ -85,12 +87,12 @@ class _Reader:
         self.current: str | None = None
         self.after_blocks = 0
         self.blocks: list[Block] = []
-        self.problems: list[Problem] = []
+        self.faults: list[TextFault] = []
 
     def read(self) -> None:
         at, expected_end = 0, False  # of a block whose beginning was told to be spoiled
         while at < len(self.lines):
-            marker = read_marker(self.lines[at])
+            marker = parse_marker(self.lines[at])
             if marker and marker.role == "search":
                 at, expected_end = self._block(at, marker), False
                 continue
@@ -102,17 +104,17 @@ class _Reader:
                 expected_end = marker.role == "spoiled"
             at += 1
         self._tell_cut_off()
-        if not self.blocks and not self.problems:
-            self.problems.append(
-                Problem("malformed", "the text holds no search/replace block", f"{_FORM}.", 1)
+        if not self.blocks and not self.faults:
+            self.faults.append(
+                TextFault("malformed", "the text holds no search/replace block", f"{_FORM}.", 1)
             )
 
     def _tell_stray(self, at: int) -> None:
         line = show(self.lines[at], 40)
         like = "a marker" if _WORD.search(line) else "a conflict that a merge left"
         message = f"line {at + 1} ('{line}') looks like {like}, but belongs to no block"
-        self.problems.append(
-            Problem("malformed", message, f"{_FORM}, each marker on a line of its own.", at + 1)
+        self.faults.append(
+            TextFault("malformed", message, f"{_FORM}, each marker on a line of its own.", at + 1)
         )
 
     def _tell_cut_off(self) -> None:
@@ -134,25 +136,25 @@ class _Reader:
                 "Send the whole text; if nothing is missing, leave out what stands below the last"
                 " block."
             )
-            self.problems.append(Problem("truncated", message, step, begun + 1))
+            self.faults.append(TextFault("truncated", message, step, begun + 1))
 
     def _block(self, at: int, opening: Marker) -> int:
         """Read the block that opens at `at`; where reading goes on."""
         number = len(self.blocks)
         frame = _frame(self.lines, at, opening)
         path, unnamed = self._name(at, number)
-        divider, problems = _divided(self.lines, frame, opening, number)
-        problems += unnamed
+        divider, faults = _divided(self.lines, frame, opening, number)
+        faults += unnamed
         old, new, hint = (
-            self._contents(frame, divider, opening, number, problems)
+            self._contents(frame, divider, opening, number, faults)
             if divider is not None
             else ((), (), None)
         )
-        self.blocks.append(Block(number, at + 1, path, old, new, hint, tuple(problems)))
+        self.blocks.append(Block(number, at + 1, path, old, new, hint, tuple(faults)))
         self.after_blocks = frame.resume
         return frame.resume
 
-    def _name(self, at: int, number: int) -> tuple[str | None, list[Problem]]:
+    def _name(self, at: int, number: int) -> tuple[str | None, list[TextFault]]:
         if named := name_above(self.lines, at, self._knows):
             self.current = named
             return named, []
@@ -172,20 +174,20 @@ class _Reader:
                 f" {min(others)}, named above it"
             )
             step = "Put the file's name, alone on its line, above the block."
-        return None, [Problem("malformed", message, step, at + 1, number)]
+        return None, [TextFault("malformed", message, step, at + 1, number)]
 
     def _knows(self, name: str) -> bool:
         return name in (self.current, self.path) or self.known(name)
 
     def _contents(
-        self, frame: _Frame, divider: int, opening: Marker, number: int, problems: list[Problem]
-    ) -> tuple[Numbered, Numbered, int | None]:
+        self, frame: _Frame, divider: int, opening: Marker, number: int, faults: list[TextFault]
+    ) -> tuple[NumberedLines, NumberedLines, int | None]:
         first, hint = _header(self.lines, frame.start + 1, divider)
         old = [(self.lines[row], row + 1) for row in range(first, divider)]
         new = [(self.lines[row], row + 1) for row in range(divider + 1, frame.end)]
         encoded = {opening.encoded, bool(frame.closing and frame.closing.encoded)}
         if True in encoded:
-            problems += _half_encoded([*old, *new], number, mixed=len(encoded) > 1)
+            faults += _half_encoded([*old, *new], number, mixed=len(encoded) > 1)
             old, new = ([(decode_entities(line), row) for line, row in side] for side in (old, new))
         for line, row in new:
             if _HEADER.match(line):
@@ -194,7 +196,7 @@ class _Reader:
                     " new lines"
                 )
                 step = f"Put it below '<<<<<<< SEARCH', or {_ESCAPE}."
-                problems.append(Problem("malformed", message, step, row, number))
+                faults.append(TextFault("malformed", message, step, row, number))
         old, new = ([(unescape(line), row) for line, row in side] for side in (old, new))
         return old, new, hint
 
@@ -202,7 +204,7 @@ class _Reader:
 def _frame(lines: Sequence[bytes], at: int, opening: Marker) -> _Frame:
     frame = _Frame(at, len(lines), len(lines))
     for row in range(at + 1, len(lines)):
-        marker = read_marker(lines[row])
+        marker = parse_marker(lines[row])
         if marker is None or marker.indent != opening.indent:
             continue
         if marker.role == "divider" and marker.blank_after and opening.signs.startswith(b"-"):
@@ -222,7 +224,7 @@ def _frame(lines: Sequence[bytes], at: int, opening: Marker) -> _Frame:
 
 def _divided(
     lines: Sequence[bytes], frame: _Frame, opening: Marker, number: int
-) -> tuple[int | None, list[Problem]]:
+) -> tuple[int | None, list[TextFault]]:
     """Where the divider of a block stands, and what is wrong with its markers."""
     like_it = [row for row, marker in frame.dividers if len(marker.signs) == len(opening.signs)]
     all_of_them = [row for row, _ in frame.dividers]
@@ -250,8 +252,8 @@ def _divided(
             " a marker"
         )
         told.append(("malformed", message, f"Correct the marker, or {_ESCAPE}.", row))
-    problems = [Problem(code, message, step, row + 1, number) for code, message, step, row in told]
-    return (None if problems else chosen[0]), problems
+    faults = [TextFault(code, message, step, row + 1, number) for code, message, step, row in told]
+    return (None if faults else chosen[0]), faults
 
 
 def _header(lines: Sequence[bytes], first: int, divider: int) -> tuple[int, int | None]:
@@ -267,7 +269,7 @@ def _header(lines: Sequence[bytes], first: int, divider: int) -> tuple[int, int 
     return at, hint or None
 
 
-def _half_encoded(contents: Numbered, number: int, *, mixed: bool) -> list[Problem]:
+def _half_encoded(contents: NumberedLines, number: int, *, mixed: bool) -> list[TextFault]:
     """Markers in HTML entities say that the whole block went through an
     encoder, so nothing may stand in it plainly.
     """
@@ -279,7 +281,7 @@ def _half_encoded(contents: Numbered, number: int, *, mixed: bool) -> list[Probl
         f"block {number + 1} is partly in HTML entities, so those in line {encoded} leave a doubt"
     )
     return [
-        Problem(
+        TextFault(
             "malformed",
             message,
             "Send the text without HTML entities, just as it is meant.",

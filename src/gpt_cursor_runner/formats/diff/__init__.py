@@ -1,1 +1,1 @@
-"""Reading the text of a unified diff, plain or git's."""
+"""Parser of the text of a unified diff, plain or git's."""

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Budget
-from gpt_cursor_runner.formats.sections import Problem
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Patience
+from gpt_cursor_runner.formats.sections import TextFault
 
 _PART = re.compile(rb"(literal|delta) (\d{1,9})\s*$")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -82,18 +82,18 @@ class BinaryPatch:
 
 
 @dataclass(frozen=True)
-class BinaryReading:
+class ParsedBinary:
     """What stands after `GIT binary patch`; the way back is not always sent.
     `end` is where reading goes on.
     """
 
     forward: Part | None
     backward: Part | None
-    problems: list[Problem]
+    faults: list[TextFault]
     end: int
 
 
-def read_binary(lines: Sequence[bytes], at: int) -> BinaryReading:
+def parse_binary(lines: Sequence[bytes], at: int) -> ParsedBinary:
     """Read the parts after the line `GIT binary patch`, which is `lines[at]`."""
     parts, at_part = list[Part](), at + 1
     while at_part < len(lines) and len(parts) < 2 and (head := _PART.match(lines[at_part])):
@@ -111,17 +111,17 @@ def read_binary(lines: Sequence[bytes], at: int) -> BinaryReading:
             if end == len(lines) and part.size <= MAX_FILE_BYTES:
                 part.inflated()
         except ValueError as bad:
-            return BinaryReading(
-                None, None, [_problem(str(bad), at_part, cut_off=end == len(lines))], end
+            return ParsedBinary(
+                None, None, [_fault(str(bad), at_part, cut_off=end == len(lines))], end
             )
         parts.append(part)
         at_part = end + 1
     if not parts:
         message = "after 'GIT binary patch' comes neither 'literal' nor 'delta'"
-        return BinaryReading(
-            None, None, [_problem(message, at, cut_off=at_part >= len(lines))], at_part
+        return ParsedBinary(
+            None, None, [_fault(message, at, cut_off=at_part >= len(lines))], at_part
         )
-    return BinaryReading(parts[0], parts[1] if len(parts) > 1 else None, [], at_part)
+    return ParsedBinary(parts[0], parts[1] if len(parts) > 1 else None, [], at_part)
 
 
 def _decoded(line: bytes) -> bytes:
@@ -132,12 +132,12 @@ def _decoded(line: bytes) -> bytes:
     return b85decode(text[1:])[:size]
 
 
-def _problem(message: str, at: int, *, cut_off: bool) -> Problem:
+def _fault(message: str, at: int, *, cut_off: bool) -> TextFault:
     step = (
         "Send the binary patch as `git diff --binary` wrote it, or the file as an upsert with"
         " contents_b64."
     )
-    return Problem("truncated" if cut_off else "malformed", message, step, at + 1)
+    return TextFault("truncated" if cut_off else "malformed", message, step, at + 1)
 
 
 def _is_blob(oid: str, data: bytes) -> bool:

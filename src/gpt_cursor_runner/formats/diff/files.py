@@ -11,7 +11,7 @@ from typing import Literal
 from gpt_cursor_runner.formats.diff.binary import Part
 from gpt_cursor_runner.formats.diff.names import DiffName
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine, Sign
-from gpt_cursor_runner.formats.sections import Problem
+from gpt_cursor_runner.formats.sections import TextFault
 
 Said = Literal["create", "delete", "rename", "copy"]
 
@@ -47,7 +47,7 @@ class FileDiff:
     forward: Part | None = None
     backward: Part | None = None
     hunks: list[Hunk] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
+    faults: list[TextFault] = field(default_factory=list)
 
     @property
     def creates(self) -> bool:
@@ -97,14 +97,14 @@ def reverse(file: FileDiff) -> FileDiff:
     if file.said == "copy":
         step = "Leave the copy out of the diff, and send a delete change for the file that it made."
         backward.said, backward.old, backward.new, backward.hunks = None, file.new, file.new, []
-        backward.problems = [
-            *file.problems,
-            Problem("malformed", "a copy has no way back", step, file.patch_line),
+        backward.faults = [
+            *file.faults,
+            TextFault("malformed", "a copy has no way back", step, file.patch_line),
         ]
     elif file.forward and not file.backward:
         step = "Send a diff made with `git diff -R --binary` instead of `reverse`."
-        lacking = Problem("binary", "the binary patch holds no way back", step, file.patch_line)
-        backward.problems = [*file.problems, lacking]
+        lacking = TextFault("binary", "the binary patch holds no way back", step, file.patch_line)
+        backward.faults = [*file.faults, lacking]
     return backward
 
 

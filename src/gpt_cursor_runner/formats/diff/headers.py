@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from gpt_cursor_runner.formats.diff.files import NOBODY, FileDiff, Said
-from gpt_cursor_runner.formats.diff.names import common_strip, read_name
-from gpt_cursor_runner.formats.sections import Problem
+from gpt_cursor_runner.formats.diff.names import common_strip, parse_name
+from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show
 
 _INDEX = re.compile(r"([0-9a-f]{1,64})\.\.([0-9a-f]{1,64})(?: (\d+))?\s*$")
@@ -63,22 +63,22 @@ def _differs(line: bytes) -> str:
 
 
 def _mode(file: FileDiff, rest: bytes, at: int) -> str | None:
-    """The mode as git keeps it, with a problem noted when no regular file has
+    """The mode as git keeps it, with a fault noted when no regular file has
     it.
     """
     mode = rest.decode("ascii", "replace").strip()
     if not _MODE.fullmatch(mode):
         step = "Send the whole diff; the modes of files are 100644 and 100755."
-        file.problems.append(
-            Problem("malformed", f"'{mode[:20]}' is no mode of a file", step, at + 1)
+        file.faults.append(
+            TextFault("malformed", f"'{mode[:20]}' is no mode of a file", step, at + 1)
         )
         return None
     if mode[:3] != "100":
         kind = _KINDS.get(mode[:3], "no regular file")
         step = "Only regular files are changed: leave this one out of the diff."
-        problem = Problem("not_a_file", f"the mode {mode} is that of {kind}", step, at + 1)
-        if not any(known.code == "not_a_file" for known in file.problems):
-            file.problems.append(problem)
+        fault = TextFault("not_a_file", f"the mode {mode} is that of {kind}", step, at + 1)
+        if not any(known.code == "not_a_file" for known in file.faults):
+            file.faults.append(fault)
         return None
     return "100755" if int(mode, 8) & 0o100 else "100644"
 
@@ -105,13 +105,13 @@ def _source(said: Said) -> Callable[[FileDiff, bytes, int], None]:
     def take(file: FileDiff, rest: bytes, _at: int) -> None:
         if file.said != said:
             file.said, file.new = said, NOBODY
-        file.old = replace(read_name(rest), at_epoch=False)
+        file.old = replace(parse_name(rest), at_epoch=False)
 
     return take
 
 
 def _target(file: FileDiff, rest: bytes, _at: int) -> None:
-    file.new = replace(read_name(rest), at_epoch=False)
+    file.new = replace(parse_name(rest), at_epoch=False)
 
 
 def _similarity(file: FileDiff, rest: bytes, _at: int) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from gpt_cursor_runner.formats.diff.lines import DiffLines
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine, Sign
-from gpt_cursor_runner.formats.sections import Problem
+from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show
 
 _NUMBERED = re.compile(rb"@@+ +-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9}))? +@@")
@@ -36,13 +36,13 @@ _NEXT_PARTS = (
 
 
 @dataclass(frozen=True)
-class HunkReading:
+class ParsedHunk:
     """What stands at an `@@` line; `end` is where reading goes on, `hunk` is
-    None when there are problems.
+    None when there are faults.
     """
 
     hunk: Hunk | None
-    problems: list[Problem]
+    faults: list[TextFault]
     end: int
     miscounted: bool = False
 
@@ -70,7 +70,7 @@ def starts_without_header(line: bytes) -> bool:
     return line[:1] in _SIGNS and not line.startswith((b"--- ", b"+++ "))
 
 
-def read_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = True) -> HunkReading:
+def parse_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = True) -> ParsedHunk:
     """Read the hunk whose `@@` line is `lines[at]`; models leave that line out,
     and stack several without numbers.
     """
@@ -80,14 +80,14 @@ def read_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = Tr
     while header is None and lines.starts(body_at, b"@@"):
         header = _NUMBERED.match(lines[body_at])
         if header is None:
-            if problem := _bad_header(lines, body_at, number):
-                return HunkReading(None, [problem], _skip(lines, body_at + 1))
+            if fault := _bad_header(lines, body_at, number):
+                return ParsedHunk(None, [fault], _skip(lines, body_at + 1))
             anchors += _anchors(lines[body_at])
         body_at += 1
     counts = _Counts(int(header[2] or 1), int(header[4] or 1)) if header else _Counts(None, None)
-    body, end, problems = _read_body(lines, body_at, counts, number)
-    if not problems:
-        problems = _misplaced_marker(body, number) or _incomplete(
+    body, end, faults = _read_body(lines, body_at, counts, number)
+    if not faults:
+        faults = _misplaced_marker(body, number) or _incomplete(
             body, counts, number, first + 1, cut_off=end == len(lines), trust_counts=trust_counts
         )
     old, new = (int(header[1]), int(header[3])) if header else (None, None)
@@ -102,15 +102,15 @@ def read_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = Tr
         at_eof,
         anchors_required=len(anchors) > 1,
     )
-    return HunkReading(
-        None if problems else hunk,
-        problems,
+    return ParsedHunk(
+        None if faults else hunk,
+        faults,
         end,
         miscounted=(counts.old or 0, counts.new or 0) != (0, 0),
     )
 
 
-def _bad_header(lines: DiffLines, at: int, number: int) -> Problem | None:
+def _bad_header(lines: DiffLines, at: int, number: int) -> TextFault | None:
     line = lines[at]
     if re.match(rb"@@@+ *-\d", line):
         message = (
@@ -123,7 +123,7 @@ def _bad_header(lines: DiffLines, at: int, number: int) -> Problem | None:
         step = "Write it as @@ -line,count +line,count @@, or as @@ alone."
     else:
         return None
-    return Problem("malformed", message, step, at + 1, number)
+    return TextFault("malformed", message, step, at + 1, number)
 
 
 def _anchors(line: bytes) -> list[bytes]:
@@ -138,7 +138,7 @@ def _anchors(line: bytes) -> list[bytes]:
 
 def _read_body(
     lines: DiffLines, at: int, counts: _Counts, number: int
-) -> tuple[list[HunkLine], int, list[Problem]]:
+) -> tuple[list[HunkLine], int, list[TextFault]]:
     body: list[HunkLine] = []
     while at < len(lines) and not _ends(lines, at, counts):
         line = lines[at]
@@ -149,7 +149,7 @@ def _read_body(
             body.append(HunkLine(" ", line, at + 1))
             counts.take(" ")
         elif (sign := _SIGNS.get(line[:1])) is None:
-            problem = Problem(
+            fault = TextFault(
                 "malformed",
                 f"line {at + 1} of the patch is inside a hunk but starts with neither a space, +"
                 " nor -",
@@ -158,7 +158,7 @@ def _read_body(
                 at + 1,
                 number,
             )
-            return body, _skip(lines, at), [problem]
+            return body, _skip(lines, at), [fault]
         else:
             body.append(HunkLine(sign, lines.ended(at, line[1:]), at + 1))
             counts.take(sign)
@@ -189,7 +189,7 @@ def _ends(lines: DiffLines, at: int, counts: _Counts) -> bool:
     return line[:1] not in _SIGNS
 
 
-def _misplaced_marker(body: Sequence[HunkLine], number: int) -> list[Problem]:
+def _misplaced_marker(body: Sequence[HunkLine], number: int) -> list[TextFault]:
     """A line without newline ends its side of the hunk, as it ends its file."""
     for side in "+-":
         lines = [line for line in body if line.sign != side]
@@ -202,7 +202,7 @@ def _misplaced_marker(body: Sequence[HunkLine], number: int) -> list[Problem]:
                 step = (
                     "Leave '\\ No newline at end of file' out, but after the last line of a file."
                 )
-                return [Problem("malformed", message, step, line.patch_line, number)]
+                return [TextFault("malformed", message, step, line.patch_line, number)]
     return []
 
 
@@ -214,11 +214,11 @@ def _incomplete(
     *,
     cut_off: bool,
     trust_counts: bool,
-) -> list[Problem]:
+) -> list[TextFault]:
     if not body:
         code, message = "truncated" if cut_off else "malformed", f"hunk {number + 1} has no lines"
         return [
-            Problem(code, message, "Send the hunk with its lines, complete.", patch_line, number)
+            TextFault(code, message, "Send the hunk with its lines, complete.", patch_line, number)
         ]
     if not (cut_off and counts.open) or (not trust_counts and body[-1].sign == " "):
         return []
@@ -231,7 +231,7 @@ def _incomplete(
         f"Send the whole patch; if nothing is missing, correct the counts of the hunk to -…,{old}"
         f" +…,{new}."
     )
-    return [Problem("truncated", message, step, patch_line, number)]
+    return [TextFault("truncated", message, step, patch_line, number)]
 
 
 def _without_newline(line: HunkLine, marker: bytes) -> HunkLine:

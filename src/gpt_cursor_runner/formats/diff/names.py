@@ -29,7 +29,7 @@ class DiffName:
     at_epoch: bool = False
 
 
-def read_name(raw: bytes) -> DiffName:
+def parse_name(raw: bytes) -> DiffName:
     """Read what stands after `---`, `+++`, `rename from` and the like."""
     line = _line(raw)
     if line.startswith('"') and (end := _closing_quote(line)):
@@ -54,7 +54,7 @@ def is_epoch(stamp: str) -> bool:
     return bool(_EPOCH_IN_WORDS.match(stamp))
 
 
-def read_git_names(raw: bytes) -> tuple[str, str] | None:
+def parse_git_names(raw: bytes) -> tuple[str, str] | None:
     """The two names of `diff --git`, when they are the same but for their
     prefix; git writes no others there alone.
     """

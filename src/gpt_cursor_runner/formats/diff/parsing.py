@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import re
 
-from gpt_cursor_runner.formats.diff.binary import read_binary
+from gpt_cursor_runner.formats.diff.binary import parse_binary
 from gpt_cursor_runner.formats.diff.files import FileDiff
 from gpt_cursor_runner.formats.diff.headers import disagreement, take_header
-from gpt_cursor_runner.formats.diff.hunks import read_hunk, starts_without_header
+from gpt_cursor_runner.formats.diff.hunks import parse_hunk, starts_without_header
 from gpt_cursor_runner.formats.diff.lines import DiffLines
-from gpt_cursor_runner.formats.diff.names import DiffName, read_git_names, read_name
-from gpt_cursor_runner.formats.sections import Problem
+from gpt_cursor_runner.formats.diff.names import DiffName, parse_git_names, parse_name
+from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show
 
 _LETTER = re.compile(rb"From [0-9a-f]{40,64} ")
@@ -28,13 +28,13 @@ _CUT = re.compile(
 _AS_DIFF = "Send a unified diff, as `git diff` or `diff -u` makes it."
 
 
-def parse_diff(data: bytes) -> tuple[list[FileDiff], list[Problem]]:
+def parse_diff(data: bytes) -> tuple[list[FileDiff], list[TextFault]]:
     """Read every file of a diff, past any text around it. Problems that belong
     to no file come second.
     """
     reader = _Reader(DiffLines(data))
     reader.read()
-    return reader.files, reader.problems
+    return reader.files, reader.faults
 
 
 class _Reader:
@@ -42,7 +42,7 @@ class _Reader:
         self.lines = lines
         self.at = 0
         self.files: list[FileDiff] = []
-        self.problems: list[Problem] = []
+        self.faults: list[TextFault] = []
         self.letter = 0
         self.in_header = False  # of git: between `diff --git` and what ends it
         self.after_names = False
@@ -56,17 +56,17 @@ class _Reader:
                 self._step()
             except ValueError as unreadable:
                 step = "Send the header lines as the tool wrote them."
-                self.problems.append(Problem("malformed", str(unreadable), step, start + 1))
+                self.faults.append(TextFault("malformed", str(unreadable), step, start + 1))
                 self.at = start + 1
         for file in self.files:
             self._complete(file)
-        if not self.files and not self.problems:
+        if not self.files and not self.faults:
             step = (
                 "Start each file with '--- a/path' and '+++ b/path', each hunk with '@@ -line,count"
                 " +line,count @@'."
             )
             message = "the text is no unified diff: it has neither a file header nor a hunk"
-            self.problems.append(Problem("malformed", message, step, 1))
+            self.faults.append(TextFault("malformed", message, step, 1))
 
     def _step(self) -> None:
         line = self.lines[self.at]
@@ -129,8 +129,8 @@ class _Reader:
                 "Send the whole patch.",
             )
         if message:
-            problem = Problem(code, message, step, self.at + 1)
-            (self.files[-1].problems if self.in_header else self.problems).append(problem)
+            fault = TextFault(code, message, step, self.at + 1)
+            (self.files[-1].faults if self.in_header else self.faults).append(fault)
 
     def _is_other_diff(self) -> bool:
         if self.lines.starts(self.at, b"*"):
@@ -141,13 +141,13 @@ class _Reader:
         file = FileDiff(self.at + 1, is_git=True, letter=self.letter)
         self.files.append(file)
         self.in_header, self.after_names, self.after_hunk = True, False, False
-        if names := read_git_names(line.removeprefix(b"diff --git ")):
+        if names := parse_git_names(line.removeprefix(b"diff --git ")):
             file.header = names
             file.old, file.new = DiffName(names[0]), DiffName(names[1])
         self.at += 1
 
     def _names(self) -> None:
-        old, new = read_name(self.lines[self.at][4:]), read_name(self.lines[self.at + 1][4:])
+        old, new = parse_name(self.lines[self.at][4:]), parse_name(self.lines[self.at + 1][4:])
         if not self.in_header:
             self.files.append(FileDiff(self.at + 1, letter=self.letter))
         file = self.files[-1]
@@ -160,20 +160,20 @@ class _Reader:
         if not self.files:
             self.files.append(FileDiff(self.at + 1, named=False))
         file = self.files[-1]
-        number = len(file.hunks) + len(file.problems)
-        reading = read_hunk(self.lines, self.at, number, trust_counts=self.trust_counts)
+        number = len(file.hunks) + len(file.faults)
+        reading = parse_hunk(self.lines, self.at, number, trust_counts=self.trust_counts)
         if reading.hunk:
             file.hunks.append(reading.hunk)
-        file.problems += reading.problems
+        file.faults += reading.faults
         self.trust_counts = self.trust_counts and not reading.miscounted
         self.in_header, self.after_names, self.after_hunk = False, False, True
         self.at = reading.end
 
     def _binary(self) -> None:
-        reading = read_binary(self.lines.all, self.at)
+        reading = parse_binary(self.lines.all, self.at)
         file = self.files[-1]
         file.forward, file.backward = reading.forward, reading.backward
-        file.problems += reading.problems
+        file.faults += reading.faults
         self.in_header = False
         self.at = reading.end
 
@@ -189,7 +189,7 @@ class _Reader:
             f"line {self.at + 1} of the patch looks like part of a hunk but stands outside of any"
         )
         step = "Every context line of a hunk starts with a space; mend the lines above this one."
-        self.files[-1].problems.append(Problem("malformed", message, step, self.at + 1))
+        self.files[-1].faults.append(TextFault("malformed", message, step, self.at + 1))
         self.after_hunk = False
         self.at += 1
 
@@ -197,7 +197,7 @@ class _Reader:
         """Refuse what lacks the lines that its headers announce: a text is
         often cut there.
         """
-        if file.problems:
+        if file.faults:
             return
         last = file is self.files[-1]
         message = None
@@ -221,4 +221,4 @@ class _Reader:
         if message:
             code = "truncated" if last and not file.hunks else "malformed"
             step = "Send the hunks of this file and all its header lines, or leave the file out."
-            file.problems.append(Problem(code, message, step, file.patch_line))
+            file.faults.append(TextFault(code, message, step, file.patch_line))

@@ -1,1 +1,1 @@
-"""Reading the `apply_patch` envelope and the V4A hunks inside it."""
+"""Parser of the `apply_patch` envelope and the V4A hunks inside it."""

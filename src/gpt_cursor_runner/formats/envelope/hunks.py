@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine, Sign
-from gpt_cursor_runner.formats.sections import Problem
+from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show
 
 END_OF_FILE = b"*** End of File"
@@ -26,11 +26,11 @@ _NO_ANCHOR = (b"", b"...", "…".encode())
 
 
 @dataclass(frozen=True)
-class HunksReading:
+class ParsedHunks:
     """The hunks of one file; `end` is the line that belongs to them no more."""
 
     hunks: tuple[Hunk, ...]
-    problems: tuple[Problem, ...]
+    faults: tuple[TextFault, ...]
     end: int
 
 
@@ -52,21 +52,21 @@ class _Opening:
             self.anchors.append(anchor)
 
 
-def read_hunks(lines: Sequence[bytes], at: int, end: int) -> HunksReading:
+def parse_hunks(lines: Sequence[bytes], at: int, end: int) -> ParsedHunks:
     """Read hunks from line `at` up to line `end`, or to a marker before it
     (`*** …` at the very left).
     """
     reader = _Reader(lines, at, end)
     while not reader.done():
-        reader.read_hunk()
-    return HunksReading(tuple(reader.hunks), tuple(reader.problems), reader.at)
+        reader.parse_hunk()
+    return ParsedHunks(tuple(reader.hunks), tuple(reader.faults), reader.at)
 
 
 class _Reader:
     def __init__(self, lines: Sequence[bytes], at: int, end: int) -> None:
         self.lines, self.at, self.end = lines, at, end
         self.hunks: list[Hunk] = []
-        self.problems: list[Problem] = []
+        self.faults: list[TextFault] = []
         self.number = 0
 
     def done(self) -> bool:
@@ -76,16 +76,16 @@ class _Reader:
             self.at = self._after_blanks(self.at + 1)
         return self.at >= self.end or self._starts(b"***", self.at)
 
-    def read_hunk(self) -> None:
+    def parse_hunk(self) -> None:
         start, opening = self.at, self._opening()
         if not opening.marks and not opening.hints and self.number:
-            self._problem(start, "a line follows the end of a hunk, but no @@ opens another")
+            self._fault(start, "a line follows the end of a hunk, but no @@ opens another")
             return
         body, at_eof = self._body()
         if body is None:
             return
         if not body:
-            self._problem(start, f"hunk {self.number + 1} has no lines", code="malformed")
+            self._fault(start, f"hunk {self.number + 1} has no lines", code="malformed")
             return
         floating = (
             opening.hints is None and not opening.anchors and all(line.sign == "+" for line in body)
@@ -130,7 +130,7 @@ class _Reader:
             elif not line.strip() and line[:1] not in _SIGNS:
                 body.append(HunkLine(" ", line, at + 1))
             elif (sign := _SIGNS.get(line[:1])) is None:
-                self._problem(
+                self._fault(
                     at,
                     f"line {at + 1} of the patch starts with neither a space, + nor -:"
                     f" '{show(line)}'",
@@ -146,12 +146,12 @@ class _Reader:
     def _signed(self, line: HunkLine) -> bool:
         return self.lines[line.patch_line - 1][:1] in _SIGNS
 
-    def _problem(self, at: int, message: str, code: str = "malformed") -> None:
+    def _fault(self, at: int, message: str, code: str = "malformed") -> None:
         step = (
             "Put one space before a context line, + before an inserted and - before a deleted one;"
             " open hunks with @@."
         )
-        self.problems.append(Problem(code, message, step, at + 1, self.number))
+        self.faults.append(TextFault(code, message, step, at + 1, self.number))
         self.number += 1
         while self.at < self.end and not self._starts((b"@@", b"***"), self.at):
             self.at += 1

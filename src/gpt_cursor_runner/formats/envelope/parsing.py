@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from posixpath import basename
 
-from gpt_cursor_runner.formats.envelope.hunks import END_OF_FILE, HunksReading, read_hunks
-from gpt_cursor_runner.formats.envelope.wrapping import (
+from gpt_cursor_runner.formats.envelope.boundaries import (
     BEGIN,
     END,
     FILE_HEADERS,
@@ -16,8 +15,9 @@ from gpt_cursor_runner.formats.envelope.wrapping import (
     find_patch,
     unfenced,
 )
+from gpt_cursor_runner.formats.envelope.hunks import END_OF_FILE, ParsedHunks, parse_hunks
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
-from gpt_cursor_runner.formats.sections import Problem, Reading, Section, Verb
+from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault, Verb
 from gpt_cursor_runner.formats.text import show, split_lines
 
 _VERBS: dict[bytes, Verb] = dict(zip(FILE_HEADERS, ("create", "delete", "change"), strict=True))
@@ -26,7 +26,7 @@ _HEADER_STEP = (
     "Start each file with *** Add File: path, *** Delete File: path or *** Update File: path."
 )
 _ADD_STEP = "Put + before every line of a new file, also before a blank one."
-_TOO_LITTLE = Problem(
+_TOO_LITTLE = TextFault(
     "malformed",
     "the text is no patch: it has neither *** Begin Patch nor a *** Update File: line",
     f"{_HEADER_STEP} Or send the bare hunks with 'path' beside them.",
@@ -34,28 +34,28 @@ _TOO_LITTLE = Problem(
 )
 
 
-def read_envelope(data: bytes) -> Reading:
+def parse_envelope(data: bytes) -> ParsedPatch:
     """Read every file's part of an envelope, or of several, past any text
     around them.
     """
     lines = _lines(data)
     wrapped = find_patch(lines)
     sections: list[Section] = []
-    problems = list(wrapped.problems)
+    faults = list(wrapped.faults)
     for span in wrapped.spans:
         reader = _Reader(lines, span)
         reader.read()
         # Of a text that was cut off, nobody knows how the last part would have
         # gone on.
         sections += reader.sections if span.whole else reader.sections[:-1]
-        problems += reader.problems if span.whole else []
-        if not (reader.sections or reader.problems) and span.whole:
-            problems.append(
-                Problem("malformed", "the envelope is empty", _HEADER_STEP, span.start + 1)
+        faults += reader.faults if span.whole else []
+        if not (reader.sections or reader.faults) and span.whole:
+            faults.append(
+                TextFault("malformed", "the envelope is empty", _HEADER_STEP, span.start + 1)
             )
-    if not wrapped.spans and not problems:
-        problems.append(_TOO_LITTLE)
-    return Reading(tuple(sections), tuple(problems))
+    if not wrapped.spans and not faults:
+        faults.append(_TOO_LITTLE)
+    return ParsedPatch(tuple(sections), tuple(faults))
 
 
 def is_enveloped(data: bytes) -> bool:
@@ -67,43 +67,43 @@ def is_enveloped(data: bytes) -> bool:
     )
 
 
-def read_bare(data: bytes, path: str, target: str) -> Reading:
+def parse_bare_hunks(data: bytes, path: str, target: str) -> ParsedPatch:
     """Read bare hunks for the file at `path`, which moves when `target` is
     another.
     """
     lines = _lines(data)
     span = unfenced(lines)
     end = _end(lines, span)
-    hunks = read_hunks(lines, _past_names(lines, span.start, end, path), end)
-    problems = list(hunks.problems)
+    hunks = parse_hunks(lines, _past_names(lines, span.start, end, path), end)
+    faults = list(hunks.faults)
     if hunks.end < end:
-        problems.append(_stray(lines, hunks.end))
-    if not (hunks.hunks or problems):
-        problems.append(
-            Problem(
+        faults.append(_stray(lines, hunks.end))
+    if not (hunks.hunks or faults):
+        faults.append(
+            TextFault(
                 "malformed", "the text has no hunk", "Open a hunk with @@ and send its lines.", 1
             )
         )
     verb: Verb = "change" if path == target else "move"
-    section = Section(span.start + 1, verb, path, target, hunks.hunks, problems=tuple(problems))
-    return Reading((section,) if span.whole else (), _cut_off(lines, span))
+    section = Section(span.start + 1, verb, path, target, hunks.hunks, faults=tuple(faults))
+    return ParsedPatch((section,) if span.whole else (), _cut_off(lines, span))
 
 
-def read_new_file(data: bytes, path: str) -> Reading:
+def parse_new_file(data: bytes, path: str) -> ParsedPatch:
     """Read the bare `+` lines of a new file; its last line ends in a newline
     only if a bare `+` follows it.
     """
     lines = _lines(data)
     span = unfenced(lines)
     section, end = _added(lines, span.start, _end(lines, span), path)
-    problems = [*section.problems, *([_stray(lines, end)] if end < _end(lines, span) else [])]
+    faults = [*section.faults, *([_stray(lines, end)] if end < _end(lines, span) else [])]
     hunks = tuple(_unended(hunk) for hunk in section.hunks)
-    if not (hunks or problems):
-        problems.append(
-            Problem("malformed", "the text has no line of a new file", _ADD_STEP, span.start + 1)
+    if not (hunks or faults):
+        faults.append(
+            TextFault("malformed", "the text has no line of a new file", _ADD_STEP, span.start + 1)
         )
-    section = Section(span.start + 1, "create", path, path, hunks, problems=tuple(problems))
-    return Reading((section,) if span.whole else (), _cut_off(lines, span))
+    section = Section(span.start + 1, "create", path, path, hunks, faults=tuple(faults))
+    return ParsedPatch((section,) if span.whole else (), _cut_off(lines, span))
 
 
 class _Reader:
@@ -113,7 +113,7 @@ class _Reader:
         self.lines, self.at, self.end = lines, span.start, span.end
         self.folder = "" if span.folder in ("", ".") else span.folder.rstrip("/") + "/"
         self.sections: list[Section] = []
-        self.problems: list[Problem] = []
+        self.faults: list[TextFault] = []
 
     def read(self) -> None:
         while self.at < self.end:
@@ -124,7 +124,7 @@ class _Reader:
             elif not line or line == END_OF_FILE:
                 self.at += 1
             else:
-                self.problems.append(_stray(self.lines, self.at))
+                self.faults.append(_stray(self.lines, self.at))
                 self.at += 1
                 while self.at < self.end and not self.lines[self.at].startswith(b"***"):
                     self.at += 1
@@ -145,11 +145,11 @@ class _Reader:
         if self.at < self.end and self.lines[self.at].startswith(_MOVE):
             target = self._name(self.lines[self.at].strip().removeprefix(_MOVE))
             self.at += 1
-        hunks = read_hunks(self.lines, _past_names(self.lines, self.at, self.end, path), self.end)
+        hunks = parse_hunks(self.lines, _past_names(self.lines, self.at, self.end, path), self.end)
         self.at = hunks.end
         verb: Verb = "change" if path == target else "move"
         return Section(
-            start + 1, verb, path, target, hunks.hunks, problems=_judged(hunks, verb, path, start)
+            start + 1, verb, path, target, hunks.hunks, faults=_judged(hunks, verb, path, start)
         )
 
     def _name(self, raw: bytes) -> str:
@@ -157,11 +157,11 @@ class _Reader:
         return self.folder + name.removeprefix("./")
 
 
-def _judged(hunks: HunksReading, verb: Verb, path: str, start: int) -> tuple[Problem, ...]:
-    if hunks.hunks or hunks.problems or verb == "move":
-        return hunks.problems
+def _judged(hunks: ParsedHunks, verb: Verb, path: str, start: int) -> tuple[TextFault, ...]:
+    if hunks.hunks or hunks.faults or verb == "move":
+        return hunks.faults
     step = "Send hunks after the header, each opened by @@, or leave the header out."
-    return (Problem("malformed", f"the part that updates {path} has no hunk", step, start + 1),)
+    return (TextFault("malformed", f"the part that updates {path} has no hunk", step, start + 1),)
 
 
 def _added(
@@ -172,19 +172,19 @@ def _added(
     """
     start = at if header is None else header
     body: list[HunkLine] = []
-    problems: tuple[Problem, ...] = ()
+    faults: tuple[TextFault, ...] = ()
     while at < end and lines[at].startswith(b"+"):
         body.append(HunkLine("+", lines[at][1:], at + 1))
         at += 1
     following = next((number for number in range(at, end) if lines[number].strip()), end)
     if following < end and not lines[following].strip().startswith(b"***"):
         message = f"line {at + 1} of the patch has no +: '{show(lines[at])}'"
-        problems = (Problem("malformed", message, _ADD_STEP, at + 1),)
+        faults = (TextFault("malformed", message, _ADD_STEP, at + 1),)
         following = next(
             (number for number in range(following, end) if lines[number].startswith(b"***")), end
         )
     hunks = (Hunk(0, tuple(body), start + 1),) if body else ()
-    return Section(start + 1, "create", path, path, hunks, problems=problems), following
+    return Section(start + 1, "create", path, path, hunks, faults=faults), following
 
 
 def _past_names(lines: Sequence[bytes], at: int, end: int, path: str) -> int:
@@ -210,12 +210,12 @@ def _end(lines: Sequence[bytes], span: Span) -> int:
     return filled if filled < span.end and lines[filled].rstrip() == END else span.end
 
 
-def _cut_off(lines: Sequence[bytes], span: Span) -> tuple[Problem, ...]:
+def _cut_off(lines: Sequence[bytes], span: Span) -> tuple[TextFault, ...]:
     if span.whole:
         return ()
     message = "the fence around the patch is not closed: text is missing"
     return (
-        Problem(
+        TextFault(
             "truncated",
             message,
             "Send the whole text, with its closing fence or with none.",
@@ -224,8 +224,8 @@ def _cut_off(lines: Sequence[bytes], span: Span) -> tuple[Problem, ...]:
     )
 
 
-def _stray(lines: Sequence[bytes], at: int) -> Problem:
-    return Problem(
+def _stray(lines: Sequence[bytes], at: int) -> TextFault:
+    return TextFault(
         "malformed", f"'{show(lines[at])}' begins no file's part of a patch", _HEADER_STEP, at + 1
     )
 

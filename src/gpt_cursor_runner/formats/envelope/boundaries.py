@@ -15,7 +15,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gpt_cursor_runner.formats.sections import Problem
+from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show
 
 BEGIN, END = b"*** Begin Patch", b"*** End Patch"
@@ -50,12 +50,12 @@ class Span:
 
 @dataclass(frozen=True)
 class Wrapped:
-    """The parts of a text that are patch. No span and no problem: there is none
+    """The parts of a text that are patch. No span and no fault: there is none
     in it.
     """
 
     spans: tuple[Span, ...]
-    problems: tuple[Problem, ...]
+    faults: tuple[TextFault, ...]
 
 
 def find_patch(lines: Sequence[bytes]) -> Wrapped:
@@ -80,7 +80,7 @@ class _Finder:
     def __init__(self, lines: Sequence[bytes]) -> None:
         self.lines = lines
         self.spans: list[Span] = []
-        self.problems: list[Problem] = []
+        self.faults: list[TextFault] = []
         self.closed_at = next((at for at, line in enumerate(lines) if line.rstrip() == END), None)
         self.moves = any(
             _MOVING.match(line) and not _HEREDOC.fullmatch(line.strip()) for line in lines
@@ -95,13 +95,13 @@ class _Finder:
         while at is not None:
             at = self._envelope(at)
         if len(self.spans) > 1 and any(span.folder for span in self.spans):
-            self._problem(
+            self._fault(
                 "malformed",
                 "the commands around the patches change folders, one after another",
                 0,
                 _FROM_TOP,
             )
-        return Wrapped(tuple(self.spans), tuple(self.problems))
+        return Wrapped(tuple(self.spans), tuple(self.faults))
 
     def _first_begin(self) -> int | None:
         """The first envelope; blanks before its marker are allowed as long as
@@ -118,7 +118,7 @@ class _Finder:
         """Take the envelope that begins here; the line where the next one does."""
         end = self._end_after(begin)
         if end is None:
-            self._problem(
+            self._fault(
                 "truncated", "the patch has no *** End Patch: it was cut off", len(self.lines) - 1
             )
             self.spans.append(Span(begin + 1, len(self.lines), whole=False))
@@ -165,23 +165,21 @@ class _Finder:
             return ""
         heredoc = _HEREDOC.fullmatch(opening)
         if heredoc is None:
-            self._problem(
-                "malformed", f"'{show(opening)}' opens no heredoc that is read here", above
-            )
+            self._fault("malformed", f"'{show(opening)}' opens no heredoc that is read here", above)
             return None
         if self.moves:
             message = "a command beside the patch changes the folder that its paths are in"
-            self._problem("malformed", message, above, _FROM_TOP)
+            self._fault("malformed", message, above, _FROM_TOP)
             return None
         shell: bytes = heredoc["shell"] or b""
         closing = b"" if below is None else self.lines[below].strip()
         if closing not in (heredoc["word"], heredoc["word"] + shell):
-            self._problem(
+            self._fault(
                 "truncated", f"the heredoc of line {above + 1} is not closed below the patch", end
             )
             return None
         if shell and any(_BENT_BY_SHELL[shell].search(self.lines[at]) for at in range(begin, end)):
-            self._problem(
+            self._fault(
                 "malformed", "the quotes around the command would change the patch inside", above
             )
             return None
@@ -191,7 +189,7 @@ class _Finder:
         """Prose may stand outside of an envelope, but no part of a patch."""
         for at in range(start, end):
             if self.lines[at].startswith(FILE_HEADERS) or self.lines[at].rstrip() == END:
-                self._problem(
+                self._fault(
                     "malformed", f"'{show(self.lines[at])}' stands outside of *** Begin Patch", at
                 )
 
@@ -209,17 +207,17 @@ class _Finder:
                 (at for at in range(first, end) if self.lines[at].rstrip() == fence), None
             )
             if closing is None:
-                self._problem(
+                self._fault(
                     "truncated",
                     "the fence around the patch is not closed: text is missing",
                     end - 1,
                 )
             end = end if closing is None else closing
-        self.spans.append(Span(first, end, whole=not self.problems))
+        self.spans.append(Span(first, end, whole=not self.faults))
         self._outside(end + 1, len(self.lines))
 
-    def _problem(self, code: str, message: str, at: int, step: str = _WHOLE) -> None:
-        self.problems.append(Problem(code, message, step, at + 1))
+    def _fault(self, code: str, message: str, at: int, step: str = _WHOLE) -> None:
+        self.faults.append(TextFault(code, message, step, at + 1))
 
 
 def _fence(line: bytes) -> bytes:

@@ -10,20 +10,22 @@ from rapidfuzz.distance import LCSseq
 
 from gpt_cursor_runner.formats.hunks import HunkLine, Sign
 
-Numbered = Sequence[tuple[bytes, int]]  # lines with the number each has in the text that was sent
+NumberedLines = Sequence[
+    tuple[bytes, int]
+]  # lines with the number each has in the text that was sent
 
 # The comparison costs a bit of memory for each pair of lines; beyond this the
 # texts share their two ends at most.
 _MOST_PAIRS = 100_000_000
 
 
-def lower(old: Numbered, new: Numbered) -> tuple[HunkLine, ...]:
+def diff_lines(old: NumberedLines, new: NumberedLines) -> tuple[HunkLine, ...]:
     """The shortest way from `old` to `new`, deleted lines before those inserted
     in their place.
     """
     lines: list[HunkLine] = []
     gone = come = 0  # how far both are written
-    for start, there, size in shared_blocks([line for line, _ in old], [line for line, _ in new]):
+    for start, there, size in common_blocks([line for line, _ in old], [line for line, _ in new]):
         lines += (
             _signed("-", old[gone:start])
             + _signed("+", new[come:there])
@@ -33,7 +35,7 @@ def lower(old: Numbered, new: Numbered) -> tuple[HunkLine, ...]:
     return tuple(lines)
 
 
-def shared_blocks(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
+def common_blocks(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
     """What two texts share, in order: where it starts in either (from 0), and
     how many lines. The last ends both.
     """
@@ -55,5 +57,5 @@ def _shared(one: Sequence[bytes], other: Sequence[bytes]) -> int:
     return min(len(one), len(other))
 
 
-def _signed(sign: Sign, lines: Numbered) -> list[HunkLine]:
+def _signed(sign: Sign, lines: NumberedLines) -> list[HunkLine]:
     return [HunkLine(sign, line, number) for line, number in lines]

@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 
-from gpt_cursor_runner.formats.change_plan import ChangePlan
-from gpt_cursor_runner.formats.matching.applying import apply_hunks
-from gpt_cursor_runner.formats.sections import Problem, Reading, Section
-from gpt_cursor_runner.formats.three_way import merge_section
+from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.matching.placing import placed_edits
+from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault
+from gpt_cursor_runner.formats.three_way import merge_in
 from gpt_cursor_runner.formats.tree import File, FileMode
 from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled, Taken, VirtualTree
 from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
@@ -20,12 +20,12 @@ Part = tuple[Section, str, str]  # with its source and its target as parsed path
 _MODES: dict[str | None, FileMode | None] = {None: None, "100644": "100644", "100755": "100755"}
 
 
-def make_sections(reading: Reading, plan: ChangePlan) -> None:
+def apply_sections(reading: ParsedPatch, draft: Draft) -> None:
     """Make every section in order, or note the faults of all of them."""
-    for problem in reading.problems:
-        _note(problem, plan)
-    plan.budget.sections_left -= len(reading.sections)
-    if plan.budget.sections_left < 0:
+    for fault in reading.faults:
+        _note(fault, draft)
+    draft.patience.left_sections -= len(reading.sections)
+    if draft.patience.left_sections < 0:
         step = "Send it as several patches, one after another."
         plan.add_fault("limit", "the patch speaks of too many parts of files", step, member="text")
         return
@@ -80,23 +80,21 @@ def _sources(parts: Iterable[Part], tree: VirtualTree) -> dict[str, Taken]:
     return taken
 
 
-def _note(problem: Problem, plan: ChangePlan, path: str | None = None) -> None:
-    plan.add_fault(
-        problem.code,
-        problem.message,
-        problem.next_step,
+def _note(fault: TextFault, draft: Draft, path: str | None = None) -> None:
+    draft.fault(
+        fault.code,
+        fault.message,
+        fault.next_step,
         member="text",
         path=path,
-        patch_line=problem.patch_line,
-        hunk=problem.hunk,
+        patch_line=fault.patch_line,
+        hunk=fault.hunk,
     )
 
 
-def _make(
-    section: Section, source: str, target: str, taken: Taken | None, plan: ChangePlan
-) -> None:
-    for problem in section.problems:
-        _note(problem, plan, target)
+def _make(section: Section, source: str, target: str, taken: Taken | None, draft: Draft) -> None:
+    for fault in section.faults:
+        _note(fault, draft, target)
     if section.mode not in _MODES and section.verb != "delete":
         raise Refusal(
             "not_a_file",
@@ -124,16 +122,16 @@ def _create(section: Section, path: str, plan: ChangePlan) -> None:
     data = b"".join(line for hunk in section.hunks for line in hunk.inserted)
     if section.binary:
         data = _applied(section, b"", path)
-    if not section.problems:
-        plan.tree.create(path, File(data, _MODES[section.mode] or "100644"))
+    if not section.faults:
+        draft.tree.create(path, File(data, _MODES[section.mode] or "100644"))
         for hunk in section.hunks:
             plan.add_placed_hunk(path, 1, "exact", hunk.number)
 
 
-def _delete(section: Section, path: str, plan: ChangePlan) -> None:
-    before = plan.tree.text_file(path) if section.hunks else plan.tree.file(path)
-    after = _outcome(section, before, path, plan)
-    if after is None or section.problems:
+def _delete(section: Section, path: str, draft: Draft) -> None:
+    before = draft.tree.text_file(path) if section.hunks else draft.tree.file(path)
+    after = _outcome(section, before, path, draft)
+    if after is None or section.faults:
         return
     if after and (section.hunks or section.binary):
         raise Refusal(
@@ -153,22 +151,22 @@ def _change(
     elif section.verb == "move":
         plan.tree.move(source, target)
     elif section.verb == "copy":
-        plan.tree.create(target, taken.file if taken else plan.tree.file(source))
-    before = plan.tree.text_file(target) if section.hunks else plan.tree.file(target)
-    after = _outcome(section, before, target, plan)
-    if after is not None and not section.problems:
-        plan.tree.write(target, File(after, _MODES[section.mode] or before.mode))
+        draft.tree.create(target, taken.file if taken else draft.tree.file(source))
+    before = draft.tree.text_file(target) if section.hunks else draft.tree.file(target)
+    after = _outcome(section, before, target, draft)
+    if after is not None and not section.faults:
+        draft.tree.write(target, File(after, _MODES[section.mode] or before.mode))
 
 
 def _outcome(section: Section, before: File, path: str, plan: ChangePlan) -> bytes | None:
     """The bytes after the section; None when any of its hunks was refused."""
     if section.binary:
         return _applied(section, before.data, path)
-    trial = plan.start_trial()
-    after = apply_hunks(section.hunks, before, path, trial)
-    if after is None and plan.may_merge and not section.problems:
-        return merge_section(section, before, path, plan, trial)
-    plan.accept_trial(trial)
+    trial = draft.trial()
+    after = placed_edits(section.hunks, before, path, trial)
+    if after is None and draft.merges and not section.faults:
+        return merge_in(section, before, path, draft, trial)
+    draft.adopt(trial)
     return after
 
 
