@@ -113,7 +113,7 @@ def test_blob_ids_of_64_digits_are_checked_as_sha256():
 
 
 def test_a_result_other_than_the_announced_is_refused():
-    assert "announces" in only_fault(FILES, patch(encoded(NEW + b"more"))).message
+    assert "index line names" in only_fault(FILES, patch(encoded(NEW + b"more"))).message
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,5 @@
-"""What a textual patch says, file by file: every text format lowers to this
-before anything looks for its place.
+"""The common result of every parser of text formats: one section for each file,
+before any hunk is placed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ Verb = Literal["change", "create", "delete", "move", "copy"]
 
 @dataclass(frozen=True)
 class TextFault:
-    """Something in the text of a patch that cannot be read; `patch_line` counts
-    from 1, `hunk` from 0.
+    """A part of a patch's text that cannot be parsed. `patch_line` counts from
+    1, `hunk` from 0.
     """
 
     code: str
@@ -30,19 +30,22 @@ class Binary(Protocol):
     """New contents that are no lines of text."""
 
     def apply(self, before: bytes) -> bytes:
-        """What `before` becomes; ValueError, with a sentence for the sender,
-        when it was not made for `before`.
+        """Return the new contents.
+
+        Raises ValueError, with a message for the sender, when the patch was not
+        made for `before`.
         """
 
 
 @dataclass(frozen=True)
 class Section:
-    """One file's part. `path` and `target` are names in the repository, not
-    parsed yet; they differ for a move or copy.
+    """The part of a patch that changes one file.
 
-    A file to `create` has hunks that only insert. `old_blob` is git's name,
-    maybe cut short, of the version it was made from. With `faults` the
-    section is told to be unreadable, and its hunks are judged all the same.
+    `path` and `target` are names in the repository, not parsed yet; they differ
+    only for a move or a copy. The hunks of a file to `create` only insert.
+    `old_blob` is the git id, possibly abbreviated, of the version that the
+    section was made from. A section with `faults` is refused; its hunks are
+    placed nevertheless, so that their faults are reported too.
     """
 
     patch_line: int
@@ -58,10 +61,10 @@ class Section:
 
 @dataclass(frozen=True)
 class ParsedPatch:
-    """What a text was read as. `faults` are those that belong to no file.
+    """The sections of a text. `faults` are those that belong to no section.
 
-    Sections made `at_once`, as git reads those of one diff, move and copy files
-    as these were before any of them.
+    With `at_once`, as in one git diff, moves and copies read their source files
+    as they are before any section is applied.
     """
 
     sections: Sequence[Section]

@@ -54,7 +54,7 @@ def unified_diff(change: UnifiedDiff, plan: ChangePlan) -> None:
     apply_sections(ParsedPatch((), faults), draft)
     if change.reverse:
         files = [reverse(file) for file in reversed(files)]
-    for _, letter in groupby(files, key=lambda file: file.letter):
+    for _, letter in groupby(files, key=lambda file: file.mail):
         # Each mail of a series was made from what the one before left; the
         # files of one were all made from one tree.
         apply_sections(
@@ -116,16 +116,16 @@ class _Sections:
     def _paths(self, file: FileDiff) -> tuple[str, str]:
         if self.change.path is None:
             return self.stripping.paths(file)
-        if file.said in ("rename", "copy"):
+        if file.has_two_paths:
             raise ValueError(
-                f"a {file.said} names its own files, so 'path' has no meaning beside it"
+                f"a {file.operation} names its own files, so 'path' has no meaning beside it"
             )
         return self.change.path, self.change.path
 
     def _verb(self, file: FileDiff, path: str) -> Verb:
-        if file.said == "rename":
+        if file.operation == "rename":
             return "move"
-        if file.said == "copy":
+        if file.operation == "copy":
             return "copy"
         # A diff from nothing (`@@ -0,0`) for a file that is not there means a
         # new file, whatever its header says.

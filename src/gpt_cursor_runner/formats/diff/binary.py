@@ -1,5 +1,5 @@
 """git's binary patches: new bytes in full (`literal`) or as copies from the old
-(`delta`), deflated, in base 85.
+bytes (`delta`), deflated, in base 85.
 """
 
 from __future__ import annotations
@@ -17,116 +17,133 @@ from gpt_cursor_runner.formats.sections import TextFault
 
 _PART = re.compile(rb"(literal|delta) (\d{1,9})\s*$")
 _FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-_LENGTHS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"  # of a line, from 1 to 52 bytes
-_INSTRUCTION_COST = 4  # what a byte of a delta costs, in bytes of plain text that take as long
+# The first letter of a line is its length, from 1 to 52 bytes.
+_LENGTHS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+# Following a byte of a delta takes as long as copying this many plain bytes.
+_INSTRUCTION_COST = 4
 
 
 @dataclass(frozen=True)
-class Part:
-    """One direction of a binary patch; `size` is that of `deflated` once
-    inflated.
+class BinaryPart:
+    """One direction of a binary patch; `size` is that of `deflated` after
+    inflating.
     """
 
     is_delta: bool
     size: int
     deflated: bytes
 
-    def make(self, before: bytes, budget: Budget) -> bytes:
-        """The new bytes; ValueError when they cannot be made from `before` or
-        would be too many.
+    def make(self, before: bytes, patience: Patience) -> bytes:
+        """Return the new bytes; ValueError when `before` does not fit or the
+        result would be too large.
         """
-        _spend(self.size * (_INSTRUCTION_COST if self.is_delta else 1), budget)
+        cost = self.size * _INSTRUCTION_COST if self.is_delta else self.size
+        _spend(cost, patience)
         data = self.inflated()
-        return _follow(data, before, budget) if self.is_delta else data
+        return _apply_delta(data, before, patience) if self.is_delta else data
 
     def inflated(self) -> bytes:
-        inflating = zlib.decompressobj()
+        decompressor = zlib.decompressobj()
         try:
-            data = inflating.decompress(self.deflated, self.size + 1)
+            # One byte more than announced, so that a longer stream is noticed
+            # without inflating all of it.
+            data = decompressor.decompress(self.deflated, self.size + 1)
         except zlib.error:
             data = b""
-        if len(data) != self.size or not inflating.eof or inflating.unused_data:
+        is_exact = len(data) == self.size and decompressor.eof and not decompressor.unused_data
+        if not is_exact:
             raise ValueError(
-                "its binary part is damaged or cut off: it does not unfold to the size it announces"
+                "its binary part is damaged or cut off: it does not inflate to the announced size"
             )
         return data
 
 
 @dataclass(frozen=True)
 class BinaryPatch:
-    """A binary patch of one file, good for that version alone whose blob id is
-    `old`; it must give the blob `new`.
+    """A binary patch of one file. It applies only to the blob `old` and must
+    result in the blob `new`.
     """
 
-    part: Part
+    part: BinaryPart
     old: str
     new: str
     budget: Budget
 
     def apply(self, before: bytes) -> bytes:
-        """What `before` becomes; ValueError when it was not made for `before`,
-        or is not what its ids say.
+        """Return the new contents; ValueError when `before` or the result is
+        another blob than its ids name.
         """
         if not (_FULL_ID.fullmatch(self.old) and _FULL_ID.fullmatch(self.new)):
             raise ValueError("a binary patch needs an index line with both blob ids in full")
         if not _is_blob(self.old, before):
-            raise ValueError(
-                "the binary patch was made for another version than the one that stands here"
-            )
-        after = self.part.make(before, self.budget)
+            raise ValueError("the binary patch was made for another version of the file")
+        after = self.part.make(before, self.patience)
         if not _is_blob(self.new, after):
             raise ValueError(
-                "the binary patch does not give the blob that its index line announces"
+                "the binary patch does not result in the blob that its index line names"
             )
         return after
 
 
 @dataclass(frozen=True)
 class ParsedBinary:
-    """What stands after `GIT binary patch`; the way back is not always sent.
-    `end` is where reading goes on.
+    """The parts after `GIT binary patch`; the backward one is optional. Parsing
+    goes on at line `end`.
     """
 
-    forward: Part | None
-    backward: Part | None
+    forward: BinaryPart | None
+    backward: BinaryPart | None
     faults: list[TextFault]
     end: int
 
 
 def parse_binary(lines: Sequence[bytes], at: int) -> ParsedBinary:
-    """Read the parts after the line `GIT binary patch`, which is `lines[at]`."""
-    parts, at_part = list[Part](), at + 1
-    while at_part < len(lines) and len(parts) < 2 and (head := _PART.match(lines[at_part])):
-        # A blank line ends a part. One without is the end of the text, so it
-        # may be cut: unfolding it tells.
-        end = next(
-            (line for line in range(at_part, len(lines)) if not lines[line].strip()), len(lines)
-        )
+    """Parse the parts after the line `GIT binary patch`, which is `lines[at]`."""
+    parts: list[BinaryPart] = []
+    part_at = at + 1
+    while part_at < len(lines) and len(parts) < 2:
+        header = _PART.match(lines[part_at])
+        if header is None:
+            break
+        # A blank line ends a part. A part that ends with the text may be cut off.
+        end = _blank_line(lines, part_at)
+        cut_off = end == len(lines)
+        is_delta, size = header[1] == b"delta", int(header[2])
         try:
-            part = Part(
-                head[1] == b"delta", int(head[2]), b"".join(map(_decoded, lines[at_part + 1 : end]))
-            )
-            if not part.deflated:
-                raise ValueError("the binary part has no lines")
-            if end == len(lines) and part.size <= MAX_FILE_BYTES:
-                part.inflated()
-        except ValueError as bad:
-            return ParsedBinary(
-                None, None, [_fault(str(bad), at_part, cut_off=end == len(lines))], end
-            )
+            part = _parse_part(is_delta, size, lines[part_at + 1 : end], check=cut_off)
+        except ValueError as error:
+            fault = _fault(str(error), part_at, cut_off=cut_off)
+            return ParsedBinary(None, None, [fault], end)
         parts.append(part)
-        at_part = end + 1
+        part_at = end + 1
     if not parts:
-        message = "after 'GIT binary patch' comes neither 'literal' nor 'delta'"
-        return ParsedBinary(
-            None, None, [_fault(message, at, cut_off=at_part >= len(lines))], at_part
-        )
-    return ParsedBinary(parts[0], parts[1] if len(parts) > 1 else None, [], at_part)
+        message = "neither 'literal' nor 'delta' follows 'GIT binary patch'"
+        fault = _fault(message, at, cut_off=part_at >= len(lines))
+        return ParsedBinary(None, None, [fault], part_at)
+    backward = parts[1] if len(parts) > 1 else None
+    return ParsedBinary(parts[0], backward, [], part_at)
 
 
-def _decoded(line: bytes) -> bytes:
+def _blank_line(lines: Sequence[bytes], start: int) -> int:
+    for at in range(start, len(lines)):
+        if not lines[at].strip():
+            return at
+    return len(lines)
+
+
+def _parse_part(is_delta: bool, size: int, lines: Sequence[bytes], *, check: bool) -> BinaryPart:
+    part = BinaryPart(is_delta, size, b"".join(map(_decode_line, lines)))
+    if not part.deflated:
+        raise ValueError("the binary part has no lines")
+    if check and part.size <= MAX_FILE_BYTES:
+        part.inflated()
+    return part
+
+
+def _decode_line(line: bytes) -> bytes:
     text = line.rstrip(b"\r\n")
     size = _LENGTHS.find(text[:1]) + 1
+    # Five characters for each four bytes, the last ones padded.
     if not text or not size or len(text) != 1 + (size + 3) // 4 * 5:
         raise ValueError("a line of the binary part is damaged or cut off")
     return b85decode(text[1:])[:size]
@@ -140,33 +157,33 @@ def _fault(message: str, at: int, *, cut_off: bool) -> TextFault:
     return TextFault("truncated" if cut_off else "malformed", message, step, at + 1)
 
 
-def _is_blob(oid: str, data: bytes) -> bool:
-    if not oid.strip("0"):
+def _is_blob(blob: str, data: bytes) -> bool:
+    if not blob.strip("0"):
         return not data  # there is no file on this side
-    known = hashlib.sha1 if len(oid) == 40 else hashlib.sha256
-    return known(b"blob %d\0" % len(data) + data).hexdigest() == oid
+    algorithm = hashlib.sha1 if len(blob) == 40 else hashlib.sha256
+    return algorithm(b"blob %d\0" % len(data) + data).hexdigest() == blob
 
 
 def _spend(size: int, budget: Budget) -> None:
     if size > MAX_FILE_BYTES or size > budget.bytes_left:
         raise ValueError(
-            f"the binary patch unfolds to more than the {MAX_FILE_BYTES} bytes that one file may"
+            f"the binary patch inflates to more than the {MAX_FILE_BYTES} bytes that one file may"
             " have"
         )
     budget.bytes_left -= size
 
 
-def _follow(delta: bytes, before: bytes, budget: Budget) -> bytes:
+def _apply_delta(delta: bytes, before: bytes, patience: Patience) -> bytes:
     """Follow the instructions of a delta, as git's patch-delta.c does."""
     try:
-        old_size, at = _number(delta, 0)
-        new_size, at = _number(delta, at)
-        _spend(new_size, budget)
+        old_size, at = _parse_size(delta, 0)
+        new_size, at = _parse_size(delta, at)
+        _spend(new_size, patience)
         after = bytearray()
         while at < len(delta) and len(after) <= new_size:
-            start, size, at, source = _instruction(delta, at, before)
+            start, size, at, source = _parse_instruction(delta, at, before)
             if start + size > len(source):
-                raise ValueError("the delta copies from beyond the end of what it has")
+                raise ValueError("the delta copies from beyond the end of its source")
             after += source[start : start + size]
     except IndexError:
         raise ValueError("the delta ends in the middle of an instruction") from None
@@ -175,13 +192,13 @@ def _follow(delta: bytes, before: bytes, budget: Budget) -> bytes:
     return bytes(after)
 
 
-def _instruction(delta: bytes, at: int, before: bytes) -> tuple[int, int, int, bytes]:
-    """What to add next: offset and size of the bytes, where the next
-    instruction is, and what they are taken from.
+def _parse_instruction(delta: bytes, at: int, before: bytes) -> tuple[int, int, int, bytes]:
+    """The next bytes to append: their offset, their size, the offset of the next
+    instruction, and the source that they are copied from.
     """
     code = delta[at]
     if code == 0:
-        raise ValueError("the delta has an instruction that means nothing")
+        raise ValueError("the delta has the undefined instruction 0")
     at += 1
     if code < 0x80:
         return at, code, at + code, delta
@@ -197,13 +214,14 @@ def _instruction(delta: bytes, at: int, before: bytes) -> tuple[int, int, int, b
     return start, size or 0x10000, at, before
 
 
-def _number(delta: bytes, at: int) -> tuple[int, int]:
-    """A number in seven bits a byte, the lowest first, and where it ends."""
+def _parse_size(delta: bytes, at: int) -> tuple[int, int]:
+    """A number in seven bits a byte, the lowest first, and the offset after it."""
     value = 0
     for shift in count(0, 7):
         byte = delta[at]
         at += 1
         value |= (byte & 0x7F) << shift
+        # Sizes of git have at most 64 bits.
         if byte < 0x80 or shift > 63:
             break
     return value, at

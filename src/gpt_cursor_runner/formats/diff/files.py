@@ -1,5 +1,5 @@
-"""What a diff says of one file, before anybody asks which file of the
-repository that is.
+"""The part of a diff about one file, before its names are matched with files of
+the repository.
 """
 
 from __future__ import annotations
@@ -8,84 +8,97 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from gpt_cursor_runner.formats.diff.binary import Part
+from gpt_cursor_runner.formats.diff.binary import BinaryPart
 from gpt_cursor_runner.formats.diff.names import DiffName
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine, Sign
 from gpt_cursor_runner.formats.sections import TextFault
 
-Said = Literal["create", "delete", "rename", "copy"]
+Operation = Literal["create", "delete", "rename", "copy"]
 
-NOBODY = DiffName(None)
+NO_FILE = DiffName(None)
 
-_EMPTY_BLOBS = tuple(known(b"blob 0\0").hexdigest() for known in (hashlib.sha1, hashlib.sha256))
-_BACK: dict[Said | None, Said | None] = {"create": "delete", "delete": "create"}
-_OTHER_SIGN: dict[Sign, Sign] = {" ": " ", "-": "+", "+": "-"}
+_EMPTY_BLOBS = tuple(
+    algorithm(b"blob 0\0").hexdigest() for algorithm in (hashlib.sha1, hashlib.sha256)
+)
+_REVERSE_OPERATIONS: dict[Operation | None, Operation | None] = {
+    "create": "delete",
+    "delete": "create",
+}
+_REVERSE_SIGNS: dict[Sign, Sign] = {" ": " ", "-": "+", "+": "-"}
 
 
 @dataclass
 class FileDiff:
-    """One file's part. Names carry their prefixes, except those of a rename or
-    a copy.
+    """One file's part. Names have their prefixes, except those of a rename or a
+    copy.
 
-    `header` are the names of the line `diff --git` with their prefixes;
-    `letter` counts the mails that a text holds.
+    `git_names` are the two names of the line `diff --git`, with prefixes.
+    `mail` counts the mails before this file in a series made by `git
+    format-patch`. `operation` is None when git's headers declare none.
     """
 
     patch_line: int
-    old: DiffName = NOBODY
-    new: DiffName = NOBODY
+    old: DiffName = NO_FILE
+    new: DiffName = NO_FILE
     is_git: bool = False
     named: bool = True
-    header: tuple[str, str] | None = None
-    letter: int = 0
-    said: Said | None = None
+    git_names: tuple[str, str] | None = None
+    mail: int = 0
+    operation: Operation | None = None
     old_mode: str | None = None
     new_mode: str | None = None
     similarity: str | None = None
     old_blob: str | None = None
     new_blob: str | None = None
-    forward: Part | None = None
-    backward: Part | None = None
+    forward: BinaryPart | None = None
+    backward: BinaryPart | None = None
     hunks: list[Hunk] = field(default_factory=list)
     faults: list[TextFault] = field(default_factory=list)
 
     @property
     def creates(self) -> bool:
-        if self.said:
-            return self.said == "create"
-        dated_so = self.old.at_epoch and all(hunk.line_hint == 0 for hunk in self.hunks)
-        return self.named and (self.old.text is None or dated_so)
+        if self.operation:
+            return self.operation == "create"
+        # GNU diff -N names a missing file, dates it 1970 and counts no lines in it.
+        is_dated_missing = self.old.at_epoch and all(hunk.line_hint == 0 for hunk in self.hunks)
+        return self.named and (self.old.text is None or is_dated_missing)
 
     @property
     def deletes(self) -> bool:
-        if self.said:
-            return self.said == "delete"
-        dated_so = self.new.at_epoch and all(hunk.new_line_hint == 0 for hunk in self.hunks)
-        return self.named and (self.new.text is None or dated_so)
+        if self.operation:
+            return self.operation == "delete"
+        is_dated_missing = self.new.at_epoch and all(hunk.new_line_hint == 0 for hunk in self.hunks)
+        return self.named and (self.new.text is None or is_dated_missing)
+
+    @property
+    def has_two_paths(self) -> bool:
+        return self.operation in ("rename", "copy")
 
     @property
     def lacks_lines(self) -> bool:
-        """Whether its headers speak of other contents, but neither hunk nor
-        binary part brings them.
+        """Whether the headers announce other contents, without a hunk or a
+        binary part that has them.
         """
         if self.hunks or self.forward:
             return False
-        if self.said == "create":
+        if self.operation == "create":
             return not _is_empty(self.new_blob)
-        if self.said == "delete":
+        if self.operation == "delete":
             return not _is_empty(self.old_blob)
-        changed = self.old_blob != self.new_blob or self.similarity not in (None, "100%")
-        return changed or not (self.said or (self.old_mode and self.new_mode))
+        if self.old_blob != self.new_blob or self.similarity not in (None, "100%"):
+            return True
+        changes_mode = bool(self.old_mode and self.new_mode)
+        return self.operation is None and not changes_mode
 
 
 def reverse(file: FileDiff) -> FileDiff:
-    """The diff that leads back."""
+    """Return the diff that undoes this one."""
     backward = replace(
         file,
         old=file.new,
         new=file.old,
-        header=file.header and (file.header[1], file.header[0]),
-        said=_BACK.get(file.said, file.said),
+        git_names=file.git_names and (file.git_names[1], file.git_names[0]),
+        operation=_REVERSE_OPERATIONS.get(file.operation, file.operation),
         old_mode=file.new_mode,
         new_mode=file.old_mode,
         old_blob=file.new_blob,
@@ -94,26 +107,27 @@ def reverse(file: FileDiff) -> FileDiff:
         backward=file.forward,
         hunks=[_reverse_hunk(hunk) for hunk in file.hunks],
     )
-    if file.said == "copy":
+    if file.operation == "copy":
+        message = "a copy cannot be reversed"
         step = "Leave the copy out of the diff, and send a delete change for the file that it made."
-        backward.said, backward.old, backward.new, backward.hunks = None, file.new, file.new, []
-        backward.faults = [
-            *file.faults,
-            TextFault("malformed", "a copy has no way back", step, file.patch_line),
-        ]
+        fault = TextFault("malformed", message, step, file.patch_line)
+        backward.operation, backward.hunks = None, []
+        backward.old, backward.new = file.new, file.new
+        backward.faults = [*file.faults, fault]
     elif file.forward and not file.backward:
+        message = "the binary patch cannot be reversed: it has no reverse part"
         step = "Send a diff made with `git diff -R --binary` instead of `reverse`."
-        lacking = TextFault("binary", "the binary patch holds no way back", step, file.patch_line)
-        backward.faults = [*file.faults, lacking]
+        fault = TextFault("binary", message, step, file.patch_line)
+        backward.faults = [*file.faults, fault]
     return backward
 
 
 def _reverse_hunk(hunk: Hunk) -> Hunk:
     lines = tuple(
-        HunkLine(_OTHER_SIGN[line.sign], line.data, line.patch_line) for line in hunk.lines
+        HunkLine(_REVERSE_SIGNS[line.sign], line.data, line.patch_line) for line in hunk.lines
     )
     return replace(hunk, lines=lines, line_hint=hunk.new_line_hint, new_line_hint=hunk.line_hint)
 
 
-def _is_empty(oid: str | None) -> bool:
-    return oid is None or any(known.startswith(oid) for known in _EMPTY_BLOBS)
+def _is_empty(blob: str | None) -> bool:
+    return blob is None or any(empty.startswith(blob) for empty in _EMPTY_BLOBS)

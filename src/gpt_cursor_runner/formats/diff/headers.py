@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from gpt_cursor_runner.formats.diff.files import NOBODY, FileDiff, Said
+from gpt_cursor_runner.formats.diff.files import NO_FILE, FileDiff, Operation
 from gpt_cursor_runner.formats.diff.names import common_strip, parse_name
 from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show
@@ -16,98 +16,100 @@ _MODE = re.compile(r"[0-7]{6}\s*$")
 _KINDS = {"100": "a file", "120": "a symbolic link", "160": "a submodule", "040": "a directory"}
 
 
-def take_header(file: FileDiff, line: bytes, at: int) -> bool:
-    """Take one extended header line, which is the line `at` of the text; False
-    when it is none.
+def parse_header_line(file: FileDiff, line: bytes, at: int) -> bool:
+    """Store an extended header, line `at` of the text, in `file`. Returns False
+    when the line is no such header.
     """
-    for start, take in _HEADERS.items():
-        if line.startswith(start):
-            take(file, line.removeprefix(start), at)
+    for keyword, parse in _HEADERS.items():
+        if line.startswith(keyword):
+            parse(file, line.removeprefix(keyword), at)
             return True
     return False
 
 
-def disagreement(file: FileDiff, line: bytes) -> str | None:
-    """What is wrong when a name does not agree with the line `diff --git`,
-    which `line` is: one of them may be cut.
+def find_disagreement(file: FileDiff, git_line: bytes) -> str | None:
+    """Return a message when a name in the headers differs from the line `diff
+    --git`: one of the two may be cut off.
     """
-    if file.said in ("rename", "copy"):
+    if file.has_two_paths:
         if file.old.text is None or file.new.text is None:
-            return f"the {file.said} does not name both files"
-        whole = line.rstrip(b"\r\n")
-        names = file.header and (
-            file.header[0].endswith(file.old.text) and file.header[1].endswith(file.new.text)
-        )
-        ends = whole.endswith((file.new.text.encode("utf-8", "surrogateescape"), b'"'))
-        return None if (names or (file.header is None and ends)) else _differs(whole)
-    for name, of_git in zip(
-        (file.old.text, file.new.text), file.header or (None, None), strict=True
-    ):
-        if name is not None and of_git is not None and not _agree(name, of_git):
-            return _differs(line)
-    return None
+            return f"the {file.operation} does not name both files"
+        agrees = _agrees_with_git_line(file.old.text, file.new.text, file, git_line)
+    else:
+        agrees = _names_agree(file)
+    if agrees:
+        return None
+    line = show(git_line)
+    return f"the names in the headers of the file differ from those in its line '{line}'"
 
 
-def _agree(one: str, other: str) -> bool:
+def _agrees_with_git_line(old: str, new: str, file: FileDiff, git_line: bytes) -> bool:
+    if file.git_names:
+        return file.git_names[0].endswith(old) and file.git_names[1].endswith(new)
+    # The line could not be split into two names. A quoted one is not compared.
+    return git_line.rstrip(b"\r\n").endswith((new.encode("utf-8", "surrogateescape"), b'"'))
+
+
+def _names_agree(file: FileDiff) -> bool:
+    if file.git_names is None:
+        return True
+    pairs = ((file.old.text, file.git_names[0]), (file.new.text, file.git_names[1]))
+    return all(name is None or _agree(name, git_name) for name, git_name in pairs)
+
+
+def _agree(name: str, other: str) -> bool:
     """Whether two names may be the same with different prefixes."""
-    return (
-        one == other
-        or common_strip(one, other) is not None
-        or one.endswith("/" + other)
-        or other.endswith("/" + one)
-    )
+    if name == other or common_strip(name, other) is not None:
+        return True
+    return name.endswith("/" + other) or other.endswith("/" + name)
 
 
-def _differs(line: bytes) -> str:
-    return f"the names of the file are not those of its line '{show(line)}'"
-
-
-def _mode(file: FileDiff, rest: bytes, at: int) -> str | None:
-    """The mode as git keeps it, with a fault noted when no regular file has
-    it.
+def _parse_mode(file: FileDiff, rest: bytes, at: int) -> str | None:
+    """The mode as git stores it; None, with a fault, when no regular file can
+    have it.
     """
     mode = rest.decode("ascii", "replace").strip()
     if not _MODE.fullmatch(mode):
-        step = "Send the whole diff; the modes of files are 100644 and 100755."
-        file.faults.append(
-            TextFault("malformed", f"'{mode[:20]}' is no mode of a file", step, at + 1)
-        )
+        message = f"'{mode[:20]}' is not the mode of a file"
+        step = "Send the complete diff; the modes of files are 100644 and 100755."
+        file.faults.append(TextFault("malformed", message, step, at + 1))
         return None
-    if mode[:3] != "100":
+    if mode[:3] == "100":
+        return "100755" if int(mode, 8) & 0o100 else "100644"
+    # A diff repeats the mode in its index line: one fault for each file is enough.
+    if not any(fault.code == "not_a_file" for fault in file.faults):
         kind = _KINDS.get(mode[:3], "no regular file")
-        step = "Only regular files are changed: leave this one out of the diff."
-        fault = TextFault("not_a_file", f"the mode {mode} is that of {kind}", step, at + 1)
-        if not any(known.code == "not_a_file" for known in file.faults):
-            file.faults.append(fault)
-        return None
-    return "100755" if int(mode, 8) & 0o100 else "100644"
+        message = f"the mode {mode} is that of {kind}"
+        step = "Leave this entry out of the diff: only regular files can be changed."
+        file.faults.append(TextFault("not_a_file", message, step, at + 1))
+    return None
 
 
 def _old_mode(file: FileDiff, rest: bytes, at: int) -> None:
-    file.old_mode = _mode(file, rest, at)
+    file.old_mode = _parse_mode(file, rest, at)
 
 
 def _new_mode(file: FileDiff, rest: bytes, at: int) -> None:
-    file.new_mode = _mode(file, rest, at)
+    file.new_mode = _parse_mode(file, rest, at)
 
 
-def _create(file: FileDiff, rest: bytes, at: int) -> None:
-    file.said, file.old = "create", NOBODY
+def _new_file(file: FileDiff, rest: bytes, at: int) -> None:
+    file.operation, file.old = "create", NO_FILE
     _new_mode(file, rest, at)
 
 
-def _delete(file: FileDiff, rest: bytes, at: int) -> None:
-    file.said, file.new = "delete", NOBODY
+def _deleted_file(file: FileDiff, rest: bytes, at: int) -> None:
+    file.operation, file.new = "delete", NO_FILE
     _old_mode(file, rest, at)
 
 
-def _source(said: Said) -> Callable[[FileDiff, bytes, int], None]:
-    def take(file: FileDiff, rest: bytes, _at: int) -> None:
-        if file.said != said:
-            file.said, file.new = said, NOBODY
+def _source_of(operation: Operation) -> Callable[[FileDiff, bytes, int], None]:
+    def parse_source(file: FileDiff, rest: bytes, _at: int) -> None:
+        if file.operation != operation:
+            file.operation, file.new = operation, NO_FILE
         file.old = replace(parse_name(rest), at_epoch=False)
 
-    return take
+    return parse_source
 
 
 def _target(file: FileDiff, rest: bytes, _at: int) -> None:
@@ -119,26 +121,31 @@ def _similarity(file: FileDiff, rest: bytes, _at: int) -> None:
 
 
 def _index(file: FileDiff, rest: bytes, at: int) -> None:
-    found = _INDEX.match(rest.decode("ascii", "replace"))
-    if found is None:
+    match = _INDEX.match(rest.decode("ascii", "replace"))
+    if match is None:
         return
-    file.old_blob, file.new_blob = found[1], found[2]
-    if found[3]:
-        _mode(file, found[3].encode(), at)
+    file.old_blob, file.new_blob = match[1], match[2]
+    if match[3]:
+        _parse_mode(file, match[3].encode(), at)
+
+
+def _ignore(_file: FileDiff, _rest: bytes, _at: int) -> None:
+    pass
 
 
 _HEADERS: dict[bytes, Callable[[FileDiff, bytes, int], None]] = {
     b"old mode ": _old_mode,
     b"new mode ": _new_mode,
-    b"new file mode ": _create,
-    b"deleted file mode ": _delete,
+    b"new file mode ": _new_file,
+    b"deleted file mode ": _deleted_file,
     b"similarity index ": _similarity,
-    b"dissimilarity index ": lambda *_: None,
-    b"rename from ": _source("rename"),
-    b"rename old ": _source("rename"),
+    b"dissimilarity index ": _ignore,
+    # `rename old` and `rename new` are obsolete, but git's apply.c accepts them.
+    b"rename from ": _source_of("rename"),
+    b"rename old ": _source_of("rename"),
     b"rename to ": _target,
     b"rename new ": _target,
-    b"copy from ": _source("copy"),
+    b"copy from ": _source_of("copy"),
     b"copy to ": _target,
     b"index ": _index,
 }

@@ -1,12 +1,12 @@
-"""One hunk of a unified diff, read by its content. The counts of its header are
-a hint, never a reason to misread.
+"""Parses one hunk of a unified diff by its lines. The counts in its header only
+guide the parser, since models miscount.
 
-1. Lines are read while they look like a hunk's; what ends it depends on whether
-   the counts are used up.
+1. Lines belong to the hunk while they look like lines of a hunk. The line that
+   ends it depends on whether the counts are used up.
 2. Counts too small: the hunk goes on as long as its lines do. Counts too large:
-   the hunk ends where the next begins.
-3. Counts too large at the end of the text: a text cut off, unless earlier hunks
-   show that its counts mean nothing.
+   the hunk ends where the next part of the diff begins.
+3. Counts too large at the end of the text: the text was cut off, unless earlier
+   hunks have shown that the counts of this diff are wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from gpt_cursor_runner.formats.hunks import Hunk, HunkLine, Sign
 from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show
 
-_NUMBERED = re.compile(rb"@@+ +-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9}))? +@@")
+_NUMBERED_HEADER = re.compile(rb"@@+ +-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9}))? +@@")
+_COMBINED_HEADER = re.compile(rb"@@@+ *-\d")
+_BROKEN_HEADER = re.compile(rb"@@+ *[-+]\d")
 _NO_ANCHOR = re.compile(rb"[\s\d.,+-]*|\xe2\x80\xa6")
 _MOST_ANCHOR_BYTES = 1000
 _SIGNS: dict[bytes, Sign] = {b" ": " ", b"+": "+", b"-": "-"}
@@ -37,8 +39,8 @@ _NEXT_PARTS = (
 
 @dataclass(frozen=True)
 class ParsedHunk:
-    """What stands at an `@@` line; `end` is where reading goes on, `hunk` is
-    None when there are faults.
+    """The result of parsing at an `@@` line: `hunk` is None when there are
+    faults. Parsing goes on at line `end`.
     """
 
     hunk: Hunk | None
@@ -48,21 +50,30 @@ class ParsedHunk:
 
 
 @dataclass
-class _Counts:
-    """Lines that the header still promises; both None when it has no numbers."""
+class _Header:
+    """The `@@` lines that open a hunk. `old_left` and `new_left` are the lines
+    still to come by its counts; None without counts.
+    """
 
-    old: int | None
-    new: int | None
+    old_start: int | None = None
+    new_start: int | None = None
+    old_left: int | None = None
+    new_left: int | None = None
+    anchors: tuple[bytes, ...] = ()
 
     @property
-    def open(self) -> bool:
-        return bool((self.old or 0) > 0 or (self.new or 0) > 0)
+    def expects_lines(self) -> bool:
+        return (self.old_left or 0) > 0 or (self.new_left or 0) > 0
 
-    def take(self, sign: Sign) -> None:
-        if self.old is not None and sign != "+":
-            self.old -= 1
-        if self.new is not None and sign != "-":
-            self.new -= 1
+    @property
+    def miscounts(self) -> bool:
+        return bool(self.old_left or self.new_left)
+
+    def count(self, sign: Sign) -> None:
+        if self.old_left is not None and sign != "+":
+            self.old_left -= 1
+        if self.new_left is not None and sign != "-":
+            self.new_left -= 1
 
 
 def starts_without_header(line: bytes) -> bool:
@@ -71,167 +82,187 @@ def starts_without_header(line: bytes) -> bool:
 
 
 def parse_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = True) -> ParsedHunk:
-    """Read the hunk whose `@@` line is `lines[at]`; models leave that line out,
-    and stack several without numbers.
-    """
-    first, body_at = at, at
-    anchors = list[bytes]()
-    header = None
-    while header is None and lines.starts(body_at, b"@@"):
-        header = _NUMBERED.match(lines[body_at])
-        if header is None:
-            if fault := _bad_header(lines, body_at, number):
-                return ParsedHunk(None, [fault], _skip(lines, body_at + 1))
-            anchors += _anchors(lines[body_at])
-        body_at += 1
-    counts = _Counts(int(header[2] or 1), int(header[4] or 1)) if header else _Counts(None, None)
-    body, end, faults = _read_body(lines, body_at, counts, number)
+    """Parse the hunk that starts at `lines[at]`, with or without an `@@` line."""
+    header, body_at, faults = _parse_header(lines, at, number)
+    if faults:
+        return ParsedHunk(None, faults, _next_part(lines, body_at))
+    body, end, faults = _parse_body(lines, body_at, header, number)
     if not faults:
-        faults = _misplaced_marker(body, number) or _incomplete(
-            body, counts, number, first + 1, cut_off=end == len(lines), trust_counts=trust_counts
-        )
-    old, new = (int(header[1]), int(header[3])) if header else (None, None)
-    at_eof = any(not line.data.endswith(b"\n") for line in body)
+        faults = _missing_newline_faults(body, number)
+    if not faults:
+        cut_off = end == len(lines)
+        faults = _incomplete_faults(body, header, number, at + 1, cut_off, trust_counts)
+    if faults:
+        return ParsedHunk(None, faults, end, header.miscounts)
     hunk = Hunk(
         number,
         tuple(body),
-        first + 1,
-        old,
-        new,
-        tuple(anchors),
-        at_eof,
-        anchors_required=len(anchors) > 1,
+        at + 1,
+        header.old_start,
+        header.new_start,
+        header.anchors,
+        at_eof=any(not line.data.endswith(b"\n") for line in body),
+        stacked=len(header.anchors) > 1,
     )
-    return ParsedHunk(
-        None if faults else hunk,
-        faults,
-        end,
-        miscounted=(counts.old or 0, counts.new or 0) != (0, 0),
-    )
+    return ParsedHunk(hunk, [], end, header.miscounts)
 
 
-def _bad_header(lines: DiffLines, at: int, number: int) -> TextFault | None:
-    line = lines[at]
-    if re.match(rb"@@@+ *-\d", line):
+def _parse_header(lines: DiffLines, at: int, number: int) -> tuple[_Header, int, list[TextFault]]:
+    """The header of a hunk and the line after it. Models leave it out, or write
+    several `@@` lines without numbers.
+    """
+    anchors: tuple[bytes, ...] = ()
+    while lines.starts(at, b"@@"):
+        line = lines[at]
+        if match := _NUMBERED_HEADER.match(line):
+            old_left, new_left = int(match[2] or 1), int(match[4] or 1)
+            header = _Header(int(match[1]), int(match[3]), old_left, new_left, anchors)
+            return header, at + 1, []
+        at += 1
+        if fault := _header_fault(line, at, number):
+            return _Header(), at, [fault]
+        anchors += _anchors(line)
+    return _Header(anchors=anchors), at, []
+
+
+def _header_fault(line: bytes, patch_line: int, number: int) -> TextFault | None:
+    if _COMBINED_HEADER.match(line):
         message = (
             f"'{show(line)}' is a hunk of a combined diff, which compares a merge with several"
             " parents"
         )
         step = "Send the diff against one parent, as `git diff HEAD^1` makes it."
-    elif re.match(rb"@@+ *[-+]\d", line):
-        message = f"'{show(line)}' is no hunk header"
+    elif _BROKEN_HEADER.match(line):
+        message = f"'{show(line)}' is not a hunk header"
         step = "Write it as @@ -line,count +line,count @@, or as @@ alone."
     else:
         return None
-    return TextFault("malformed", message, step, at + 1, number)
+    return TextFault("malformed", message, step, patch_line, number)
 
 
-def _anchors(line: bytes) -> list[bytes]:
-    """What an `@@` line without numbers names, outermost first; dots and
-    numbers name nothing.
+def _anchors(line: bytes) -> tuple[bytes, ...]:
+    """The anchors in an `@@` line without numbers, outermost first. Dots and
+    numbers are no anchors.
     """
-    named = [part.strip() for part in line.split(b"@@")]
-    return [
-        part for part in named if not _NO_ANCHOR.fullmatch(part) and len(part) <= _MOST_ANCHOR_BYTES
-    ]
+    anchors = [part.strip() for part in line.split(b"@@")]
+    return tuple(
+        anchor
+        for anchor in anchors
+        if not _NO_ANCHOR.fullmatch(anchor) and len(anchor) <= _MOST_ANCHOR_BYTES
+    )
 
 
-def _read_body(
-    lines: DiffLines, at: int, counts: _Counts, number: int
+def _parse_body(
+    lines: DiffLines, at: int, header: _Header, number: int
 ) -> tuple[list[HunkLine], int, list[TextFault]]:
     body: list[HunkLine] = []
-    while at < len(lines) and not _ends(lines, at, counts):
+    while at < len(lines) and not _ends_hunk(lines, at, header):
         line = lines[at]
         if line.startswith(b"\\"):
             if body:
                 body[-1] = _without_newline(body[-1], lines.ended(at, line))
         elif not line.strip(b"\r\n"):
+            # Editors and chats strip the space of a blank context line.
             body.append(HunkLine(" ", line, at + 1))
-            counts.take(" ")
-        elif (sign := _SIGNS.get(line[:1])) is None:
-            fault = TextFault(
-                "malformed",
-                f"line {at + 1} of the patch is inside a hunk but starts with neither a space, +"
-                " nor -",
-                "Put one space before a context line, + before an inserted and - before a deleted"
-                " one.",
-                at + 1,
-                number,
-            )
-            return body, _skip(lines, at), [fault]
-        else:
+            header.count(" ")
+        elif sign := _SIGNS.get(line[:1]):
             body.append(HunkLine(sign, lines.ended(at, line[1:]), at + 1))
-            counts.take(sign)
+            header.count(sign)
+        else:
+            return body, _next_part(lines, at), [_unsigned_line(at + 1, number)]
         at += 1
     return body, at, []
 
 
-def _ends(lines: DiffLines, at: int, counts: _Counts) -> bool:
+def _unsigned_line(patch_line: int, number: int) -> TextFault:
+    message = (
+        f"line {patch_line} of the patch is inside a hunk but starts with neither a space, + nor -"
+    )
+    step = "Put one space before a context line, + before an inserted and - before a deleted line."
+    return TextFault("malformed", message, step, patch_line, number)
+
+
+def _ends_hunk(lines: DiffLines, at: int, header: _Header) -> bool:
     line = lines[at]
     if line.startswith(_NEXT_PARTS):
         return True
     if lines.is_file_header(at):
-        # While lines are due, this may be a deleted "-- " and an inserted "++ "
-        # line. It is none when a hunk follows at once, unless these two are
-        # just what is due.
-        return not counts.open or (
-            lines.starts(at + 2, b"@@") and (counts.old, counts.new) != (1, 1)
-        )
-    if counts.open or line.startswith(b"\\"):
+        return not _is_body(lines, at, header)
+    if header.expects_lines or line.startswith(b"\\"):
         return False
-    if counts.old is not None and lines.is_half_a_header(at):
+    if header.old_left is not None and lines.is_half_a_header(at):
         return True
     if line.strip(b"\r\n") in (b"-- ", b"--"):
         return True  # the signature that `git format-patch` adds
     if not line.strip():
         following = lines.filled(at)
-        return following == len(lines) or _ends(lines, following, counts)
+        return following == len(lines) or _ends_hunk(lines, following, header)
     return line[:1] not in _SIGNS
 
 
-def _misplaced_marker(body: Sequence[HunkLine], number: int) -> list[TextFault]:
-    """A line without newline ends its side of the hunk, as it ends its file."""
+def _is_body(lines: DiffLines, at: int, header: _Header) -> bool:
+    """Whether the `---` and `+++` here are a deleted "-- " line and an inserted
+    "++ " line.
+    """
+    if not header.expects_lines:
+        return False
+    # With an `@@` line below, they are the last two lines of this hunk only if
+    # the counts expect exactly these.
+    return not lines.starts(at + 2, b"@@") or (header.old_left, header.new_left) == (1, 1)
+
+
+def _missing_newline_faults(body: Sequence[HunkLine], number: int) -> list[TextFault]:
+    """A line without newline ends its file, so it must be the last line of its
+    side of the hunk.
+    """
     for side in "+-":
         lines = [line for line in body if line.sign != side]
         for line in lines[:-1]:
             if not line.data.endswith(b"\n"):
                 message = (
-                    f"line {line.patch_line} of the patch has no newline after it, but it is not"
-                    " the last one"
+                    f"line {line.patch_line} of the patch is marked as having no newline, but it is"
+                    " not the last line of its file"
                 )
-                step = (
-                    "Leave '\\ No newline at end of file' out, but after the last line of a file."
-                )
+                step = "Write '\\ No newline at end of file' only after the last line of a file."
                 return [TextFault("malformed", message, step, line.patch_line, number)]
     return []
 
 
-def _incomplete(
+def _incomplete_faults(
     body: Sequence[HunkLine],
-    counts: _Counts,
+    header: _Header,
     number: int,
     patch_line: int,
-    *,
     cut_off: bool,
     trust_counts: bool,
 ) -> list[TextFault]:
     if not body:
-        code, message = "truncated" if cut_off else "malformed", f"hunk {number + 1} has no lines"
-        return [
-            TextFault(code, message, "Send the hunk with its lines, complete.", patch_line, number)
-        ]
-    if not (cut_off and counts.open) or (not trust_counts and body[-1].sign == " "):
+        code = "truncated" if cut_off else "malformed"
+        message = f"hunk {number + 1} has no lines"
+        return [TextFault(code, message, "Send the hunk with all its lines.", patch_line, number)]
+    if not cut_off or not header.expects_lines:
         return []
-    old, new = (sum(line.sign != other for line in body) for other in "+-")
+    # Wrong counts in earlier hunks make these counts weak evidence, and a last
+    # line of context suggests that the hunk is complete.
+    if not trust_counts and body[-1].sign == " ":
+        return []
+    return [_truncated_hunk(body, header, number, patch_line)]
+
+
+def _truncated_hunk(
+    body: Sequence[HunkLine], header: _Header, number: int, patch_line: int
+) -> TextFault:
+    old = sum(line.sign != "+" for line in body)
+    new = sum(line.sign != "-" for line in body)
     message = (
-        f"hunk {number + 1} promises {old + (counts.old or 0)} old and {new + (counts.new or 0)}"
-        f" new lines, but the text ends after {old} and {new}"
+        f"the header of hunk {number + 1} announces {old + (header.old_left or 0)} old and"
+        f" {new + (header.new_left or 0)} new lines, but the text ends after {old} and {new}"
     )
     step = (
-        f"Send the whole patch; if nothing is missing, correct the counts of the hunk to -…,{old}"
-        f" +…,{new}."
+        "Send the complete patch; if nothing is missing, correct the counts of the hunk to"
+        f" -…,{old} +…,{new}."
     )
-    return [TextFault("truncated", message, step, patch_line, number)]
+    return TextFault("truncated", message, step, patch_line, number)
 
 
 def _without_newline(line: HunkLine, marker: bytes) -> HunkLine:
@@ -239,10 +270,10 @@ def _without_newline(line: HunkLine, marker: bytes) -> HunkLine:
     return HunkLine(line.sign, line.data.removesuffix(end), line.patch_line)
 
 
-def _skip(lines: DiffLines, at: int) -> int:
-    """Where the next part of the diff starts."""
-    while (
-        at < len(lines) and not lines[at].startswith(_NEXT_PARTS) and not lines.is_file_header(at)
-    ):
+def _next_part(lines: DiffLines, at: int) -> int:
+    """The line, from `at` on, where the next part of the diff starts."""
+    while at < len(lines):
+        if lines[at].startswith(_NEXT_PARTS) or lines.is_file_header(at):
+            break
         at += 1
     return at

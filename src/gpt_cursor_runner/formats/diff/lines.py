@@ -1,4 +1,4 @@
-"""The lines of a diff's text, and what can be asked of them wherever one reads."""
+"""The lines of a diff, with the look-ahead that its parsers share."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ class DiffLines:
         return self.all[at]
 
     def starts(self, at: int, *marks: bytes) -> bool:
-        """Whether there is a line `at` that starts with one of these."""
+        """Whether line `at` exists and starts with one of the marks."""
         return at < len(self.all) and self.all[at].startswith(marks)
 
     def is_file_header(self, at: int) -> bool:
-        """Whether `---` and `+++` stand here, one after the other."""
+        """Whether lines `---` and `+++` start at `at`."""
         return self.starts(at, b"--- ") and self.starts(at + 1, b"+++ ")
 
     def is_half_a_header(self, at: int) -> bool:
-        """Whether `---` stands here without `+++`: a hunk follows at once, or
-        the text ends.
+        """Whether `at` is a line `---` without `+++`, above a hunk or at the
+        end of the text.
         """
         if not self.starts(at, b"--- ") or self.is_file_header(at):
             return False
@@ -44,12 +44,14 @@ class DiffLines:
         return self._filled[at]
 
     def ended(self, at: int, data: bytes) -> bytes:
-        """`data`, from line `at`, with its line end: the last line of a text is
-        often sent without.
+        """`data`, from line `at`, with a line end: the last line of a text is
+        often sent without one.
         """
         if data.endswith(b"\n"):
             return data
-        return data + (b"\r\n" if self.uses_crlf and not data.endswith(b"\r") else b"\n")
+        if self.uses_crlf and not data.endswith(b"\r"):
+            return data + b"\r\n"
+        return data + b"\n"
 
     @cached_property
     def uses_crlf(self) -> bool:
@@ -59,7 +61,12 @@ class DiffLines:
 
     @cached_property
     def _filled(self) -> Sequence[int]:
-        found = array("L", [len(self.all)]) * (len(self.all) + 1)
+        # Computed once from the end: a search at each blank line would take
+        # quadratic time in a text of blank lines.
+        filled = array("L", [len(self.all)]) * (len(self.all) + 1)
         for at in range(len(self.all) - 1, -1, -1):
-            found[at] = at if self.all[at].strip() else found[at + 1]
-        return found
+            if self.all[at].strip():
+                filled[at] = at
+            else:
+                filled[at] = filled[at + 1]
+        return filled

@@ -1,28 +1,30 @@
-"""The names in a diff's headers: quoted, dated, prefixed."""
+"""Parses the names in a diff's headers: quoted, with dates, with prefixes."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import takewhile
 
-_MOST_CHARACTERS = (
-    20_000  # of a header line: four times what the longest path takes when every byte is escaped
-)
+# Of a header line: four times the longest path, if every byte is escaped. The
+# search for a date takes the square of a line's length.
+_MOST_BYTES = 20_000
+# Each candidate costs a comparison of both names.
+_MOST_SPACES = 64
 _STAMP = re.compile(r"\s+(?=(?:\d{4}-\d\d-\d\d|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d) ).*$")
-_REVISION = re.compile(
-    r"\s+\((?:revision \d+|working copy|nonexistent)\)$"
-)  # as Subversion writes them
-_NOBODY = re.compile(r"\(nonexistent\)$")
+# As Subversion writes them.
+_REVISION = re.compile(r"\s+\((?:revision \d+|working copy|nonexistent)\)$")
+_NONEXISTENT = re.compile(r"\(nonexistent\)$")
 _EPOCH = re.compile(r"(1969-12-31|1970-01-01) (\d\d):(\d\d):00(?:\.0+)? ([-+])(\d\d):?(\d\d)$")
 _EPOCH_IN_WORDS = re.compile(r"Thu Jan +0?1 00:00:00 1970(?: [-+]0000)?$")
 _ESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
+_ESCAPE = re.compile(r"\\([0-7]{3}|.)")
+_ESCAPE_RUN = re.compile(r"((?:\\(?:[0-7]{3}|.))+)")
 
 
 @dataclass(frozen=True)
 class DiffName:
-    """One side of a file header; `text` is None for /dev/null. `at_epoch`:
-    dated as GNU diff dates a missing file.
+    """One name in a file header; `text` is None for /dev/null. `at_epoch` is
+    True for the date that GNU diff gives to a missing file.
     """
 
     text: str | None
@@ -30,108 +32,121 @@ class DiffName:
 
 
 def parse_name(raw: bytes) -> DiffName:
-    """Read what stands after `---`, `+++`, `rename from` and the like."""
-    line = _line(raw)
+    """Parse the rest of a line `---`, `+++`, `rename from` and the like."""
+    line = _decode(raw)
     if line.startswith('"') and (end := _closing_quote(line)):
-        return DiffName(unquote(line[1:end]), is_epoch(line[end + 1 :].strip()))
+        return DiffName(_unquote(line[1:end]), _is_epoch(line[end + 1 :].strip()))
     name, tab, stamp = line.partition("\t")
-    if not tab and (found := _STAMP.search(line) or _REVISION.search(line)):
-        name, stamp = line[: found.start()], found[0]
+    if not tab and (match := _STAMP.search(line) or _REVISION.search(line)):
+        name, stamp = line[: match.start()], match[0]
     name, stamp = name.strip(), stamp.strip()
-    return DiffName(
-        None if name == "/dev/null" else name, is_epoch(stamp) or bool(_NOBODY.search(stamp))
-    )
+    at_epoch = _is_epoch(stamp) or bool(_NONEXISTENT.search(stamp))
+    if name == "/dev/null":
+        return DiffName(None, at_epoch)
+    return DiffName(name, at_epoch)
 
 
-def is_epoch(stamp: str) -> bool:
-    """Whether a date is the beginning of Unix time in some zone (the rule of
-    git's apply.c, has_epoch_timestamp).
+def _is_epoch(stamp: str) -> bool:
+    """Whether a date is the start of Unix time in some time zone, by the rule of
+    `has_epoch_timestamp` in git's apply.c.
     """
-    if found := _EPOCH.match(stamp):
-        day, hours, minutes, sign, zone_hours, zone_minutes = found.groups()
-        offset = (int(zone_hours) * 60 + int(zone_minutes)) * (1 if sign == "+" else -1)
-        return int(hours) * 60 + int(minutes) - offset == (24 * 60 if day == "1969-12-31" else 0)
-    return bool(_EPOCH_IN_WORDS.match(stamp))
+    match = _EPOCH.match(stamp)
+    if match is None:
+        return bool(_EPOCH_IN_WORDS.match(stamp))
+    day, hours, minutes, sign, zone_hours, zone_minutes = match.groups()
+    offset = int(zone_hours) * 60 + int(zone_minutes)
+    if sign == "-":
+        offset = -offset
+    midnight = 24 * 60 if day == "1969-12-31" else 0
+    return int(hours) * 60 + int(minutes) - offset == midnight
 
 
 def parse_git_names(raw: bytes) -> tuple[str, str] | None:
-    """The two names of `diff --git`, when they are the same but for their
-    prefix; git writes no others there alone.
+    """Parse the two names of a line `diff --git`; None when they differ in more
+    than their prefix, as git writes them only beside `rename` or `copy` headers.
     """
-    line = _line(raw)
+    line = _decode(raw)
     if line.startswith('"') and (end := _closing_quote(line)):
         second = line[end + 1 :].strip()
-        return unquote(line[1:end]), unquote(second[1:-1]) if second.startswith('"') else second
+        if second.startswith('"'):
+            second = _unquote(second[1:-1])
+        return _unquote(line[1:end]), second
     half = len(line) // 2
     old, new = line[:half], line[half + 1 :]
     if line[half : half + 1] == " " and (old == new or common_strip(old, new)):
         return old, new
-    # Prefixes of different lengths: each space may be the one between the names.
-    for at in [found.start() for found in re.finditer(" ", line)][:64]:
+    # Prefixes of different lengths: each space may separate the names.
+    spaces = [match.start() for match in re.finditer(" ", line)]
+    for at in spaces[:_MOST_SPACES]:
         if common_strip(line[:at], line[at + 1 :]):
             return line[:at], line[at + 1 :]
     return None
 
 
-def unquote(text: str) -> str:
+def _unquote(text: str) -> str:
     """Undo git's C-style quoting."""
-
-    def plain(match: re.Match[str]) -> str:
-        code = match[1]
-        return chr(int(code, 8) & 0xFF if code[0].isdigit() else _ESCAPES.get(code, ord(code)))
-
-    # Octal escapes are bytes: undone one by one as Latin-1, beside the
-    # characters that stood there as they are.
-    pieces = re.split(r"((?:\\(?:[0-7]{3}|.))+)", text)
+    # Octal escapes are bytes, of which several make one UTF-8 character, so a
+    # run of escapes is decoded at once, by way of Latin-1.
+    pieces = _ESCAPE_RUN.split(text)
     for index in range(1, len(pieces), 2):
-        undone = re.sub(r"\\([0-7]{3}|.)", plain, pieces[index])
-        pieces[index] = undone.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+        plain = _ESCAPE.sub(_unescape, pieces[index])
+        pieces[index] = plain.encode("latin-1", "replace").decode("utf-8", "surrogateescape")
     return "".join(pieces)
 
 
+def _unescape(match: re.Match[str]) -> str:
+    code = match[1]
+    if code[0].isdigit():
+        return chr(int(code, 8) & 0xFF)
+    return chr(_ESCAPES.get(code, ord(code)))
+
+
 def drop_parts(name: str, count: int) -> str:
-    """Drop `count` leading parts, as `-p` does; ValueError when the name has no
-    more than those.
+    """Drop `count` leading parts of a name, as `patch -p` does.
+
+    Raises ValueError when the name has no more parts.
     """
+    if count == 0:
+        return name
     parts = re.split("/+", name)
     if len(parts) <= count:
         raise ValueError(
-            f"'{name[:80]}' has no more than {count} parts, so nothing is left of it with strip"
-            f" {count}"
+            f"'{name[:80]}' has only {len(parts)} parts, so strip {count} leaves nothing of it"
         )
-    return "/".join(parts[count:]) if count else name
+    return "/".join(parts[count:])
 
 
 def common_strip(old: str, new: str) -> int | None:
-    """How few leading parts both names have to lose to be the same; None when
-    they never are.
+    """The number of leading parts that two names of the same depth have to lose
+    to be equal; None when no number makes them equal.
     """
-    left, right = old.split("/"), new.split("/")
-    shared = sum(
-        1
-        for _ in takewhile(
-            lambda pair: pair[0] == pair[1], zip(reversed(left), reversed(right), strict=False)
-        )
-    )
-    return len(left) - shared if shared and len(left) == len(right) else None
+    old_parts, new_parts = old.split("/"), new.split("/")
+    if len(old_parts) != len(new_parts) or old_parts[-1] != new_parts[-1]:
+        return None
+    count = len(old_parts) - 1
+    while count and old_parts[count - 1] == new_parts[count - 1]:
+        count -= 1
+    return count
 
 
 def has_git_prefixes(old: str | None, new: str | None) -> bool:
-    """Whether the names carry git's `a/` and `b/`, in the order of a diff or of
-    a reversed one.
+    """Whether the names have git's prefixes: `a/` and `b/`, or `b/` and `a/` in
+    a reversed diff. None stands for a missing name.
     """
-    return any(
-        (old is None or old.startswith(first)) and (new is None or new.startswith(second))
-        for first, second in (("a/", "b/"), ("b/", "a/"))
-    ) and (old, new) != (None, None)
+    if old is None and new is None:
+        return False
+    return _have_prefixes(old, new, "a/", "b/") or _have_prefixes(old, new, "b/", "a/")
 
 
-def _line(raw: bytes) -> str:
-    """ValueError for a line that no name can be as long as: searching it for
-    dates would take its square.
-    """
-    if len(raw) > _MOST_CHARACTERS:
-        raise ValueError(f"a file name of {len(raw)} bytes is no file name")
+def _have_prefixes(old: str | None, new: str | None, old_prefix: str, new_prefix: str) -> bool:
+    if old is not None and not old.startswith(old_prefix):
+        return False
+    return new is None or new.startswith(new_prefix)
+
+
+def _decode(raw: bytes) -> str:
+    if len(raw) > _MOST_BYTES:
+        raise ValueError(f"a file name of {len(raw)} bytes is too long")
     return raw.decode("utf-8", "surrogateescape").rstrip("\r\n")
 
 

@@ -1,12 +1,12 @@
-"""Which file of the repository a diff's names mean: `-p` as it was given, or
-found out.
+"""Matches the names in a diff with files of the repository: strips leading
+parts, by the given `-p` count or by a guess.
 
-1. Names that differ in their first parts only lose these: `a/x` and `b/x`,
+1. Names that differ only in their first parts lose these: `a/x` and `b/x`,
    `i/x` and `w/x`, `old/x` and `new/x`.
-2. Names that are the same stay whole, unless only without their first part they
-   name a file that is there.
-3. What is new has no file to go by: it loses what the names of the other files
-   lost.
+2. Names that are equal stay complete, unless only the name without its first
+   part is that of an existing file.
+3. For a new file there is no existing file to compare with: its name loses as
+   many parts as the names of the other files lost.
 """
 
 from __future__ import annotations
@@ -18,102 +18,129 @@ from gpt_cursor_runner.formats.diff.files import FileDiff
 from gpt_cursor_runner.formats.diff.names import common_strip, drop_parts, has_git_prefixes
 from gpt_cursor_runner.patch.paths import parse_path
 
-Standing = Callable[[str], bool]  # whether a file stands at this parsed path
+FileExists = Callable[[str], bool]  # for a parsed path
 
 
 class Stripping:
-    """Source and target of each file of one diff."""
+    """Finds source and target of each file of one diff."""
 
-    def __init__(self, files: Sequence[FileDiff], strip: int | None, standing: Standing) -> None:
+    def __init__(
+        self, files: Sequence[FileDiff], strip: int | None, file_exists: FileExists
+    ) -> None:
         self._strip = strip
-        self._standing = standing
-        self._usual = 0
-        if strip is None and any(_is_alone(file) for file in files):
-            found = Counter(_count for file in files for _count in self._counts_that_fit(file))
-            self._usual = found.most_common(1)[0][0] if found else 0
+        self._file_exists = file_exists
+        self._usual_count = 0
+        if strip is None and any(_has_one_bare_name(file) for file in files):
+            self._usual_count = self._most_frequent_count(files)
 
     def paths(self, file: FileDiff) -> tuple[str, str]:
-        """Parsed paths; they differ for a rename or a copy only.
+        """Return the parsed paths of source and target; they differ only for a
+        rename or a copy.
 
-        UnsafePath for a name that leaves the repository, ValueError when the
-        names do not tell the file.
+        Raises UnsafePath for a name that leaves the repository, and ValueError
+        when the names do not determine the file.
         """
-        if file.said in ("rename", "copy"):
-            return self._of_two(file)
-        names = _names(file)
+        if file.has_two_paths:
+            return self._two_paths(file)
+        names = _existing_names(file)
         if not names:
-            raise ValueError("the diff does not say which file it is for")
-        if self._strip is not None:
-            choices = [drop_parts(name, self._strip) for name in names]
-        else:
-            choices = [
-                dropped
-                for count in self._counts(file)
-                for name in names
-                for dropped in _dropped(name, count)
-            ]
-        safe = [parse_path(name) for name in choices]
-        path = safe[0] if file.creates else next(filter(self._standing, safe), safe[0])
+            raise ValueError("the diff does not name the file that it is for")
+        paths = [parse_path(name) for name in self._stripped_names(file, names)]
+        path = paths[0]
+        if not file.creates:
+            path = next(filter(self._file_exists, paths), path)
         return path, path
 
-    def _of_two(self, file: FileDiff) -> tuple[str, str]:
-        # git writes these names without prefix, so one part less is dropped
-        # from them.
+    def _stripped_names(self, file: FileDiff, names: Sequence[str]) -> list[str]:
+        """The candidates for the file's path, the most probable first."""
+        if self._strip is not None:
+            return [drop_parts(name, self._strip) for name in names]
+        stripped: list[str] = []
+        for count in self._counts(file):
+            stripped += _drop_where_possible(names, count)
+        return stripped
+
+    def _two_paths(self, file: FileDiff) -> tuple[str, str]:
+        # git writes the names of a rename without prefix, so they have one part
+        # less to lose.
         old, new = file.old.text or "", file.new.text or ""
         count = max((self._strip or 0) - 1, 0)
         source, target = parse_path(drop_parts(old, count)), parse_path(drop_parts(new, count))
-        if self._strip is None and has_git_prefixes(old, new) and not self._standing(source):
+        guesses = self._strip is None
+        if guesses and has_git_prefixes(old, new) and not self._file_exists(source):
             return parse_path(drop_parts(old, 1)), parse_path(drop_parts(new, 1))
         return source, target
 
     def _counts(self, file: FileDiff) -> list[int]:
-        """How many parts to drop, the likeliest first."""
-        old, new = file.header or (file.old.text, file.new.text)
-        common = common_strip(old, new) if old is not None and new is not None else None
+        """The numbers of parts to drop, the most probable first."""
+        old, new = file.git_names or (file.old.text, file.new.text)
+        common = None
+        if old is not None and new is not None:
+            common = common_strip(old, new)
         if common:
             return [common, 0]
         if common is None and has_git_prefixes(old, new):
             return [1, 0]
-        # With lines to find it is safe to look elsewhere; a file that is only
-        # made, or gets a mode, goes where it says.
-        elsewhere = [1] if file.hunks and not file.creates else []
-        return list(dict.fromkeys([self._usual if _is_alone(file) else 0, 0, *elsewhere]))
+        counts = [0]
+        if _has_one_bare_name(file):
+            counts.insert(0, self._usual_count)
+        # Lines to find protect from the wrong file. A file that is only created
+        # or gets a mode has none, so it keeps its name.
+        if file.hunks and not file.creates:
+            counts.append(1)
+        return list(dict.fromkeys(counts))
 
-    def _counts_that_fit(self, file: FileDiff) -> list[int]:
-        if (
-            file.said in ("rename", "copy")
-            or _is_alone(file)
-            or has_git_prefixes(file.old.text, file.new.text)
-        ):
-            return []
+    def _most_frequent_count(self, files: Sequence[FileDiff]) -> int:
+        counts: Counter[int] = Counter()
+        for file in files:
+            count = self._matching_count(file)
+            if count is not None:
+                counts[count] += 1
+        return counts.most_common(1)[0][0] if counts else 0
+
+    def _matching_count(self, file: FileDiff) -> int | None:
+        """The number of parts to drop from a file's name to get an existing
+        path; None when it is no evidence for other files.
+        """
+        if file.has_two_paths or _has_one_bare_name(file):
+            return None
+        if has_git_prefixes(file.old.text, file.new.text):
+            return None
+        names = _existing_names(file)
         for count in self._counts(file):
-            for name in _names(file):
-                if any(self._stands(dropped) for dropped in _dropped(name, count)):
-                    return [count]
-        return []
+            if any(self._is_file(name) for name in _drop_where_possible(names, count)):
+                return count
+        return None
 
-    def _stands(self, name: str) -> bool:
+    def _is_file(self, name: str) -> bool:
         try:
-            return self._standing(parse_path(name))
+            return self._file_exists(parse_path(name))
         except ValueError:
             return False
 
 
-def _is_alone(file: FileDiff) -> bool:
-    """Whether a new file has one name only, and one that tells nothing of its
-    prefix.
-    """
-    alone = file.header is None and file.creates and file.old.text is None
-    return alone and not has_git_prefixes(None, file.new.text)
+def _has_one_bare_name(file: FileDiff) -> bool:
+    """Whether a new file has a single name, whose prefix is not evident."""
+    if file.git_names is not None or not file.creates or file.old.text is not None:
+        return False
+    return not has_git_prefixes(None, file.new.text)
 
 
-def _names(file: FileDiff) -> list[str]:
-    sides = (None if file.deletes else file.new.text, None if file.creates else file.old.text)
-    return [name for name in sides if name is not None]
+def _existing_names(file: FileDiff) -> list[str]:
+    """The names of a file on the sides where it exists, the new one first."""
+    names: list[str] = []
+    if file.new.text is not None and not file.deletes:
+        names.append(file.new.text)
+    if file.old.text is not None and not file.creates:
+        names.append(file.old.text)
+    return names
 
 
-def _dropped(name: str, count: int) -> list[str]:
-    try:
-        return [drop_parts(name, count)]
-    except ValueError:
-        return []
+def _drop_where_possible(names: Sequence[str], count: int) -> list[str]:
+    stripped: list[str] = []
+    for name in names:
+        try:
+            stripped.append(drop_parts(name, count))
+        except ValueError:
+            continue  # too short for this count
+    return stripped
