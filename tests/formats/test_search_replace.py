@@ -95,7 +95,7 @@ def test_a_name_without_a_dot_is_one_when_the_file_is_there():
     assert outcome(FILES, blocks("Makefile\n" + BLOCK))["Makefile"] == b"TWO\n"
     assert (
         only_fault(FILES, blocks("Result\n" + BLOCK)).message
-        == "nothing says which file block 1 is for"
+        == "block 1 does not name the file that it is for"
     )
 
 
@@ -130,7 +130,7 @@ def test_a_name_is_not_inherited_past_a_sentence_about_another_file():
     assert (fault.code, fault.hunk, fault.patch_line) == ("malformed", 1, 9)
     assert (
         fault.message
-        == "block 2 may be for a.py, as the one before, or for src/b.py, named above it"
+        == "block 2 may be for a.py, as the block before it, or for src/b.py, which the text above it names"
     )
 
 

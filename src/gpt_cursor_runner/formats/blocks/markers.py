@@ -1,9 +1,9 @@
-"""The lines that hold a search/replace block together, in every dialect and
-with the slips that are beyond doubt.
+"""The marker lines of search/replace blocks, in every dialect and with the slips
+that leave no doubt.
 
 aider and Roo write `<<<<<<< SEARCH`, `=======`, `>>>>>>> REPLACE`; Cline writes
-`------- SEARCH` and `+++++++ REPLACE`; aider's early words were ORIGINAL and
-UPDATED.
+`------- SEARCH` and `+++++++ REPLACE`; early versions of aider wrote ORIGINAL
+and UPDATED.
 """
 
 from __future__ import annotations
@@ -12,18 +12,25 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Role = Literal["search", "divider", "replace", "spoiled"]
+CORRECT_FORM = (
+    "Write a block as '<<<<<<< SEARCH', the lines of the file, '=======', the new lines, '>>>>>>>"
+    " REPLACE'"
+)
+HOW_TO_ESCAPE = "put a backslash before a line of contents that looks like a marker"
+
+Role = Literal["search", "divider", "replace", "malformed"]
 
 _ROLES: tuple[tuple[Role, re.Pattern[bytes]], ...] = (
     ("search", re.compile(rb"(?P<signs><{5,9}|-{3,}) +(?:SEARCH|ORIGINAL)>?\s*$")),
     ("replace", re.compile(rb"(?P<signs>>{5,9}|\+{3,}) +(?:REPLACE|UPDATED)>?\s*$")),
     ("divider", re.compile(rb"(?P<signs>={5,})\s*$")),
-    # Meant as a marker or left by a merge of git, but no marker of any dialect.
+    # Signs and a word, but in no form that a dialect has.
     (
-        "spoiled",
+        "malformed",
         re.compile(rb"(?P<signs>[<>=+-]{2,})\s*(?:SEARCH|REPLACE|ORIGINAL|UPDATED)[<>=+-]*\s*$"),
     ),
-    ("spoiled", re.compile(rb"(?P<signs><{7}(?!<)|>{7}(?!>))")),
+    # A conflict that git's merge left in the text.
+    ("malformed", re.compile(rb"(?P<signs><{7}(?!<)|>{7}(?!>))")),
 )
 _SIGNS = b"<>=-+&"
 _ENTITIES = {
@@ -35,13 +42,15 @@ _ENTITIES = {
     b"&amp;": b"&",
 }
 _ENTITY = re.compile(b"|".join(_ENTITIES))
+# A longer line is no marker; decoding it would cost time.
+_MOST_ENCODED_BYTES = 200
 _ESCAPED = (b"<<<<<<<", b">>>>>>>", b"=======", b"-------", b":start_line:", b":end_line:")
 
 
 @dataclass(frozen=True)
 class Marker:
-    """One line read as a marker. `indent` is the blanks before it, `signs` what
-    it is made of besides a word.
+    """One marker line. `indent` is the blanks before it, `signs` its run of
+    signs. `encoded` is True for a marker in HTML entities.
     """
 
     role: Role
@@ -52,27 +61,33 @@ class Marker:
 
 
 def parse_marker(line: bytes) -> Marker | None:
-    """What part of a block the line marks, or looks as if it should mark; None
-    for any other line.
-    """
+    """Parse a line as a marker, well formed or not; None for any other line."""
     bare = line.lstrip(b" \t")
-    if bare[:1] not in _SIGNS or not bare:
+    if not bare or bare[:1] not in _SIGNS:
         return None
-    disguised = (bare.startswith(b"&") or b"&gt;" in bare[-12:]) and len(bare) < 200
-    plain = decode_entities(bare) if disguised else bare
-    encoded = disguised and not bare.startswith((b"<", b">"))  # `<<<<<<< SEARCH&gt;` is a mere slip
-    blank_after = bare.rstrip(b"\r\n")[-1:].isspace()
+    has_entities = _has_encoded_signs(bare)
+    plain = decode_entities(bare) if has_entities else bare
+    # In `<<<<<<< SEARCH&gt;` the entity is a slip: the line itself is plain.
+    encoded = has_entities and not bare.startswith((b"<", b">"))
     for role, pattern in _ROLES:
         if match := pattern.match(plain):
-            return Marker(role, line[: len(line) - len(bare)], match["signs"], blank_after, encoded)
+            indent = line[: len(line) - len(bare)]
+            blank_after = bare.rstrip(b"\r\n")[-1:].isspace()
+            return Marker(role, indent, match["signs"], blank_after, encoded)
     return None
 
 
+def _has_encoded_signs(bare: bytes) -> bool:
+    if len(bare) >= _MOST_ENCODED_BYTES:
+        return False
+    return bare.startswith(b"&") or b"&gt;" in bare[-12:]
+
+
 def decode_entities(line: bytes) -> bytes:
-    """Undo the entities that whoever escapes a text for HTML or XML writes,
-    once.
-    """
-    return _ENTITY.sub(lambda match: _ENTITIES[match[0]], line) if b"&" in line else line
+    """Undo one pass of HTML or XML escaping."""
+    if b"&" not in line:
+        return line
+    return _ENTITY.sub(lambda match: _ENTITIES[match[0]], line)
 
 
 def holds_entity(line: bytes) -> bool:
@@ -80,11 +95,11 @@ def holds_entity(line: bytes) -> bool:
 
 
 def unescape(line: bytes) -> bytes:
-    """Drop the backslash that keeps a line of contents from being read as a
+    """Remove the backslash that keeps a line of contents from being parsed as a
     marker.
     """
     if not line.startswith(b"\\"):
         return line
     bare = line.lstrip(b"\\")
-    meant = bare.startswith(_ESCAPED) or (bare[:1] in _SIGNS and parse_marker(bare))
-    return line[1:] if meant else line
+    is_escape = bare.startswith(_ESCAPED) or (bare[:1] in _SIGNS and parse_marker(bare))
+    return line[1:] if is_escape else line

@@ -1,5 +1,5 @@
-"""Which file a block is for, as its surroundings say: a name above the marker
-or above the fence, or in the fence.
+"""Finds the file that a block is for: its name is above the marker, above the
+fence, or in the fence.
 """
 
 from __future__ import annotations
@@ -7,14 +7,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-Known = Callable[[str], bool]  # whether a file of this name is there
+FileExists = Callable[[str], bool]
 
-_LONGEST = 1200
+_MOST_CHARACTERS = 1200  # of a line that may name a file
 _FENCE = re.compile(
     r"(?:`{3,}|~{3,})(?P<info>.*)|</?[A-Za-z_]+>|(?:<content>)?<!\[CDATA\[|\]\]>(?:</content>)?"
 )
 _TAGGED = re.compile(r"<(path|file|file_path|filename|target_file)>(?P<name>[^<>]+)</\1>")
 _ATTRIBUTE = re.compile(r"(?:title|file|filename|file_path|path)=", re.IGNORECASE)
+# Headings, quotations, comments, bullets and numbers of a list.
 _BEFORE = re.compile(r"^(?:#+|>+|//+|/\*+|<!--|;+|[-*+](?=\s)|\d{1,3}[.)](?=\s))\s*")
 _AFTER = re.compile(
     r"\s*(?:\*/|-->|:|\((?:a )?(?:new|updated|modified|existing|created)(?: file)?\))$",
@@ -25,89 +26,120 @@ _LABEL = re.compile(
 )
 _QUOTES = ("**", "`", '"', "'", "*")
 _LIKE_A_PATH = re.compile(r"(?!\.{2,}$)(?!.*://)(?:.*/.*|.*\.\w+)")
+# The last word before a colon, as in "Then in `src/app.py`:".
 _INTRODUCED = re.compile(r"\s[`*\"']*([^\s`*\"']+)[`*\"']*\s*:\s*[*]*$")
 _WORDS = re.compile(r"[^\s`*\"'(),;:<>]+")
 
 
-def name_above(lines: Sequence[bytes], at: int, known: Known) -> str | None:
-    """The file named above the marker at `at`; None when nothing there is a
-    file's name.
+def name_above(lines: Sequence[bytes], at: int, file_exists: FileExists) -> str | None:
+    """Return the file named above the marker at `at`: an existing one first;
+    None when no line there is a file name.
     """
-    names = [name for name in _candidates(lines, at, known) if name]
-    return next((name for name in names if known(name)), names[0] if names else None)
+    names = list(_candidates(lines, at, file_exists))
+    for name in names:
+        if file_exists(name):
+            return name
+    return names[0] if names else None
 
 
-def files_mentioned(lines: Sequence[bytes], at: int, known: Known) -> set[str]:
-    """Which files the text line nearest above the marker speaks of."""
-    nearest = next((line for line in _upwards(lines, at) if not _FENCE.fullmatch(line)), "")
-    words = (_plain(word.rstrip(".")) for word in _WORDS.findall(nearest))
-    return {word for word in words if _LIKE_A_PATH.fullmatch(word) and known(word)}
+def files_mentioned(lines: Sequence[bytes], at: int, file_exists: FileExists) -> set[str]:
+    """Return the existing files that occur in the nearest line of text above
+    the marker.
+    """
+    files: set[str] = set()
+    for line in _lines_above(lines, at):
+        if _FENCE.fullmatch(line):
+            continue
+        for word in _WORDS.findall(line):
+            name = _without_dot_slash(word.rstrip("."))
+            if _LIKE_A_PATH.fullmatch(name) and file_exists(name):
+                files.add(name)
+        break
+    return files
 
 
-def _candidates(lines: Sequence[bytes], at: int, known: Known) -> Iterator[str | None]:
-    for line in _upwards(lines, at):
+def _candidates(lines: Sequence[bytes], at: int, file_exists: FileExists) -> Iterator[str]:
+    """File names in the fences above the marker and in the first line of text
+    above these. Markers of another block are such text, and no names.
+    """
+    for line in _lines_above(lines, at):
         fence = _FENCE.fullmatch(line)
-        if fence is None:
-            yield _name_in(line, known)
+        name = _name_in_fence(fence["info"] or "") if fence else _name_in_text(line, file_exists)
+        if name:
+            yield name
+        if not fence:
             return
-        yield _name_in_fence(fence["info"] or "")
 
 
-def _upwards(lines: Sequence[bytes], at: int) -> Iterator[str]:
-    """The lines above that hold anything, nearest first. Another block's marker
-    is no name, so the walk ends there.
-    """
-    for number in range(at - 1, -1, -1):
-        if line := lines[number][:_LONGEST].decode("utf-8", "replace").strip():
+def _lines_above(lines: Sequence[bytes], at: int) -> Iterator[str]:
+    """The lines above that are not blank, nearest first."""
+    for row in range(at - 1, -1, -1):
+        line = lines[row][:_MOST_CHARACTERS].decode("utf-8", "replace").strip()
+        if line:
             yield line
 
 
 def _name_in_fence(info: str) -> str | None:
-    word = _ATTRIBUTE.sub("", (info.split() or [""])[-1]).strip("{}`\"'")
+    """The name in the info string of a fence, as in ```python src/app.py."""
+    words = info.split()
+    if not words:
+        return None
+    word = _ATTRIBUTE.sub("", words[-1]).strip("{}`\"'")
     language, colon, rest = word.partition(":")
-    return _path_in(rest if colon and language.isalnum() else word)
+    if colon and language.isalnum():
+        word = rest
+    return _without_dot_slash(word) if _LIKE_A_PATH.fullmatch(word) else None
 
 
-def _name_in(line: str, known: Known) -> str | None:
+def _name_in_text(line: str, file_exists: FileExists) -> str | None:
     if tagged := _TAGGED.fullmatch(line):
-        return _plain(tagged["name"].strip())
-    name, quoted = _undecorated(line)
-    if name and (known(_plain(name)) or ((" " not in name or quoted) and _is_name(name, quoted))):
-        return _plain(name)
-    # "Then in `src/app.py`:" announces what follows; any other sentence only
-    # speaks of files.
-    announced = _INTRODUCED.search(line)
-    return _plain(announced[1]) if announced and known(_plain(announced[1])) else None
+        return _without_dot_slash(tagged["name"].strip())
+    decorated, quoted = _undecorated(line)
+    name = _without_dot_slash(decorated)
+    if decorated and (file_exists(name) or _is_name(decorated, quoted)):
+        return name
+    # "Then in `src/app.py`:" names the file of the next block; any other
+    # sentence only mentions files.
+    if introduced := _INTRODUCED.search(line):
+        name = _without_dot_slash(introduced[1])
+        if file_exists(name):
+            return name
+    return None
 
 
-def _is_name(name: str, quoted: bool) -> bool:
-    return bool(_LIKE_A_PATH.fullmatch(name)) or quoted or name.endswith("file")
+def _is_name(text: str, quoted: bool) -> bool:
+    """Whether a line is a file name although no such file exists."""
+    if quoted:
+        return True
+    if " " in text:
+        return False
+    return bool(_LIKE_A_PATH.fullmatch(text)) or text.endswith("file")
 
 
 def _undecorated(line: str) -> tuple[str, bool]:
-    """The line without headings, bullets, labels, quotes; and whether backticks
-    quoted what is left.
+    """The line without headings, bullets, labels and quotes, and whether the
+    rest was quoted in backticks.
     """
     quoted = False
     while True:
-        shorter = _AFTER.sub("", _LABEL.sub("", _BEFORE.sub("", line, count=1), count=1)).strip()
+        shorter = _BEFORE.sub("", line, count=1)
+        shorter = _LABEL.sub("", shorter, count=1)
+        shorter = _AFTER.sub("", shorter).strip()
         for quote in _QUOTES:
-            if (
-                len(shorter) > 2 * len(quote)
-                and shorter.startswith(quote)
-                and shorter.endswith(quote)
-            ):
+            if _is_quoted(shorter, quote):
                 shorter = shorter[len(quote) : -len(quote)].strip()
                 quoted = quoted or quote == "`"
         if shorter == line:
-            return ("", False) if "`" in line else (line, quoted)
+            break
         line = shorter
+    # A backtick left inside shows a sentence, not a name.
+    return ("", False) if "`" in line else (line, quoted)
 
 
-def _path_in(word: str) -> str | None:
-    return _plain(word) if _LIKE_A_PATH.fullmatch(word) else None
+def _is_quoted(text: str, quote: str) -> bool:
+    is_longer = len(text) > 2 * len(quote)
+    return is_longer and text.startswith(quote) and text.endswith(quote)
 
 
-def _plain(name: str) -> str:
-    """The name without the `./` that some write before it."""
+def _without_dot_slash(name: str) -> str:
     return name.removeprefix("./")

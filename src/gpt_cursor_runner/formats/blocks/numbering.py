@@ -1,5 +1,5 @@
-"""Line numbers (`12 | code`) that a model copied into a block from the numbered
-view it was shown of a file.
+"""Line numbers (`12 | code`) that a model copied into a block from a numbered
+view of the file.
 """
 
 from __future__ import annotations
@@ -12,19 +12,29 @@ _NUMBERED = re.compile(rb"[ \t]*(\d{1,9})[ \t]+\|(?!\|) ?(.*)", re.DOTALL)
 
 
 def first_number(lines: NumberedLines) -> int | None:
-    """The number of the first line, when every line has one and they count on;
-    None otherwise.
+    """Return the number of the first line when every line has one and they are
+    consecutive; None otherwise.
     """
-    found = [_NUMBERED.match(line) for line, _ in lines]
-    numbers = [int(match[1]) for match in found if match]
-    if not numbers or len(numbers) < len(found):
-        return None
-    return numbers[0] if numbers == list(range(numbers[0], numbers[0] + len(numbers))) else None
+    first = None
+    for index, (line, _) in enumerate(lines):
+        match = _NUMBERED.match(line)
+        if match is None:
+            return None
+        number = int(match[1])
+        if first is None:
+            first = number
+        if number != first + index:
+            return None
+    return first
 
 
 def without_numbers(lines: NumberedLines) -> NumberedLines:
-    """The lines without their numbers; one that has none is left as it is."""
-    return [(match[2] if (match := _NUMBERED.match(line)) else line, row) for line, row in lines]
+    """Return the lines without their numbers; unnumbered lines stay as they are."""
+    stripped: list[tuple[bytes, int]] = []
+    for line, row in lines:
+        match = _NUMBERED.match(line)
+        stripped.append((match[2] if match else line, row))
+    return stripped
 
 
 def count_numbered(lines: NumberedLines) -> int:

@@ -1,12 +1,12 @@
-"""A text with search/replace blocks becomes Blocks, each with the file it is
-for. Nothing broken is guessed right.
+"""Parses a text with search/replace blocks. A broken block is refused, never
+guessed.
 
-1. Between blocks stands prose; whatever there looks like a marker gone wrong is
-   told, since a block may be lost by it.
+1. Text stands between blocks. A line there that looks like a marker is refused,
+   since it may belong to a block that would be lost.
 2. A block reaches from its opening marker to its closing one, or to the next
-   opening one if it is never closed.
-3. Its divider is the only line of equals signs in it, or the only one of the
-   opening marker's length.
+   opening one if it is not closed.
+3. Its divider is the only line of equals signs in it, or the only one as long
+   as the opening marker.
 """
 
 from __future__ import annotations
@@ -15,33 +15,29 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from gpt_cursor_runner.formats.blocks.contents import Contents, parse_contents
 from gpt_cursor_runner.formats.blocks.markers import (
+    CORRECT_FORM,
+    HOW_TO_ESCAPE,
     Marker,
-    decode_entities,
-    holds_entity,
     parse_marker,
-    unescape,
 )
-from gpt_cursor_runner.formats.blocks.names import Known, files_mentioned, name_above
+from gpt_cursor_runner.formats.blocks.names import FileExists, files_mentioned, name_above
 from gpt_cursor_runner.formats.line_diff import NumberedLines
 from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show, split_lines
 
-_HEADER = re.compile(rb":(start|end)_line:\s*(\d{1,9})\s*$")
-_BEGINNING = re.compile(rb"<{1,9}(?: [A-Z]{0,7})?|-{3,} [A-Z]{1,5}")
-_RULE = re.compile(rb"-{7}\s*$")
-_WORD = re.compile("SEARCH|REPLACE|ORIGINAL|UPDATED")
-_FORM = (
-    "Write a block as '<<<<<<< SEARCH', the lines of the file, '=======', the new lines, '>>>>>>>"
-    " REPLACE'"
-)
-_ESCAPE = "put a backslash before a line of contents that looks like a marker"
+_INCOMPLETE_MARKER = re.compile(rb"<{1,9}(?: [A-Z]{0,7})?|-{3,} [A-Z]{1,5}")
+_MARKER_WORD = re.compile("SEARCH|REPLACE|ORIGINAL|UPDATED")
+# Shorter runs of signs occur in real files: `-- SEARCH` is a comment in SQL.
+_FEWEST_MALFORMED_SIGNS = 5
+_MOST_LISTED = 5
 
 
 @dataclass(frozen=True)
 class Block:
-    """One block; `path` is None when nothing says which file it is for.
-    `number` counts from 0, `patch_line` from 1.
+    """One block; `path` is None when the text does not name its file. `number`
+    counts from 0, `patch_line` from 1.
     """
 
     number: int
@@ -54,238 +50,247 @@ class Block:
 
 
 def parse_blocks(
-    data: bytes, path: str | None, known: Known
+    data: bytes, path: str | None, file_exists: FileExists
 ) -> tuple[list[Block], list[TextFault]]:
-    """Every block of a text, past any prose around them; `path` is for blocks
-    whose file is not named.
+    """Parse every block of a text and skip the text around them.
 
-    Problems that belong to no block come second.
+    `path` is for blocks without a file name. The second list has the faults
+    that belong to no block.
     """
-    reader = _Reader(split_lines(data), path, known)
-    reader.read()
-    return reader.blocks, reader.faults
+    parser = _Parser(split_lines(data), path, file_exists)
+    parser.parse()
+    return parser.blocks, parser.faults
 
 
 @dataclass
-class _Frame:
-    """The lines (from 0) between which a block stands, and what stands between
-    them that is or resembles a marker.
+class _Extent:
+    """The lines (from 0) of one block: its markers, dividers and lines that look
+    like markers. Parsing goes on at `resume`.
     """
 
     start: int
-    end: int = 0
-    resume: int = 0
+    end: int
+    resume: int
     closing: Marker | None = None
-    nested: bool = False
+    nested: bool = False  # whether another block begins before this one is closed
     dividers: list[tuple[int, Marker]] = field(default_factory=list)
-    spoiled: list[int] = field(default_factory=list)
+    malformed: list[int] = field(default_factory=list)
 
 
-class _Reader:
-    def __init__(self, lines: Sequence[bytes], path: str | None, known: Known) -> None:
-        self.lines, self.path, self.known = lines, path, known
-        self.current: str | None = None
+class _Parser:
+    def __init__(self, lines: Sequence[bytes], path: str | None, file_exists: FileExists) -> None:
+        self.lines = lines
+        self.path = path
+        self._file_exists = file_exists
+        self.current_path: str | None = None
         self.after_blocks = 0
+        # A block whose opening marker is malformed has a closing marker, which
+        # is no second fault.
+        self.expects_closing = False
         self.blocks: list[Block] = []
         self.faults: list[TextFault] = []
 
-    def read(self) -> None:
-        at, expected_end = 0, False  # of a block whose beginning was told to be spoiled
+    def parse(self) -> None:
+        at = 0
         while at < len(self.lines):
             marker = parse_marker(self.lines[at])
             if marker and marker.role == "search":
-                at, expected_end = self._block(at, marker), False
+                self.expects_closing = False
+                at = self._parse_block(at, marker)
                 continue
-            if marker and (
-                marker.role == "spoiled" or (marker.role == "replace" and not expected_end)
-            ):
-                self._tell_stray(at)
-            if marker and marker.role != "divider":
-                expected_end = marker.role == "spoiled"
+            if marker:
+                self._check_stray_marker(at, marker)
             at += 1
-        self._tell_cut_off()
+        self._refuse_cut_off()
         if not self.blocks and not self.faults:
-            self.faults.append(
-                TextFault("malformed", "the text holds no search/replace block", f"{_FORM}.", 1)
-            )
+            message = "the text has no search/replace block"
+            self.faults.append(TextFault("malformed", message, f"{CORRECT_FORM}.", 1))
 
-    def _tell_stray(self, at: int) -> None:
+    def _check_stray_marker(self, at: int, marker: Marker) -> None:
+        if marker.role == "malformed":
+            self._refuse_stray_marker(at)
+            self.expects_closing = True
+        elif marker.role == "replace":
+            if not self.expects_closing:
+                self._refuse_stray_marker(at)
+            self.expects_closing = False
+
+    def _refuse_stray_marker(self, at: int) -> None:
         line = show(self.lines[at], 40)
-        like = "a marker" if _WORD.search(line) else "a conflict that a merge left"
-        message = f"line {at + 1} ('{line}') looks like {like}, but belongs to no block"
-        self.faults.append(
-            TextFault("malformed", message, f"{_FORM}, each marker on a line of its own.", at + 1)
-        )
+        kind = "a marker" if _MARKER_WORD.search(line) else "a conflict that a merge left"
+        message = f"line {at + 1} ('{line}') looks like {kind}, but belongs to no block"
+        step = f"{CORRECT_FORM}, each marker on a line of its own."
+        self.faults.append(TextFault("malformed", message, step, at + 1))
 
-    def _tell_cut_off(self) -> None:
-        """Tell a text that ends where another block was about to begin: in an
+    def _refuse_cut_off(self) -> None:
+        """Refuse a text that ends where another block was about to begin: in an
         open fence, or within a marker.
         """
-        begun = None
+        start = self._unfinished_block()
+        if not self.blocks or start is None:
+            return
+        message = f"the text ends after '{show(self.lines[start], 40)}', where another block begins"
+        step = (
+            "Send the complete text; if nothing is missing, remove the lines after the last block."
+        )
+        self.faults.append(TextFault("truncated", message, step, start + 1))
+
+    def _unfinished_block(self) -> int | None:
+        start = None
         for row in range(self.after_blocks, len(self.lines)):
             line = self.lines[row].strip()
             if line.startswith((b"```", b"~~~")):
-                begun = row if line.strip(b"`~") else None
-            elif row + 1 == len(self.lines) and _BEGINNING.fullmatch(line):
-                begun = row
-        if self.blocks and begun is not None:
-            message = (
-                f"the text ends after '{show(self.lines[begun], 40)}', where another block begins"
-            )
-            step = (
-                "Send the whole text; if nothing is missing, leave out what stands below the last"
-                " block."
-            )
-            self.faults.append(TextFault("truncated", message, step, begun + 1))
+                opens_fence = bool(line.strip(b"`~"))
+                start = row if opens_fence else None
+            elif row + 1 == len(self.lines) and _INCOMPLETE_MARKER.fullmatch(line):
+                start = row
+        return start
 
-    def _block(self, at: int, opening: Marker) -> int:
-        """Read the block that opens at `at`; where reading goes on."""
+    def _parse_block(self, at: int, opening: Marker) -> int:
+        """Parse the block that opens at `at`. Returns the line where parsing
+        goes on.
+        """
         number = len(self.blocks)
-        frame = _frame(self.lines, at, opening)
-        path, unnamed = self._name(at, number)
-        divider, faults = _divided(self.lines, frame, opening, number)
-        faults += unnamed
-        old, new, hint = (
-            self._contents(frame, divider, opening, number, faults)
-            if divider is not None
-            else ((), (), None)
+        extent = _find_extent(self.lines, at, opening)
+        path, name_faults = self._find_path(at, number)
+        divider, faults = _find_divider(self.lines, extent, opening, number)
+        faults += name_faults
+        contents = Contents()
+        if divider is not None:
+            closing_encoded = extent.closing is not None and extent.closing.encoded
+            contents = parse_contents(
+                self.lines,
+                range(at + 1, divider),
+                range(divider + 1, extent.end),
+                number,
+                encoded=opening.encoded or closing_encoded,
+                mixed=opening.encoded != closing_encoded,
+            )
+            faults += contents.faults
+        self.blocks.append(
+            Block(
+                number,
+                at + 1,
+                path,
+                contents.old,
+                contents.new,
+                contents.line_hint,
+                tuple(faults),
+            )
         )
-        self.blocks.append(Block(number, at + 1, path, old, new, hint, tuple(faults)))
-        self.after_blocks = frame.resume
-        return frame.resume
+        self.after_blocks = extent.resume
+        return extent.resume
 
-    def _name(self, at: int, number: int) -> tuple[str | None, list[TextFault]]:
-        if named := name_above(self.lines, at, self._knows):
-            self.current = named
-            return named, []
-        inherited = self.current or self.path
+    def _find_path(self, at: int, number: int) -> tuple[str | None, list[TextFault]]:
+        if name := name_above(self.lines, at, self._is_file):
+            self.current_path = name
+            return name, []
+        inherited = self.current_path or self.path
         if inherited is None:
-            message = f"nothing says which file block {number + 1} is for"
+            message = f"block {number + 1} does not name the file that it is for"
             step = (
                 "Put the file's name, alone on its line, above the block, or send 'path' beside the"
                 " text."
             )
-        else:
-            others = files_mentioned(self.lines, at, self._knows) if self.current else set()
-            if inherited in others or not others:
-                return inherited, []
-            message = (
-                f"block {number + 1} may be for {inherited}, as the one before, or for"
-                f" {min(others)}, named above it"
-            )
-            step = "Put the file's name, alone on its line, above the block."
+            return None, [TextFault("malformed", message, step, at + 1, number)]
+        if not self.current_path:
+            return inherited, []
+        others = files_mentioned(self.lines, at, self._is_file)
+        if inherited in others or not others:
+            return inherited, []
+        message = (
+            f"block {number + 1} may be for {inherited}, as the block before it, or for"
+            f" {min(others)}, which the text above it names"
+        )
+        step = "Put the file's name, alone on its line, above the block."
         return None, [TextFault("malformed", message, step, at + 1, number)]
 
-    def _knows(self, name: str) -> bool:
-        return name in (self.current, self.path) or self.known(name)
-
-    def _contents(
-        self, frame: _Frame, divider: int, opening: Marker, number: int, faults: list[TextFault]
-    ) -> tuple[NumberedLines, NumberedLines, int | None]:
-        first, hint = _header(self.lines, frame.start + 1, divider)
-        old = [(self.lines[row], row + 1) for row in range(first, divider)]
-        new = [(self.lines[row], row + 1) for row in range(divider + 1, frame.end)]
-        encoded = {opening.encoded, bool(frame.closing and frame.closing.encoded)}
-        if True in encoded:
-            faults += _half_encoded([*old, *new], number, mixed=len(encoded) > 1)
-            old, new = ([(decode_entities(line), row) for line, row in side] for side in (old, new))
-        for line, row in new:
-            if _HEADER.match(line):
-                message = (
-                    f"line {row} ('{show(line, 40)}') is a header of a block, but stands among its"
-                    " new lines"
-                )
-                step = f"Put it below '<<<<<<< SEARCH', or {_ESCAPE}."
-                faults.append(TextFault("malformed", message, step, row, number))
-        old, new = ([(unescape(line), row) for line, row in side] for side in (old, new))
-        return old, new, hint
+    def _is_file(self, name: str) -> bool:
+        return name in (self.current_path, self.path) or self._file_exists(name)
 
 
-def _frame(lines: Sequence[bytes], at: int, opening: Marker) -> _Frame:
-    frame = _Frame(at, len(lines), len(lines))
+def _find_extent(lines: Sequence[bytes], at: int, opening: Marker) -> _Extent:
+    extent = _Extent(at, len(lines), len(lines))
     for row in range(at + 1, len(lines)):
         marker = parse_marker(lines[row])
         if marker is None or marker.indent != opening.indent:
             continue
-        if marker.role == "divider" and marker.blank_after and opening.signs.startswith(b"-"):
-            frame.spoiled.append(row)  # Cline takes it for contents, the others for a divider
-        elif marker.role == "divider":
-            frame.dividers.append((row, marker))
-        elif marker.role == "spoiled":
-            # Short ones stand in real files: `-- SEARCH` is a comment of SQL.
-            frame.spoiled += [row] if len(marker.signs) >= 5 else []
-        else:
-            frame.nested = marker.role == "search"
-            frame.closing = None if frame.nested else marker
-            frame.end, frame.resume = row, row if frame.nested else row + 1
+        if marker.role == "search":
+            extent.nested = True
+            extent.end = extent.resume = row
             break
-    return frame
+        if marker.role == "replace":
+            extent.closing = marker
+            extent.end, extent.resume = row, row + 1
+            break
+        _add_inner_marker(extent, row, marker, opening)
+    return extent
 
 
-def _divided(
-    lines: Sequence[bytes], frame: _Frame, opening: Marker, number: int
+def _add_inner_marker(extent: _Extent, row: int, marker: Marker, opening: Marker) -> None:
+    if marker.role == "malformed":
+        if len(marker.signs) >= _FEWEST_MALFORMED_SIGNS:
+            extent.malformed.append(row)
+    elif marker.blank_after and opening.signs.startswith(b"-"):
+        # Cline takes a divider with a blank after it for contents, the other
+        # tools take it for a divider.
+        extent.malformed.append(row)
+    else:
+        extent.dividers.append((row, marker))
+
+
+def _find_divider(
+    lines: Sequence[bytes], extent: _Extent, opening: Marker, number: int
 ) -> tuple[int | None, list[TextFault]]:
-    """Where the divider of a block stands, and what is wrong with its markers."""
-    like_it = [row for row, marker in frame.dividers if len(marker.signs) == len(opening.signs)]
-    all_of_them = [row for row, _ in frame.dividers]
-    chosen = like_it if len(like_it) == 1 else all_of_them
-    begins = f"block {number + 1}, which begins at line {frame.start + 1},"
-    told: list[tuple[str, str, str, int]] = []
-    if frame.closing is None and not frame.nested:
-        message = f"{begins} has no '>>>>>>> REPLACE': the text ends inside it"
-        told.append(("truncated", message, "Send the whole text, to its last marker.", frame.start))
-    elif frame.nested:
-        message = f"{begins} is not closed before another begins at line {frame.end + 1}"
-        told.append(
-            ("malformed", message, f"Close it with '>>>>>>> REPLACE', or {_ESCAPE}.", frame.end)
-        )
-    elif not chosen:
-        message = f"{begins} has no '=======' between its old and its new lines"
-        told.append(("malformed", message, f"{_FORM}.", frame.end))
-    if len(chosen) > 1:
-        rows = ", ".join(str(row + 1) for row in chosen[:5])
-        message = f"{begins} has {len(chosen)} dividers, at lines {rows}"
-        told.append(("malformed", message, f"Keep one; {_ESCAPE}, like \\=======.", chosen[1]))
-    for row in frame.spoiled[:5]:
+    """The line of a block's divider, or the faults of its markers."""
+    rows = _divider_rows(extent, opening)
+    faults: list[TextFault] = []
+    if fault := _boundary_fault(extent, number):
+        faults.append(fault)
+    elif not rows:
+        message = f"{_name_of(extent, number)} has no '=======' between its old and new lines"
+        faults.append(TextFault("malformed", message, f"{CORRECT_FORM}.", extent.end + 1, number))
+    if len(rows) > 1:
+        listed = ", ".join(str(row + 1) for row in rows[:_MOST_LISTED])
+        message = f"{_name_of(extent, number)} has {len(rows)} dividers, at lines {listed}"
+        step = f"Keep one; {HOW_TO_ESCAPE}, like \\=======."
+        faults.append(TextFault("malformed", message, step, rows[1] + 1, number))
+    for row in extent.malformed[:_MOST_LISTED]:
         message = (
             f"line {row + 1} ('{show(lines[row], 40)}') is inside block {number + 1} but looks like"
             " a marker"
         )
-        told.append(("malformed", message, f"Correct the marker, or {_ESCAPE}.", row))
-    faults = [TextFault(code, message, step, row + 1, number) for code, message, step, row in told]
-    return (None if faults else chosen[0]), faults
+        step = f"Correct the marker, or {HOW_TO_ESCAPE}."
+        faults.append(TextFault("malformed", message, step, row + 1, number))
+    return (None, faults) if faults else (rows[0], [])
 
 
-def _header(lines: Sequence[bytes], first: int, divider: int) -> tuple[int, int | None]:
-    """Where the old lines start, below Roo's header lines and the rule after
-    them, and the line they are said to be.
-    """
-    hint, at = None, first
-    while at < divider and (header := _HEADER.match(lines[at])):
-        hint = int(header[2]) if header[1] == b"start" else hint
-        at += 1
-    if first < at < divider and _RULE.match(lines[at]):
-        at += 1
-    return at, hint or None
+def _divider_rows(extent: _Extent, opening: Marker) -> list[int]:
+    rows: list[int] = []
+    rows_as_long: list[int] = []
+    for row, marker in extent.dividers:
+        rows.append(row)
+        if len(marker.signs) == len(opening.signs):
+            rows_as_long.append(row)
+    return rows_as_long if len(rows_as_long) == 1 else rows
 
 
-def _half_encoded(contents: NumberedLines, number: int, *, mixed: bool) -> list[TextFault]:
-    """Markers in HTML entities say that the whole block went through an
-    encoder, so nothing may stand in it plainly.
-    """
-    encoded = next((row for line, row in contents if holds_entity(line)), None)
-    plain = mixed or any(b"<" in line or b">" in line for line, _ in contents)
-    if encoded is None or not plain:
-        return []
-    message = (
-        f"block {number + 1} is partly in HTML entities, so those in line {encoded} leave a doubt"
-    )
-    return [
-        TextFault(
-            "malformed",
-            message,
-            "Send the text without HTML entities, just as it is meant.",
-            encoded,
-            number,
+def _boundary_fault(extent: _Extent, number: int) -> TextFault | None:
+    if extent.nested:
+        message = (
+            f"{_name_of(extent, number)} is not closed before another begins at line"
+            f" {extent.end + 1}"
         )
-    ]
+        step = f"Close it with '>>>>>>> REPLACE', or {HOW_TO_ESCAPE}."
+        return TextFault("malformed", message, step, extent.end + 1, number)
+    if extent.closing is None:
+        message = (
+            f"{_name_of(extent, number)} has no '>>>>>>> REPLACE': the text ends inside the block"
+        )
+        step = "Send the complete text, to its last marker."
+        return TextFault("truncated", message, step, extent.start + 1, number)
+    return None
+
+
+def _name_of(extent: _Extent, number: int) -> str:
+    return f"block {number + 1}, which begins at line {extent.start + 1},"

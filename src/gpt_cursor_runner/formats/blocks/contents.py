@@ -1,0 +1,110 @@
+"""The old and the new lines between the markers of one block."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gpt_cursor_runner.formats.blocks.markers import (
+    HOW_TO_ESCAPE,
+    decode_entities,
+    holds_entity,
+    unescape,
+)
+from gpt_cursor_runner.formats.line_diff import NumberedLines
+from gpt_cursor_runner.formats.sections import TextFault
+from gpt_cursor_runner.formats.text import show
+
+# Roo writes header lines and a rule of seven dashes above the old lines.
+_HEADER = re.compile(rb":(start|end)_line:\s*(\d{1,9})\s*$")
+_RULE = re.compile(rb"-{7}\s*$")
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The lines of a block without escapes; `line_hint` is the number of its
+    first old line in the file, as sent.
+    """
+
+    old: NumberedLines = ()
+    new: NumberedLines = ()
+    line_hint: int | None = None
+    faults: tuple[TextFault, ...] = ()
+
+
+def parse_contents(
+    lines: Sequence[bytes],
+    old_rows: range,
+    new_rows: range,
+    number: int,
+    *,
+    encoded: bool,
+    mixed: bool,
+) -> Contents:
+    """Parse the rows of `lines` above and below the divider of block `number`.
+
+    `encoded` is True when a marker of the block is in HTML entities, `mixed`
+    when only one of them is.
+    """
+    old_rows, line_hint = _skip_header(lines, old_rows)
+    old: NumberedLines = [(lines[row], row + 1) for row in old_rows]
+    new: NumberedLines = [(lines[row], row + 1) for row in new_rows]
+    faults: list[TextFault] = []
+    if encoded:
+        faults += _mixed_encoding_faults([*old, *new], number, mixed=mixed)
+        old = [(decode_entities(line), row) for line, row in old]
+        new = [(decode_entities(line), row) for line, row in new]
+    faults += _misplaced_header_faults(new, number)
+    old = [(unescape(line), row) for line, row in old]
+    new = [(unescape(line), row) for line, row in new]
+    return Contents(old, new, line_hint, tuple(faults))
+
+
+def _skip_header(lines: Sequence[bytes], rows: range) -> tuple[range, int | None]:
+    """The rows below Roo's header, and the line number in that header."""
+    line_hint = None
+    count = 0
+    for row in rows:
+        header = _HEADER.match(lines[row])
+        if header is None:
+            if count and _RULE.match(lines[row]):
+                count += 1
+            break
+        if header[1] == b"start":
+            line_hint = int(header[2])
+        count += 1
+    return rows[count:], line_hint or None
+
+
+def _mixed_encoding_faults(contents: NumberedLines, number: int, *, mixed: bool) -> list[TextFault]:
+    """Refuse entities beside plain signs. Markers in HTML entities show that an
+    encoder wrote the block, so all its lines must be encoded.
+    """
+    entity_row = None
+    for line, row in contents:
+        if holds_entity(line):
+            entity_row = row
+            break
+    has_plain_sign = mixed or any(b"<" in line or b">" in line for line, _ in contents)
+    if entity_row is None or not has_plain_sign:
+        return []
+    message = (
+        f"block {number + 1} is only partly in HTML entities, so those in line {entity_row} are"
+        " ambiguous"
+    )
+    step = "Send the text without HTML entities, exactly as it is meant."
+    return [TextFault("malformed", message, step, entity_row, number)]
+
+
+def _misplaced_header_faults(new: NumberedLines, number: int) -> list[TextFault]:
+    faults: list[TextFault] = []
+    for line, row in new:
+        if _HEADER.match(line):
+            message = (
+                f"line {row} ('{show(line, 40)}') is a header line of a block, but stands among its"
+                " new lines"
+            )
+            step = f"Put it below '<<<<<<< SEARCH', or {HOW_TO_ESCAPE}."
+            faults.append(TextFault("malformed", message, step, row, number))
+    return faults
