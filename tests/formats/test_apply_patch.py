@@ -128,7 +128,7 @@ def test_a_folder_that_the_command_changes_into_leads_every_path():
         only_fault(files, patch("cd sub\n" + command.removeprefix("cd {} && "))).code == "malformed"
     )
     assert (
-        "folders, one after another"
+        "folders one after another"
         in refusal(files, patch(command.format("sub") * 2)).faults[0].message
     )
 
@@ -300,7 +300,7 @@ def test_a_text_with_crlf_keeps_it_in_every_line_also_in_a_last_one_without_an_e
         ("@@\n-two\n+TWO\n*** End of File\n-one\n", 7, "no @@ opens another"),
         ("@@\n*** End of File\n", 3, "has no lines"),
         ("@@ one\n\n", 3, "has no lines"),
-        ("@@\n-two\n+TWO\n*** Oops\n", 6, "begins no file's part"),
+        ("@@\n-two\n+TWO\n*** Oops\n", 6, "does not begin the part of a file"),
     ],
 )
 def test_a_line_that_belongs_to_no_hunk_is_never_dropped_in_silence(body, line, words):

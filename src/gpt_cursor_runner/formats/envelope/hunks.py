@@ -1,11 +1,11 @@
-"""V4A hunks: `@@` and an anchor instead of line numbers, then lines with a
-sign.
+"""Parses V4A hunks: `@@` and an anchor instead of line numbers, then lines with
+a sign.
 
-1. A run of `@@` lines opens a hunk; the first hunk of a file may do without.
-2. Lines follow up to the next `@@`, the next marker at the very left, or the
-   end.
-3. Blank lines at a hunk's end are taken for a gap, not for context, unless `***
-   End of File` closes it.
+1. One or more `@@` lines open a hunk; the first hunk of a file may lack them.
+2. The hunk's lines reach to the next `@@`, to the next marker without indent, or
+   to the end.
+3. Blank lines at a hunk's end are a gap, not context, unless `*** End of File`
+   follows them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NO_ANCHOR = (b"", b"...", "…".encode())
 
 @dataclass(frozen=True)
 class ParsedHunks:
-    """The hunks of one file; `end` is the line that belongs to them no more."""
+    """The hunks of one file; `end` is the first line after them."""
 
     hunks: tuple[Hunk, ...]
     faults: tuple[TextFault, ...]
@@ -36,122 +36,144 @@ class ParsedHunks:
 
 @dataclass
 class _Opening:
-    """What a run of `@@` lines says."""
+    """The `@@` lines that open one hunk: anchors, or the line numbers of a
+    diff's header.
+    """
 
     anchors: list[bytes] = field(default_factory=list)
-    marks: int = 0
-    hints: tuple[int, int] | None = None
+    anchor_lines: int = 0
+    old_start: int | None = None
+    new_start: int | None = None
 
-    def take(self, line: bytes) -> None:
-        if numbered := _NUMBERED.fullmatch(line.rstrip()):
-            self.hints = int(numbered[1]), int(numbered[2])
+    def add(self, line: bytes) -> None:
+        if match := _NUMBERED.fullmatch(line.rstrip()):
+            self.old_start, self.new_start = int(match[1]), int(match[2])
             return
-        self.marks += 1
+        self.anchor_lines += 1
         anchor = line[2:].rstrip().removesuffix(b" @@").rstrip().removeprefix(b" ")
         if anchor.strip() not in _NO_ANCHOR:
             self.anchors.append(anchor)
 
+    @property
+    def has_lines(self) -> bool:
+        return self.anchor_lines > 0 or self.old_start is not None
+
+    @property
+    def is_stacked(self) -> bool:
+        return bool(self.anchors) and self.anchor_lines > 1
+
+    @property
+    def locates(self) -> bool:
+        """Whether the opening determines where the hunk belongs."""
+        return bool(self.anchors) or self.old_start is not None
+
 
 def parse_hunks(lines: Sequence[bytes], at: int, end: int) -> ParsedHunks:
-    """Read hunks from line `at` up to line `end`, or to a marker before it
-    (`*** …` at the very left).
+    """Parse hunks from line `at` up to line `end`, or to a marker (`*** …`)
+    before it.
     """
-    reader = _Reader(lines, at, end)
-    while not reader.done():
-        reader.parse_hunk()
-    return ParsedHunks(tuple(reader.hunks), tuple(reader.faults), reader.at)
+    parser = _Parser(lines, at, end)
+    while parser.skip_to_hunk():
+        parser.parse_hunk()
+    return ParsedHunks(tuple(parser.hunks), tuple(parser.faults), parser.at)
 
 
-class _Reader:
+class _Parser:
     def __init__(self, lines: Sequence[bytes], at: int, end: int) -> None:
         self.lines, self.at, self.end = lines, at, end
         self.hunks: list[Hunk] = []
         self.faults: list[TextFault] = []
         self.number = 0
 
-    def done(self) -> bool:
-        """Pass a gap; whether a marker or the end comes after it."""
+    def skip_to_hunk(self) -> bool:
+        """Skip a gap between hunks. Returns False when no hunk follows it."""
         self.at = self._after_blanks(self.at)
         while self.at < self.end and self.lines[self.at].rstrip() == END_OF_FILE:
             self.at = self._after_blanks(self.at + 1)
-        return self.at >= self.end or self._starts(b"***", self.at)
+        return self.at < self.end and not self._starts(b"***", self.at)
 
     def parse_hunk(self) -> None:
-        start, opening = self.at, self._opening()
-        if not opening.marks and not opening.hints and self.number:
-            self._fault(start, "a line follows the end of a hunk, but no @@ opens another")
+        start, opening = self.at, self._parse_opening()
+        if not opening.has_lines and self.number:
+            self._refuse(start, "a line follows the end of a hunk, but no @@ opens another")
             return
-        body, at_eof = self._body()
+        body, ends_file = self._parse_body()
         if body is None:
             return
         if not body:
-            self._fault(start, f"hunk {self.number + 1} has no lines", code="malformed")
+            self._refuse(start, f"hunk {self.number + 1} has no lines")
             return
-        floating = (
-            opening.hints is None and not opening.anchors and all(line.sign == "+" for line in body)
-        )
+        # Insertions without any place go to the end of the file.
+        only_inserts = all(line.sign == "+" for line in body)
         self.hunks.append(
             Hunk(
                 self.number,
                 tuple(body),
                 start + 1,
-                opening.hints and opening.hints[0],
-                opening.hints and opening.hints[1],
+                opening.old_start,
+                opening.new_start,
                 anchors=tuple(opening.anchors),
-                at_eof=at_eof or floating,
-                anchors_required=bool(opening.anchors) and opening.marks > 1,
+                at_eof=ends_file or (only_inserts and not opening.locates),
+                stacked=opening.is_stacked,
             )
         )
         self.number += 1
 
-    def _opening(self) -> _Opening:
+    def _parse_opening(self) -> _Opening:
         opening = _Opening()
         at = self.at
         while at < self.end and self._starts(b"@@", at):
-            opening.take(self.lines[at])
+            opening.add(self.lines[at])
             self.at = at + 1
             at = self._after_blanks(self.at)
         return opening
 
-    def _body(self) -> tuple[list[HunkLine] | None, bool]:
-        """The lines of a hunk, and whether they are said to end the file; None
+    def _parse_body(self) -> tuple[list[HunkLine] | None, bool]:
+        """The lines of a hunk, and whether `*** End of File` follows them. None
         when a line has no sign.
         """
         body: list[HunkLine] = []
-        while self.at < self.end and not self._starts(b"@@", self.at):
-            line, at = self.lines[self.at], self.at
-            if self._starts(b"***", at):
-                if line.rstrip() == END_OF_FILE:
-                    self.at += 1
-                    return body, True
-                break
-            if line.startswith(b"\\ ") and body:
-                body[-1] = replace(body[-1], data=body[-1].data.rstrip(b"\r\n"))
-            elif not line.strip() and line[:1] not in _SIGNS:
-                body.append(HunkLine(" ", line, at + 1))
-            elif (sign := _SIGNS.get(line[:1])) is None:
-                self._fault(
-                    at,
-                    f"line {at + 1} of the patch starts with neither a space, + nor -:"
-                    f" '{show(line)}'",
-                )
+        while self.at < self.end and not self._starts((b"@@", b"***"), self.at):
+            if not self._add_line(body):
                 return None, False
-            else:
-                body.append(HunkLine(sign, line[1:], at + 1))
             self.at += 1
-        while body and not self._signed(body[-1]):
+        if self.at < self.end and self.lines[self.at].rstrip() == END_OF_FILE:
+            self.at += 1
+            return body, True
+        while body and not self._has_sign(body[-1]):
             body.pop()
         return body, False
 
-    def _signed(self, line: HunkLine) -> bool:
+    def _add_line(self, body: list[HunkLine]) -> bool:
+        """Add the current line to a hunk. Returns False when it has no sign."""
+        line, patch_line = self.lines[self.at], self.at + 1
+        sign = _SIGNS.get(line[:1])
+        if sign:
+            body.append(HunkLine(sign, line[1:], patch_line))
+        elif line.startswith(b"\\ ") and body:
+            body[-1] = replace(body[-1], data=body[-1].data.rstrip(b"\r\n"))
+        elif not line.strip():
+            # Models strip the space of a blank context line.
+            body.append(HunkLine(" ", line, patch_line))
+        else:
+            message = (
+                f"line {patch_line} of the patch starts with neither a space, + nor -:"
+                f" '{show(line)}'"
+            )
+            self._refuse(self.at, message)
+            return False
+        return True
+
+    def _has_sign(self, line: HunkLine) -> bool:
         return self.lines[line.patch_line - 1][:1] in _SIGNS
 
-    def _fault(self, at: int, message: str, code: str = "malformed") -> None:
+    def _refuse(self, at: int, message: str) -> None:
+        """Add a fault and skip to the next hunk or marker."""
         step = (
-            "Put one space before a context line, + before an inserted and - before a deleted one;"
-            " open hunks with @@."
+            "Put one space before a context line, + before an inserted and - before a deleted line;"
+            " open each hunk with @@."
         )
-        self.faults.append(TextFault(code, message, step, at + 1, self.number))
+        self.faults.append(TextFault("malformed", message, step, at + 1, self.number))
         self.number += 1
         while self.at < self.end and not self._starts((b"@@", b"***"), self.at):
             self.at += 1

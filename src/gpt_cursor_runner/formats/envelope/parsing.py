@@ -1,5 +1,5 @@
-"""The text of an `apply_patch` call becomes sections: an envelope of several
-files, or bare lines for one.
+"""Parses the text of an `apply_patch` call: an envelope with parts for several
+files, or bare lines for one file.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from gpt_cursor_runner.formats.envelope.boundaries import (
     END,
     FILE_HEADERS,
     Span,
-    find_patch,
-    unfenced,
+    find_patches,
+    inside_fence,
 )
-from gpt_cursor_runner.formats.envelope.hunks import END_OF_FILE, ParsedHunks, parse_hunks
+from gpt_cursor_runner.formats.envelope.hunks import END_OF_FILE, parse_hunks
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault, Verb
 from gpt_cursor_runner.formats.text import show, split_lines
@@ -26,35 +26,36 @@ _HEADER_STEP = (
     "Start each file with *** Add File: path, *** Delete File: path or *** Update File: path."
 )
 _ADD_STEP = "Put + before every line of a new file, also before a blank one."
-_TOO_LITTLE = TextFault(
+_NO_PATCH = TextFault(
     "malformed",
-    "the text is no patch: it has neither *** Begin Patch nor a *** Update File: line",
+    "the text is not a patch: it has neither *** Begin Patch nor a line *** Update File:",
     f"{_HEADER_STEP} Or send the bare hunks with 'path' beside them.",
     1,
 )
 
 
 def parse_envelope(data: bytes) -> ParsedPatch:
-    """Read every file's part of an envelope, or of several, past any text
+    """Parse every file's part of one or several envelopes, and skip the text
     around them.
     """
-    lines = _lines(data)
-    wrapped = find_patch(lines)
+    lines = _split(data)
+    patches = find_patches(lines)
     sections: list[Section] = []
-    faults = list(wrapped.faults)
-    for span in wrapped.spans:
-        reader = _Reader(lines, span)
-        reader.read()
-        # Of a text that was cut off, nobody knows how the last part would have
-        # gone on.
-        sections += reader.sections if span.whole else reader.sections[:-1]
-        faults += reader.faults if span.whole else []
-        if not (reader.sections or reader.faults) and span.whole:
-            faults.append(
-                TextFault("malformed", "the envelope is empty", _HEADER_STEP, span.start + 1)
-            )
-    if not wrapped.spans and not faults:
-        faults.append(_TOO_LITTLE)
+    faults = list(patches.faults)
+    for span in patches.spans:
+        parser = _Parser(lines, span)
+        parser.parse()
+        if not span.complete:
+            # The last section may have been cut off in the middle.
+            sections += parser.sections[:-1]
+            continue
+        sections += parser.sections
+        faults += parser.faults
+        if not parser.sections and not parser.faults:
+            message = "the envelope is empty"
+            faults.append(TextFault("malformed", message, _HEADER_STEP, span.start + 1))
+    if not patches.spans and not faults:
+        faults.append(_NO_PATCH)
     return ParsedPatch(tuple(sections), tuple(faults))
 
 
@@ -62,187 +63,186 @@ def is_enveloped(data: bytes) -> bool:
     """Whether a text names its files itself."""
     lines = split_lines(data)
     first = next((line.strip() for line in lines if line.strip()), b"")
-    return first == BEGIN or any(
-        line.rstrip() == BEGIN or line.startswith(FILE_HEADERS) for line in lines
-    )
+    if first == BEGIN:
+        return True
+    return any(line.rstrip() == BEGIN or line.startswith(FILE_HEADERS) for line in lines)
 
 
 def parse_bare_hunks(data: bytes, path: str, target: str) -> ParsedPatch:
-    """Read bare hunks for the file at `path`, which moves when `target` is
-    another.
+    """Parse bare hunks for the file at `path`, which moves when `target` is
+    another path.
     """
-    lines = _lines(data)
-    span = unfenced(lines)
-    end = _end(lines, span)
-    hunks = parse_hunks(lines, _past_names(lines, span.start, end, path), end)
+    lines = _split(data)
+    span = inside_fence(lines)
+    end = _end_of_bare_lines(lines, span)
+    hunks = parse_hunks(lines, _after_file_header(lines, span.start, end, path), end)
     faults = list(hunks.faults)
     if hunks.end < end:
-        faults.append(_stray(lines, hunks.end))
-    if not (hunks.hunks or faults):
-        faults.append(
-            TextFault(
-                "malformed", "the text has no hunk", "Open a hunk with @@ and send its lines.", 1
-            )
-        )
+        faults.append(_unexpected_line(lines, hunks.end))
+    if not hunks.hunks and not faults:
+        step = "Open a hunk with @@ and send its lines."
+        faults.append(TextFault("malformed", "the text has no hunk", step, 1))
     verb: Verb = "change" if path == target else "move"
     section = Section(span.start + 1, verb, path, target, hunks.hunks, faults=tuple(faults))
-    return ParsedPatch((section,) if span.whole else (), _cut_off(lines, span))
+    return _of_one_section(section, span, lines)
 
 
 def parse_new_file(data: bytes, path: str) -> ParsedPatch:
-    """Read the bare `+` lines of a new file; its last line ends in a newline
+    """Parse the bare `+` lines of a new file. Its last line ends in a newline
     only if a bare `+` follows it.
     """
-    lines = _lines(data)
-    span = unfenced(lines)
-    section, end = _added(lines, span.start, _end(lines, span), path)
-    faults = [*section.faults, *([_stray(lines, end)] if end < _end(lines, span) else [])]
-    hunks = tuple(_unended(hunk) for hunk in section.hunks)
-    if not (hunks or faults):
-        faults.append(
-            TextFault("malformed", "the text has no line of a new file", _ADD_STEP, span.start + 1)
-        )
+    lines = _split(data)
+    span = inside_fence(lines)
+    end = _end_of_bare_lines(lines, span)
+    added, after = _parse_added_file(lines, span.start, span.start, end, path)
+    faults = list(added.faults)
+    if after < end:
+        faults.append(_unexpected_line(lines, after))
+    hunks = tuple(_without_last_newline(hunk) for hunk in added.hunks)
+    if not hunks and not faults:
+        message = "the text has no line of a new file"
+        faults.append(TextFault("malformed", message, _ADD_STEP, span.start + 1))
     section = Section(span.start + 1, "create", path, path, hunks, faults=tuple(faults))
-    return ParsedPatch((section,) if span.whole else (), _cut_off(lines, span))
+    return _of_one_section(section, span, lines)
 
 
-class _Reader:
-    """The sections between two markers."""
+class _Parser:
+    """Parses the sections between two markers."""
 
     def __init__(self, lines: Sequence[bytes], span: Span) -> None:
         self.lines, self.at, self.end = lines, span.start, span.end
-        self.folder = "" if span.folder in ("", ".") else span.folder.rstrip("/") + "/"
+        self.folder = ""
+        if span.folder not in ("", "."):
+            self.folder = span.folder.rstrip("/") + "/"
         self.sections: list[Section] = []
         self.faults: list[TextFault] = []
 
-    def read(self) -> None:
+    def parse(self) -> None:
         while self.at < self.end:
             line = self.lines[self.at].strip()
-            header = next((mark for mark in FILE_HEADERS if line.startswith(mark)), None)
+            header = next((header for header in FILE_HEADERS if line.startswith(header)), None)
             if header:
-                self._section(_VERBS[header], self._name(line.removeprefix(header)))
+                path = self._path(line.removeprefix(header))
+                self.sections.append(self._parse_section(_VERBS[header], path))
             elif not line or line == END_OF_FILE:
                 self.at += 1
             else:
-                self.faults.append(_stray(self.lines, self.at))
-                self.at += 1
-                while self.at < self.end and not self.lines[self.at].startswith(b"***"):
-                    self.at += 1
+                self.faults.append(_unexpected_line(self.lines, self.at))
+                self.at = _next_marker(self.lines, self.at + 1, self.end)
 
-    def _section(self, verb: Verb, path: str) -> None:
-        start = self.at
+    def _parse_section(self, verb: Verb, path: str) -> Section:
+        header = self.at
         self.at += 1
         if verb == "create":
-            section, self.at = _added(self.lines, self.at, self.end, path, start)
-        elif verb == "delete":
-            section = Section(start + 1, verb, path, path)
-        else:
-            section = self._update(start, path)
-        self.sections.append(section)
+            section, self.at = _parse_added_file(self.lines, header, self.at, self.end, path)
+            return section
+        if verb == "delete":
+            return Section(header + 1, verb, path, path)
+        return self._parse_update(header, path)
 
-    def _update(self, start: int, path: str) -> Section:
+    def _parse_update(self, header: int, path: str) -> Section:
         target = path
         if self.at < self.end and self.lines[self.at].startswith(_MOVE):
-            target = self._name(self.lines[self.at].strip().removeprefix(_MOVE))
+            target = self._path(self.lines[self.at].strip().removeprefix(_MOVE))
             self.at += 1
-        hunks = parse_hunks(self.lines, _past_names(self.lines, self.at, self.end, path), self.end)
+        start = _after_file_header(self.lines, self.at, self.end, path)
+        hunks = parse_hunks(self.lines, start, self.end)
         self.at = hunks.end
         verb: Verb = "change" if path == target else "move"
-        return Section(
-            start + 1, verb, path, target, hunks.hunks, faults=_judged(hunks, verb, path, start)
-        )
+        faults = hunks.faults
+        if verb == "change" and not hunks.hunks and not faults:
+            message = f"the part that updates {path} has no hunk"
+            step = "Send hunks after the header, each opened by @@, or leave the header out."
+            faults = (TextFault("malformed", message, step, header + 1),)
+        return Section(header + 1, verb, path, target, hunks.hunks, faults=faults)
 
-    def _name(self, raw: bytes) -> str:
+    def _path(self, raw: bytes) -> str:
         name = raw.strip().decode("utf-8", "surrogateescape")
         return self.folder + name.removeprefix("./")
 
 
-def _judged(hunks: ParsedHunks, verb: Verb, path: str, start: int) -> tuple[TextFault, ...]:
-    if hunks.hunks or hunks.faults or verb == "move":
-        return hunks.faults
-    step = "Send hunks after the header, each opened by @@, or leave the header out."
-    return (TextFault("malformed", f"the part that updates {path} has no hunk", step, start + 1),)
-
-
-def _added(
-    lines: Sequence[bytes], at: int, end: int, path: str, header: int | None = None
+def _parse_added_file(
+    lines: Sequence[bytes], header: int, at: int, end: int, path: str
 ) -> tuple[Section, int]:
     """The section of a new file whose `+` lines start at `at`, and the line
-    after it.
+    after the section. `header` is the line that the section starts at.
     """
-    start = at if header is None else header
     body: list[HunkLine] = []
-    faults: tuple[TextFault, ...] = ()
     while at < end and lines[at].startswith(b"+"):
         body.append(HunkLine("+", lines[at][1:], at + 1))
         at += 1
-    following = next((number for number in range(at, end) if lines[number].strip()), end)
-    if following < end and not lines[following].strip().startswith(b"***"):
+    faults: tuple[TextFault, ...] = ()
+    after = _next_filled(lines, at, end)
+    if after < end and not lines[after].strip().startswith(b"***"):
         message = f"line {at + 1} of the patch has no +: '{show(lines[at])}'"
         faults = (TextFault("malformed", message, _ADD_STEP, at + 1),)
-        following = next(
-            (number for number in range(following, end) if lines[number].startswith(b"***")), end
-        )
-    hunks = (Hunk(0, tuple(body), start + 1),) if body else ()
-    return Section(start + 1, "create", path, path, hunks, faults=faults), following
+        after = _next_marker(lines, after, end)
+    hunks = (Hunk(0, tuple(body), header + 1),) if body else ()
+    return Section(header + 1, "create", path, path, hunks, faults=faults), after
 
 
-def _past_names(lines: Sequence[bytes], at: int, end: int, path: str) -> int:
-    """Past `---` and `+++` when they name this very file above its first hunk:
-    no lines, but a habit from diffs.
+def _after_file_header(lines: Sequence[bytes], at: int, end: int, path: str) -> int:
+    """The line after `---` and `+++` above the first hunk, which models write
+    by habit from diffs; `at` without these.
     """
-    habit = (b"--- ", b"+++ ", b"@@")
-    if at + 2 < end and all(lines[at + below].startswith(mark) for below, mark in enumerate(habit)):
-        names = [
-            basename(lines[number][4:].strip().decode("utf-8", "replace"))
-            for number in (at, at + 1)
-        ]
-        if names == [basename(path)] * 2:
-            return at + 2
+    if at + 2 >= end:
+        return at
+    marks = (b"--- ", b"+++ ", b"@@")
+    if not all(line.startswith(mark) for line, mark in zip(lines[at : at + 3], marks, strict=True)):
+        return at
+    # Other names would be a deleted and an inserted line.
+    for line in lines[at : at + 2]:
+        if basename(line[4:].strip().decode("utf-8", "replace")) != basename(path):
+            return at
+    return at + 2
+
+
+def _end_of_bare_lines(lines: Sequence[bytes], span: Span) -> int:
+    """The end of bare lines: models add the marker that ends an envelope."""
+    for at in range(span.end - 1, span.start - 1, -1):
+        if lines[at].strip():
+            return at if lines[at].rstrip() == END else span.end
+    return span.end
+
+
+def _of_one_section(section: Section, span: Span, lines: Sequence[bytes]) -> ParsedPatch:
+    if span.complete:
+        return ParsedPatch((section,))
+    message = "the fence around the patch is not closed: text is missing"
+    step = "Send the complete text, with its closing fence or with none."
+    return ParsedPatch((), (TextFault("truncated", message, step, len(lines)),))
+
+
+def _unexpected_line(lines: Sequence[bytes], at: int) -> TextFault:
+    message = f"'{show(lines[at])}' does not begin the part of a file"
+    return TextFault("malformed", message, _HEADER_STEP, at + 1)
+
+
+def _next_filled(lines: Sequence[bytes], at: int, end: int) -> int:
+    while at < end and not lines[at].strip():
+        at += 1
     return at
 
 
-def _end(lines: Sequence[bytes], span: Span) -> int:
-    """Where bare lines end: a marker that ends a patch may stand below them."""
-    filled = next(
-        (at for at in range(span.end - 1, span.start - 1, -1) if lines[at].strip()), span.start
-    )
-    return filled if filled < span.end and lines[filled].rstrip() == END else span.end
+def _next_marker(lines: Sequence[bytes], at: int, end: int) -> int:
+    while at < end and not lines[at].startswith(b"***"):
+        at += 1
+    return at
 
 
-def _cut_off(lines: Sequence[bytes], span: Span) -> tuple[TextFault, ...]:
-    if span.whole:
-        return ()
-    message = "the fence around the patch is not closed: text is missing"
-    return (
-        TextFault(
-            "truncated",
-            message,
-            "Send the whole text, with its closing fence or with none.",
-            len(lines),
-        ),
-    )
-
-
-def _stray(lines: Sequence[bytes], at: int) -> TextFault:
-    return TextFault(
-        "malformed", f"'{show(lines[at])}' begins no file's part of a patch", _HEADER_STEP, at + 1
-    )
-
-
-def _unended(hunk: Hunk) -> Hunk:
+def _without_last_newline(hunk: Hunk) -> Hunk:
     last = hunk.lines[-1]
     data = last.data.removesuffix(b"\n").removesuffix(b"\r")
-    return Hunk(
-        hunk.number, (*hunk.lines[:-1], HunkLine("+", data, last.patch_line)), hunk.patch_line
-    )
+    lines = (*hunk.lines[:-1], HunkLine("+", data, last.patch_line))
+    return Hunk(hunk.number, lines, hunk.patch_line)
 
 
-def _lines(data: bytes) -> list[bytes]:
-    """The lines of a text; the last is often sent without its line end and gets
-    the one of the line above.
+def _split(data: bytes) -> list[bytes]:
+    """The lines of a text. The last one is often sent without a line end and
+    gets the one of the line above.
     """
     lines = split_lines(data)
     if lines and not lines[-1].endswith(b"\n"):
-        lines[-1] += b"\r\n" if len(lines) > 1 and lines[-2].endswith(b"\r\n") else b"\n"
+        above_has_crlf = len(lines) > 1 and lines[-2].endswith(b"\r\n")
+        lines[-1] += b"\r\n" if above_has_crlf else b"\n"
     return lines

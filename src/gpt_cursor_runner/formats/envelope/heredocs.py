@@ -1,0 +1,77 @@
+"""The shell command around an envelope: a heredoc, possibly after a `cd`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from gpt_cursor_runner.formats.sections import TextFault
+from gpt_cursor_runner.formats.text import show
+
+SEND_COMPLETE = (
+    "Send the complete patch, from *** Begin Patch to *** End Patch, and any command or fence"
+    " around it completely or not at all."
+)
+SEND_FROM_TOP = "Send the bare patch, its paths named from the top of the repository, without cd."
+
+_HEREDOC = re.compile(
+    rb"(?:\$ +)?(?:(?:bash|sh|zsh) +-l?c +(?P<shell>['\"]))?(?:cd +(?P<folder>[\w./-]+) *&& *)?"
+    rb"(?:(?:apply_?patch|cat) *)?<<-? *(?P<quote>['\"]?)(?P<word>\w+)(?P=quote)(?: *\|"
+    rb" *apply_?patch)?"
+)
+_LIKE_HEREDOC = re.compile(rb"<<-? *['\"]?\w+['\"]?(?: *\|.*)?$")
+_FOLDER_COMMAND = re.compile(rb"(?:cd|pushd) ")
+# The characters that a shell interprets inside each kind of quotes.
+_INTERPRETED = {b"'": re.compile(rb"'"), b'"': re.compile(rb'["$`\\]')}
+
+
+def changes_folder(line: bytes) -> bool:
+    """Whether a line is a `cd` or `pushd` command apart from a heredoc's own."""
+    return bool(_FOLDER_COMMAND.match(line)) and not _HEREDOC.fullmatch(line.strip())
+
+
+def find_folder(
+    lines: Sequence[bytes], begin: int, end: int, *, beside_cd: bool
+) -> str | TextFault:
+    """Return the folder in which the command around an envelope runs: "" at the
+    top, and for an envelope without command.
+
+    `begin` and `end` are the lines of the envelope's markers. `beside_cd` is
+    True when another command of the text changes the folder.
+    """
+    above = _first_filled(lines, range(begin - 1, -1, -1))
+    if above is None or not _LIKE_HEREDOC.search(lines[above].strip()):
+        return ""
+    heredoc = _HEREDOC.fullmatch(lines[above].strip())
+    if heredoc is None:
+        message = f"'{show(lines[above].strip())}' opens a heredoc in a form that is not supported"
+        return TextFault("malformed", message, SEND_COMPLETE, above + 1)
+    if beside_cd:
+        message = "a command beside the patch changes the folder that its paths are in"
+        return TextFault("malformed", message, SEND_FROM_TOP, above + 1)
+    shell: bytes = heredoc["shell"] or b""
+    if not _is_closed(lines, end, heredoc["word"], shell):
+        message = f"the heredoc of line {above + 1} is not closed below the patch"
+        return TextFault("truncated", message, SEND_COMPLETE, end + 1)
+    if shell and _is_interpreted(lines[begin:end], shell):
+        message = "the shell would change the patch inside the quotes of the command"
+        return TextFault("malformed", message, SEND_COMPLETE, above + 1)
+    folder: bytes = heredoc["folder"] or b""
+    return folder.decode()
+
+
+def _is_closed(lines: Sequence[bytes], end: int, word: bytes, shell: bytes) -> bool:
+    below = _first_filled(lines, range(end + 1, len(lines)))
+    return below is not None and lines[below].strip() in (word, word + shell)
+
+
+def _is_interpreted(lines: Sequence[bytes], quote: bytes) -> bool:
+    return any(_INTERPRETED[quote].search(line) for line in lines)
+
+
+def _first_filled(lines: Sequence[bytes], rows: Iterable[int]) -> int | None:
+    """The first of `rows` whose line is not blank."""
+    for at in rows:
+        if lines[at].strip():
+            return at
+    return None
