@@ -1,86 +1,104 @@
-"""The sections of a textual patch are made on the plan's tree, whichever
-format they came in.
+"""Applies the sections of a textual patch to the virtual tree, in the same way
+for every format.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.matching.placing import placed_edits
-from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault
+from gpt_cursor_runner.formats.sections import Binary, ParsedPatch, Section, TextFault
 from gpt_cursor_runner.formats.three_way import merge_in
 from gpt_cursor_runner.formats.tree import File, FileMode
-from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled, Taken, VirtualTree
+from gpt_cursor_runner.formats.virtual_tree import DetachedFile, Refusal, Spoiled, VirtualTree
 from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
-
-Part = tuple[Section, str, str]  # with its source and its target as parsed paths
 
 _MODES: dict[str | None, FileMode | None] = {None: None, "100644": "100644", "100755": "100755"}
 
 
-def apply_sections(reading: ParsedPatch, draft: Draft) -> None:
-    """Make every section in order, or note the faults of all of them."""
-    for fault in reading.faults:
-        _note(fault, draft)
-    draft.patience.left_sections -= len(reading.sections)
+@dataclass(frozen=True)
+class _Part:
+    """A section with its parsed paths."""
+
+    section: Section
+    source: str
+    target: str
+
+
+def apply_sections(parsed: ParsedPatch, draft: Draft) -> None:
+    """Apply every section in order, or add the faults of all of them."""
+    for fault in parsed.faults:
+        _add_fault(fault, draft)
+    draft.patience.left_sections -= len(parsed.sections)
     if draft.patience.left_sections < 0:
+        message = "the patch has too many parts of files"
         step = "Send it as several patches, one after another."
-        plan.add_fault("limit", "the patch speaks of too many parts of files", step, member="text")
+        draft.fault("limit", message, step, member="text")
         return
-    parts = _parsed(reading.sections, plan)
-    taken = dict[str, Taken]()
-    if reading.at_once:
-        parts, taken = _in_gits_order(parts), _sources(parts, plan.tree)
-    for section, source, target in parts:
-        with plan.collect_refusals(*{source, target}, member="text", patch_line=section.patch_line):
-            _make(section, source, target, taken.get(source), plan)
+    parts = _parse_paths(parsed.sections, draft)
+    detached: dict[str, DetachedFile] = {}
+    if parsed.at_once:
+        parts = _deletions_first(parts)
+        detached = _detach_sources(parts, draft.tree)
+    for part in parts:
+        paths = {part.source, part.target}
+        with draft.step(*paths, member="text", patch_line=part.section.patch_line):
+            _apply(part, detached.get(part.source), draft)
 
 
-def _parsed(sections: Iterable[Section], plan: ChangePlan) -> list[Part]:
+def _parse_paths(sections: Iterable[Section], draft: Draft) -> list[_Part]:
     parts = []
     for section in sections:
         try:
-            parts.append((section, parse_path(section.path), parse_path(section.target)))
+            source, target = parse_path(section.path), parse_path(section.target)
         except UnsafePath as unsafe:
             step = "Name files inside the repository, like src/app.py."
             plan.add_fault(
                 "path_escape", str(unsafe), step, member="text", patch_line=section.patch_line
             )
+        else:
+            parts.append(_Part(section, source, target))
     return parts
 
 
-def _in_gits_order(parts: list[Part]) -> list[Part]:
-    """Deletions first, so that a file may come to stand where a folder was. One
-    of a file made here waits for it.
+def _deletions_first(parts: list[_Part]) -> list[_Part]:
+    """git applies deletions first, so that a file can take the place of a
+    folder. A file that an earlier section makes is deleted in its turn.
     """
-    made = set[str]()
-    first, later = list[Part](), list[Part]()
+    made: set[str] = set()
+    deletions: list[_Part] = []
+    others: list[_Part] = []
     for part in parts:
-        section, _, target = part
-        (first if section.verb == "delete" and target not in made else later).append(part)
-        made.add(target)
-    return first + later
+        if part.section.verb == "delete" and part.target not in made:
+            deletions.append(part)
+        else:
+            others.append(part)
+        made.add(part.target)
+    return deletions + others
 
 
-def _sources(parts: Iterable[Part], tree: VirtualTree) -> dict[str, Taken]:
-    """What is copied or moved; the moved leave their places at once. A missing
-    one is told when its turn comes.
+def _detach_sources(parts: Iterable[_Part], tree: VirtualTree) -> dict[str, DetachedFile]:
+    """The source files of copies and moves. Moved files leave the tree at once,
+    so that sections can exchange files. A missing source is refused later, when
+    its section is applied.
     """
-    taken = dict[str, Taken]()
-    for verb in ("copy", "move"):
-        for source in (
-            source for section, source, target in parts if section.verb == verb and source != target
-        ):
+    detached: dict[str, DetachedFile] = {}
+    # Copies first: they read files that moves take away.
+    for part in parts:
+        if part.section.verb == "copy" and part.source != part.target:
             with suppress(Refusal, Spoiled):
-                taken[source] = (
-                    Taken(tree.file(source), source) if verb == "copy" else tree.take(source)
-                )
-    return taken
+                detached[part.source] = DetachedFile(tree.file(part.source), part.source)
+    for part in parts:
+        if part.section.verb == "move" and part.source != part.target:
+            with suppress(Refusal, Spoiled):
+                detached[part.source] = tree.detach(part.source)
+    return detached
 
 
-def _note(fault: TextFault, draft: Draft, path: str | None = None) -> None:
+def _add_fault(fault: TextFault, draft: Draft, path: str | None = None) -> None:
     draft.fault(
         fault.code,
         fault.message,
@@ -92,22 +110,24 @@ def _note(fault: TextFault, draft: Draft, path: str | None = None) -> None:
     )
 
 
-def _make(section: Section, source: str, target: str, taken: Taken | None, draft: Draft) -> None:
+def _apply(part: _Part, detached: DetachedFile | None, draft: Draft) -> None:
+    section, target = part.section, part.target
     for fault in section.faults:
-        _note(fault, draft, target)
-    if section.mode not in _MODES and section.verb != "delete":
+        _add_fault(fault, draft, target)
+    if section.verb == "delete":
+        _delete(section, target, draft)
+        return
+    if section.mode not in _MODES:
         raise Refusal(
             "not_a_file",
             target,
-            f"the mode {section.mode} is not one of a regular file",
-            "Only 100644 and 100755 are made by a patch.",
+            f"the mode {section.mode} is not that of a regular file",
+            "Use the mode 100644 or 100755.",
         )
     if section.verb == "create":
-        _create(section, target, plan)
-    elif section.verb == "delete":
-        _delete(section, target, plan)
+        _create(section, target, draft)
     else:
-        _change(section, source, target, taken, plan)
+        _change(part, detached, draft)
 
 
 def _create(section: Section, path: str, plan: ChangePlan) -> None:
@@ -115,53 +135,62 @@ def _create(section: Section, path: str, plan: ChangePlan) -> None:
         raise Refusal(
             "malformed",
             path,
-            f"{path} is said to be new, but its hunk has context or deleted lines",
-            "Put + before every line of a new file; to change an existing one, say so in its"
-            " header.",
+            f"the header declares {path} a new file, but its hunk has context or deleted lines",
+            "Put + before every line of a new file; to change an existing file, correct the header.",
         )
-    data = b"".join(line for hunk in section.hunks for line in hunk.inserted)
     if section.binary:
-        data = _applied(section, b"", path)
-    if not section.faults:
-        draft.tree.create(path, File(data, _MODES[section.mode] or "100644"))
+        data = _apply_binary(section.binary, b"", path)
+    else:
+        lines: list[bytes] = []
         for hunk in section.hunks:
-            plan.add_placed_hunk(path, 1, "exact", hunk.number)
+            lines += hunk.inserted
+        data = b"".join(lines)
+    if section.faults:
+        return
+    draft.tree.create(path, File(data, _MODES[section.mode] or "100644"))
+    for hunk in section.hunks:
+        draft.place(path, 1, "exact", hunk.number)
 
 
 def _delete(section: Section, path: str, draft: Draft) -> None:
-    before = draft.tree.text_file(path) if section.hunks else draft.tree.file(path)
-    after = _outcome(section, before, path, draft)
+    before = _file_to_edit(section, path, draft)
+    after = _edited(section, before, path, draft)
     if after is None or section.faults:
         return
+    # A section without hunks, such as `*** Delete File`, deletes the file with
+    # any contents.
     if after and (section.hunks or section.binary):
         raise Refusal(
             "conflict",
             path,
-            f"the diff deletes {path}, but the file holds more than the lines it deletes",
-            "Send a delete change for the file, or a diff that deletes every line it holds now.",
+            f"the diff deletes {path}, but the file has more lines than the diff deletes",
+            "Send a delete change for the file, or a diff that deletes every line of it.",
         )
     plan.tree.delete(path)
 
 
-def _change(
-    section: Section, source: str, target: str, taken: Taken | None, plan: ChangePlan
-) -> None:
-    if section.verb == "move" and taken:
-        plan.tree.put(target, taken)
+def _change(part: _Part, detached: DetachedFile | None, draft: Draft) -> None:
+    section, target = part.section, part.target
+    if section.verb == "move" and detached:
+        draft.tree.attach(target, detached)
     elif section.verb == "move":
-        plan.tree.move(source, target)
+        draft.tree.move(part.source, target)
     elif section.verb == "copy":
-        draft.tree.create(target, taken.file if taken else draft.tree.file(source))
-    before = draft.tree.text_file(target) if section.hunks else draft.tree.file(target)
-    after = _outcome(section, before, target, draft)
+        draft.tree.create(target, detached.file if detached else draft.tree.file(part.source))
+    before = _file_to_edit(section, target, draft)
+    after = _edited(section, before, target, draft)
     if after is not None and not section.faults:
         draft.tree.write(target, File(after, _MODES[section.mode] or before.mode))
 
 
-def _outcome(section: Section, before: File, path: str, plan: ChangePlan) -> bytes | None:
-    """The bytes after the section; None when any of its hunks was refused."""
+def _file_to_edit(section: Section, path: str, draft: Draft) -> File:
+    return draft.tree.text_file(path) if section.hunks else draft.tree.file(path)
+
+
+def _edited(section: Section, before: File, path: str, draft: Draft) -> bytes | None:
+    """The contents after the section; None when one of its hunks was refused."""
     if section.binary:
-        return _applied(section, before.data, path)
+        return _apply_binary(section.binary, before.data, path)
     trial = draft.trial()
     after = placed_edits(section.hunks, before, path, trial)
     if after is None and draft.merges and not section.faults:
@@ -170,14 +199,12 @@ def _outcome(section: Section, before: File, path: str, plan: ChangePlan) -> byt
     return after
 
 
-def _applied(section: Section, before: bytes, path: str) -> bytes:
-    if section.binary is None:
-        return before
+def _apply_binary(binary: Binary, before: bytes, path: str) -> bytes:
     try:
-        return section.binary.apply(before)
-    except ValueError as wrong:
+        return binary.apply(before)
+    except ValueError as error:
         step = (
-            "Make the diff against the file as it is now, or send the file as an upsert with"
+            "Make the diff against the current file, or send the file as an upsert with"
             " contents_b64."
         )
-        raise Refusal("binary", path, f"{path}: {wrong}", step) from wrong
+        raise Refusal("binary", path, f"{path}: {error}", step) from error

@@ -1,5 +1,5 @@
-"""Two texts, what is sought and what shall stand there, become the lines of one
-hunk: what they share is context.
+"""Compares two sequences of lines: the lines of one hunk, and the blocks that
+both sequences share.
 """
 
 from __future__ import annotations
@@ -10,52 +10,50 @@ from rapidfuzz.distance import LCSseq
 
 from gpt_cursor_runner.formats.hunks import HunkLine, Sign
 
-NumberedLines = Sequence[
-    tuple[bytes, int]
-]  # lines with the number each has in the text that was sent
+NumberedLines = Sequence[tuple[bytes, int]]  # lines with their numbers in the text that was sent
 
-# The comparison costs a bit of memory for each pair of lines; beyond this the
-# texts share their two ends at most.
+# The comparison takes one bit of memory for each pair of lines. Above this,
+# only the common head and tail of both sequences are found.
 _MOST_PAIRS = 100_000_000
 
 
 def diff_lines(old: NumberedLines, new: NumberedLines) -> tuple[HunkLine, ...]:
-    """The shortest way from `old` to `new`, deleted lines before those inserted
-    in their place.
+    """Return the shortest hunk from `old` to `new`: common lines are context,
+    deleted lines precede the lines inserted in their place.
     """
     lines: list[HunkLine] = []
-    gone = come = 0  # how far both are written
-    for start, there, size in common_blocks([line for line, _ in old], [line for line, _ in new]):
-        lines += (
-            _signed("-", old[gone:start])
-            + _signed("+", new[come:there])
-            + _signed(" ", old[start : start + size])
-        )
-        gone, come = start + size, there + size
+    old_at = new_at = 0
+    blocks = common_blocks([line for line, _ in old], [line for line, _ in new])
+    for old_start, new_start, size in blocks:
+        lines += _with_sign("-", old[old_at:old_start])
+        lines += _with_sign("+", new[new_at:new_start])
+        lines += _with_sign(" ", old[old_start : old_start + size])
+        old_at, new_at = old_start + size, new_start + size
     return tuple(lines)
 
 
 def common_blocks(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
-    """What two texts share, in order: where it starts in either (from 0), and
-    how many lines. The last ends both.
+    """Yield the blocks that two sequences share, in order: the start in each
+    (from 0), and the number of lines. The last block ends both sequences.
     """
-    head = _shared(old, new)
-    tail = _shared(old[head:][::-1], new[head:][::-1])
-    ends = len(old) - tail, len(new) - tail
+    head = _common_head(old, new)
+    tail = _common_head(old[head:][::-1], new[head:][::-1])
+    old_end, new_end = len(old) - tail, len(new) - tail
     yield 0, 0, head
-    if (ends[0] - head) * (ends[1] - head) <= _MOST_PAIRS:
-        for match in LCSseq.opcodes(old[head : ends[0]], new[head : ends[1]]).as_matching_blocks():
+    if (old_end - head) * (new_end - head) <= _MOST_PAIRS:
+        opcodes = LCSseq.opcodes(old[head:old_end], new[head:new_end])
+        for match in opcodes.as_matching_blocks():
             yield head + match.a, head + match.b, match.size
-    yield *ends, tail
+    yield old_end, new_end, tail
 
 
-def _shared(one: Sequence[bytes], other: Sequence[bytes]) -> int:
-    """How many lines two texts share at their beginning."""
-    for count, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
+def _common_head(left: Sequence[bytes], right: Sequence[bytes]) -> int:
+    """The number of equal lines at the start of two sequences."""
+    for count, (left_line, right_line) in enumerate(zip(left, right, strict=False)):
+        if left_line != right_line:
             return count
-    return min(len(one), len(other))
+    return min(len(left), len(right))
 
 
-def _signed(sign: Sign, lines: NumberedLines) -> list[HunkLine]:
+def _with_sign(sign: Sign, lines: NumberedLines) -> list[HunkLine]:
     return [HunkLine(sign, line, number) for line, number in lines]

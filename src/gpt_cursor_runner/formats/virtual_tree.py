@@ -1,29 +1,35 @@
-"""A tree with the patch's changes laid over it, in order. Every path rule that
-needs a tree is enforced here.
+"""The tree that a patch is planned on: the base tree with the earlier changes of
+the patch. Every rule about paths that needs a tree is enforced here.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass
 
 from rapidfuzz import process
 
 from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, MAX_PATHS, MAX_TOTAL_BYTES
-from gpt_cursor_runner.formats.tree import EntryKind, File, FileAction, FileMode, Merged, Tree
-from gpt_cursor_runner.patch.paths import fold_path
+from gpt_cursor_runner.formats.overlay import FILE_KINDS, Overlay, parents
+from gpt_cursor_runner.formats.tree import EntryKind, File, FileAction, Merged, Tree
 
-_FILES = ("file", "executable")
-_MOST_SUGGESTIONS = 20  # as many as an answer lists: each compares with every name of a folder
+# As many as an answer lists: each compares with every name of a folder.
+_MOST_SUGGESTIONS = 20
 _BLOB_ID = re.compile(r"[0-9a-f]{7,64}")
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_DESCRIPTIONS: dict[EntryKind, str] = {
+    "file": "a file",
+    "executable": "a file",
+    "symlink": "a symbolic link",
+    "submodule": "a submodule",
+    "directory": "a directory",
+}
 
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """A step that the tree does not allow, said as a fault without its place in
+    """An operation that the tree does not allow: a fault without its place in
     the patch.
     """
 
@@ -36,8 +42,8 @@ class Refusal(Exception):
 
 @dataclass(eq=False)
 class Spoiled(Exception):
-    """An earlier change (`change`) failed on this file, so nothing true can be
-    said about a later one.
+    """The earlier change with index `change` failed on this file, so a later one
+    cannot be checked.
     """
 
     path: str
@@ -45,9 +51,9 @@ class Spoiled(Exception):
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A file on its way from one path to another; `origin` is its path in the
-    base tree.
+class DetachedFile:
+    """A file that was taken out of the tree to be moved; `origin` is its path in
+    the base tree.
     """
 
     file: File
@@ -55,115 +61,84 @@ class Taken:
 
 
 class VirtualTree:
-    """The base tree as the changes so far would leave it."""
+    """The base tree with the changes planned so far. Operations that a rule
+    forbids raise Refusal, and those on a spoiled path raise Spoiled.
+    """
 
     def __init__(self, base: Tree) -> None:
         self._base = base
-        self._files: dict[str, File | None] = {}
-        self._children: defaultdict[str, set[str]] = defaultdict(set)
-        self._folded: dict[str, defaultdict[str, set[str]]] = {}
-        self._origins: dict[str, str] = {}
+        self._overlay = Overlay(base)
         self._spoiled: dict[str, int] = {}
-        self._bytes: dict[
-            tuple[str, str], int
-        ] = {}  # of each file before and after, as far as they are known
+        self._sizes: dict[tuple[str, str], int] = {}  # by path and side: "before" or "after"
         self._total_bytes = 0
         self._left_suggestions = _MOST_SUGGESTIONS
-        self._made: Counter[str] = (
-            Counter()
-        )  # how many files were put below each directory and still stand
-        self._gone: Counter[str] = (
-            Counter()
-        )  # how many paths below each directory were emptied and still are
-        self._base_left: dict[str, list[str]] = {}
 
     def kind(self, path: str) -> EntryKind | None:
-        """What stands at this path now."""
-        if file := self._files.get(path):
-            return "executable" if file.mode == "100755" else "file"
-        below = None if path in self._files else self._base.kind(path)
-        if below not in (None, "directory"):
-            return below
-        if self._made[path]:
-            return "directory"
-        return below if not self._gone[path] or self._keeps_anything(path) else None
+        """The kind of entry at this path now; None when there is none."""
+        return self._overlay.kind(path)
 
     def file(self, path: str) -> File:
-        """The file at this path; Refusal when there is none or when it may not
-        be touched.
-        """
+        """Return the file at this path."""
         self._check_parents(path)
         kind = self.kind(path)
         if kind is None:
-            raise self._missing(path)
-        if kind not in _FILES:
-            raise self._not_a_file(path, kind)
-        file = self._files.get(path) or self._base_file(path, kind)
-        self._weigh(path, "before" if path not in self._files else "after", file)
+            raise self._missing_file(path)
+        if kind not in FILE_KINDS:
+            raise _not_a_file(path, kind)
+        file = self._overlay.read(path, kind)
+        self._count_bytes(path, "after" if self._overlay.is_touched(path) else "before", file)
         return file
 
     def text_file(self, path: str) -> File:
-        """The file at this path, to be edited as text; Refusal when it is
-        binary or too large.
-        """
+        """Return the file at this path, to be edited as text."""
         file = self.file(path)
         _check_size(path, len(file.data))
+        step = "Send the whole file as an upsert with contents_b64."
         if b"\0" in file.data:
-            raise Refusal(
-                "binary",
-                path,
-                f"{path} holds NUL bytes, so it is not edited as text",
-                "Send the whole file as an upsert with contents_b64.",
-            )
-        if file.data.startswith((b"\xff\xfe", b"\xfe\xff")):
-            raise Refusal(
-                "encoding",
-                path,
-                f"{path} is in UTF-16, which is not edited as text",
-                "Send the whole file as an upsert with contents_b64.",
-            )
+            message = f"{path} has NUL bytes, so it cannot be edited as text"
+            raise Refusal("binary", path, message, step)
+        if file.data.startswith(_UTF16_BOMS):
+            message = f"{path} is in UTF-16, which cannot be edited as text"
+            raise Refusal("encoding", path, message, step)
         return file
 
     def version(self, blob: str) -> bytes | None:
-        """The text that git has under this id, maybe cut short; None when it
-        has none that could be edited as one.
+        """Return the text of the git blob with this id, possibly abbreviated;
+        None when there is none that could be edited as text.
         """
-        data = self._base.blob(blob) if _BLOB_ID.fullmatch(blob) and blob.strip("0") else None
-        return None if data is None or len(data) > MAX_FILE_BYTES or b"\0" in data else data
+        if not _BLOB_ID.fullmatch(blob) or not blob.strip("0"):
+            return None
+        data = self._base.blob(blob)
+        if data is None or len(data) > MAX_FILE_BYTES or b"\0" in data:
+            return None
+        return data
 
     def merge(self, base: bytes, ours: bytes, theirs: bytes) -> Merged:
-        """Git's own three-way merge."""
+        """Run git's own three-way merge."""
         return self._base.merge(base, ours, theirs)
 
     def write(self, path: str, file: File) -> None:
         """Create or overwrite a file."""
-        self._check_parents(path)
-        kind = self.kind(path)
-        if kind is not None and kind not in _FILES:
-            raise self._not_a_file(path, kind)
-        _check_size(path, len(file.data))
-        if kind is None:
-            self._check_collisions(path)
-        self._set(path, file)
+        self._write(path, file, origin=None)
 
     def create(self, path: str, file: File) -> None:
-        """Write a file where nothing stands; Refusal `already_applied` when it
-        stands there with the same bytes.
+        """Write a file at a free path; Refusal `already_applied` when the same
+        bytes are there.
         """
         self._check_parents(path)
         kind = self.kind(path)
-        if kind in _FILES and self.file(path).data == file.data:
+        if kind in FILE_KINDS and self.file(path).data == file.data:
             raise Refusal(
                 "already_applied",
                 path,
-                f"{path} exists already with exactly these contents",
-                "Leave this change out: it is already made.",
+                f"{path} already exists with exactly these contents",
+                "Leave this change out: it is already applied.",
             )
         if kind is not None:
             raise Refusal(
                 "exists",
                 path,
-                f"{path} exists already ({_WORDS[kind]})",
+                f"{path} already exists ({_DESCRIPTIONS[kind]})",
                 "Read the existing file and change it, choose another path, or use an upsert to"
                 " overwrite it.",
             )
@@ -171,123 +146,88 @@ class VirtualTree:
 
     def delete(self, path: str) -> None:
         self.file(path)
-        self._touch(path, None)
-        self._origins.pop(path, None)
+        self._check_limits(path, None)
+        self._overlay.delete(path)
 
     def move(self, source: str, target: str) -> None:
-        """Move a file to where nothing stands."""
+        """Move a file to a free path."""
         self.file(source)
         if source == target:
             raise Refusal(
                 "no_op",
                 source,
-                f"{source} would be moved onto itself",
+                f"{source} would be moved to its own path",
                 "Leave the move out or name another target.",
             )
-        self.put(target, self.take(source))
+        self.attach(target, self.detach(source))
 
-    def take(self, path: str) -> Taken:
-        """Lift a file out of the tree, to be put elsewhere."""
-        taken = Taken(self.file(path), self._origins.get(path, path))
+    def detach(self, path: str) -> DetachedFile:
+        """Take a file out of the tree, to be attached at another path."""
+        detached = DetachedFile(self.file(path), self._overlay.origin(path))
         self.delete(path)
-        return taken
+        return detached
 
-    def put(self, target: str, taken: Taken) -> None:
-        """Put a file that was taken where nothing stands."""
-        self._check_free(target)
-        self.write(target, taken.file)
-        self._origins[target] = taken.origin
+    def attach(self, target: str, detached: DetachedFile) -> None:
+        """Write a detached file at a free path."""
+        self._check_parents(target)
+        if kind := self.kind(target):
+            raise Refusal(
+                "exists",
+                target,
+                f"{target} already exists ({_DESCRIPTIONS[kind]})",
+                "Choose another target, or delete the existing entry in an earlier change.",
+            )
+        self._write(target, detached.file, origin=detached.origin)
 
     def spoil(self, path: str, change: int) -> None:
-        """From now on every use of this path raises Spoiled; the first change
-        that failed on it is remembered.
+        """Make every later use of this path raise Spoiled with the first change
+        that failed on it.
         """
         self._spoiled.setdefault(path, change)
 
     def actions(self) -> tuple[FileAction, ...]:
-        """What differs from the base, sorted by path."""
-        found = []
-        for path, after in sorted(self._files.items()):
-            kind = self._base.kind(path)
-            before = self._base_file(path, kind) if kind in _FILES else None
-            if before != after:
-                found.append(FileAction(path, before, after, self._origins.get(path)))
-        gone = {action.path for action in found if action.after is None}
-        return tuple(
-            action if action.moved_from in gone else replace(action, moved_from=None)
-            for action in found
-        )
+        """The differences from the base tree, sorted by path."""
+        return self._overlay.actions()
 
-    def _touch(self, path: str, file: File | None) -> None:
-        if path not in self._files and len(self._files) >= MAX_PATHS:
-            raise _too_much(path, f"more than {MAX_PATHS} paths")
-        self._weigh(path, "after", file)
-        for parent in _parents(path):
-            if path in self._files:
-                (self._made if self._files[path] else self._gone)[parent] -= 1
-            (self._made if file else self._gone)[parent] += 1
-        self._files[path] = file
+    def _write(self, path: str, file: File, *, origin: str | None) -> None:
+        self._check_parents(path)
+        kind = self.kind(path)
+        if kind is not None and kind not in FILE_KINDS:
+            raise _not_a_file(path, kind)
+        _check_size(path, len(file.data))
+        if kind is None:
+            self._check_collisions(path)
+        self._check_limits(path, file)
+        self._overlay.write(path, file, origin=origin)
 
-    def _weigh(self, path: str, side: str, file: File | None) -> None:
+    def _check_limits(self, path: str, file: File | None) -> None:
+        is_new = not self._overlay.is_touched(path)
+        if is_new and self._overlay.touched_count >= MAX_PATHS:
+            raise _over_limit(path, f"more than {MAX_PATHS} paths")
+        self._count_bytes(path, "after", file)
+
+    def _count_bytes(self, path: str, side: str, file: File | None) -> None:
         size = len(file.data) if file else 0
-        total = self._total_bytes + size - self._bytes.get((path, side), 0)
+        total = self._total_bytes + size - self._sizes.get((path, side), 0)
         if total > MAX_TOTAL_BYTES:
-            raise _too_much(path, f"files of more than {MAX_TOTAL_BYTES} bytes, before and after")
-        self._bytes[path, side], self._total_bytes = size, total
-
-    def _set(self, path: str, file: File) -> None:
-        self._touch(path, file)
-        child = path
-        while child:
-            parent, _, name = child.rpartition("/")
-            self._children[parent].add(name)
-            if parent in self._folded:
-                self._folded[parent][fold_path(name)].add(name)
-            child = parent
-
-    def _names(self, directory: str) -> Iterator[str]:
-        """Names that stand in a directory or once stood there: ask `kind`
-        before believing one.
-        """
-        return chain(self._base.names(directory), self._children.get(directory, ()))
-
-    def _keeps_anything(self, directory: str) -> bool:
-        """Whether anything of the base still stands in a directory where
-        nothing was made.
-        """
-        if directory not in self._base_left:
-            self._base_left[directory] = list(self._base.names(directory))
-        left = self._base_left[directory]
-        # What is found gone needs no second look: if it comes back, it is among
-        # what was made.
-        while left and not self.kind(f"{directory}/{left[-1]}"):
-            left.pop()
-        return bool(left)
-
-    def _folding_like(self, parent: str, name: str) -> set[str]:
-        if parent not in self._folded:
-            self._folded[parent] = defaultdict(set)
-            for sibling in self._names(parent):
-                self._folded[parent][fold_path(sibling)].add(sibling)
-        return self._folded[parent].get(fold_path(name), set())
-
-    def _base_file(self, path: str, kind: EntryKind | None) -> File:
-        mode: FileMode = "100755" if kind == "executable" else "100644"
-        return File(self._base.read(path), mode)
+            what = f"files of more than {MAX_TOTAL_BYTES} bytes, before and after"
+            raise _over_limit(path, what)
+        self._sizes[path, side] = size
+        self._total_bytes = total
 
     def _check_parents(self, path: str) -> None:
         if path in self._spoiled:
             raise Spoiled(path, self._spoiled[path])
-        for parent in _parents(path):
+        for parent in parents(path):
             kind = self.kind(parent)
             if kind in ("symlink", "submodule"):
                 raise Refusal(
                     "path_escape",
                     path,
-                    f"{parent} is a {kind}, and nothing is written through one",
+                    f"{parent} is a {kind}, and a patch must not write through it",
                     "Name the file by its real path inside this repository.",
                 )
-            if kind in _FILES:
+            if kind in FILE_KINDS:
                 raise Refusal(
                     "not_a_file",
                     path,
@@ -296,85 +236,67 @@ class VirtualTree:
                     " first.",
                 )
 
-    def _check_free(self, path: str) -> None:
-        self._check_parents(path)
-        if kind := self.kind(path):
-            raise Refusal(
-                "exists",
-                path,
-                f"{path} exists already ({_WORDS[kind]})",
-                "Choose another target, or delete what stands there in an earlier change.",
-            )
-
     def _check_collisions(self, path: str) -> None:
-        """Refuse a new name that a case-folding file system takes for another,
-        at every level of the path.
+        """Refuse a new name, at any level of the path, that a case-folding file
+        system does not distinguish from an existing one.
         """
-        for level in (*_parents(path), path):
-            parent, _, name = level.rpartition("/")
-            alike = self._folding_like(parent, name)
-            if name in alike and self.kind(level):
-                continue
-            prefix = parent + "/" if parent else ""
-            for other in sorted(alike - {name}):
-                if self.kind(prefix + other):
-                    raise Refusal(
-                        "exists",
-                        path,
-                        f"{level} and the existing {prefix + other} differ only in case or in"
-                        " Unicode composition",
-                        f"Use the existing name {prefix + other}, or a clearly different one.",
-                    )
+        for level in (*parents(path), path):
+            existing = self._colliding_path(level)
+            if existing is not None:
+                raise Refusal(
+                    "exists",
+                    path,
+                    f"{level} and the existing {existing} differ only in case or in Unicode"
+                    " composition",
+                    f"Use the existing name {existing}, or a clearly different one.",
+                )
 
-    def _missing(self, path: str) -> Refusal:
+    def _colliding_path(self, path: str) -> str | None:
         parent, _, name = path.rpartition("/")
-        prefix = parent + "/" if parent else ""
-        similar = tuple(
-            prefix + other
-            for other in self._names_like(name, parent)
-            if self.kind(prefix + other) in _FILES
-        )
-        where = "" if not parent or self.kind(parent) else f" (nor is there a folder {parent})"
-        return Refusal(
-            "missing_file",
-            path,
-            f"there is no file {path}{where}",
-            (
-                f"Did you mean {similar[0]}? Correct the path."
-                if similar
-                else "Correct the path, or create it first."
-            ),
-            similar,
-        )
+        names = self._overlay.names_folding_like(parent, name)
+        if name in names and self.kind(path):
+            return None
+        for sibling in _in_directory(parent, sorted(names - {name})):
+            if self.kind(sibling):
+                return sibling
+        return None
 
-    def _names_like(self, name: str, parent: str) -> list[str]:
+    def _missing_file(self, path: str) -> Refusal:
+        parent, _, name = path.rpartition("/")
+        similar = tuple(
+            sibling
+            for sibling in _in_directory(parent, self._similar_names(name, parent))
+            if self.kind(sibling) in FILE_KINDS
+        )
+        message = f"there is no file {path}"
+        if parent and not self.kind(parent):
+            message += f" (nor is there a folder {parent})"
+        step = "Correct the path, or create it first."
+        if similar:
+            step = f"Did you mean {similar[0]}? Correct the path."
+        return Refusal("missing_file", path, message, step, similar)
+
+    def _similar_names(self, name: str, directory: str) -> list[str]:
         self._left_suggestions -= 1
         if self._left_suggestions < 0:
             return []
-        alike = process.extract(name, sorted(set(self._names(parent))), limit=5, score_cutoff=60)
-        return [other for other, _, _ in alike]
-
-    def _not_a_file(self, path: str, kind: EntryKind) -> Refusal:
-        return Refusal(
-            "not_a_file",
-            path,
-            f"{path} is {_WORDS[kind]}",
-            "Name a regular file; links and folders are left alone.",
-        )
+        names = sorted(set(self._overlay.names(directory)))
+        similar = process.extract(name, names, limit=5, score_cutoff=60)
+        return [sibling for sibling, _, _ in similar]
 
 
-_WORDS: dict[EntryKind, str] = {
-    "file": "a file",
-    "executable": "a file",
-    "symlink": "a symbolic link",
-    "submodule": "a submodule",
-    "directory": "a directory",
-}
+def _in_directory(directory: str, names: list[str]) -> Iterator[str]:
+    for name in names:
+        yield f"{directory}/{name}" if directory else name
 
 
-def _parents(path: str) -> list[str]:
-    parts = path.split("/")
-    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+def _not_a_file(path: str, kind: EntryKind) -> Refusal:
+    return Refusal(
+        "not_a_file",
+        path,
+        f"{path} is {_DESCRIPTIONS[kind]}",
+        "Name a regular file; a patch cannot change links and folders.",
+    )
 
 
 def _check_size(path: str, size: int) -> None:
@@ -387,7 +309,7 @@ def _check_size(path: str, size: int) -> None:
         )
 
 
-def _too_much(path: str, what: str) -> Refusal:
+def _over_limit(path: str, what: str) -> Refusal:
     return Refusal(
         "limit",
         path,
