@@ -198,7 +198,7 @@ def test_bare_hunks_without_a_name_are_told_to_bring_one(text: str) -> None:
 
 
 def test_lines_that_are_all_added_are_no_patch_even_with_a_name() -> None:
-    assert "no patch" in fault_of("+ first\n+ second\n", "list.md").message
+    assert "not a patch" in fault_of("+ first\n+ second\n", "list.md").message
 
 
 def test_the_name_beside_a_text_goes_with_it() -> None:

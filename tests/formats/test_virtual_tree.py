@@ -74,13 +74,13 @@ def test_a_failed_change_keeps_later_ones_on_the_same_file_from_being_judged_and
         ("missing_file", 2),
     ]
     assert refused.faults[0].next_step.endswith(
-        "Not judged, since it builds on this: change /changes/1."
+        "Not checked, since it builds on this change: change /changes/1."
     )
 
 
 def test_only_the_last_fault_of_a_change_names_what_waits_for_it():
     refused = refusal(A, hunks("@@ -1 +1 @@\n-y\n+z\n", "@@ -9 +9 @@\n-q\n+r\n"), delete("a.py"))
-    assert ["Not judged" in fault.next_step for fault in refused.faults] == [False, True]
+    assert ["Not checked" in fault.next_step for fault in refused.faults] == [False, True]
 
 
 def test_a_failed_move_spoils_its_target_too():

@@ -136,7 +136,8 @@ def _create(section: Section, path: str, plan: ChangePlan) -> None:
             "malformed",
             path,
             f"the header declares {path} a new file, but its hunk has context or deleted lines",
-            "Put + before every line of a new file; to change an existing file, correct the header.",
+            "Put + before every line of a new file; to change an existing file, correct its"
+            " header.",
         )
     if section.binary:
         data = _apply_binary(section.binary, b"", path)

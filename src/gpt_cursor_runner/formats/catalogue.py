@@ -1,4 +1,4 @@
-"""Every type of change and the format that makes it."""
+"""Every type of change, with the function that plans it."""
 
 from __future__ import annotations
 

@@ -12,22 +12,26 @@ from gpt_cursor_runner.formats.tree import File
 from gpt_cursor_runner.patch.model import Insert
 from gpt_cursor_runner.patch.outcome import Closest, FirstDifference
 
+_MOST_CANDIDATES = 5
+_MOST_CHARACTERS = 160  # of a line in a fault
+
 
 def insert(change: Insert, plan: ChangePlan) -> None:
     """Insert `text` as lines of its own, with the file's line ends."""
     with plan.collect_refusals(change.path):
         file = plan.tree.text_file(change.path)
         text = Text(file.data)
-        if not (_within(change, text, plan) and _expected(change, text, file, plan)):
+        if not _is_within_file(change, text, draft):
+            return
+        if not _is_expected_line(change, text, file, draft):
             return
         lines = text.insertion(change.after_line, change.text.encode())
-        if change.text.strip() and lines == tuple(
-            text.lines[change.after_line : change.after_line + len(lines)]
-        ):
-            plan.add_fault(
+        if change.text.strip() and _stand_there(lines, change.after_line, text):
+            draft.fault(
                 "already_applied",
-                f"the text stands already after line {change.after_line} of {change.path}",
-                "Leave this change out: it is made. To have the lines twice, send an upsert.",
+                f"the text already follows line {change.after_line} of {change.path}",
+                "Leave this change out: it is already applied. To have the lines twice, send an"
+                " upsert.",
                 member="text",
                 path=change.path,
             )
@@ -37,50 +41,64 @@ def insert(change: Insert, plan: ChangePlan) -> None:
         plan.add_placed_hunk(change.path, change.after_line + 1, "exact")
 
 
-def _within(change: Insert, text: Text, plan: ChangePlan) -> bool:
+def _stand_there(lines: tuple[bytes, ...], start: int, text: Text) -> bool:
+    return lines == tuple(text.lines[start : start + len(lines)])
+
+
+def _is_within_file(change: Insert, text: Text, draft: Draft) -> bool:
     count = len(text.lines)
-    if change.after_line > count:
-        plan.add_fault(
-            "no_match",
-            f"{change.path} has {count} lines, so nothing can go after line {change.after_line}",
-            f"Send an after_line from 0 to {count}; {count} appends at the end.",
-            member="after_line",
-            path=change.path,
-        )
-    return change.after_line <= count
+    if change.after_line <= count:
+        return True
+    draft.fault(
+        "no_match",
+        f"{change.path} has {count} lines, so nothing can go after line {change.after_line}",
+        f"Send an after_line from 0 to {count}; {count} appends at the end.",
+        member="after_line",
+        path=change.path,
+    )
+    return False
 
 
-def _expected(change: Insert, text: Text, file: File, plan: ChangePlan) -> bool:
+def _is_expected_line(change: Insert, text: Text, file: File, draft: Draft) -> bool:
     if change.expect_line is None:
         return True
-    wanted = change.expect_line.rstrip("\r\n")
-    line = text.lines[change.after_line - 1] if change.after_line else b""
-    actual = line.removeprefix(BOM) if change.after_line == 1 else line
-    if actual.rstrip(b"\r\n") == wanted.encode():
+    expected = change.expect_line.rstrip("\r\n")
+    actual = _line_before(change, text)
+    if actual.rstrip(b"\r\n") == expected.encode():
         return True
-    elsewhere = [at + 1 for at in islice(text.rows_of(core(wanted.encode())), 5) if wanted]
-    at = max(change.after_line - 1, 0)
-    plan.add_fault(
+    elsewhere: list[int] = []
+    if expected:
+        rows = text.rows_of(core(expected.encode()))
+        elsewhere = [row + 1 for row in islice(rows, _MOST_CANDIDATES)]
+    step = (
+        "Read the current file; send the number of the line that you mean, and that line as"
+        " expect_line."
+    )
+    if len(elsewhere) == 1:
+        step = f"Send after_line {elsewhere[0]}, which is that line now."
+    row = max(change.after_line - 1, 0)
+    difference = FirstDifference(
+        1, row + 1, expected[:_MOST_CHARACTERS], show(actual, _MOST_CHARACTERS), "content"
+    )
+    draft.fault(
         "no_match",
-        f"line {change.after_line} of {change.path} is '{show(actual)}', not '{wanted[:80]}'",
-        (
-            f"Send after_line {elsewhere[0]}, where that line stands now."
-            if len(elsewhere) == 1
-            else (
-                "Read the file as it is now; send the number of the line meant, and that line as"
-                " expect_line."
-            )
-        ),
+        f"line {change.after_line} of {change.path} is '{show(actual)}', not '{expected[:80]}'",
+        step,
         member="expect_line",
         path=change.path,
-        expected=(wanted[:160],),
-        closest=Closest(
-            at + 1,
-            0.0,
-            excerpt(text, at, 3, at),
-            FirstDifference(1, at + 1, wanted[:160], show(actual, 160), "content"),
-        ),
+        expected=(expected[:_MOST_CHARACTERS],),
+        closest=Closest(row + 1, 0.0, excerpt(text, row, 3, row), difference),
         candidates=tuple(text.candidate(number) for number in elsewhere),
         file_sha256=file.sha256,
     )
     return False
+
+
+def _line_before(change: Insert, text: Text) -> bytes:
+    """The line that the text goes after, without a byte order mark; empty at the
+    top of the file.
+    """
+    if change.after_line == 0:
+        return b""
+    line = text.lines[change.after_line - 1]
+    return line.removeprefix(BOM) if change.after_line == 1 else line

@@ -1,5 +1,5 @@
-"""regex: the historical pattern and replacement, in Python's syntax, with a
-limit on its time and on its outcome.
+"""regex: the historical pattern and replacement, in Python's syntax, with limits
+on time and on the size of the result.
 """
 
 from __future__ import annotations
@@ -20,139 +20,149 @@ from gpt_cursor_runner.patch.model import Regex
 TIMEOUT_SECONDS = 0.5
 
 _FLAGS = {"i": engine.IGNORECASE, "m": engine.MULTILINE, "s": engine.DOTALL, "x": engine.VERBOSE}
+_MOST_EXTRA_MATCHES = 5  # searched beyond the expected ones, to list some of them
 
 
 def regex(change: Regex, plan: ChangePlan) -> None:
     """Replace every match, provided there are exactly `expect_matches` of them."""
-    with plan.collect_refusals(change.path):
-        file = plan.tree.text_file(change.path)
-        pattern = _compiled(change, plan)
+    with draft.step(change.path):
+        file = draft.tree.text_file(change.path)
+        pattern = _compile(change, draft)
         if pattern is None:
             return
         bom = BOM if file.data.startswith(BOM) else b""
-        # Undecodable bytes travel as lone surrogates, so that what is not
-        # matched comes back as it was.
+        # Undecodable bytes become lone surrogates, which are encoded to the
+        # same bytes again.
         subject = file.data.removeprefix(bom).decode("utf-8", "surrogateescape")
-        matches = _found(pattern, subject, change, plan)
+        matches = _find_matches(pattern, subject, change, draft)
         if matches is None:
             return
         text = Text(file.data)
         lines = [
-            text.line_of(len(bom) + len(_bytes(subject[: match.start()]))) for match in matches[:5]
+            text.line_of(len(bom) + len(_encode(subject[: match.start()])))
+            for match in matches[:_MOST_EXTRA_MATCHES]
         ]
         if len(matches) != change.expect_matches:
-            _miscounted(
-                change,
-                len(matches),
-                tuple(text.candidate(line) for line in lines if text.lines),
-                plan,
-            )
+            _add_count_fault(change, len(matches), text, lines, draft)
             return
-        replaced = _replaced(change, subject, matches, plan)
+        replaced = _replace(change, subject, matches, draft)
         if replaced is not None:
-            plan.tree.write(change.path, File(bom + _bytes(replaced), file.mode))
-            plan.add_placed_hunk(change.path, lines[0], "regex")
+            draft.tree.write(change.path, File(bom + _encode(replaced), file.mode))
+            draft.place(change.path, lines[0], "regex")
 
 
-def _found(
-    pattern: engine.Pattern[str], subject: str, change: Regex, plan: ChangePlan
+def _find_matches(
+    pattern: engine.Pattern[str], subject: str, change: Regex, draft: Draft
 ) -> list[engine.Match[str]] | None:
-    """The matches, some more than are expected at most; None, with a fault,
-    when searching takes too long.
+    """The matches, and a few more than are expected at most; None, with a fault,
+    when the search takes too long.
     """
-    began = time.monotonic()
-    limit = min(TIMEOUT_SECONDS, max(plan.budget.seconds_left, 0.001))
+    started = time.monotonic()
+    limit = min(TIMEOUT_SECONDS, max(draft.patience.left_seconds, 0.001))
     try:
-        return list(islice(pattern.finditer(subject, timeout=limit), change.expect_matches + 5))
+        matches = pattern.finditer(subject, timeout=limit)
+        return list(islice(matches, change.expect_matches + _MOST_EXTRA_MATCHES))
     except TimeoutError:
         plan.add_fault(
             "limit",
-            f"the pattern needed more than {limit:.1f} seconds on {change.path}, which was all"
-            " it had",
+            f"the pattern needed more than the {limit:.1f} seconds that it may take on"
+            f" {change.path}",
             "Avoid nested repetition such as (a+)+, or send a str_replace instead.",
             member="pattern",
             path=change.path,
         )
         return None
     finally:
-        plan.budget.seconds_left -= time.monotonic() - began
+        draft.patience.left_seconds -= time.monotonic() - started
 
 
-def _compiled(change: Regex, plan: ChangePlan) -> engine.Pattern[str] | None:
+def _compile(change: Regex, draft: Draft) -> engine.Pattern[str] | None:
     flags = engine.VERSION0
     for letter in change.flags:
         flags |= _FLAGS[letter]
     try:
         return engine.compile(change.pattern, flags)
-    except (engine.error, RecursionError, OverflowError, ValueError) as bad:
-        at = getattr(bad, "pos", None)
-        where = "" if at is None else f", at character {at + 1} of the pattern"
-        reason = getattr(bad, "msg", "") or "it cannot be compiled"
-        plan.add_fault(
+    except (engine.error, RecursionError, OverflowError, ValueError) as error:
+        message = getattr(error, "msg", "") or "it cannot be compiled"
+        position = getattr(error, "pos", None)
+        if position is not None:
+            message += f", at character {position + 1} of the pattern"
+        draft.fault(
             "malformed",
-            f"the pattern is not a regular expression: {reason}{where}",
-            "Correct the pattern; escape characters that are meant literally with a backslash.",
+            f"the pattern is not a regular expression: {message}",
+            "Correct the pattern; escape literal special characters with a backslash.",
             member="pattern",
             path=change.path,
         )
         return None
 
 
-def _miscounted(change: Regex, count: int, candidates: tuple[str, ...], plan: ChangePlan) -> None:
-    few = count < change.expect_matches
-    found = f"{count}" if few or count < change.expect_matches + 5 else f"at least {count}"
-    plan.add_fault(
-        "no_match" if few else "ambiguous",
-        f"the pattern matches {change.path} at {found} places, expected were"
-        f" {change.expect_matches}",
-        (
-            "Compare the pattern with the file as it is now, or send the true number as"
+def _add_count_fault(change: Regex, count: int, text: Text, lines: list[int], draft: Draft) -> None:
+    if count < change.expect_matches:
+        code, counted = "no_match", f"{count}"
+        step = (
+            "Compare the pattern with the current file, or send the actual number as"
             " expect_matches."
-            if few
-            else (
-                "Make the pattern narrower, with text around the place meant, or send the true"
-                " number as expect_matches."
-            )
-        ),
+        )
+    else:
+        code, counted = "ambiguous", f"{count}"
+        # The search stopped there, so there may be more.
+        if count == change.expect_matches + _MOST_EXTRA_MATCHES:
+            counted = f"at least {count}"
+        step = (
+            "Make the pattern narrower, with more of the text around the right place, or send the"
+            " actual number as expect_matches."
+        )
+    candidates = tuple(text.candidate(line) for line in lines) if text.lines else ()
+    draft.fault(
+        code,
+        f"the pattern matches {change.path} at {counted} places, not at the expected"
+        f" {change.expect_matches}",
+        step,
         member="pattern",
         path=change.path,
         candidates=candidates,
     )
 
 
-def _replaced(
-    change: Regex, subject: str, matches: list[engine.Match[str]], plan: ChangePlan
+def _replace(
+    change: Regex, subject: str, matches: list[engine.Match[str]], draft: Draft
 ) -> str | None:
     pieces: list[str] = []
-    done = size = 0
+    copied = size = 0
     for match in matches:
-        # Each reference can bring in a whole group, so the size is bounded
-        # before anything is built.
-        longest = max(len(group or "") for group in (match[0], *match.groups()))
-        size += len(change.replacement) + change.replacement.count("\\") * longest
+        size += _most_characters(change.replacement, match)
         if size + len(subject) > MAX_FILE_BYTES:
             raise Refusal(
                 "too_large",
                 change.path,
                 f"{change.path} could grow beyond {MAX_FILE_BYTES} bytes",
-                "Replace fewer places or by less.",
+                "Replace fewer places, or with shorter text.",
             )
         try:
             expanded = match.expand(change.replacement)
-            _bytes(expanded)
-        except (engine.error, IndexError, UnicodeEncodeError) as bad:
-            plan.add_fault(
+            _encode(expanded)
+        except (engine.error, IndexError, UnicodeEncodeError) as error:
+            draft.fault(
                 "malformed",
-                f"the replacement is not a template: {bad}",
+                f"the replacement is not a template: {error}",
                 r"Refer to groups as \1 or \g<name>; write a literal backslash as \\.",
                 member="replacement",
                 path=change.path,
             )
             return None
-        pieces += (subject[done : match.start()], expanded)
-        done = match.end()
-    return "".join((*pieces, subject[done:]))
+        pieces += (subject[copied : match.start()], expanded)
+        copied = match.end()
+    return "".join((*pieces, subject[copied:]))
 
 
-def _bytes(text: str) -> bytes:
+def _most_characters(replacement: str, match: engine.Match[str]) -> int:
+    """The longest possible expansion of the replacement, known before it is
+    built: each backslash may insert the longest group.
+    """
+    longest = max(len(group or "") for group in (match[0], *match.groups()))
+    return len(replacement) + replacement.count("\\") * longest
+
+
+def _encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")

@@ -1,9 +1,9 @@
-"""Raw text told by its marks: which kind of patch it is, past the prose, the
-fences and the heredoc around it.
+"""Detects the format of a raw text: which kind of patch it is, past prose, fences
+and the heredoc around it.
 
-One walk over the lines. Where a patch begins, its own rules say how far it
-reaches, and nothing inside counts: a diff may add search/replace blocks to a
-file, and an envelope may delete a line that looks like the head of a diff.
+One pass over the lines. Where a patch begins, the rules of its format determine
+its end, and no marker inside counts: a diff may add search/replace blocks to a
+file, and an envelope may delete a line that looks like the header of a diff.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gpt_cursor_runner.patch.outcome import Fault, PatchRefused
@@ -20,15 +20,16 @@ _ENVELOPE = re.compile(r"\*\*\* (?:Begin Patch\s*$|(?:Add|Update|Delete) File: ?
 _ENVELOPE_END = re.compile(r"\*\*\* End Patch\s*$")
 _BLOCK = re.compile(r"<{5,9} ?(?:SEARCH|ORIGINAL)\b|-{3,} ?(?:SEARCH|ORIGINAL)>?\s*$")
 _BLOCK_END = re.compile(r"(?:>{5,9}|\+{3,}) ?(?:REPLACE|UPDATED)\b")
-_NUMBERS = re.compile(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@")
-# Diffs of contexts and without context lines are among them: the format refuses
-# those in its own words.
-_DIFF = re.compile(
+_NUMBERED_HUNK = re.compile(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))? @@")
+# Context diffs and normal diffs are among them: the parser of unified diffs
+# refuses these with a message of its own.
+_DIFF_HEADER = re.compile(
     r"diff --(?:git|cc|combined) \S|GIT binary patch\s*$|Binary files .+ differ\s*$|\*{15}\s*$"
 )
-_BARE_DIFF = re.compile(r"\d{1,9}(?:,\d{1,9})?[acd]\d{1,9}(?:,\d{1,9})?\s*$")
+_NORMAL_DIFF = re.compile(r"\d{1,9}(?:,\d{1,9})?[acd]\d{1,9}(?:,\d{1,9})?\s*$")
+_MOST_INDENTED_CHARACTERS = 1000  # of a line that may be an indented or encoded marker
 
-_KINDS = {
+_DESCRIPTIONS = {
     "unified_diff": "a unified diff",
     "search_replace": "search/replace blocks",
     "apply_patch": "an apply_patch envelope",
@@ -44,11 +45,10 @@ _EXAMPLES = (
 
 
 def sniff(text: str, path: str | None = None) -> dict[str, Any]:
-    """The one change that a raw text is, as it stands in JSON; `path` is for
-    texts that do not name their file.
+    """Return a raw text as the JSON of one change; `path` is for texts that do
+    not name their file.
 
-    Raises PatchRefused for a text that is no patch, or two kinds of one at
-    once.
+    Raises PatchRefused for a text that is no patch, or two kinds of patch.
     """
     text = text.removeprefix("\ufeff")
     lines = text.split("\n")
@@ -57,121 +57,131 @@ def sniff(text: str, path: str | None = None) -> dict[str, Any]:
     if _is_json(text):
         step = (
             "Send the JSON alone, as application/json, with id and title in it; a single change or"
-            " tool call will do."
+            " tool call is enough."
         )
-        raise _refused("the text is JSON, and no raw patch", step)
-    found = _found(lines) or _found_disguised(lines)
-    named = {kind: at for kind, at in found.items() if kind in _KINDS}
-    if "unified_diff" in named:
-        named.pop("numbered", None)
-    if len(named) > 1:
-        raise _two_kinds(named)
-    kind = _kind(found, lines, path)
-    return {"type": kind, "text": text, **({} if path is None else {"path": path})}
+        raise _refused("the text is JSON, not a raw patch", step)
+    markers = _find_markers(lines) or _find_disguised_marker(lines)
+    _refuse_two_kinds(markers)
+    change: dict[str, Any] = {"type": _format_of(markers, lines, path), "text": text}
+    if path is not None:
+        change["path"] = path
+    return change
 
 
-def _kind(found: dict[str, int], lines: Sequence[str], path: str | None) -> str:
+def _format_of(markers: Mapping[str, int], lines: Sequence[str], path: str | None) -> str:
     for kind in ("unified_diff", "search_replace", "apply_patch"):
-        if kind in found:
+        if kind in markers:
             return kind
-    if path is None and found:
+    if markers:
+        return _format_of_bare_hunks(markers, path)
+    if any(_BLOCK_END.match(line) for line in lines):
+        return "search_replace"
+    if path is not None and _has_only_signed_lines(lines):
+        return "apply_patch"
+    raise _refused(
+        "the text is not a patch in any known format",
+        f"Send one of these, with its markers at the start of a line.\n{_EXAMPLES}",
+    )
+
+
+def _format_of_bare_hunks(markers: Mapping[str, int], path: str | None) -> str:
+    if path is None:
         step = (
             "Name the file: X-Patch-Path or ?path= over HTTP, --path for gcr send; or put its name"
             " into the patch."
         )
-        raise _refused(
-            "the text has hunks, but does not say of which file", step, min(found.values()) + 1
-        )
-    if found:
-        return "unified_diff" if "numbered" in found else "apply_patch"
-    if any(_BLOCK_END.match(line) for line in lines):
-        return "search_replace"
-    if path is not None and _is_all_signed(lines):
-        return "apply_patch"
-    raise _refused(
-        "the text is no patch in any form known here",
-        f"Send one of these, its marks at line starts.\n{_EXAMPLES}",
-    )
+        message = "the text has hunks, but does not name the file that they are for"
+        raise _refused(message, step, min(markers.values()) + 1)
+    return "unified_diff" if "numbered" in markers else "apply_patch"
 
 
-def _found(lines: Sequence[str]) -> dict[str, int]:
-    """Each kind of mark that stands outside of what other marks enclose, and
-    where it is first (from 0).
+def _find_markers(lines: Sequence[str]) -> dict[str, int]:
+    """Each kind of marker outside of other patches, with its first line (from
+    0).
     """
-    found: dict[str, int] = {}
+    markers: dict[str, int] = {}
     at = 0
     while at < len(lines):
-        line, start = lines[at], at
-        if _ENVELOPE.match(line):
-            kind, at = "apply_patch", _past(lines, at, _ENVELOPE_END)
-        elif _heads_diff(lines, at):
-            kind, at = "unified_diff", at + 1
-        elif _BLOCK.match(line):
-            kind, at = "search_replace", _past(lines, at, _BLOCK_END)
-        elif line.startswith("@@"):
-            kind, at = "numbered" if _NUMBERS.match(line) else "anchored", _past_hunk(lines, at)
-        else:
-            at += 1
-            continue
-        found.setdefault(kind, start)
-    return found
+        kind, end = _marker_at(lines, at)
+        if kind:
+            markers.setdefault(kind, at)
+        at = end
+    return markers
 
 
-def _found_disguised(lines: Sequence[str]) -> dict[str, int]:
-    """Marks that are indented, or written in HTML's entities; diffs are not
-    looked for, since blanks count in them.
+def _marker_at(lines: Sequence[str], at: int) -> tuple[str | None, int]:
+    """The kind of patch that starts at this line, if any, and the line where the
+    search goes on.
+    """
+    line = lines[at]
+    if _ENVELOPE.match(line):
+        return "apply_patch", _after_end(lines, at, _ENVELOPE_END)
+    if _starts_diff(lines, at):
+        return "unified_diff", at + 1
+    if _BLOCK.match(line):
+        return "search_replace", _after_end(lines, at, _BLOCK_END)
+    if line.startswith("@@"):
+        kind = "numbered" if _NUMBERED_HUNK.match(line) else "anchored"
+        return kind, _after_hunk(lines, at)
+    return None, at + 1
+
+
+def _find_disguised_marker(lines: Sequence[str]) -> dict[str, int]:
+    """The first marker that is indented or in HTML entities. Diffs are not
+    searched for, since their blanks are significant.
     """
     for at, line in enumerate(lines):
-        bare = html.unescape(line[:1000]).strip()
-        for kind, mark in (("apply_patch", _ENVELOPE), ("search_replace", _BLOCK)):
-            if mark.match(bare):
-                return {kind: at}
+        bare = html.unescape(line[:_MOST_INDENTED_CHARACTERS]).strip()
+        if _ENVELOPE.match(bare):
+            return {"apply_patch": at}
+        if _BLOCK.match(bare):
+            return {"search_replace": at}
     return {}
 
 
-def _heads_diff(lines: Sequence[str], at: int) -> bool:
-    line, after = lines[at], lines[at + 1] if at + 1 < len(lines) else ""
+def _starts_diff(lines: Sequence[str], at: int) -> bool:
+    line = lines[at]
+    following = lines[at + 1] if at + 1 < len(lines) else ""
     if line.startswith("--- "):
-        return after.startswith("+++ ")
+        return following.startswith("+++ ")
     if line.startswith("+++ "):
-        return after.startswith("@@")
-    return bool(_DIFF.match(line) or (_BARE_DIFF.match(line) and after.startswith(("< ", "> "))))
+        return following.startswith("@@")
+    if _DIFF_HEADER.match(line):
+        return True
+    return bool(_NORMAL_DIFF.match(line)) and following.startswith(("< ", "> "))
 
 
-def _past(lines: Sequence[str], at: int, end: re.Pattern[str]) -> int:
-    """Where it goes on after the next line that ends what began; nowhere, for
-    what is cut off.
+def _after_end(lines: Sequence[str], at: int, end: re.Pattern[str]) -> int:
+    """The line after the next one that matches `end`; the end of the text for a
+    patch that was cut off.
     """
-    return next(
-        (number + 1 for number in range(at + 1, len(lines)) if end.match(lines[number])), len(lines)
-    )
+    for number in range(at + 1, len(lines)):
+        if end.match(lines[number]):
+            return number + 1
+    return len(lines)
 
 
-def _past_hunk(lines: Sequence[str], at: int) -> int:
-    """Where it goes on after a hunk: as far as its counts go, or, without
-    counts, its signs.
+def _after_hunk(lines: Sequence[str], at: int) -> int:
+    """The line after a hunk: it goes as far as its counts, or, without counts,
+    as its lines have signs.
     """
-    numbers = _NUMBERS.match(lines[at])
-    old, new = (
-        (int(count or 1) for count in numbers.groups()) if numbers else (len(lines), len(lines))
-    )
-    at += 1
-    while (
-        at < len(lines)
-        and (old > 0 or new > 0)
-        and (lines[at].rstrip("\r") == "" or lines[at][0] in " +-\\")
-    ):
-        sign = lines[at][:1]
-        old -= sign not in ("+", "\\")
-        new -= sign not in ("-", "\\")
-        at += 1
-    return at
+    old_left = new_left = len(lines)
+    if header := _NUMBERED_HUNK.match(lines[at]):
+        old_left, new_left = int(header[1] or 1), int(header[2] or 1)
+    for number in range(at + 1, len(lines)):
+        line = lines[number]
+        expects_lines = old_left > 0 or new_left > 0
+        is_blank = line.rstrip("\r") == ""
+        if not expects_lines or not (is_blank or line[0] in " +-\\"):
+            return number
+        sign = line[:1]
+        old_left -= sign not in ("+", "\\")
+        new_left -= sign not in ("-", "\\")
+    return len(lines)
 
 
-def _is_all_signed(lines: Sequence[str]) -> bool:
-    """Whether there is nothing but lines with signs, and something to find
-    among them.
-    """
+def _has_only_signed_lines(lines: Sequence[str]) -> bool:
+    """Whether every line has a sign, and some line can be found in a file."""
     signs = {line[0] for line in lines if line.strip() and not line.startswith(("```", "~~~"))}
     return signs <= {" ", "+", "-"} and ("-" in signs or signs == {" ", "+"})
 
@@ -185,17 +195,24 @@ def _is_json(text: str) -> bool:
     try:
         return isinstance(json.loads(inside), dict | list)
     except (ValueError, RecursionError):
+        # Broken JSON, unless it is code that starts with a brace.
         return inside.startswith(('{"', "{\n", "{ ", "[{"))
 
 
-def _two_kinds(named: dict[str, int]) -> PatchRefused:
-    (first, one), (second, other) = sorted(named.items(), key=lambda item: item[1])[:2]
+def _refuse_two_kinds(markers: Mapping[str, int]) -> None:
+    # An `@@` without numbers may belong to any format.
+    kinds = {kind: at for kind, at in markers.items() if kind in _DESCRIPTIONS}
+    if "unified_diff" in kinds:
+        kinds.pop("numbered", None)
+    if len(kinds) < 2:
+        return
+    first, second = sorted(kinds, key=lambda kind: kinds[kind])[:2]
     message = (
-        f"the text holds {_KINDS[first]} at line {one + 1} and {_KINDS[second]} at line {other + 1}"
+        f"the text has {_DESCRIPTIONS[first]} at line {kinds[first] + 1} and"
+        f" {_DESCRIPTIONS[second]} at line {kinds[second] + 1}"
     )
-    return _refused(
-        message, "Send one kind in one text, or JSON with one change for each.", other + 1
-    )
+    step = "Send one kind of patch in one text, or JSON with one change for each."
+    raise _refused(message, step, kinds[second] + 1)
 
 
 def _refused(message: str, next_step: str, patch_line: int | None = None) -> PatchRefused:

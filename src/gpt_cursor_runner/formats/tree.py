@@ -1,5 +1,5 @@
-"""What the planner sees of a repository, and what it says should become of it.
-Values only, no I/O.
+"""The planner's input and output: a read-only tree of a repository, and the plan
+of what becomes of each file. Values only, no I/O.
 """
 
 from __future__ import annotations
@@ -17,40 +17,38 @@ EntryKind = Literal["file", "executable", "symlink", "submodule", "directory"]
 
 
 class Tree(Protocol):
-    """One commit's tree, read on demand. Paths are the parsed ones of
-    `patch/paths.py`.
-    """
+    """One commit's tree, read on demand. Paths are parsed by `patch/paths.py`."""
 
     def kind(self, path: str) -> EntryKind | None:
-        """What stands at exactly this path; None when nothing does (also below
-        a file or a link).
+        """Return the kind of entry at exactly this path; None when there is
+        none, also below a file or a link.
         """
 
     def read(self, path: str) -> bytes:
-        """The bytes of a file or an executable; KeyError when `kind` is
-        anything else.
+        """Return the bytes of a file or an executable; KeyError for any other
+        path.
         """
 
     def names(self, directory: str) -> Set[str]:
-        """The names directly inside a directory ("" is the top); empty when it
-        is none.
+        """Return the names directly inside a directory ("" is the top); empty
+        for any other path.
         """
 
     def blob(self, oid: str) -> bytes | None:
-        """The bytes of the one blob whose id starts with `oid` (7 hex digits at
-        least); None when there is none.
+        """Return the only blob whose id starts with `oid` (at least 7 hex
+        digits); None when there is none or several.
 
-        None also for a blob that is larger than any file that is patched.
+        None also for a blob that is larger than any file that can be patched.
         """
 
     def merge(self, base: bytes, ours: bytes, theirs: bytes) -> Merged:
-        """Git's own three-way merge of two texts that both came from `base`."""
+        """Run git's own three-way merge of two texts that come from `base`."""
 
 
 @dataclass(frozen=True)
 class Merged:
-    """What a three-way merge made; with `conflicts` git's marks are in it,
-    labelled `the branch` and `the patch`.
+    """The result of a three-way merge. With `conflicts`, the text has git's
+    conflict markers, labelled `the branch` and `the patch`.
     """
 
     text: bytes
@@ -71,11 +69,11 @@ class File:
 
 @dataclass(frozen=True)
 class FileAction:
-    """What becomes of one path; `before` None creates it, `after` None deletes
-    it.
+    """The change of one path: without `before` it is created, without `after`
+    deleted.
 
     A move is two actions, one that deletes and one that creates; `moved_from`
-    on the second ties them together.
+    of the second is the path of the first.
     """
 
     path: str
@@ -86,8 +84,8 @@ class FileAction:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the whole patch does: actions sorted by path, each path once, none
-    of them without effect.
+    """The effect of a patch: actions sorted by path, each path once, none
+    without effect.
     """
 
     actions: tuple[FileAction, ...]
