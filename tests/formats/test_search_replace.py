@@ -251,9 +251,9 @@ def test_numbers_that_the_file_holds_itself_stay():
         (
             "2 | two\n",
             "2 | TWO\nmore\n",
-            "block 1 has line numbers before some of its new lines, but not before all",
+            "block 1 has line numbers before only some of its new lines",
         ),
-        ("3 | two\n4 | three\n", "x\n", "block 1 shows lines 3 to 4, but a.py has 3 lines"),
+        ("3 | two\n4 | three\n", "x\n", "block 1 numbers its lines 3 to 4, but a.py has 3 lines"),
     ],
 )
 def test_line_numbers_that_leave_a_doubt_are_refused(old: str, new: str, message: str):

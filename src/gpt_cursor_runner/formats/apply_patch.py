@@ -1,5 +1,5 @@
 """apply_patch: the envelope `*** Begin Patch` with parts for several files, or
-bare V4A hunks for one.
+bare V4A hunks for one file.
 """
 
 from __future__ import annotations
@@ -12,42 +12,44 @@ from gpt_cursor_runner.formats.envelope.parsing import (
     parse_envelope,
     parse_new_file,
 )
-from gpt_cursor_runner.formats.sections import Section
+from gpt_cursor_runner.formats.sections import ParsedPatch, Section
 from gpt_cursor_runner.patch.model import ApplyPatch
 
 
-def apply_patch(change: ApplyPatch, plan: ChangePlan) -> None:
-    """Make every file's part, or note the faults of all of them."""
+def apply_patch(change: ApplyPatch, draft: Draft) -> None:
+    """Apply every file's part, or add the faults of all of them."""
     data = change.text.encode()
-    if change.path is None:
-        apply_sections(parse_envelope(data), draft)
-    elif not is_enveloped(data):
-        target = change.to or change.path
-        apply_sections(
-            parse_new_file(data, target)
-            if change.create
-            else parse_bare_hunks(data, change.path, target),
-            draft,
-        )
-    else:
-        reading = parse_envelope(data)
-        if not reading.faults and [_wanted(change, section) for section in reading.sections] != [
-            True
-        ]:
-            message = (
-                f"'path' and what stands beside it speak of {change.path} alone, but the envelope"
-                " says otherwise"
-            )
-            plan.add_fault(
-                "malformed",
-                message,
-                "Leave 'path', 'create' and 'to' out: the envelope says it all.",
-                member="path",
-            )
-        else:
-            apply_sections(reading, draft)
+    if change.path is not None and not is_enveloped(data):
+        apply_sections(_parse_bare(change, change.path, data), draft)
+        return
+    parsed = parse_envelope(data)
+    if change.path is None or parsed.faults or _is_as_declared(change, parsed):
+        apply_sections(parsed, draft)
+        return
+    draft.fault(
+        "malformed",
+        f"'path' and the members beside it declare a change of {change.path} alone, but the"
+        " envelope has other changes",
+        "Leave 'path', 'create' and 'to' out: the envelope has all of these.",
+        member="path",
+    )
 
 
-def _wanted(change: ApplyPatch, section: Section) -> bool:
-    same = section.path == change.path and section.target == (change.to or section.target)
-    return same and (section.verb == "create") == bool(change.create)
+def _parse_bare(change: ApplyPatch, path: str, data: bytes) -> ParsedPatch:
+    target = change.to or path
+    if change.create:
+        return parse_new_file(data, target)
+    return parse_bare_hunks(data, path, target)
+
+
+def _is_as_declared(change: ApplyPatch, parsed: ParsedPatch) -> bool:
+    """Whether the only section is the one that the members beside the text
+    declare.
+    """
+    return len(parsed.sections) == 1 and _matches(change, parsed.sections[0])
+
+
+def _matches(change: ApplyPatch, section: Section) -> bool:
+    if section.path != change.path or section.target != (change.to or section.target):
+        return False
+    return (section.verb == "create") == bool(change.create)

@@ -1,5 +1,5 @@
-"""unified_diff: plain or git's, of one file or several. Hunks are found by
-their text; line numbers are hints.
+"""unified_diff: plain or git's, of one file or several. Hunks are found by their
+text; line numbers are hints.
 """
 
 from __future__ import annotations
@@ -14,112 +14,130 @@ from gpt_cursor_runner.formats.diff.files import FileDiff, reverse
 from gpt_cursor_runner.formats.diff.parsing import parse_diff
 from gpt_cursor_runner.formats.diff.stripping import Stripping
 from gpt_cursor_runner.formats.limits import MAX_FILES, MAX_HUNKS
+from gpt_cursor_runner.formats.overlay import FILE_KINDS
 from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault, Verb
 from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled
 from gpt_cursor_runner.patch.model import UnifiedDiff
 from gpt_cursor_runner.patch.paths import UnsafePath
 
 
-def unified_diff(change: UnifiedDiff, plan: ChangePlan) -> None:
-    """Make every file's part of the diff, or note the faults of all of them."""
+def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
+    """Apply every file's part of the diff, or add the faults of all of them."""
+    # Counted before parsing, which is what the limit protects.
     if change.text.count("\n@@") > MAX_HUNKS:
         message = f"the diff has more than {MAX_HUNKS} hunks"
-        plan.add_fault(
-            "limit", message, "Send it as several patches, one after the other.", member="text"
-        )
+        step = "Send it as several patches, one after another."
+        draft.fault("limit", message, step, member="text")
         return
     files, faults = parse_diff(change.text.encode())
-    if change.path is not None and len(files) > 1:
-        message, step = (
-            f"'path' names one file, but the diff speaks of {len(files)}",
-            "Leave 'path' out, or send one",
-        )
-        plan.add_fault("malformed", message, f"{step} change for each file.", member="path")
-        return
-    if change.fuzz and "fuzzy" not in {rung.name for rung in plan.rungs}:
-        message = "'fuzz' lets context lines differ, which only tolerance 'merge' allows"
-        plan.add_fault(
-            "malformed",
-            message,
-            "Send the patch with tolerance 'merge', or without 'fuzz'.",
-            member="fuzz",
-        )
+    if _add_member_fault(change, files, draft):
         return
     if len(files) > MAX_FILES:
-        message = f"the diff speaks of {len(files)} files; at most {MAX_FILES} are taken at once"
-        plan.add_fault(
-            "limit", message, "Send several patches, one after the other.", member="text"
-        )
+        message = f"the diff has {len(files)} files; the limit for one diff is {MAX_FILES}"
+        step = "Send several patches, one after another."
+        draft.fault("limit", message, step, member="text")
         return
     apply_sections(ParsedPatch((), faults), draft)
     if change.reverse:
         files = [reverse(file) for file in reversed(files)]
-    for _, letter in groupby(files, key=lambda file: file.mail):
-        # Each mail of a series was made from what the one before left; the
-        # files of one were all made from one tree.
-        apply_sections(
-            ParsedPatch(_Sections(list(letter), change, draft).read(), at_once=True), draft
+    # Each mail of a series builds on the one before it, but all files of one
+    # mail are diffs from the same tree.
+    for _, files_of_mail in groupby(files, key=lambda file: file.mail):
+        sections = _SectionBuilder(list(files_of_mail), change, draft).build()
+        apply_sections(ParsedPatch(sections, at_once=True), draft)
+
+
+def _add_member_fault(change: UnifiedDiff, files: Sequence[FileDiff], draft: Draft) -> bool:
+    """Refuse members that contradict the diff or the tolerance. Returns whether
+    a fault was added.
+    """
+    if change.path is not None and len(files) > 1:
+        draft.fault(
+            "malformed",
+            f"'path' names one file, but the diff has {len(files)} files",
+            "Leave 'path' out, or send one change for each file.",
+            member="path",
         )
+        return True
+    if change.fuzz and "fuzzy" not in {rung.name for rung in draft.rungs}:
+        draft.fault(
+            "malformed",
+            "'fuzz' lets context lines differ, which only tolerance 'merge' allows",
+            "Send the patch with tolerance 'merge', or without 'fuzz'.",
+            member="fuzz",
+        )
+        return True
+    return False
 
 
-class _Sections:
-    """The sections of one diff; which files stand where is followed while they
-    are read.
+class _SectionBuilder:
+    """Builds the sections of one diff, and tracks which files exist after each
+    of them.
     """
 
-    def __init__(self, files: Sequence[FileDiff], change: UnifiedDiff, plan: ChangePlan) -> None:
-        self.files, self.change, self.plan = files, change, plan
-        self.made: dict[str, bool] = {}
-        self.stripping = Stripping(files, change.strip, self._standing)
+    def __init__(self, files: Sequence[FileDiff], change: UnifiedDiff, draft: Draft) -> None:
+        self.files, self.change, self.draft = files, change, draft
+        self.exists_after: dict[str, bool] = {}
+        self.stripping = Stripping(files, change.strip, self._file_exists)
 
-    def read(self) -> list[Section]:
-        sections = []
+    def build(self) -> list[Section]:
+        sections: list[Section] = []
         for file in self.files:
             try:
                 sections.append(self._section(file))
-            except ValueError as bad:
-                apply_sections(ParsedPatch((), file.faults), self.draft)
-                if file.faults:
-                    continue  # they say why its names are no names
-                code = "path_escape" if isinstance(bad, UnsafePath) else "malformed"
-                step = (
-                    "Name files inside the repository, as in '--- a/src/app.py', or send 'path'"
-                    " beside the diff."
-                )
-                self.plan.add_fault(code, str(bad), step, member="text", patch_line=file.patch_line)
+            except ValueError as error:
+                self._add_name_faults(file, error)
         return sections
 
+    def _add_name_faults(self, file: FileDiff, error: ValueError) -> None:
+        if file.faults:
+            # They explain why its names could not be parsed.
+            apply_sections(ParsedPatch((), file.faults), self.draft)
+            return
+        code = "path_escape" if isinstance(error, UnsafePath) else "malformed"
+        step = (
+            "Name files inside the repository, as in '--- a/src/app.py', or send 'path' beside the"
+            " diff."
+        )
+        self.draft.fault(code, str(error), step, member="text", patch_line=file.patch_line)
+
     def _section(self, file: FileDiff) -> Section:
-        """UnsafePath for a name that leaves the repository, ValueError when the
-        names do not tell the file.
+        """Raises UnsafePath for a name that leaves the repository, and ValueError
+        when the names do not determine the file.
         """
         source, target = self._paths(file)
         verb = self._verb(file, target)
-        faults = tuple(file.faults)
-        if verb == "delete" and not (file.hunks or file.forward) and self._holds_lines(source):
-            message = f"the diff deletes {source}, but holds none of its lines"
-            step = "Send a delete change for the file, or a diff that deletes every line it holds."
-            faults = (*faults, TextFault("conflict", message, step, file.patch_line))
+        faults = list(file.faults)
+        if verb == "delete" and self._lacks_deleted_lines(file, source):
+            message = f"the diff deletes {source}, but has none of its lines"
+            step = "Send a delete change for the file, or a diff that deletes every line of it."
+            faults.append(TextFault("conflict", message, step, file.patch_line))
         binary = None
         if file.forward:
-            binary = BinaryPatch(
-                file.forward, file.old_blob or "", file.new_blob or "", self.plan.budget
-            )
-        self.made |= {source: verb not in ("delete", "move")} | {target: verb != "delete"}
-        mode = None if verb == "delete" else file.new_mode
-        fuzz, blanks = self.change.fuzz, self.change.ignore_whitespace
-        hunks = tuple(replace(hunk, fuzz=fuzz, ignore_whitespace=blanks) for hunk in file.hunks)
+            old_blob, new_blob = file.old_blob or "", file.new_blob or ""
+            binary = BinaryPatch(file.forward, old_blob, new_blob, self.draft.patience)
+        self.exists_after[source] = verb not in ("delete", "move")
+        self.exists_after[target] = verb != "delete"
+        fuzz, ignore_whitespace = self.change.fuzz, self.change.ignore_whitespace
         return Section(
-            file.patch_line, verb, source, target, hunks, mode, binary, file.old_blob, faults
+            file.patch_line,
+            verb,
+            source,
+            target,
+            hunks=tuple(
+                replace(hunk, fuzz=fuzz, ignore_whitespace=ignore_whitespace) for hunk in file.hunks
+            ),
+            mode=None if verb == "delete" else file.new_mode,
+            binary=binary,
+            old_blob=file.old_blob,
+            faults=tuple(faults),
         )
 
     def _paths(self, file: FileDiff) -> tuple[str, str]:
         if self.change.path is None:
             return self.stripping.paths(file)
         if file.has_two_paths:
-            raise ValueError(
-                f"a {file.operation} names its own files, so 'path' has no meaning beside it"
-            )
+            raise ValueError(f"a {file.operation} names both its files, so 'path' must be left out")
         return self.change.path, self.change.path
 
     def _verb(self, file: FileDiff, path: str) -> Verb:
@@ -127,21 +145,31 @@ class _Sections:
             return "move"
         if file.operation == "copy":
             return "copy"
-        # A diff from nothing (`@@ -0,0`) for a file that is not there means a
-        # new file, whatever its header says.
-        from_nothing = [(hunk.line_hint, hunk.old) for hunk in file.hunks] == [(0, ())]
-        if file.creates or (
-            from_nothing and not self._standing(path) and self.plan.tree.kind(path) is None
-        ):
+        if file.creates or (_is_from_nothing(file) and self._is_free(path)):
             return "create"
         return "delete" if file.deletes else "change"
 
-    def _standing(self, path: str) -> bool:
-        known = self.made.get(path)
-        return self.plan.tree.kind(path) in ("file", "executable") if known is None else known
+    def _is_free(self, path: str) -> bool:
+        return not self._file_exists(path) and self.draft.tree.kind(path) is None
 
-    def _holds_lines(self, path: str) -> bool:
+    def _file_exists(self, path: str) -> bool:
+        exists = self.exists_after.get(path)
+        if exists is None:
+            exists = self.draft.tree.kind(path) in FILE_KINDS
+        return exists
+
+    def _lacks_deleted_lines(self, file: FileDiff, path: str) -> bool:
+        """Whether a diff without contents deletes a file that has some."""
+        if file.hunks or file.forward or path in self.exists_after:
+            return False
         try:
-            return path not in self.made and bool(self.plan.tree.file(path).data)
+            return bool(self.draft.tree.file(path).data)
         except (Refusal, Spoiled):
-            return False  # making the section tells why
+            return False  # applying the section reports the reason
+
+
+def _is_from_nothing(file: FileDiff) -> bool:
+    """Whether the only hunk is `@@ -0,0`: models write it for a new file, below
+    the header of an existing one.
+    """
+    return [(hunk.line_hint, hunk.old) for hunk in file.hunks] == [(0, ())]
