@@ -1,3 +1,3 @@
-"""Floor 2: the text of a change becomes hunks, hunks find their places, and a
-plan says what every file will hold.
+"""Floor 2: parses the text of a change into hunks, finds the places of these
+hunks, and plans the new contents of every file.
 """

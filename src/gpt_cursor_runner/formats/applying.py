@@ -139,18 +139,21 @@ def _create(section: Section, path: str, plan: ChangePlan) -> None:
             "Put + before every line of a new file; to change an existing file, correct its"
             " header.",
         )
-    if section.binary:
-        data = _apply_binary(section.binary, b"", path)
-    else:
-        lines: list[bytes] = []
-        for hunk in section.hunks:
-            lines += hunk.inserted
-        data = b"".join(lines)
+    data = _new_contents(section, path)
     if section.faults:
         return
     draft.tree.create(path, File(data, _MODES[section.mode] or "100644"))
     for hunk in section.hunks:
         draft.place(path, 1, "exact", hunk.number)
+
+
+def _new_contents(section: Section, path: str) -> bytes:
+    if section.binary:
+        return _apply_binary(section.binary, b"", path)
+    lines: list[bytes] = []
+    for hunk in section.hunks:
+        lines += hunk.inserted
+    return b"".join(lines)
 
 
 def _delete(section: Section, path: str, draft: Draft) -> None:
@@ -172,16 +175,21 @@ def _delete(section: Section, path: str, draft: Draft) -> None:
 
 def _change(part: _Part, detached: DetachedFile | None, draft: Draft) -> None:
     section, target = part.section, part.target
-    if section.verb == "move" and detached:
-        draft.tree.attach(target, detached)
-    elif section.verb == "move":
-        draft.tree.move(part.source, target)
+    if section.verb == "move":
+        _move(part, detached, draft)
     elif section.verb == "copy":
         draft.tree.create(target, detached.file if detached else draft.tree.file(part.source))
     before = _file_to_edit(section, target, draft)
     after = _edited(section, before, target, draft)
     if after is not None and not section.faults:
         draft.tree.write(target, File(after, _MODES[section.mode] or before.mode))
+
+
+def _move(part: _Part, detached: DetachedFile | None, draft: Draft) -> None:
+    if detached:
+        draft.tree.attach(part.target, detached)
+    else:
+        draft.tree.move(part.source, part.target)
 
 
 def _file_to_edit(section: Section, path: str, draft: Draft) -> File:

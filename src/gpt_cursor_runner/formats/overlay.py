@@ -46,13 +46,19 @@ class Overlay:
         """The kind of entry at this path now; None when there is none."""
         if file := self._files.get(path):
             return "executable" if file.mode == "100755" else "file"
-        base_kind = None if path in self._files else self.base.kind(path)
-        if base_kind not in (None, "directory"):
-            return base_kind
+        if path in self._files:
+            return self._directory_kind(path, None)
+        kind = self.base.kind(path)
+        if kind in (None, "directory"):
+            return self._directory_kind(path, kind)
+        return kind
+
+    def _directory_kind(self, path: str, base_kind: EntryKind | None) -> EntryKind | None:
         if self._written_below[path]:
             return "directory"
+        # git has no empty folders.
         if base_kind and self._deleted_below[path] and not self._keeps_base_entry(path):
-            return None  # git has no empty folders
+            return None
         return base_kind
 
     def read(self, path: str, kind: EntryKind) -> File:
@@ -97,18 +103,22 @@ class Overlay:
 
     def actions(self) -> tuple[FileAction, ...]:
         """The differences from the base tree, sorted by path."""
-        actions: list[FileAction] = []
-        for path, after in sorted(self._files.items()):
-            kind = self.base.kind(path)
-            before = self._base_file(path, kind) if kind in FILE_KINDS else None
-            if before != after:
-                actions.append(FileAction(path, before, after, self._origins.get(path)))
+        actions = self._changed_files()
         deleted = {action.path for action in actions if action.after is None}
         # A path that was moved away and written again is no source of a move.
         for index, action in enumerate(actions):
             if action.moved_from and action.moved_from not in deleted:
                 actions[index] = replace(action, moved_from=None)
         return tuple(actions)
+
+    def _changed_files(self) -> list[FileAction]:
+        actions: list[FileAction] = []
+        for path, after in sorted(self._files.items()):
+            kind = self.base.kind(path)
+            before = self._base_file(path, kind) if kind in FILE_KINDS else None
+            if before != after:
+                actions.append(FileAction(path, before, after, self._origins.get(path)))
+        return actions
 
     def _touch(self, path: str, file: File | None) -> None:
         after = self._written_below if file else self._deleted_below

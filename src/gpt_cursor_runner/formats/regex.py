@@ -116,7 +116,7 @@ def _add_count_fault(change: Regex, count: int, text: Text, lines: list[int], dr
     candidates = tuple(text.candidate(line) for line in lines) if text.lines else ()
     draft.fault(
         code,
-        f"the pattern matches {change.path} at {counted} places, not at the expected"
+        f"the pattern has {counted} matches in {change.path}, not the expected"
         f" {change.expect_matches}",
         step,
         member="pattern",

@@ -168,16 +168,17 @@ def _after_hunk(lines: Sequence[str], at: int) -> int:
     old_left = new_left = len(lines)
     if header := _NUMBERED_HUNK.match(lines[at]):
         old_left, new_left = int(header[1] or 1), int(header[2] or 1)
-    for number in range(at + 1, len(lines)):
-        line = lines[number]
-        expects_lines = old_left > 0 or new_left > 0
-        is_blank = line.rstrip("\r") == ""
-        if not expects_lines or not (is_blank or line[0] in " +-\\"):
-            return number
-        sign = line[:1]
+    at += 1
+    while at < len(lines) and (old_left > 0 or new_left > 0) and _is_hunk_line(lines[at]):
+        sign = lines[at][:1]
         old_left -= sign not in ("+", "\\")
         new_left -= sign not in ("-", "\\")
-    return len(lines)
+        at += 1
+    return at
+
+
+def _is_hunk_line(line: str) -> bool:
+    return line.rstrip("\r") == "" or line[0] in " +-\\"
 
 
 def _has_only_signed_lines(lines: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ from gpt_cursor_runner.formats.line_diff import diff_lines
 from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES
 from gpt_cursor_runner.formats.matching.choosing import choose, prefer
 from gpt_cursor_runner.formats.matching.closest import expected_lines, find_closest
-from gpt_cursor_runner.formats.matching.ladder import search
+from gpt_cursor_runner.formats.matching.ladder import Found, search
 from gpt_cursor_runner.formats.matching.places import Place, Unplaceable, edits_at
 from gpt_cursor_runner.formats.matching.placing import is_made_at
 from gpt_cursor_runner.formats.matching.refusing import mending, point_at
@@ -78,9 +78,7 @@ def _replace_lines(change: StrReplace, text: Text, file: File, draft: Draft) -> 
     row_hints = () if change.line_hint is None else (change.line_hint - 1,)
     place = choose(text, hunk, result.places, row_hints)
     if place is None and result.places:
-        places = result.places[:_MOST_CANDIDATES]
-        candidates = tuple(text.candidate(place.start + 1) for place in places)
-        _add_ambiguous_fault(change, candidates, result.rungs_tried, draft)
+        _add_ambiguous_lines_fault(change, result, text, draft)
         return
     edits = None
     if place is not None and not is_made_at(hunk, place, result):
@@ -90,6 +88,12 @@ def _replace_lines(change: StrReplace, text: Text, file: File, draft: Draft) -> 
         return
     draft.place(change.path, place.start + 1, result.rung, 0, round(place.similarity, 3))
     draft.tree.write(change.path, File(text.edited(edits), file.mode))
+
+
+def _add_ambiguous_lines_fault(change: StrReplace, result: Found, text: Text, draft: Draft) -> None:
+    places = result.places[:_MOST_CANDIDATES]
+    candidates = tuple(text.candidate(place.start + 1) for place in places)
+    _add_ambiguous_fault(change, candidates, result.rungs_tried, draft)
 
 
 def _fitting_edits(hunk: Hunk, place: Place, text: Text) -> list[Edit] | None:

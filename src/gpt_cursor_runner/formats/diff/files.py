@@ -85,10 +85,16 @@ class FileDiff:
             return not _is_empty(self.new_blob)
         if self.operation == "delete":
             return not _is_empty(self.old_blob)
-        if self.old_blob != self.new_blob or self.similarity not in (None, "100%"):
-            return True
-        changes_mode = bool(self.old_mode and self.new_mode)
-        return self.operation is None and not changes_mode
+        return self._announces_change or not self._is_complete_without_lines
+
+    @property
+    def _announces_change(self) -> bool:
+        return self.old_blob != self.new_blob or self.similarity not in (None, "100%")
+
+    @property
+    def _is_complete_without_lines(self) -> bool:
+        changes_mode = self.old_mode is not None and self.new_mode is not None
+        return self.operation is not None or changes_mode
 
 
 def reverse(file: FileDiff) -> FileDiff:

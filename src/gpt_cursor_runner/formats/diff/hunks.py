@@ -190,14 +190,20 @@ def _ends_hunk(lines: DiffLines, at: int, header: _Header) -> bool:
         return not _is_body(lines, at, header)
     if header.expects_lines or line.startswith(b"\\"):
         return False
+    return _ends_counted_hunk(lines, at, header)
+
+
+def _ends_counted_hunk(lines: DiffLines, at: int, header: _Header) -> bool:
+    """Whether a line ends a hunk whose counts are used up, or that has none."""
+    line = lines[at]
     if header.old_left is not None and lines.is_half_a_header(at):
         return True
     if line.strip(b"\r\n") in (b"-- ", b"--"):
         return True  # the signature that `git format-patch` adds
-    if not line.strip():
-        following = lines.filled(at)
-        return following == len(lines) or _ends_hunk(lines, following, header)
-    return line[:1] not in _SIGNS
+    if line.strip():
+        return line[:1] not in _SIGNS
+    following = lines.filled(at)
+    return following == len(lines) or _ends_hunk(lines, following, header)
 
 
 def _is_body(lines: DiffLines, at: int, header: _Header) -> bool:

@@ -75,11 +75,18 @@ def parse_git_names(raw: bytes) -> tuple[str, str] | None:
     old, new = line[:half], line[half + 1 :]
     if line[half : half + 1] == " " and (old == new or common_strip(old, new)):
         return old, new
-    # Prefixes of different lengths: each space may separate the names.
+    return _split_unequal_names(line)
+
+
+def _split_unequal_names(line: str) -> tuple[str, str] | None:
+    """Two names with prefixes of different lengths: each space may be the one
+    between them.
+    """
     spaces = [match.start() for match in re.finditer(" ", line)]
     for at in spaces[:_MOST_SPACES]:
-        if common_strip(line[:at], line[at + 1 :]):
-            return line[:at], line[at + 1 :]
+        old, new = line[:at], line[at + 1 :]
+        if common_strip(old, new):
+            return old, new
     return None
 
 

@@ -157,17 +157,22 @@ class _Parser:
         often cut off there.
         """
         is_last = file is self.files[-1]
-        message = None
-        if file.lacks_lines:
-            message = "the file header has no hunk after it"
-        elif file.is_git:
-            message = find_disagreement(file, self.lines[file.patch_line - 1])
-        if message is None and is_last and self._ends_in_new_file(file):
-            message = "the text ends before the lines of the new file"
+        message = self._missing_part(file, is_last)
         if message:
             code = "truncated" if is_last and not file.hunks else "malformed"
             step = "Send the hunks of this file and all its header lines, or leave the file out."
             file.faults.append(TextFault(code, message, step, file.patch_line))
+
+    def _missing_part(self, file: FileDiff, is_last: bool) -> str | None:
+        if file.lacks_lines:
+            return "the file header has no hunk after it"
+        if file.is_git:
+            message = find_disagreement(file, self.lines[file.patch_line - 1])
+            if message:
+                return message
+        if is_last and self._ends_in_new_file(file):
+            return "the text ends before the lines of the new file"
+        return None
 
     def _ends_in_new_file(self, file: FileDiff) -> bool:
         """Whether the text ends in the header of a new file."""

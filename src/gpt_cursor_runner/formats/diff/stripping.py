@@ -81,6 +81,9 @@ class Stripping:
             return [common, 0]
         if common is None and has_git_prefixes(old, new):
             return [1, 0]
+        return self._counts_without_prefix(file)
+
+    def _counts_without_prefix(self, file: FileDiff) -> list[int]:
         counts = [0]
         if _has_one_bare_name(file):
             counts.insert(0, self._usual_count)

@@ -138,8 +138,12 @@ class _Finder:
                 return None
         if self.first_end is not None:
             return None
-        # An indented end marker may be a context line, unless only the rest of
-        # a wrapper follows it.
+        return self._indented_end_after(begin)
+
+    def _indented_end_after(self, begin: int) -> int | None:
+        """An indented end marker may be a context line, unless only the rest of
+        a wrapper follows it.
+        """
         filled = [at for at in range(begin + 1, len(self.lines)) if self.lines[at].strip()]
         for at in filled[-_MOST_CLOSING_LINES:]:
             if self.lines[at].strip() == END and self._only_closes_wrapper(at + 1):

@@ -49,24 +49,25 @@ def find_folder(
     if beside_cd:
         message = "a command beside the patch changes the folder that its paths are in"
         return TextFault("malformed", message, SEND_FROM_TOP, above + 1)
-    shell: bytes = heredoc["shell"] or b""
-    if not _is_closed(lines, end, heredoc["word"], shell):
+    if not _is_closed(lines, end, heredoc):
         message = f"the heredoc of line {above + 1} is not closed below the patch"
         return TextFault("truncated", message, SEND_COMPLETE, end + 1)
-    if shell and _is_interpreted(lines[begin:end], shell):
+    if _is_interpreted(lines[begin:end], heredoc["shell"]):
         message = "the shell would change the patch inside the quotes of the command"
         return TextFault("malformed", message, SEND_COMPLETE, above + 1)
     folder: bytes = heredoc["folder"] or b""
     return folder.decode()
 
 
-def _is_closed(lines: Sequence[bytes], end: int, word: bytes, shell: bytes) -> bool:
+def _is_closed(lines: Sequence[bytes], end: int, heredoc: re.Match[bytes]) -> bool:
     below = _first_filled(lines, range(end + 1, len(lines)))
-    return below is not None and lines[below].strip() in (word, word + shell)
+    word, quote = heredoc["word"], heredoc["shell"] or b""
+    return below is not None and lines[below].strip() in (word, word + quote)
 
 
-def _is_interpreted(lines: Sequence[bytes], quote: bytes) -> bool:
-    return any(_INTERPRETED[quote].search(line) for line in lines)
+def _is_interpreted(lines: Sequence[bytes], quote: bytes | None) -> bool:
+    """Whether a shell changes the lines inside the quotes after `-c`."""
+    return quote is not None and any(_INTERPRETED[quote].search(line) for line in lines)
 
 
 def _first_filled(lines: Sequence[bytes], rows: Iterable[int]) -> int | None:
