@@ -5,7 +5,7 @@ kind, and under which names.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import chain
 
@@ -91,15 +91,18 @@ class Overlay:
         """
         return chain(self.base.names(directory), self._children.get(directory, ()))
 
-    def names_folding_like(self, directory: str, name: str) -> set[str]:
-        """The `names` that a case-folding file system does not distinguish from
-        this one.
+    def colliding_path(self, path: str) -> str | None:
+        """An existing path that a case-folding file system does not distinguish
+        from this new one, by its last part; None when there is none.
         """
-        if directory not in self._folded:
-            self._folded[directory] = defaultdict(set)
-            for sibling in self.names(directory):
-                self._folded[directory][fold_path(sibling)].add(sibling)
-        return self._folded[directory].get(fold_path(name), set())
+        parent, _, name = path.rpartition("/")
+        names = self._names_folding_like(parent, name)
+        if name in names and self.kind(path):
+            return None
+        for sibling in in_directory(parent, sorted(names - {name})):
+            if self.kind(sibling):
+                return sibling
+        return None
 
     def actions(self) -> tuple[FileAction, ...]:
         """The differences from the base tree, sorted by path."""
@@ -129,6 +132,15 @@ class Overlay:
             after[parent] += 1
         self._files[path] = file
 
+    def _names_folding_like(self, directory: str, name: str) -> set[str]:
+        # Folding every name of a folder for each new file would take quadratic
+        # time, so the folded names are kept and extended by `write`.
+        if directory not in self._folded:
+            self._folded[directory] = defaultdict(set)
+            for sibling in self.names(directory):
+                self._folded[directory][fold_path(sibling)].add(sibling)
+        return self._folded[directory].get(fold_path(name), set())
+
     def _keeps_base_entry(self, directory: str) -> bool:
         """Whether an entry of the base tree still exists in a directory in which
         no file was written.
@@ -151,3 +163,10 @@ def parents(path: str) -> list[str]:
     """The directories above a path, the top one first."""
     parts = path.split("/")
     return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def in_directory(directory: str, names: Iterable[str]) -> Iterator[str]:
+    """The paths of these names in a directory ("" is the top)."""
+    prefix = f"{directory}/" if directory else ""
+    for name in names:
+        yield prefix + name

@@ -5,13 +5,12 @@ the patch. Every rule about paths that needs a tree is enforced here.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rapidfuzz import process
 
 from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, MAX_PATHS, MAX_TOTAL_BYTES
-from gpt_cursor_runner.formats.overlay import FILE_KINDS, Overlay, parents
+from gpt_cursor_runner.formats.overlay import FILE_KINDS, Overlay, in_directory, parents
 from gpt_cursor_runner.formats.tree import EntryKind, File, FileAction, Merged, Tree
 
 # As many as an answer lists: each compares with every name of a folder.
@@ -241,7 +240,7 @@ class VirtualTree:
         system does not distinguish from an existing one.
         """
         for level in (*parents(path), path):
-            existing = self._colliding_path(level)
+            existing = self._overlay.colliding_path(level)
             if existing is not None:
                 raise Refusal(
                     "exists",
@@ -251,21 +250,11 @@ class VirtualTree:
                     f"Use the existing name {existing}, or a clearly different one.",
                 )
 
-    def _colliding_path(self, path: str) -> str | None:
-        parent, _, name = path.rpartition("/")
-        names = self._overlay.names_folding_like(parent, name)
-        if name in names and self.kind(path):
-            return None
-        for sibling in _in_directory(parent, sorted(names - {name})):
-            if self.kind(sibling):
-                return sibling
-        return None
-
     def _missing_file(self, path: str) -> Refusal:
         parent, _, name = path.rpartition("/")
         similar = tuple(
             sibling
-            for sibling in _in_directory(parent, self._similar_names(name, parent))
+            for sibling in in_directory(parent, self._similar_names(name, parent))
             if self.kind(sibling) in FILE_KINDS
         )
         message = f"there is no file {path}"
@@ -283,11 +272,6 @@ class VirtualTree:
         names = sorted(set(self._overlay.names(directory)))
         similar = process.extract(name, names, limit=5, score_cutoff=60)
         return [sibling for sibling, _, _ in similar]
-
-
-def _in_directory(directory: str, names: list[str]) -> Iterator[str]:
-    for name in names:
-        yield f"{directory}/{name}" if directory else name
 
 
 def _not_a_file(path: str, kind: EntryKind) -> Refusal:
