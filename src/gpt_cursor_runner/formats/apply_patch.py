@@ -23,6 +23,8 @@ def apply_patch(change: ApplyPatch, draft: Draft) -> None:
         apply_sections(_parse_bare(change, change.path, data), draft)
         return
     parsed = parse_envelope(data)
+    # Members and envelope may agree, since some clients always send the path. If
+    # they differ, either of them may be wrong.
     if change.path is None or parsed.faults or _is_as_declared(change, parsed):
         apply_sections(parsed, draft)
         return

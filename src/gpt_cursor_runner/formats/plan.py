@@ -38,6 +38,8 @@ def make_plan(changes: Sequence[tuple[int, Change]], tree: Tree, tolerance: Tole
     placed: list[PlacedHunk] = []
     for index, change in changes:
         draft = Draft(index, virtual, rungs, patience, merges=tolerance == "merge")
+        # A change that fails does not end the loop: the sender shall get every
+        # fault in one response.
         FORMATS[change.type](change, draft)
         drafts.append(draft)
         placed += draft.placed

@@ -122,6 +122,7 @@ def _edit_section(blocks: Sequence[Block], path: str, text: Text | None) -> Sect
 def _refuse_without_effect(block: Block) -> Block:
     if block.faults or [line for line, _ in block.old] != [line for line, _ in block.new]:
         return block
+    # Models repeat the old lines by mistake; success would hide that.
     message = f"block {block.number + 1} replaces its lines by the same lines"
     step = "Put the lines that you want below '=======', or leave the block out."
     return _refused(block, "no_op", message, step)
@@ -155,6 +156,7 @@ def _without_line_numbers(block: Block, path: str, text: Text) -> Block:
 
 def _has_line_of(block: Block, text: Text) -> bool:
     """Whether any old line of the block, numbers included, is in the file."""
+    # The rows of a table may look like numbered lines.
     old = {line.strip() for line, _ in block.old}
     return any(line.strip() in old for line in text.lines)
 

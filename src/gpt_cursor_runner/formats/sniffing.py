@@ -50,7 +50,7 @@ def sniff(text: str, path: str | None = None) -> dict[str, Any]:
 
     Raises PatchRefused for a text that is no patch, or two kinds of patch.
     """
-    text = text.removeprefix("\ufeff")
+    text = text.removeprefix("\ufeff")  # Windows editors write it at the start of UTF-8 files
     lines = text.split("\n")
     if not text.strip():
         raise _refused("the text is empty", f"Send a patch in one of these forms.\n{_EXAMPLES}")
@@ -74,6 +74,7 @@ def _format_of(markers: Mapping[str, int], lines: Sequence[str], path: str | Non
             return kind
     if markers:
         return _format_of_bare_hunks(markers, path)
+    # The parser of blocks has the better message for a block without beginning.
     if any(_BLOCK_END.match(line) for line in lines):
         return "search_replace"
     if path is not None and _has_only_signed_lines(lines):

@@ -48,6 +48,8 @@ def str_replace(change: StrReplace, draft: Draft) -> None:
 def _replace_exactly(change: StrReplace, text: Text, file: File, draft: Draft) -> None:
     """Replace `old` where it occurs byte for byte."""
     old, new = change.old.encode(), change.new.encode()
+    # The size is checked before anything is built: replacing a short text
+    # everywhere can make a file of gigabytes.
     if change.replace_all:
         count = text.data.count(old)
         offset: int | None = text.data.find(old)
@@ -102,6 +104,7 @@ def _fitting_edits(hunk: Hunk, place: Place, text: Text) -> list[Edit] | None:
         edits = edits_at(hunk, place, text, as_sent=False)
     except Unplaceable:
         return None
+    # UTF-8 must not be written into a file of another encoding.
     return edits if all(text.takes(edit.lines) for edit in edits) else None
 
 
@@ -172,6 +175,7 @@ def _offsets(data: bytes, change: StrReplace) -> list[int]:
         stride, most = len(old), max(MOST_PLACES, change.occurrence)
     offsets: list[int] = []
     at = data.find(old)
+    # At `MOST_PLACES` the text is ambiguous anyway, so the search may stop.
     while at != -1 and len(offsets) < most:
         offsets.append(at)
         at = data.find(old, at + stride)

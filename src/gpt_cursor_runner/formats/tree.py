@@ -95,6 +95,7 @@ class Plan:
         """SHA-256 over every path with its bytes and mode before and after;
         equal plans have equal digests.
         """
+        # No path has a NUL byte, so different plans are different texts.
         state = hashlib.sha256()
         for action in self.actions:
             for file in (action.before, action.after):

@@ -169,6 +169,8 @@ class VirtualTree:
     def attach(self, target: str, detached: DetachedFile) -> None:
         """Write a detached file at a free path."""
         self._check_parents(target)
+        # Equal bytes are no excuse, as they are for `create`: the source of a move
+        # still exists.
         if kind := self.kind(target):
             raise Refusal(
                 "exists",
@@ -206,6 +208,7 @@ class VirtualTree:
         self._count_bytes(path, "after", file)
 
     def _count_bytes(self, path: str, side: str, file: File | None) -> None:
+        # Both sides of every file are in memory until the plan is sealed.
         size = len(file.data) if file else 0
         total = self._total_bytes + size - self._sizes.get((path, side), 0)
         if total > MAX_TOTAL_BYTES:
@@ -219,6 +222,7 @@ class VirtualTree:
             raise Spoiled(path, self._spoiled[path])
         for parent in parents(path):
             kind = self.kind(parent)
+            # A link may lead out of the repository, to any file of the machine.
             if kind in ("symlink", "submodule"):
                 raise Refusal(
                     "path_escape",
@@ -239,6 +243,8 @@ class VirtualTree:
         """Refuse a new name, at any level of the path, that a case-folding file
         system does not distinguish from an existing one.
         """
+        # On such a file system one of the two would overwrite the other at
+        # checkout.
         for level in (*parents(path), path):
             existing = self._overlay.colliding_path(level)
             if existing is not None:

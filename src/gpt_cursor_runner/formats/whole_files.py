@@ -43,6 +43,7 @@ def delete(change: Delete, draft: Draft) -> None:
 
 def move(change: Move, draft: Draft) -> None:
     """Move a file to a free path."""
+    # The inner block attributes what is wrong with the target to `to`.
     with draft.step(change.from_, change.to, member="from"):
         draft.tree.file(change.from_)
         with draft.step(change.from_, change.to, member="to"):
@@ -86,6 +87,7 @@ def _is_expected(path: str, file: File | None, sha256: str | None, draft: Draft)
 
 
 def _add_idle(draft: Draft, path: str, message: str) -> None:
+    # A change without effect is a fault only if all others have none either.
     fault = draft.describe(
         "already_applied",
         message,

@@ -53,6 +53,7 @@ def parse_contents(
     faults: list[TextFault] = []
     if encoded:
         faults += _mixed_encoding_faults([*old, *new], number, mixed=mixed)
+        # One pass only: `&amp;lt;` stands for the text `&lt;`.
         old = [(decode_entities(line), row) for line, row in old]
         new = [(decode_entities(line), row) for line, row in new]
     faults += _misplaced_header_faults(new, number)

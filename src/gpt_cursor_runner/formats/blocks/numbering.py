@@ -8,6 +8,7 @@ import re
 
 from gpt_cursor_runner.formats.line_diff import NumberedLines
 
+# Not two bars: `1 || x` is code.
 _NUMBERED = re.compile(rb"[ \t]*(\d{1,9})[ \t]+\|(?!\|) ?(.*)", re.DOTALL)
 
 

@@ -195,6 +195,8 @@ class _Parser:
             return None, [TextFault("malformed", message, step, at + 1, number)]
         if not self.current_path:
             return inherited, []
+        # A sentence above the block may introduce another file; the inherited
+        # name would be a guess then.
         others = files_mentioned(self.lines, at, self._is_file)
         if inherited in others or not others:
             return inherited, []
@@ -213,9 +215,12 @@ def _find_extent(lines: Sequence[bytes], at: int, opening: Marker) -> _Extent:
     extent = _Extent(at, len(lines), len(lines))
     for row in range(at + 1, len(lines)):
         marker = parse_marker(lines[row])
+        # All markers of a block in a list item have its indent; a marker with
+        # another indent is a line of contents.
         if marker is None or marker.indent != opening.indent:
             continue
         if marker.role == "search":
+            # Parsing goes on at this marker, so that its block is checked too.
             extent.nested = True
             extent.end = extent.resume = row
             break
@@ -266,6 +271,8 @@ def _find_divider(
 
 
 def _divider_rows(extent: _Extent, opening: Marker) -> list[int]:
+    # Lines of equals signs are common in contents: they underline headings in
+    # Markdown and reStructuredText.
     rows: list[int] = []
     rows_as_long: list[int] = []
     for row, marker in extent.dividers:

@@ -17,6 +17,7 @@ Operation = Literal["create", "delete", "rename", "copy"]
 
 NO_FILE = DiffName(None)
 
+# An index line may name the empty file by an abbreviated id.
 _EMPTY_BLOBS = tuple(
     algorithm(b"blob 0\0").hexdigest() for algorithm in (hashlib.sha1, hashlib.sha256)
 )

@@ -93,6 +93,8 @@ def _new_mode(file: FileDiff, rest: bytes, at: int) -> None:
     file.new_mode = _parse_mode(file, rest, at)
 
 
+# git writes both names into the line `diff --git`, also for a file that exists
+# on one side only, so the other name is removed here.
 def _new_file(file: FileDiff, rest: bytes, at: int) -> None:
     file.operation, file.old = "create", NO_FILE
     _new_mode(file, rest, at)
@@ -105,6 +107,7 @@ def _deleted_file(file: FileDiff, rest: bytes, at: int) -> None:
 
 def _source_of(operation: Operation) -> Callable[[FileDiff, bytes, int], None]:
     def parse_source(file: FileDiff, rest: bytes, _at: int) -> None:
+        # The names of the line `diff --git` have prefixes, those here have none.
         if file.operation != operation:
             file.operation, file.new = operation, NO_FILE
         file.old = replace(parse_name(rest), at_epoch=False)
@@ -125,6 +128,7 @@ def _index(file: FileDiff, rest: bytes, at: int) -> None:
     if match is None:
         return
     file.old_blob, file.new_blob = match[1], match[2]
+    # The mode does not change here, but it shows a link or a submodule.
     if match[3]:
         _parse_mode(file, match[3].encode(), at)
 

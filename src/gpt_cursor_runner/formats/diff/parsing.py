@@ -43,6 +43,7 @@ class _Parser:
             try:
                 self._parse_next()
             except ValueError as error:
+                # A name that is too long, or has a broken escape.
                 step = "Send the header lines as the tool wrote them."
                 self.faults.append(TextFault("malformed", str(error), step, start + 1))
                 self.at = start + 1
@@ -93,6 +94,7 @@ class _Parser:
         if not self.in_git_header:
             self.files.append(FileDiff(self.at + 1, mail=self.mail))
         file = self.files[-1]
+        # `rename from` and `copy from` name files exactly; `---` adds a prefix.
         if not file.has_two_paths:
             file.old, file.new = old, new
         self.in_git_header, self.after_names, self.after_hunk = False, True, False
@@ -102,6 +104,7 @@ class _Parser:
         if not self.files:
             self.files.append(FileDiff(self.at + 1, named=False))
         file = self.files[-1]
+        # Refused hunks count too: the numbers are those that the sender sees.
         number = len(file.hunks) + len(file.faults)
         parsed = parse_hunk(self.lines, self.at, number, trust_counts=self.trust_counts)
         if parsed.hunk:

@@ -93,6 +93,7 @@ class _Finder:
         self._refuse_headers_outside(0, begin)
         while begin is not None:
             begin = self._add_envelope(begin)
+        # The second `cd` would start in the folder of the first one.
         if len(self.spans) > 1 and any(span.folder for span in self.spans):
             message = "the commands around the patches change folders one after another"
             self._refuse("malformed", message, 0, SEND_FROM_TOP)
@@ -117,6 +118,7 @@ class _Finder:
             last = len(self.lines) - 1
             message = "the patch has no *** End Patch: it was cut off"
             self._refuse("truncated", message, last)
+            # Its sections are planned nevertheless, to report their faults too.
             self.spans.append(Span(begin + 1, len(self.lines), complete=False))
             return None
         rest = range(end + 1, len(self.lines))

@@ -61,6 +61,7 @@ def find_folder(
 
 def _is_closed(lines: Sequence[bytes], end: int, heredoc: re.Match[bytes]) -> bool:
     below = _first_filled(lines, range(end + 1, len(lines)))
+    # In `bash -lc '… <<EOF` the quote is closed right after the heredoc.
     word, quote = heredoc["word"], heredoc["shell"] or b""
     return below is not None and lines[below].strip() in (word, word + quote)
 

@@ -50,6 +50,7 @@ class _Opening:
             self.old_start, self.new_start = int(match[1]), int(match[2])
             return
         self.anchor_lines += 1
+        # Models close the line with a second `@@`, as in a diff.
         anchor = line[2:].rstrip().removesuffix(b" @@").rstrip().removeprefix(b" ")
         if anchor.strip() not in _NO_ANCHOR:
             self.anchors.append(anchor)

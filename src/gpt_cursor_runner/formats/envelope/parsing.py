@@ -98,6 +98,7 @@ def parse_new_file(data: bytes, path: str) -> ParsedPatch:
     faults = list(added.faults)
     if after < end:
         faults.append(_unexpected_line(lines, after))
+    # openai-agents, whose form this is, joins the lines with newlines.
     hunks = tuple(_without_last_newline(hunk) for hunk in added.hunks)
     if not hunks and not faults:
         message = "the text has no line of a new file"
