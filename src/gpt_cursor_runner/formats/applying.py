@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.matching.placing import placed_edits
-from gpt_cursor_runner.formats.sections import Binary, ParsedPatch, Section, TextFault
+from gpt_cursor_runner.formats.sections import Binary, ParsedPatch, Section, TextFault, Verb
 from gpt_cursor_runner.formats.three_way import merge_in
 from gpt_cursor_runner.formats.tree import File, FileMode
 from gpt_cursor_runner.formats.virtual_tree import DetachedFile, Refusal, Spoiled, VirtualTree
@@ -87,15 +87,19 @@ def _detach_sources(parts: Iterable[_Part], tree: VirtualTree) -> dict[str, Deta
     """
     detached: dict[str, DetachedFile] = {}
     # Copies first: they read files that moves take away.
-    for part in parts:
-        if part.section.verb == "copy" and part.source != part.target:
-            with suppress(Refusal, Spoiled):
-                detached[part.source] = DetachedFile(tree.file(part.source), part.source)
-    for part in parts:
-        if part.section.verb == "move" and part.source != part.target:
-            with suppress(Refusal, Spoiled):
-                detached[part.source] = tree.detach(part.source)
+    for source in _sources(parts, "copy"):
+        with suppress(Refusal, Spoiled):
+            detached[source] = DetachedFile(tree.file(source), source)
+    for source in _sources(parts, "move"):
+        with suppress(Refusal, Spoiled):
+            detached[source] = tree.detach(source)
     return detached
+
+
+def _sources(parts: Iterable[_Part], verb: Verb) -> list[str]:
+    return [
+        part.source for part in parts if part.section.verb == verb and part.source != part.target
+    ]
 
 
 def _add_fault(fault: TextFault, draft: Draft, path: str | None = None) -> None:

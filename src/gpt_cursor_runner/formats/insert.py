@@ -66,10 +66,7 @@ def _is_expected_line(change: Insert, text: Text, file: File, draft: Draft) -> b
     actual = _line_before(change, text)
     if actual.rstrip(b"\r\n") == expected.encode():
         return True
-    elsewhere: list[int] = []
-    if expected:
-        rows = text.rows_of(core(expected.encode()))
-        elsewhere = [row + 1 for row in islice(rows, _MOST_CANDIDATES)]
+    elsewhere = _lines_equal_to(expected, text)
     step = (
         "Read the current file; send the number of the line that you mean, and that line as"
         " expect_line."
@@ -102,3 +99,11 @@ def _line_before(change: Insert, text: Text) -> bytes:
         return b""
     line = text.lines[change.after_line - 1]
     return line.removeprefix(BOM) if change.after_line == 1 else line
+
+
+def _lines_equal_to(expected: str, text: Text) -> list[int]:
+    """The numbers of some lines that are equal but for their indent."""
+    if not expected:
+        return []
+    rows = text.rows_of(core(expected.encode()))
+    return [row + 1 for row in islice(rows, _MOST_CANDIDATES)]

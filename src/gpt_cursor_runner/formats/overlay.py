@@ -124,13 +124,14 @@ class Overlay:
         return actions
 
     def _touch(self, path: str, file: File | None) -> None:
-        after = self._written_below if file else self._deleted_below
-        before = self._written_below if self._files.get(path) else self._deleted_below
         for parent in parents(path):
             if path in self._files:
-                before[parent] -= 1
-            after[parent] += 1
+                self._counter_of(self._files[path])[parent] -= 1
+            self._counter_of(file)[parent] += 1
         self._files[path] = file
+
+    def _counter_of(self, file: File | None) -> Counter[str]:
+        return self._deleted_below if file is None else self._written_below
 
     def _names_folding_like(self, directory: str, name: str) -> set[str]:
         # Folding every name of a folder for each new file would take quadratic

@@ -38,10 +38,10 @@ def regex(change: Regex, plan: ChangePlan) -> None:
         if matches is None:
             return
         text = Text(file.data)
-        lines = [
-            text.line_of(len(bom) + len(_encode(subject[: match.start()])))
-            for match in matches[:_MOST_EXTRA_MATCHES]
-        ]
+        lines: list[int] = []
+        for match in matches[:_MOST_EXTRA_MATCHES]:
+            offset = len(bom) + len(_encode(subject[: match.start()]))
+            lines.append(text.line_of(offset))
         if len(matches) != change.expect_matches:
             _add_count_fault(change, len(matches), text, lines, draft)
             return
@@ -113,7 +113,9 @@ def _add_count_fault(change: Regex, count: int, text: Text, lines: list[int], dr
             "Make the pattern narrower, with more of the text around the right place, or send the"
             " actual number as expect_matches."
         )
-    candidates = tuple(text.candidate(line) for line in lines) if text.lines else ()
+    candidates: tuple[str, ...] = ()
+    if text.lines:
+        candidates = tuple(text.candidate(line) for line in lines)
     draft.fault(
         code,
         f"the pattern has {counted} matches in {change.path}, not the expected"

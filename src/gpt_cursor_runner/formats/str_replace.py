@@ -77,8 +77,7 @@ def _replace_lines(change: StrReplace, text: Text, file: File, draft: Draft) -> 
     lines = diff_lines(_complete_lines(change.old), _complete_lines(change.new))
     hunk = Hunk(0, lines, 1, change.line_hint)
     result = search(text, hunk, draft.rungs, draft.patience)
-    row_hints = () if change.line_hint is None else (change.line_hint - 1,)
-    place = choose(text, hunk, result.places, row_hints)
+    place = choose(text, hunk, result.places, _hints(change, first=0))
     if place is None and result.places:
         _add_ambiguous_lines_fault(change, result, text, draft)
         return
@@ -105,7 +104,16 @@ def _fitting_edits(hunk: Hunk, place: Place, text: Text) -> list[Edit] | None:
     except Unplaceable:
         return None
     # UTF-8 must not be written into a file of another encoding.
-    return edits if all(text.takes(edit.lines) for edit in edits) else None
+    if all(text.takes(edit.lines) for edit in edits):
+        return edits
+    return None
+
+
+def _hints(change: StrReplace, *, first: int) -> tuple[int, ...]:
+    """The line hint, if any, counted from `first`."""
+    if change.line_hint is None:
+        return ()
+    return (change.line_hint - 1 + first,)
 
 
 def _complete_lines(text: str) -> list[tuple[bytes, int]]:
@@ -124,8 +132,7 @@ def _select_offset(change: StrReplace, text: Text, draft: Draft) -> int | None:
     if len(offsets) == 1:
         return offsets[0]
     lines = [text.line_of(offset) for offset in offsets]
-    line_hints = () if change.line_hint is None else (change.line_hint,)
-    line = prefer(lines, line_hints)
+    line = prefer(lines, _hints(change, first=1))
     if line is not None:
         return offsets[lines.index(line)]
     _add_ambiguous_fault(change, _candidates(text, offsets), ("exact",), draft)
@@ -152,7 +159,9 @@ def _occurrence(
 def _add_ambiguous_fault(
     change: StrReplace, candidates: tuple[str, ...], rungs_tried: tuple[str, ...], draft: Draft
 ) -> None:
-    count = "several" if len(candidates) == _MOST_CANDIDATES else f"{len(candidates)}"
+    count = str(len(candidates))
+    if len(candidates) == _MOST_CANDIDATES:
+        count = "several"
     draft.fault(
         "ambiguous",
         f"old occurs in {change.path} at {count} places, and the change does not select one",
@@ -188,19 +197,27 @@ def _candidates(text: Text, offsets: list[int]) -> tuple[str, ...]:
 
 def _add_missing_fault(change: StrReplace, text: Text, file: File, draft: Draft) -> None:
     if change.new.strip() and change.new.encode() in text.data:
-        line = text.line_of(text.data.find(change.new.encode()))
-        draft.fault(
-            "already_applied",
-            f"old is not in {change.path}, but new is, at line {line}: this change seems to be"
-            " already applied",
-            f"Leave this change out if line {line} is what you want; otherwise read the file and"
-            " send old exactly as the file has it.",
-            member="old",
-            path=change.path,
-            candidates=(text.candidate(line),),
-            file_sha256=file.sha256,
-        )
-        return
+        _add_already_applied_fault(change, text, file, draft)
+    else:
+        _add_no_match_fault(change, text, file, draft)
+
+
+def _add_already_applied_fault(change: StrReplace, text: Text, file: File, draft: Draft) -> None:
+    line = text.line_of(text.data.find(change.new.encode()))
+    draft.fault(
+        "already_applied",
+        f"old is not in {change.path}, but new is, at line {line}: this change seems to be already"
+        " applied",
+        f"Leave this change out if line {line} is what you want; otherwise read the file and send"
+        " old exactly as the file has it.",
+        member="old",
+        path=change.path,
+        candidates=(text.candidate(line),),
+        file_sha256=file.sha256,
+    )
+
+
+def _add_no_match_fault(change: StrReplace, text: Text, file: File, draft: Draft) -> None:
     sought = [(line, number) for number, line in enumerate(split_lines(change.old.encode()), 1)]
     row_hint = None if change.line_hint is None else change.line_hint - 1
     closest = find_closest(text, sought, row_hint, inside_line=True)

@@ -13,6 +13,8 @@ from gpt_cursor_runner.formats.diff.binary import BinaryPatch
 from gpt_cursor_runner.formats.diff.files import FileDiff, reverse
 from gpt_cursor_runner.formats.diff.parsing import parse_diff
 from gpt_cursor_runner.formats.diff.stripping import Stripping
+from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.limits import MAX_FILES, MAX_HUNKS
 from gpt_cursor_runner.formats.overlay import FILE_KINDS
 from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault, Verb
@@ -94,7 +96,9 @@ class _SectionBuilder:
             # They explain why its names could not be parsed.
             apply_sections(ParsedPatch((), file.faults), self.draft)
             return
-        code = "path_escape" if isinstance(error, UnsafePath) else "malformed"
+        code = "malformed"
+        if isinstance(error, UnsafePath):
+            code = "path_escape"
         step = (
             "Name files inside the repository, as in '--- a/src/app.py', or send 'path' beside the"
             " diff."
@@ -112,26 +116,28 @@ class _SectionBuilder:
             message = f"the diff deletes {source}, but has none of its lines"
             step = "Send a delete change for the file, or a diff that deletes every line of it."
             faults.append(TextFault("conflict", message, step, file.patch_line))
-        binary = None
-        if file.forward:
-            old_blob, new_blob = file.old_blob or "", file.new_blob or ""
-            binary = BinaryPatch(file.forward, old_blob, new_blob, self.draft.patience)
         self.exists_after[source] = verb not in ("delete", "move")
         self.exists_after[target] = verb != "delete"
-        fuzz, ignore_whitespace = self.change.fuzz, self.change.ignore_whitespace
         return Section(
             file.patch_line,
             verb,
             source,
             target,
-            hunks=tuple(
-                replace(hunk, fuzz=fuzz, ignore_whitespace=ignore_whitespace) for hunk in file.hunks
-            ),
+            hunks=tuple(self._with_options(hunk) for hunk in file.hunks),
             mode=None if verb == "delete" else file.new_mode,
-            binary=binary,
+            binary=self._binary_patch(file),
             old_blob=file.old_blob,
             faults=tuple(faults),
         )
+
+    def _with_options(self, hunk: Hunk) -> Hunk:
+        return replace(hunk, fuzz=self.change.fuzz, ignore_whitespace=self.change.ignore_whitespace)
+
+    def _binary_patch(self, file: FileDiff) -> BinaryPatch | None:
+        if file.forward is None:
+            return None
+        old_blob, new_blob = file.old_blob or "", file.new_blob or ""
+        return BinaryPatch(file.forward, old_blob, new_blob, self.draft.patience)
 
     def _paths(self, file: FileDiff) -> tuple[str, str]:
         if self.change.path is None:

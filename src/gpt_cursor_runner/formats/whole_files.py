@@ -19,18 +19,20 @@ def upsert(change: Upsert, draft: Draft) -> None:
             plan.tree.create(change.path, File(change.data, _MODES[change.mode or "644"]))
             return
         before = None
-        mode: FileMode = "100644"
         if draft.tree.kind(change.path) in FILE_KINDS:
             before = draft.tree.file(change.path)
-            mode = before.mode
-        if change.mode:
-            mode = _MODES[change.mode]
         if not _is_expected(change.path, before, change.expect_sha256, draft):
             return
-        after = File(change.data, mode)
+        after = File(change.data, _mode_after(change, before))
         draft.tree.write(change.path, after)
         if before == after:
             _add_idle(draft, change.path, f"{change.path} already has exactly these contents")
+
+
+def _mode_after(change: Upsert, before: File | None) -> FileMode:
+    if change.mode:
+        return _MODES[change.mode]
+    return before.mode if before else "100644"
 
 
 def delete(change: Delete, draft: Draft) -> None:

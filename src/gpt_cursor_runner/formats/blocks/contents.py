@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gpt_cursor_runner.formats.blocks.markers import (
@@ -54,12 +54,16 @@ def parse_contents(
     if encoded:
         faults += _mixed_encoding_faults([*old, *new], number, mixed=mixed)
         # One pass only: `&amp;lt;` stands for the text `&lt;`.
-        old = [(decode_entities(line), row) for line, row in old]
-        new = [(decode_entities(line), row) for line, row in new]
+        old = _map_lines(decode_entities, old)
+        new = _map_lines(decode_entities, new)
     faults += _misplaced_header_faults(new, number)
-    old = [(unescape(line), row) for line, row in old]
-    new = [(unescape(line), row) for line, row in new]
+    old = _map_lines(unescape, old)
+    new = _map_lines(unescape, new)
     return Contents(old, new, line_hint, tuple(faults))
+
+
+def _map_lines(function: Callable[[bytes], bytes], lines: NumberedLines) -> NumberedLines:
+    return [(function(line), row) for line, row in lines]
 
 
 def _skip_header(lines: Sequence[bytes], rows: range) -> tuple[range, int | None]:
@@ -82,13 +86,9 @@ def _mixed_encoding_faults(contents: NumberedLines, number: int, *, mixed: bool)
     """Refuse entities beside plain signs. Markers in HTML entities show that an
     encoder wrote the block, so all its lines must be encoded.
     """
-    entity_row = None
-    for line, row in contents:
-        if holds_entity(line):
-            entity_row = row
-            break
-    has_plain_sign = mixed or any(b"<" in line or b">" in line for line, _ in contents)
-    if entity_row is None or not has_plain_sign:
+    entity_row = _first_row_with_entity(contents)
+    has_plain_sign = any(b"<" in line or b">" in line for line, _ in contents)
+    if entity_row is None or not (mixed or has_plain_sign):
         return []
     message = (
         f"block {number + 1} is only partly in HTML entities, so those in line {entity_row} are"
@@ -96,6 +96,13 @@ def _mixed_encoding_faults(contents: NumberedLines, number: int, *, mixed: bool)
     )
     step = "Send the text without HTML entities, exactly as it is meant."
     return [TextFault("malformed", message, step, entity_row, number)]
+
+
+def _first_row_with_entity(contents: NumberedLines) -> int | None:
+    for line, row in contents:
+        if holds_entity(line):
+            return row
+    return None
 
 
 def _misplaced_header_faults(new: NumberedLines, number: int) -> list[TextFault]:

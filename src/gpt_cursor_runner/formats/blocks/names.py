@@ -88,7 +88,9 @@ def _name_in_fence(info: str) -> str | None:
     language, colon, rest = word.partition(":")
     if colon and language.isalnum():
         word = rest
-    return _without_dot_slash(word) if _LIKE_A_PATH.fullmatch(word) else None
+    if _LIKE_A_PATH.fullmatch(word):
+        return _without_dot_slash(word)
+    return None
 
 
 def _name_in_text(line: str, file_exists: FileExists) -> str | None:
@@ -125,15 +127,25 @@ def _undecorated(line: str) -> tuple[str, bool]:
         shorter = _BEFORE.sub("", line, count=1)
         shorter = _LABEL.sub("", shorter, count=1)
         shorter = _AFTER.sub("", shorter).strip()
-        for quote in _QUOTES:
-            if _is_quoted(shorter, quote):
-                shorter = shorter[len(quote) : -len(quote)].strip()
-                quoted = quoted or quote == "`"
+        shorter, has_backticks = _unquoted(shorter)
+        quoted = quoted or has_backticks
         if shorter == line:
             break
         line = shorter
     # A backtick left inside shows a sentence, not a name.
-    return ("", False) if "`" in line else (line, quoted)
+    if "`" in line:
+        return "", False
+    return line, quoted
+
+
+def _unquoted(text: str) -> tuple[str, bool]:
+    """The text without quotes around it, and whether some were backticks."""
+    has_backticks = False
+    for quote in _QUOTES:
+        if _is_quoted(text, quote):
+            text = text[len(quote) : -len(quote)].strip()
+            has_backticks = has_backticks or quote == "`"
+    return text, has_backticks
 
 
 def _is_quoted(text: str, quote: str) -> bool:

@@ -141,7 +141,9 @@ class _Parser:
             line = self.lines[row].strip()
             if line.startswith((b"```", b"~~~")):
                 opens_fence = bool(line.strip(b"`~"))
-                start = row if opens_fence else None
+                start = None
+                if opens_fence:
+                    start = row
             elif row + 1 == len(self.lines) and _INCOMPLETE_MARKER.fullmatch(line):
                 start = row
         return start
@@ -267,7 +269,9 @@ def _find_divider(
         )
         step = f"Correct the marker, or {HOW_TO_ESCAPE}."
         faults.append(TextFault("malformed", message, step, row + 1, number))
-    return (None, faults) if faults else (rows[0], [])
+    if faults:
+        return None, faults
+    return rows[0], []
 
 
 def _divider_rows(extent: _Extent, opening: Marker) -> list[int]:

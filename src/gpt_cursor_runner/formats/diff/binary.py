@@ -37,10 +37,11 @@ class BinaryPart:
         """Return the new bytes; ValueError when `before` does not fit or the
         result would be too large.
         """
-        cost = self.size * _INSTRUCTION_COST if self.is_delta else self.size
-        _spend(cost, patience)
-        data = self.inflated()
-        return _apply_delta(data, before, patience) if self.is_delta else data
+        if not self.is_delta:
+            _spend(self.size, patience)
+            return self.inflated()
+        _spend(self.size * _INSTRUCTION_COST, patience)
+        return _apply_delta(self.inflated(), before, patience)
 
     def inflated(self) -> bytes:
         decompressor = zlib.decompressobj()

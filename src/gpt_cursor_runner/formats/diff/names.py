@@ -36,14 +36,20 @@ def parse_name(raw: bytes) -> DiffName:
     line = _decode(raw)
     if line.startswith('"') and (end := _closing_quote(line)):
         return DiffName(_unquote(line[1:end]), _is_epoch(line[end + 1 :].strip()))
-    name, tab, stamp = line.partition("\t")
-    if not tab and (match := _STAMP.search(line) or _REVISION.search(line)):
-        name, stamp = line[: match.start()], match[0]
-    name, stamp = name.strip(), stamp.strip()
+    name, stamp = _split_stamp(line)
     at_epoch = _is_epoch(stamp) or bool(_NONEXISTENT.search(stamp))
     if name == "/dev/null":
         return DiffName(None, at_epoch)
     return DiffName(name, at_epoch)
+
+
+def _split_stamp(line: str) -> tuple[str, str]:
+    """The name and the date or revision after it."""
+    name, tab, stamp = line.partition("\t")
+    match = None if tab else _STAMP.search(line) or _REVISION.search(line)
+    if match:
+        name, stamp = line[: match.start()], match[0]
+    return name.strip(), stamp.strip()
 
 
 def _is_epoch(stamp: str) -> bool:

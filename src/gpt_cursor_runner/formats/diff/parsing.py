@@ -48,8 +48,7 @@ class _Parser:
                 self.faults.append(TextFault("malformed", str(error), step, start + 1))
                 self.at = start + 1
         for file in self.files:
-            if not file.faults:
-                self._check_complete(file)
+            self._check_complete(file)
         if not self.files and not self.faults:
             message = "the text is not a unified diff: it has neither a file header nor a hunk"
             step = (
@@ -146,19 +145,26 @@ class _Parser:
         if _MAIL.match(line):
             self.mail += 1
         if line.strip() and not line.startswith(b"\\"):
-            fault = find_unsupported(self.lines, self.at, has_files=bool(self.files))
-            if fault and self.in_git_header:
-                self.files[-1].faults.append(fault)
-            elif fault:
-                self.faults.append(fault)
+            self._refuse_unsupported()
             self.in_git_header = False
         self.after_names = False
         self.at += 1
+
+    def _refuse_unsupported(self) -> None:
+        fault = find_unsupported(self.lines, self.at, has_files=bool(self.files))
+        if fault is None:
+            return
+        if self.in_git_header:
+            self.files[-1].faults.append(fault)
+        else:
+            self.faults.append(fault)
 
     def _check_complete(self, file: FileDiff) -> None:
         """Refuse a file without the lines that its headers announce: texts are
         often cut off there.
         """
+        if file.faults:
+            return
         is_last = file is self.files[-1]
         message = self._missing_part(file, is_last)
         if message:

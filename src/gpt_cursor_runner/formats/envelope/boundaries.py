@@ -179,7 +179,9 @@ class _Finder:
         """
         end = len(self.lines)
         above = self._find(bytes.strip, range(first - 1, -1, -1))
-        fence = b"" if above is None else _opening_fence(self.lines[above])
+        if above is None:
+            return end
+        fence = _opening_fence(self.lines[above])
         if not fence:
             return end
         closing = self._find(lambda line: line.rstrip() == fence, range(first, end))

@@ -82,8 +82,9 @@ def parse_bare_hunks(data: bytes, path: str, target: str) -> ParsedPatch:
     if not hunks.hunks and not faults:
         step = "Open a hunk with @@ and send its lines."
         faults.append(TextFault("malformed", "the text has no hunk", step, 1))
-    verb: Verb = "change" if path == target else "move"
-    section = Section(span.start + 1, verb, path, target, hunks.hunks, faults=tuple(faults))
+    section = Section(
+        span.start + 1, _update_verb(path, target), path, target, hunks.hunks, faults=tuple(faults)
+    )
     return _of_one_section(section, span, lines)
 
 
@@ -149,7 +150,7 @@ class _Parser:
         start = _after_file_header(self.lines, self.at, self.end, path)
         hunks = parse_hunks(self.lines, start, self.end)
         self.at = hunks.end
-        verb: Verb = "change" if path == target else "move"
+        verb = _update_verb(path, target)
         faults = hunks.faults
         if verb == "change" and not hunks.hunks and not faults:
             message = f"the part that updates {path} has no hunk"
@@ -160,6 +161,10 @@ class _Parser:
     def _path(self, raw: bytes) -> str:
         name = raw.strip().decode("utf-8", "surrogateescape")
         return self.folder + name.removeprefix("./")
+
+
+def _update_verb(path: str, target: str) -> Verb:
+    return "change" if path == target else "move"
 
 
 def _parse_added_file(
@@ -202,7 +207,9 @@ def _end_of_bare_lines(lines: Sequence[bytes], span: Span) -> int:
     """The end of bare lines: models add the marker that ends an envelope."""
     for at in range(span.end - 1, span.start - 1, -1):
         if lines[at].strip():
-            return at if lines[at].rstrip() == END else span.end
+            if lines[at].rstrip() == END:
+                return at
+            break
     return span.end
 
 
