@@ -1,4 +1,4 @@
-"""An in-memory tree, and the planner called the way most tests want it."""
+"""An in-memory tree, and short calls of the planner for most tests."""
 
 import hashlib
 import subprocess
@@ -20,7 +20,7 @@ def blob_id(data: bytes) -> str:
 
 
 class MemoryTree:
-    """A tree of files; `others` names what is no plain file, by kind.
+    """A tree of files; `others` has the kinds of entries that are no plain files.
     Directories follow from the paths.
     """
 
@@ -41,7 +41,7 @@ class MemoryTree:
             return "file"
         return (
             "directory"
-            if any(known.startswith(path + "/") for known in [*self.files, *self.others])
+            if any(other.startswith(path + "/") for other in [*self.files, *self.others])
             else None
         )
 
@@ -49,8 +49,8 @@ class MemoryTree:
         return self.files[path]
 
     def blob(self, oid: str) -> bytes | None:
-        found = [data for known, data in self.blobs.items() if known.startswith(oid)]
-        return found[0] if len(found) == 1 else None
+        blobs = [data for blob, data in self.blobs.items() if blob.startswith(oid)]
+        return blobs[0] if len(blobs) == 1 else None
 
     def merge(self, base: bytes, ours: bytes, theirs: bytes) -> Merged:
         with tempfile.TemporaryDirectory() as place:
@@ -63,8 +63,8 @@ class MemoryTree:
 
     def names(self, directory: str) -> Set[str]:
         start = directory + "/" if directory else ""
-        known = [path for path in [*self.files, *self.others] if path.startswith(start)]
-        return {path[len(start) :].split("/")[0] for path in known}
+        paths = [path for path in [*self.files, *self.others] if path.startswith(start)]
+        return {path[len(start) :].split("/")[0] for path in paths}
 
 
 def plan(
@@ -98,7 +98,7 @@ def refusal(
     others: Mapping[str, EntryKind] | None = None,
     tolerance: Tolerance = "standard",
 ) -> PatchRefused:
-    """The refusal that these changes must meet."""
+    """The refusal of changes that must be refused."""
     try:
         made = plan(files, *changes, others=others, tolerance=tolerance)
     except PatchRefused as refused:
@@ -112,7 +112,7 @@ def only_fault(
     others: Mapping[str, EntryKind] | None = None,
     tolerance: Tolerance = "standard",
 ) -> Fault:
-    """The one fault of a refusal that must have one."""
+    """The fault of a refusal that must have exactly one."""
     faults = refusal(files, *changes, others=others, tolerance=tolerance).faults
     assert len(faults) == 1, faults
     return faults[0]
@@ -176,5 +176,5 @@ def diff(text: str, **more: object) -> dict[str, object]:
 
 
 def hunks(*bodies: str, path: str = "a.py") -> dict[str, object]:
-    """A git-style diff of one file from hunks that bring their own `@@` lines."""
+    """A git-style diff of one file from hunks with their `@@` lines."""
     return diff(f"--- a/{path}\n+++ b/{path}\n" + "".join(bodies))

@@ -46,8 +46,8 @@ def _opening(hunk: Hunk) -> Iterator[bytes]:
 def render_blocks(
     blocks: Iterable[Block], opening: bytes = b"<<<<<<< SEARCH", closing: bytes = b">>>>>>> REPLACE"
 ) -> bytes:
-    """Search/replace blocks; the name of a file is left out where it is the one
-    before.
+    """Search/replace blocks; a file is not named again if the block before is for
+    it too.
     """
     written, named = list[bytes](), None
     for block in blocks:
@@ -61,7 +61,5 @@ def render_blocks(
 
 
 def _kept(line: bytes) -> bytes:
-    """A line of contents with the backslash that keeps it one, if any would be
-    taken from it.
-    """
+    """A line of contents, with a backslash if the parser would remove one."""
     return b"\\" + line if unescape(b"\\" + line) == line else line

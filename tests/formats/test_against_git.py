@@ -87,7 +87,7 @@ def applied(
 
 @examples(100)
 @given(two_trees(), flags(least_context=1))
-def test_what_git_tells_between_two_trees_leads_from_one_to_the_other(scratch, trees, how):
+def test_a_diff_of_git_leads_from_one_tree_to_the_other(scratch, trees, how):
     before, after = reversed(trees) if "-R" in how else trees
     text = scratch.diff(*trees, *how)
     assume(text)
@@ -109,7 +109,7 @@ def test_a_rewritten_file_whose_old_lines_git_leaves_out_is_refused_where_git_re
 
 @examples(60)
 @given(two_trees(), flags())
-def test_without_context_lines_that_seem_to_stand_already_are_refused_at_worst(scratch, trees, how):
+def test_a_diff_without_context_is_at_worst_refused_as_already_applied(scratch, trees, how):
     before, after = reversed(trees) if "-R" in how else trees
     text = scratch.diff(*trees, *how, "-U0")
     assume(text)

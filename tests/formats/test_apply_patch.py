@@ -47,11 +47,11 @@ def signed(hunk: Hunk) -> str:
 def fault(body: str) -> tuple[str, int, str]:
     """Code, line and message of the one fault in the part of one file."""
     parsed = parse_envelope(enveloped("*** Update File: a.py\n", body).encode())
-    [found] = [
+    [fault] = [
         *parsed.faults,
-        *(one for section in parsed.sections for one in section.faults),
+        *(fault for section in parsed.sections for fault in section.faults),
     ]
-    return found.code, found.patch_line, found.message
+    return fault.code, fault.patch_line, fault.message
 
 
 def test_one_envelope_adds_deletes_changes_and_moves():
@@ -248,7 +248,7 @@ def test_line_numbers_after_the_marks_are_hints_and_no_anchor(header):
         ("@@ -3,0 +4,1 @@\n+x\n", False),
     ],
 )
-def test_a_hunk_is_at_the_end_when_it_says_so_or_has_nothing_to_find(body, at_eof):
+def test_a_hunk_marked_with_end_of_file_or_without_old_lines_is_at_the_end(body, at_eof):
     [hunk] = hunks_of(body)
     assert hunk.at_eof == at_eof
 
@@ -382,7 +382,7 @@ def test_lines_without_anything_to_find_go_to_the_end_or_below_their_anchor():
     assert only_fault(A, patch("@@ nowhere\n+and\n", path="a.py")).code == "no_match"
 
 
-def test_anchors_tell_equal_places_apart_and_stacked_ones_must_be_there():
+def test_anchors_select_one_of_equal_places_and_stacked_ones_must_exist():
     files = {"a.py": b"class A:\n  def f():\n    pass\nclass B:\n  def f():\n    pass\n"}
     hunk = "-    pass\n+    return\n"
     assert outcome(files, patch("@@ class B:\n@@   def f():\n" + hunk, path="a.py"))[
@@ -447,21 +447,21 @@ def sections(draw: st.DrawFn) -> Section:
     if verb == "create":
         lines = tuple(HunkLine("+", data, 0) for data in draw(st.lists(DATA, max_size=4)))
         return Section(0, "create", path, path, (Hunk(0, lines, 0),) if lines else ())
-    found = (
-        [] if verb == "delete" else draw(st.lists(hunks(), min_size=verb == "change", max_size=3))
-    )
+    made = []
+    if verb != "delete":
+        made = draw(st.lists(hunks(), min_size=verb == "change", max_size=3))
     return Section(
-        0, verb, path, target, tuple(replace(hunk, number=at) for at, hunk in enumerate(found))
+        0, verb, path, target, tuple(replace(hunk, number=at) for at, hunk in enumerate(made))
     )
 
 
 PARSED_PATCHES = st.lists(sections(), min_size=1, max_size=4).map(
-    lambda found: ParsedPatch(tuple(found))
+    lambda made: ParsedPatch(tuple(made))
 )
 
 
 def unnumbered(parsed: ParsedPatch) -> ParsedPatch:
-    """The parsed without the line numbers of the text it came from."""
+    """The patch without the line numbers of its text."""
 
     def plain(hunk: Hunk) -> Hunk:
         return replace(

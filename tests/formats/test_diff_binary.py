@@ -49,7 +49,7 @@ def delta(*instructions: bytes, before: int = len(OLD), after: int = len(NEW)) -
     return encoded(sizes + b"".join(instructions), kind="delta")
 
 
-def test_git_tells_a_small_change_as_a_delta_and_it_is_followed(scratch):
+def test_a_small_change_is_a_delta_and_the_delta_is_applied(scratch):
     text = told(scratch, FILES, {"a.bin": NEW})
     assert "\ndelta " in text
     assert outcome(FILES, diff(text)) == {"a.bin": NEW}

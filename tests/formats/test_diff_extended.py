@@ -1,6 +1,4 @@
-"""git's extended headers, and the headers, envelopes and names of everybody
-else.
-"""
+"""git's extended headers, and the headers, envelopes and names of other tools."""
 
 import pytest
 
@@ -256,7 +254,7 @@ def test_names_lose_what_they_do_not_share(names, ends):
     assert outcome({"src/x y.py": FILE}, diff(text)) == {"src/x y.py": CHANGED}
 
 
-def test_the_prefix_of_a_new_file_is_told_by_its_own_header_or_by_the_other_files():
+def test_the_prefix_of_a_new_file_follows_from_its_header_or_the_other_files():
     assert outcome({}, diff(created("n.py").replace("a/", "old/").replace("b/", "new/"))) == {
         "n.py": b"new\n"
     }
@@ -350,7 +348,7 @@ def test_hunks_of_models_need_no_numbers(hunk):
     }
 
 
-def test_anchors_above_a_hunk_tell_which_of_two_places_is_meant():
+def test_anchors_above_a_hunk_select_one_of_two_places():
     files = {"a.py": b"class A:\n    def f():\n        x\nclass B:\n    def f():\n        x\n"}
     body = "-        x\n+        y\n"
     after = {"a.py": files["a.py"][:-2] + b"y\n"}

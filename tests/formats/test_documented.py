@@ -1,5 +1,5 @@
-"""docs/formats.md: every example in it is planned, and makes of the file what
-the page says.
+"""docs/formats.md: every example in it is planned, and changes the file as the
+page shows.
 """
 
 import json
@@ -32,7 +32,7 @@ def changes(name: str, text: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize(("name", "text"), EXAMPLES)
-def test_an_example_makes_of_the_file_what_the_page_says(name, text):
+def test_an_example_changes_the_file_as_the_page_shows(name, text):
     parsed = parse_patch({"id": "x", "title": "x", "changes": changes(name, text)})
     assert parsed.patch, parsed.faults
     plan = make_plan(parsed.sound, MemoryTree({"greeting.py": FILES["before"]}), "standard")
@@ -48,7 +48,7 @@ def test_a_raw_text_is_known_for_what_it_is(name, text):
     assert sniff(text, path or None)["type"] == kind
 
 
-def test_the_page_speaks_of_every_type_and_every_rung():
+def test_the_page_describes_every_type_and_every_rung():
     headings = set(
         re.findall(
             r"`(\w+)`", "\n".join(line for line in PAGE.splitlines() if line.startswith("###"))

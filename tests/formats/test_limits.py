@@ -1,5 +1,5 @@
-"""What one patch may ask for is bounded, and beyond the bound it is refused
-with words, not with time or memory.
+"""The cost of one patch is bounded: beyond a limit it is refused with a message
+and takes neither time nor memory.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ A = {"a.py": b"one\ntwo\nthree\n"}
 TWICE = {"a.py": b"f(1)\ng()\nf(1)\n"}
 
 
-def test_a_text_that_stands_once_is_replaced_within_its_line():
+def test_a_text_that_occurs_once_is_replaced_within_its_line():
     assert outcome(A, str_replace("wo", "en"))["a.py"] == b"one\nten\nthree\n"
 
 
@@ -30,7 +30,7 @@ def test_a_replacement_reports_its_line_and_rung():
     assert (hunk.path, hunk.line, hunk.rung) == ("a.py", 2, "exact")
 
 
-def test_a_text_that_stands_twice_is_ambiguous_and_both_places_are_listed():
+def test_a_text_that_occurs_twice_is_ambiguous_and_both_places_are_listed():
     fault = only_fault(TWICE, str_replace("f(1)", "f(2)"))
     assert (fault.code, fault.candidates) == ("ambiguous", ("line 1: f(1)", "line 3: f(1)"))
 

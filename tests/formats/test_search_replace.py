@@ -134,12 +134,12 @@ def test_a_name_is_not_inherited_past_a_sentence_about_another_file():
     )
 
 
-def test_blocks_may_stand_in_any_order_and_build_on_one_another():
+def test_blocks_may_come_in_any_order_and_build_on_one_another():
     text = "a.py\n" + block("three\n", "3\n") + block("one\n", "1\n") + block("1\ntwo\n", "1\n2\n")
     assert outcome(FILES, blocks(text))["a.py"] == b"1\n2\n3\n"
 
 
-def test_a_start_line_tells_equal_places_apart():
+def test_a_start_line_selects_one_of_equal_places():
     text = "<<<<<<< SEARCH\n:start_line:{}\n-------\nx\n=======\ny\n>>>>>>> REPLACE\n"
     files = {"a.py": b"x\n1\n2\n3\nx\n"}
     assert outcome(files, blocks(text.format(5), path="a.py"))["a.py"] == b"x\n1\n2\n3\ny\n"
@@ -180,7 +180,7 @@ def test_escaped_markers_are_contents():
     )
 
 
-def test_a_divider_of_the_markers_own_length_is_told_from_a_line_under_a_heading():
+def test_a_divider_as_long_as_the_marker_is_no_line_under_a_heading():
     text = block("Title\n=====\n", "Heading\n=========\n")
     assert (
         outcome({"a.md": b"Title\n=====\n"}, blocks(text, path="a.md"))["a.md"]
@@ -307,7 +307,7 @@ def test_a_text_cut_off_anywhere_gives_whole_blocks_or_nothing(dialect: str):
             assert after == {**FILES, "a.py": CHANGED}
 
 
-def test_the_end_of_a_block_with_a_misspelt_beginning_is_not_told_as_well():
+def test_a_block_with_a_misspelt_beginning_gets_no_second_fault_for_its_end():
     assert (
         only_fault(FILES, blocks(BLOCK.replace(" SEARCH", "SEARCH"), path="a.py")).patch_line == 1
     )

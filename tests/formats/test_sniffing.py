@@ -1,4 +1,4 @@
-"""Raw text told by its marks, or refused in words that say what to send."""
+"""The format of a raw text is detected, or the text is refused with a next step."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_what_is_no_patch_is_refused_with_an_example_of_each_form(
 
 
 @pytest.mark.parametrize("text", JSON.values(), ids=JSON)
-def test_json_is_told_to_come_as_json(text: str) -> None:
+def test_json_is_refused_with_the_step_to_send_it_as_json(text: str) -> None:
     fault = fault_of(text)
     assert "JSON" in fault.message and "application/json" in fault.next_step
 
@@ -193,7 +193,7 @@ def test_bare_hunks_are_a_patch_of_the_file_named_beside_them(text: str, kind: s
 
 
 @pytest.mark.parametrize("text", [HUNK, V4A])
-def test_bare_hunks_without_a_name_are_told_to_bring_one(text: str) -> None:
+def test_bare_hunks_without_a_name_are_refused_with_the_step_to_add_one(text: str) -> None:
     assert "X-Patch-Path" in fault_of(text).next_step
 
 

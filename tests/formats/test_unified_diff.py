@@ -40,7 +40,7 @@ def test_a_hunk_changes_its_lines_and_reports_place_and_rung():
 @pytest.mark.parametrize(
     "header", ["@@ -200,3 +210,3 @@", "@@ -1,3 +1,3 @@ def f():", "@@", "@@ ... @@"]
 )
-def test_a_wrong_or_missing_line_number_does_not_matter_where_the_text_stands_once(header):
+def test_a_wrong_or_missing_line_number_does_not_matter_where_the_text_occurs_once(header):
     assert changed(headed(f"{header}\n two\n-three\n+THREE\n four\n")) == CHANGED
 
 
@@ -107,7 +107,7 @@ def test_a_stale_context_line_is_named_with_its_closest_place():
     assert "line 8 of the patch says 'fife', but line 5 of the file says 'five'" in fault.message
 
 
-def test_a_hunk_mended_as_its_fault_says_is_accepted():
+def test_a_hunk_corrected_by_the_next_step_is_accepted():
     text = headed("@@ -2,4 +2,4 @@\n two\n-three\n+THREE\n four\n fife\n")
     found = difference(only_fault(A, diff(text)))
     lines = text.split("\n")
@@ -115,7 +115,7 @@ def test_a_hunk_mended_as_its_fault_says_is_accepted():
     assert changed("\n".join(lines)) == CHANGED
 
 
-def test_all_hunks_of_all_files_are_judged_and_the_good_ones_are_told():
+def test_all_hunks_of_all_files_are_checked_and_the_placed_ones_are_listed():
     text = headed(GOOD, "@@ -6,2 +6,2 @@\n six\n-sevn\n+SEVEN\n") + headed(
         "@@ -1 +1 @@\n-x\n+y\n", path="gone.py"
     )
@@ -169,7 +169,7 @@ def test_a_hunk_with_context_on_one_side_is_not_made_twice(hunk):
     assert only_fault(once, hunks(hunk)).code == "already_applied"
 
 
-def test_a_stale_deletion_whose_context_stands_is_no_match_rather_than_already_applied():
+def test_a_stale_deletion_with_existing_context_is_no_match_rather_than_already_applied():
     assert only_fault(A, hunks("@@ -2,2 +2 @@\n two\n-thre\n")).code == "no_match"
 
 
@@ -181,7 +181,7 @@ def test_a_stale_deletion_whose_context_stands_is_no_match_rather_than_already_a
         ("@@ -7,0 +8 @@\n+x\n", FILE + b"x\n"),
     ],
 )
-def test_an_insertion_without_context_goes_where_its_header_says(hunk, after):
+def test_an_insertion_without_context_goes_to_the_line_of_its_header(hunk, after):
     assert outcome(A, hunks(hunk))["a.py"] == after
 
 
@@ -202,7 +202,7 @@ def test_an_insertion_without_context_does_not_follow_a_line_that_has_no_newline
     assert only_fault({"a.py": b"a\nb"}, hunks("@@ -2,0 +3 @@\n+x\n")).code == "no_match"
 
 
-def test_two_insertions_at_one_place_conflict_since_nothing_says_their_order():
+def test_two_insertions_at_one_place_conflict_since_their_order_is_unknown():
     assert only_fault(A, hunks("@@ -2,0 +3 @@\n+x\n", "@@ -2,0 +4 @@\n+y\n")).code == "conflict"
 
 
@@ -216,12 +216,12 @@ def test_hunks_that_change_the_same_line_conflict():
     assert only_fault(A, hunks(GOOD, twice)).code == "conflict"
 
 
-def test_hunks_may_share_context_and_stand_in_any_order():
+def test_hunks_may_share_context_and_come_in_any_order():
     last = "@@ -4,2 +4,2 @@\n four\n-five\n+FIVE\n"
     assert outcome(A, hunks(last, GOOD))["a.py"] == CHANGED.replace(b"five", b"FIVE")
 
 
-def test_a_missing_final_newline_is_kept_added_and_removed_as_the_diff_says():
+def test_a_missing_final_newline_is_kept_added_and_removed_as_in_the_diff():
     bare = {"a.py": b"a\nb"}
     marker = "\\ No newline at end of file\n"
     assert changed(headed(f"@@ -1,2 +1,2 @@\n-a\n+A\n b\n{marker}"), bare) == b"A\nb"

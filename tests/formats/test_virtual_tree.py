@@ -39,7 +39,7 @@ def test_changes_to_one_file_build_on_one_another():
     assert made == {"b.py": b"two\nthree\n"}
 
 
-def test_each_path_stands_once_in_a_plan_sorted_and_with_its_first_and_last_state():
+def test_each_path_occurs_once_in_a_plan_sorted_and_with_its_first_and_last_state():
     made = plan(A, upsert("z.py"), str_replace("1", "2"), str_replace("2", "3"), upsert("b.py"))
     assert [action.path for action in made.actions] == ["a.py", "b.py", "z.py"]
     assert (before(made.actions[0]).data, after(made.actions[0]).data) == (b"x = 1\n", b"x = 3\n")
@@ -65,7 +65,7 @@ def test_a_file_may_become_a_folder_once_it_is_deleted():
     assert outcome({"lib": b"1"}, delete("lib"), upsert("lib/a.py", "x")) == {"lib/a.py": b"x"}
 
 
-def test_a_failed_change_keeps_later_ones_on_the_same_file_from_being_judged_and_says_so():
+def test_later_changes_of_a_file_are_not_checked_after_a_failed_one():
     refused = refusal(
         A, str_replace("nowhere", "y"), str_replace("also nowhere", "z"), delete("b.py")
     )
@@ -160,7 +160,7 @@ _PLACES = ["a", "a/b", "a/b/c", "a/b/d", "a/e", "f/g/h", "f/g/i"]
 
 
 @given(st.sets(st.sampled_from(_PLACES)), st.lists(st.sampled_from(_PLACES)))
-def test_a_folder_stands_as_long_as_anything_stands_in_it(base, touched):
+def test_a_folder_exists_as_long_as_it_has_an_entry(base, touched):
     files = {path for path in base if not any(other.startswith(path + "/") for other in base)}
     tree = VirtualTree(MemoryTree(dict.fromkeys(files, b"x")))
     for path in touched:
@@ -183,7 +183,7 @@ def test_a_binary_file_is_not_edited_as_text():
         assert only_fault({"a.py": b"a\0b\n"}, change).code == "binary"
 
 
-def test_a_missing_file_in_a_missing_folder_says_both():
+def test_the_message_for_a_missing_file_mentions_a_missing_folder():
     assert (
         "nor is there a folder srcs" in only_fault({"src/a.py": b""}, delete("srcs/a.py")).message
     )

@@ -1,4 +1,4 @@
-"""Random trees that resemble code, and what git says of them."""
+"""Random trees that resemble code, and the diffs that git makes of them."""
 
 import subprocess
 from collections.abc import Mapping
@@ -63,8 +63,8 @@ def contents(draw: st.DrawFn, *, unique: bool = False) -> bytes:
 
 @st.composite
 def edited(draw: st.DrawFn, before: bytes, *, unique: bool = False) -> bytes:
-    """A few lines of a text inserted, deleted, doubled or changed; in a
-    `unique` one no line comes to stand twice.
+    """A few lines of a text inserted, deleted, doubled or changed; in a `unique`
+    text no line occurs twice.
     """
     if b"\0" in before:
         at = draw(st.integers(0, len(before)))
@@ -89,8 +89,8 @@ def edited(draw: st.DrawFn, before: bytes, *, unique: bool = False) -> bytes:
 
 @st.composite
 def two_trees(draw: st.DrawFn, *, unique: bool = False) -> tuple[Entries, Entries]:
-    """A tree, and what some edits, moves, copies, deletions and changes of mode
-    made of it.
+    """A tree before and after some edits, moves, copies, deletions and changes of
+    mode.
     """
     paths = draw(st.lists(st.sampled_from(_PATHS), min_size=1, max_size=5, unique=True))
     before = _without_clashes(
@@ -124,7 +124,7 @@ def two_trees(draw: st.DrawFn, *, unique: bool = False) -> tuple[Entries, Entrie
 
 
 def _without_clashes(entries: Entries) -> Entries:
-    """No file where another needs a folder."""
+    """The files without those at a path where another file needs a folder."""
     return {
         path: entry
         for path, entry in entries.items()
@@ -140,13 +140,13 @@ def memory(entries: Entries) -> MemoryTree:
 
 
 def ids(entries: Entries) -> dict[str, tuple[str, str]]:
-    """Blob id and mode of each path: what `Scratch.applied` gives."""
+    """Blob id and mode of each path, as `Scratch.applied` returns them."""
     return {path: (blob_id(data), mode) for path, (data, mode) in entries.items()}
 
 
 @dataclass(frozen=True)
 class Scratch:
-    """A bare repository that forgets nothing and minds nothing."""
+    """A bare repository with a configuration of its own."""
 
     path: Path
 
@@ -169,8 +169,8 @@ class Scratch:
         )
 
     def diff(self, before: Entries, after: Entries, *flags: str) -> bytes:
-        """What `git diff` says between two trees, which stay known as `before`
-        and `after`.
+        """The diff by `git diff` of two trees, stored as the branches `before` and
+        `after`.
         """
         stream = b"".join(
             _commit(name, entries) for name, entries in (("before", before), ("after", after))
@@ -179,8 +179,8 @@ class Scratch:
         return self.git("diff", *flags, "before", "after").stdout
 
     def applied(self, diff: bytes, *flags: str) -> dict[str, tuple[str, str]] | None:
-        """What `git apply` makes of `before`: blob id and mode of each path;
-        None when it refuses.
+        """The result of `git apply` on `before`: blob id and mode of each path;
+        None when git refuses the diff.
         """
         self.git("read-tree", "before")
         if self.git(
