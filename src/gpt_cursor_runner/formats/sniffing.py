@@ -103,28 +103,21 @@ def _find_markers(lines: Sequence[str]) -> dict[str, int]:
     markers: dict[str, int] = {}
     at = 0
     while at < len(lines):
-        kind, end = _marker_at(lines, at)
-        if kind:
-            markers.setdefault(kind, at)
-        at = end
+        line, start = lines[at], at
+        if _ENVELOPE.match(line):
+            kind, at = "apply_patch", _after_end(lines, at, _ENVELOPE_END)
+        elif _starts_diff(lines, at):
+            kind, at = "unified_diff", at + 1
+        elif _BLOCK.match(line):
+            kind, at = "search_replace", _after_end(lines, at, _BLOCK_END)
+        elif line.startswith("@@"):
+            kind = "numbered" if _NUMBERED_HUNK.match(line) else "anchored"
+            at = _after_hunk(lines, at)
+        else:
+            at += 1
+            continue
+        markers.setdefault(kind, start)
     return markers
-
-
-def _marker_at(lines: Sequence[str], at: int) -> tuple[str | None, int]:
-    """The kind of patch that starts at this line, if any, and the line where the
-    search goes on.
-    """
-    line = lines[at]
-    if _ENVELOPE.match(line):
-        return "apply_patch", _after_end(lines, at, _ENVELOPE_END)
-    if _starts_diff(lines, at):
-        return "unified_diff", at + 1
-    if _BLOCK.match(line):
-        return "search_replace", _after_end(lines, at, _BLOCK_END)
-    if line.startswith("@@"):
-        kind = "numbered" if _NUMBERED_HUNK.match(line) else "anchored"
-        return kind, _after_hunk(lines, at)
-    return None, at + 1
 
 
 def _find_disguised_marker(lines: Sequence[str]) -> dict[str, int]:
@@ -169,17 +162,17 @@ def _after_hunk(lines: Sequence[str], at: int) -> int:
     old_left = new_left = len(lines)
     if header := _NUMBERED_HUNK.match(lines[at]):
         old_left, new_left = int(header[1] or 1), int(header[2] or 1)
-    at += 1
-    while at < len(lines) and (old_left > 0 or new_left > 0) and _is_hunk_line(lines[at]):
-        sign = lines[at][:1]
+    for number in range(at + 1, len(lines)):
+        line = lines[number]
+        if old_left <= 0 and new_left <= 0:
+            return number
+        # A blank context line has often lost its space.
+        if line.rstrip("\r") and line[0] not in " +-\\":
+            return number
+        sign = line[:1]
         old_left -= sign not in ("+", "\\")
         new_left -= sign not in ("-", "\\")
-        at += 1
-    return at
-
-
-def _is_hunk_line(line: str) -> bool:
-    return line.rstrip("\r") == "" or line[0] in " +-\\"
+    return len(lines)
 
 
 def _has_only_signed_lines(lines: Sequence[str]) -> bool:

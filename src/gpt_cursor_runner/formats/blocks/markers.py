@@ -65,7 +65,7 @@ def parse_marker(line: bytes) -> Marker | None:
     bare = line.lstrip(b" \t")
     if not bare or bare[:1] not in _SIGNS:
         return None
-    has_entities = _has_encoded_signs(bare)
+    has_entities = b"&" in bare and _has_encoded_signs(bare)
     plain = decode_entities(bare) if has_entities else bare
     # In `<<<<<<< SEARCH&gt;` the entity is a slip: the line itself is plain.
     encoded = has_entities and not bare.startswith((b"<", b">"))
