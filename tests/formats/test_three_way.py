@@ -9,10 +9,10 @@ from collections.abc import Iterable
 import pytest
 
 from gpt_cursor_runner.formats.applying import apply_sections
-from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
-from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Patience
-from gpt_cursor_runner.formats.matching.ladder import ladder
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Budget
+from gpt_cursor_runner.formats.matching.ladder import allowed_rungs
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault, Verb
 from gpt_cursor_runner.formats.tree import EntryKind
@@ -71,9 +71,11 @@ def made(
     kept = [blob.encode() if isinstance(blob, str) else blob for blob in blobs]
     files = {"a.txt": now.encode()} if now is not None else {}
     tree = VirtualTree(MemoryTree(files, others, kept))
-    draft = Draft(0, tree, ladder(tolerance), patience or Patience(), merges=tolerance == "merge")
-    apply_sections(ParsedPatch(sections or (section(),)), draft)
-    return draft
+    plan = ChangePlan(
+        0, tree, allowed_rungs(tolerance), budget or Budget(), may_merge=tolerance == "merge"
+    )
+    apply_sections(ParsedPatch(sections or (section(),)), plan)
+    return plan
 
 
 def text(plan: ChangePlan, path: str = "a.txt") -> str:
@@ -223,9 +225,9 @@ def test_hunks_that_do_not_fit_their_own_version_either_are_refused_for_the_file
 
 def test_a_text_that_could_not_be_read_whole_is_not_merged():
     cut = TextFault("truncated", "the text ends early", "Send it whole.", 9)
-    draft = made(NOW, section(STALE, faults=(cut,)))
-    assert codes(draft) == ["truncated", "no_match"]
-    assert draft.tree.actions() == ()
+    plan = made(NOW, section(STALE, faults=(cut,)))
+    assert codes(plan) == ["truncated", "no_match"]
+    assert plan.tree.actions() == ()
 
 
 def test_a_file_that_is_gone_stays_gone_though_its_version_is_known():

@@ -5,7 +5,7 @@ bare V4A hunks for one file.
 from __future__ import annotations
 
 from gpt_cursor_runner.formats.applying import apply_sections
-from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.envelope.parsing import (
     is_enveloped,
     parse_bare_hunks,
@@ -16,19 +16,19 @@ from gpt_cursor_runner.formats.sections import ParsedPatch, Section
 from gpt_cursor_runner.patch.model import ApplyPatch
 
 
-def apply_patch(change: ApplyPatch, draft: Draft) -> None:
+def apply_patch(change: ApplyPatch, plan: ChangePlan) -> None:
     """Apply every file's part, or add the faults of all of them."""
     data = change.text.encode()
     if change.path is not None and not is_enveloped(data):
-        apply_sections(_parse_bare(change, change.path, data), draft)
+        apply_sections(_parse_bare(change, change.path, data), plan)
         return
     parsed = parse_envelope(data)
     # Members and envelope may agree, since some clients always send the path. If
     # they differ, either of them may be wrong.
     if change.path is None or parsed.faults or _is_as_declared(change, parsed):
-        apply_sections(parsed, draft)
+        apply_sections(parsed, plan)
         return
-    draft.fault(
+    plan.add_fault(
         "malformed",
         f"'path' and the members beside it declare a change of {change.path} alone, but the"
         " envelope has other changes",

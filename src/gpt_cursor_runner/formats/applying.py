@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from gpt_cursor_runner.formats.draft import Draft
-from gpt_cursor_runner.formats.matching.placing import placed_edits
+from gpt_cursor_runner.formats.change_plan import ChangePlan
+from gpt_cursor_runner.formats.matching.applying import apply_hunks
 from gpt_cursor_runner.formats.sections import Binary, ParsedPatch, Section, TextFault, Verb
-from gpt_cursor_runner.formats.three_way import merge_in
+from gpt_cursor_runner.formats.three_way import merge_section
 from gpt_cursor_runner.formats.tree import File, FileMode
 from gpt_cursor_runner.formats.virtual_tree import DetachedFile, Refusal, Spoiled, VirtualTree
 from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
@@ -28,28 +28,28 @@ class _Part:
     target: str
 
 
-def apply_sections(parsed: ParsedPatch, draft: Draft) -> None:
+def apply_sections(parsed: ParsedPatch, plan: ChangePlan) -> None:
     """Apply every section in order, or add the faults of all of them."""
     for fault in parsed.faults:
-        _add_fault(fault, draft)
-    draft.patience.left_sections -= len(parsed.sections)
-    if draft.patience.left_sections < 0:
+        _add_fault(fault, plan)
+    plan.budget.sections_left -= len(parsed.sections)
+    if plan.budget.sections_left < 0:
         message = "the patch has too many parts of files"
         step = "Send it as several patches, one after another."
-        draft.fault("limit", message, step, member="text")
+        plan.add_fault("limit", message, step, member="text")
         return
-    parts = _parse_paths(parsed.sections, draft)
+    parts = _parse_paths(parsed.sections, plan)
     detached: dict[str, DetachedFile] = {}
     if parsed.at_once:
         parts = _deletions_first(parts)
-        detached = _detach_sources(parts, draft.tree)
+        detached = _detach_sources(parts, plan.tree)
     for part in parts:
         paths = {part.source, part.target}
-        with draft.step(*paths, member="text", patch_line=part.section.patch_line):
-            _apply(part, detached.get(part.source), draft)
+        with plan.collect_refusals(*paths, member="text", patch_line=part.section.patch_line):
+            _apply(part, detached.get(part.source), plan)
 
 
-def _parse_paths(sections: Iterable[Section], draft: Draft) -> list[_Part]:
+def _parse_paths(sections: Iterable[Section], plan: ChangePlan) -> list[_Part]:
     parts = []
     for section in sections:
         try:
@@ -102,8 +102,8 @@ def _sources(parts: Iterable[_Part], verb: Verb) -> list[str]:
     ]
 
 
-def _add_fault(fault: TextFault, draft: Draft, path: str | None = None) -> None:
-    draft.fault(
+def _add_fault(fault: TextFault, plan: ChangePlan, path: str | None = None) -> None:
+    plan.add_fault(
         fault.code,
         fault.message,
         fault.next_step,
@@ -114,12 +114,12 @@ def _add_fault(fault: TextFault, draft: Draft, path: str | None = None) -> None:
     )
 
 
-def _apply(part: _Part, detached: DetachedFile | None, draft: Draft) -> None:
+def _apply(part: _Part, detached: DetachedFile | None, plan: ChangePlan) -> None:
     section, target = part.section, part.target
     for fault in section.faults:
-        _add_fault(fault, draft, target)
+        _add_fault(fault, plan, target)
     if section.verb == "delete":
-        _delete(section, target, draft)
+        _delete(section, target, plan)
         return
     if section.mode not in _MODES:
         raise Refusal(
@@ -129,9 +129,9 @@ def _apply(part: _Part, detached: DetachedFile | None, draft: Draft) -> None:
             "Use the mode 100644 or 100755.",
         )
     if section.verb == "create":
-        _create(section, target, draft)
+        _create(section, target, plan)
     else:
-        _change(part, detached, draft)
+        _change(part, detached, plan)
 
 
 def _create(section: Section, path: str, plan: ChangePlan) -> None:
@@ -146,9 +146,9 @@ def _create(section: Section, path: str, plan: ChangePlan) -> None:
     data = _new_contents(section, path)
     if section.faults:
         return
-    draft.tree.create(path, File(data, _MODES[section.mode] or "100644"))
+    plan.tree.create(path, File(data, _MODES[section.mode] or "100644"))
     for hunk in section.hunks:
-        draft.place(path, 1, "exact", hunk.number)
+        plan.add_placed_hunk(path, 1, "exact", hunk.number)
 
 
 def _new_contents(section: Section, path: str) -> bytes:
@@ -160,9 +160,9 @@ def _new_contents(section: Section, path: str) -> bytes:
     return b"".join(lines)
 
 
-def _delete(section: Section, path: str, draft: Draft) -> None:
-    before = _file_to_edit(section, path, draft)
-    after = _edited(section, before, path, draft)
+def _delete(section: Section, path: str, plan: ChangePlan) -> None:
+    before = _file_to_edit(section, path, plan)
+    after = _edited(section, before, path, plan)
     if after is None or section.faults:
         return
     # A section without hunks, such as `*** Delete File`, deletes the file with
@@ -177,38 +177,38 @@ def _delete(section: Section, path: str, draft: Draft) -> None:
     plan.tree.delete(path)
 
 
-def _change(part: _Part, detached: DetachedFile | None, draft: Draft) -> None:
+def _change(part: _Part, detached: DetachedFile | None, plan: ChangePlan) -> None:
     section, target = part.section, part.target
     if section.verb == "move":
-        _move(part, detached, draft)
+        _move(part, detached, plan)
     elif section.verb == "copy":
-        draft.tree.create(target, detached.file if detached else draft.tree.file(part.source))
-    before = _file_to_edit(section, target, draft)
-    after = _edited(section, before, target, draft)
+        plan.tree.create(target, detached.file if detached else plan.tree.file(part.source))
+    before = _file_to_edit(section, target, plan)
+    after = _edited(section, before, target, plan)
     if after is not None and not section.faults:
-        draft.tree.write(target, File(after, _MODES[section.mode] or before.mode))
+        plan.tree.write(target, File(after, _MODES[section.mode] or before.mode))
 
 
-def _move(part: _Part, detached: DetachedFile | None, draft: Draft) -> None:
+def _move(part: _Part, detached: DetachedFile | None, plan: ChangePlan) -> None:
     if detached:
-        draft.tree.attach(part.target, detached)
+        plan.tree.attach(part.target, detached)
     else:
-        draft.tree.move(part.source, part.target)
+        plan.tree.move(part.source, part.target)
 
 
-def _file_to_edit(section: Section, path: str, draft: Draft) -> File:
-    return draft.tree.text_file(path) if section.hunks else draft.tree.file(path)
+def _file_to_edit(section: Section, path: str, plan: ChangePlan) -> File:
+    return plan.tree.text_file(path) if section.hunks else plan.tree.file(path)
 
 
-def _edited(section: Section, before: File, path: str, draft: Draft) -> bytes | None:
+def _edited(section: Section, before: File, path: str, plan: ChangePlan) -> bytes | None:
     """The contents after the section; None when one of its hunks was refused."""
     if section.binary:
         return _apply_binary(section.binary, before.data, path)
-    trial = draft.trial()
-    after = placed_edits(section.hunks, before, path, trial)
-    if after is None and draft.merges and not section.faults:
-        return merge_in(section, before, path, draft, trial)
-    draft.adopt(trial)
+    trial = plan.start_trial()
+    after = apply_hunks(section.hunks, before, path, trial)
+    if after is None and plan.may_merge and not section.faults:
+        return merge_section(section, before, path, plan, trial)
+    plan.accept_trial(trial)
     return after
 
 

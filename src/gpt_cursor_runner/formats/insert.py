@@ -21,13 +21,13 @@ def insert(change: Insert, plan: ChangePlan) -> None:
     with plan.collect_refusals(change.path):
         file = plan.tree.text_file(change.path)
         text = Text(file.data)
-        if not _is_within_file(change, text, draft):
+        if not _is_within_file(change, text, plan):
             return
-        if not _is_expected_line(change, text, file, draft):
+        if not _is_expected_line(change, text, file, plan):
             return
         lines = text.insertion(change.after_line, change.text.encode())
         if change.text.strip() and _stand_there(lines, change.after_line, text):
-            draft.fault(
+            plan.add_fault(
                 "already_applied",
                 f"the text already follows line {change.after_line} of {change.path}",
                 "Leave this change out: it is already applied. To have the lines twice, send an"
@@ -45,11 +45,11 @@ def _stand_there(lines: tuple[bytes, ...], start: int, text: Text) -> bool:
     return lines == tuple(text.lines[start : start + len(lines)])
 
 
-def _is_within_file(change: Insert, text: Text, draft: Draft) -> bool:
+def _is_within_file(change: Insert, text: Text, plan: ChangePlan) -> bool:
     count = len(text.lines)
     if change.after_line <= count:
         return True
-    draft.fault(
+    plan.add_fault(
         "no_match",
         f"{change.path} has {count} lines, so nothing can go after line {change.after_line}",
         f"Send an after_line from 0 to {count}; {count} appends at the end.",
@@ -59,7 +59,7 @@ def _is_within_file(change: Insert, text: Text, draft: Draft) -> bool:
     return False
 
 
-def _is_expected_line(change: Insert, text: Text, file: File, draft: Draft) -> bool:
+def _is_expected_line(change: Insert, text: Text, file: File, plan: ChangePlan) -> bool:
     if change.expect_line is None:
         return True
     expected = change.expect_line.rstrip("\r\n")
@@ -77,7 +77,7 @@ def _is_expected_line(change: Insert, text: Text, file: File, draft: Draft) -> b
     difference = FirstDifference(
         1, row + 1, expected[:_MOST_CHARACTERS], show(actual, _MOST_CHARACTERS), "content"
     )
-    draft.fault(
+    plan.add_fault(
         "no_match",
         f"line {change.after_line} of {change.path} is '{show(actual)}', not '{expected[:80]}'",
         step,

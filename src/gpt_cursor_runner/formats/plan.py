@@ -33,44 +33,44 @@ def make_plan(changes: Sequence[tuple[int, Change]], tree: Tree, tolerance: Tole
     and the fault of the earlier one mentions it.
     """
     virtual = VirtualTree(tree)
-    rungs, patience = ladder(tolerance), Patience()
-    drafts: list[Draft] = []
+    rungs, budget = allowed_rungs(tolerance), Budget()
+    plans: list[ChangePlan] = []
     placed: list[PlacedHunk] = []
     for index, change in changes:
-        draft = Draft(index, virtual, rungs, patience, merges=tolerance == "merge")
+        plan = ChangePlan(index, virtual, rungs, budget, may_merge=tolerance == "merge")
         # A change that fails does not end the loop: the sender shall get every
         # fault in one response.
-        FORMATS[change.type](change, draft)
-        drafts.append(draft)
-        placed += draft.placed
-    if faults := _all_faults(drafts):
+        FORMATS[change.type](change, plan)
+        plans.append(plan)
+        placed += plan.placed_hunks
+    if faults := _all_faults(plans):
         raise PatchRefused(faults, tuple(placed))
     actions = virtual.actions()
     if not actions:
-        raise PatchRefused(_idle_faults(drafts) or [_NO_EFFECT], tuple(placed))
+        raise PatchRefused(_idle_faults(plans) or [_NO_EFFECT], tuple(placed))
     return Plan(actions, tuple(placed))
 
 
-def _idle_faults(drafts: Sequence[Draft]) -> list[Fault]:
+def _idle_faults(plans: Sequence[ChangePlan]) -> list[Fault]:
     faults: list[Fault] = []
-    for draft in drafts:
-        faults += draft.idle
+    for plan in plans:
+        faults += plan.no_effect
     return faults
 
 
-def _all_faults(drafts: Sequence[Draft]) -> list[Fault]:
+def _all_faults(plans: Sequence[ChangePlan]) -> list[Fault]:
     """Every fault. The last one of each change lists the later changes that
     could not be checked because of it.
     """
     skipped: dict[int, list[int]] = {}
-    for draft in drafts:
-        if draft.skipped_after is not None:
-            skipped.setdefault(draft.skipped_after, []).append(draft.change)
+    for plan in plans:
+        if plan.skipped_after is not None:
+            skipped.setdefault(plan.skipped_after, []).append(plan.change)
     faults: list[Fault] = []
-    for draft in drafts:
-        faults += draft.faults
-        if draft.faults and draft.change in skipped:
-            faults[-1] = _with_skipped(faults[-1], skipped[draft.change])
+    for plan in plans:
+        faults += plan.faults
+        if plan.faults and plan.change in skipped:
+            faults[-1] = _with_skipped(faults[-1], skipped[plan.change])
     return faults
 
 

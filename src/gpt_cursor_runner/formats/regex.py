@@ -25,16 +25,16 @@ _MOST_EXTRA_MATCHES = 5  # searched beyond the expected ones, to list some of th
 
 def regex(change: Regex, plan: ChangePlan) -> None:
     """Replace every match, provided there are exactly `expect_matches` of them."""
-    with draft.step(change.path):
-        file = draft.tree.text_file(change.path)
-        pattern = _compile(change, draft)
+    with plan.collect_refusals(change.path):
+        file = plan.tree.text_file(change.path)
+        pattern = _compile(change, plan)
         if pattern is None:
             return
         bom = BOM if file.data.startswith(BOM) else b""
         # Undecodable bytes become lone surrogates, which are encoded to the
         # same bytes again.
         subject = file.data.removeprefix(bom).decode("utf-8", "surrogateescape")
-        matches = _find_matches(pattern, subject, change, draft)
+        matches = _find_matches(pattern, subject, change, plan)
         if matches is None:
             return
         text = Text(file.data)
@@ -43,22 +43,22 @@ def regex(change: Regex, plan: ChangePlan) -> None:
             offset = len(bom) + len(_encode(subject[: match.start()]))
             lines.append(text.line_of(offset))
         if len(matches) != change.expect_matches:
-            _add_count_fault(change, len(matches), text, lines, draft)
+            _add_count_fault(change, len(matches), text, lines, plan)
             return
-        replaced = _replace(change, subject, matches, draft)
+        replaced = _replace(change, subject, matches, plan)
         if replaced is not None:
-            draft.tree.write(change.path, File(bom + _encode(replaced), file.mode))
-            draft.place(change.path, lines[0], "regex")
+            plan.tree.write(change.path, File(bom + _encode(replaced), file.mode))
+            plan.add_placed_hunk(change.path, lines[0], "regex")
 
 
 def _find_matches(
-    pattern: engine.Pattern[str], subject: str, change: Regex, draft: Draft
+    pattern: engine.Pattern[str], subject: str, change: Regex, plan: ChangePlan
 ) -> list[engine.Match[str]] | None:
     """The matches, and a few more than are expected at most; None, with a fault,
     when the search takes too long.
     """
     started = time.monotonic()
-    limit = min(TIMEOUT_SECONDS, max(draft.patience.left_seconds, 0.001))
+    limit = min(TIMEOUT_SECONDS, max(plan.budget.seconds_left, 0.001))
     try:
         matches = pattern.finditer(subject, timeout=limit)
         return list(islice(matches, change.expect_matches + _MOST_EXTRA_MATCHES))
@@ -73,10 +73,10 @@ def _find_matches(
         )
         return None
     finally:
-        draft.patience.left_seconds -= time.monotonic() - started
+        plan.budget.seconds_left -= time.monotonic() - started
 
 
-def _compile(change: Regex, draft: Draft) -> engine.Pattern[str] | None:
+def _compile(change: Regex, plan: ChangePlan) -> engine.Pattern[str] | None:
     flags = engine.VERSION0
     for letter in change.flags:
         flags |= _FLAGS[letter]
@@ -87,7 +87,7 @@ def _compile(change: Regex, draft: Draft) -> engine.Pattern[str] | None:
         position = getattr(error, "pos", None)
         if position is not None:
             message += f", at character {position + 1} of the pattern"
-        draft.fault(
+        plan.add_fault(
             "malformed",
             f"the pattern is not a regular expression: {message}",
             "Correct the pattern; escape literal special characters with a backslash.",
@@ -97,7 +97,9 @@ def _compile(change: Regex, draft: Draft) -> engine.Pattern[str] | None:
         return None
 
 
-def _add_count_fault(change: Regex, count: int, text: Text, lines: list[int], draft: Draft) -> None:
+def _add_count_fault(
+    change: Regex, count: int, text: Text, lines: list[int], plan: ChangePlan
+) -> None:
     if count < change.expect_matches:
         code, counted = "no_match", f"{count}"
         step = (
@@ -116,7 +118,7 @@ def _add_count_fault(change: Regex, count: int, text: Text, lines: list[int], dr
     candidates: tuple[str, ...] = ()
     if text.lines:
         candidates = tuple(text.candidate(line) for line in lines)
-    draft.fault(
+    plan.add_fault(
         code,
         f"the pattern has {counted} matches in {change.path}, not the expected"
         f" {change.expect_matches}",
@@ -128,7 +130,7 @@ def _add_count_fault(change: Regex, count: int, text: Text, lines: list[int], dr
 
 
 def _replace(
-    change: Regex, subject: str, matches: list[engine.Match[str]], draft: Draft
+    change: Regex, subject: str, matches: list[engine.Match[str]], plan: ChangePlan
 ) -> str | None:
     pieces: list[str] = []
     copied = size = 0
@@ -145,7 +147,7 @@ def _replace(
             expanded = match.expand(change.replacement)
             _encode(expanded)
         except (engine.error, IndexError, UnicodeEncodeError) as error:
-            draft.fault(
+            plan.add_fault(
                 "malformed",
                 f"the replacement is not a template: {error}",
                 r"Refer to groups as \1 or \g<name>; write a literal backslash as \\.",

@@ -10,7 +10,7 @@ from dataclasses import replace
 from gpt_cursor_runner.formats.applying import apply_sections
 from gpt_cursor_runner.formats.blocks.numbering import count_numbered, first_number, without_numbers
 from gpt_cursor_runner.formats.blocks.parsing import Block, parse_blocks
-from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.line_diff import NumberedLines, diff_lines
 from gpt_cursor_runner.formats.overlay import FILE_KINDS
@@ -21,25 +21,25 @@ from gpt_cursor_runner.patch.model import SearchReplace
 from gpt_cursor_runner.patch.paths import UnsafePath, parse_path
 
 
-def search_replace(change: SearchReplace, draft: Draft) -> None:
+def search_replace(change: SearchReplace, plan: ChangePlan) -> None:
     """Apply every block, or add the faults of all of them. Consecutive blocks
     for one file make one section.
     """
     blocks, faults = parse_blocks(
-        change.text.encode(), change.path, lambda name: _is_file(name, draft.tree)
+        change.text.encode(), change.path, lambda name: _is_file(name, plan.tree)
     )
     for block in blocks:
         if block.path is None:
             faults += block.faults
-    apply_sections(ParsedPatch((), faults), draft)
+    apply_sections(ParsedPatch((), faults), plan)
     for path, group in _group_by_file(blocks):
         # Section by section, since an earlier one may create the file.
-        text = _text_of(path, draft.tree)
+        text = _text_of(path, plan.tree)
         if _is_new_file(group[0]):
             section = _new_file_section(group[0], path, text)
         else:
             section = _edit_section(group, path, text)
-        apply_sections(ParsedPatch((section,)), draft)
+        apply_sections(ParsedPatch((section,)), plan)
 
 
 def _group_by_file(blocks: Iterable[Block]) -> list[tuple[str, list[Block]]]:

@@ -6,13 +6,15 @@ from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES
 from gpt_cursor_runner.formats.line_diff import diff_lines
-from gpt_cursor_runner.formats.matching.alignment import MOST_PLACES
-from gpt_cursor_runner.formats.matching.choosing import choose, prefer
+from gpt_cursor_runner.formats.matching.already_applied import is_applied_at
+from gpt_cursor_runner.formats.matching.block_search import MOST_PLACES
 from gpt_cursor_runner.formats.matching.closest import expected_lines, find_closest
-from gpt_cursor_runner.formats.matching.ladder import Found, search
-from gpt_cursor_runner.formats.matching.places import Place, Unplaceable, edits_at
-from gpt_cursor_runner.formats.matching.placing import is_made_at
-from gpt_cursor_runner.formats.matching.refusing import mending, point_at
+from gpt_cursor_runner.formats.matching.edits import Unplaceable, edits_at
+from gpt_cursor_runner.formats.matching.faults import describe_closest, describe_repair
+from gpt_cursor_runner.formats.matching.ladder import search
+from gpt_cursor_runner.formats.matching.line_hints import preferred_row
+from gpt_cursor_runner.formats.matching.places import Place, SearchResult
+from gpt_cursor_runner.formats.matching.selection import select_place
 from gpt_cursor_runner.formats.text import Edit, Text, split_lines
 from gpt_cursor_runner.formats.tree import File
 from gpt_cursor_runner.formats.virtual_tree import Refusal
@@ -21,7 +23,7 @@ from gpt_cursor_runner.patch.model import StrReplace
 _MOST_CANDIDATES = 5
 
 
-def str_replace(change: StrReplace, draft: Draft) -> None:
+def str_replace(change: StrReplace, plan: ChangePlan) -> None:
     """Replace the only place of `old`, or the ones that `occurrence`,
     `replace_all` or a line hint select.
     """
@@ -38,14 +40,14 @@ def str_replace(change: StrReplace, draft: Draft) -> None:
             return
         text = Text(file.data)
         if change.old.encode() in text.data:
-            _replace_exactly(change, text, file, draft)
+            _replace_exactly(change, text, file, plan)
         elif change.replace_all or change.occurrence:
-            _add_missing_fault(change, text, file, draft)
+            _add_missing_fault(change, text, file, plan)
         else:
-            _replace_lines(change, text, file, draft)
+            _replace_lines(change, text, file, plan)
 
 
-def _replace_exactly(change: StrReplace, text: Text, file: File, draft: Draft) -> None:
+def _replace_exactly(change: StrReplace, text: Text, file: File, plan: ChangePlan) -> None:
     """Replace `old` where it occurs byte for byte."""
     old, new = change.old.encode(), change.new.encode()
     # The size is checked before anything is built: replacing a short text
@@ -55,7 +57,7 @@ def _replace_exactly(change: StrReplace, text: Text, file: File, draft: Draft) -
         offset: int | None = text.data.find(old)
     else:
         count = 1
-        offset = _select_offset(change, text, draft)
+        offset = _select_offset(change, text, plan)
     if offset is None:
         return
     if len(text.data) + count * (len(new) - len(old)) > MAX_FILE_BYTES:
@@ -66,35 +68,37 @@ def _replace_exactly(change: StrReplace, text: Text, file: File, draft: Draft) -
             "Replace fewer places, or with shorter text.",
         )
     after = text.data[:offset] + text.data[offset:].replace(old, new, count)
-    draft.tree.write(change.path, File(after, file.mode))
-    draft.place(change.path, text.line_of(offset), "exact")
+    plan.tree.write(change.path, File(after, file.mode))
+    plan.add_placed_hunk(change.path, text.line_of(offset), "exact")
 
 
-def _replace_lines(change: StrReplace, text: Text, file: File, draft: Draft) -> None:
+def _replace_lines(change: StrReplace, text: Text, file: File, plan: ChangePlan) -> None:
     """Replace complete lines in the only place where a more lenient rung matches
     them.
     """
     lines = diff_lines(_complete_lines(change.old), _complete_lines(change.new))
     hunk = Hunk(0, lines, 1, change.line_hint)
-    result = search(text, hunk, draft.rungs, draft.patience)
-    place = choose(text, hunk, result.places, _hints(change, first=0))
+    result = search(text, hunk, plan.rungs, plan.budget)
+    place = select_place(text, hunk, result.places, _hints(change, first=0))
     if place is None and result.places:
-        _add_ambiguous_lines_fault(change, result, text, draft)
+        _add_ambiguous_lines_fault(change, result, text, plan)
         return
     edits = None
-    if place is not None and not is_made_at(hunk, place, result):
+    if place is not None and not is_applied_at(hunk, place, result):
         edits = _fitting_edits(hunk, place, text)
     if place is None or edits is None:
-        _add_missing_fault(change, text, file, draft)
+        _add_missing_fault(change, text, file, plan)
         return
-    draft.place(change.path, place.start + 1, result.rung, 0, round(place.similarity, 3))
-    draft.tree.write(change.path, File(text.edited(edits), file.mode))
+    plan.add_placed_hunk(change.path, place.start + 1, result.rung, 0, round(place.similarity, 3))
+    plan.tree.write(change.path, File(text.apply_edits(edits), file.mode))
 
 
-def _add_ambiguous_lines_fault(change: StrReplace, result: Found, text: Text, draft: Draft) -> None:
+def _add_ambiguous_lines_fault(
+    change: StrReplace, result: SearchResult, text: Text, plan: ChangePlan
+) -> None:
     places = result.places[:_MOST_CANDIDATES]
     candidates = tuple(text.candidate(place.start + 1) for place in places)
-    _add_ambiguous_fault(change, candidates, result.rungs_tried, draft)
+    _add_ambiguous_fault(change, candidates, result.rungs_tried, plan)
 
 
 def _fitting_edits(hunk: Hunk, place: Place, text: Text) -> list[Edit] | None:
@@ -104,7 +108,7 @@ def _fitting_edits(hunk: Hunk, place: Place, text: Text) -> list[Edit] | None:
     except Unplaceable:
         return None
     # UTF-8 must not be written into a file of another encoding.
-    if all(text.takes(edit.lines) for edit in edits):
+    if all(text.can_hold(edit.lines) for edit in edits):
         return edits
     return None
 
@@ -124,28 +128,28 @@ def _complete_lines(text: str) -> list[tuple[bytes, int]]:
     return [(line, number) for number, line in enumerate(lines, 1)]
 
 
-def _select_offset(change: StrReplace, text: Text, draft: Draft) -> int | None:
+def _select_offset(change: StrReplace, text: Text, plan: ChangePlan) -> int | None:
     """The offset of the place to replace; None when a fault was added."""
     offsets = _offsets(text.data, change)
     if change.occurrence is not None:
-        return _occurrence(change, offsets, change.occurrence, text, draft)
+        return _occurrence(change, offsets, change.occurrence, text, plan)
     if len(offsets) == 1:
         return offsets[0]
     lines = [text.line_of(offset) for offset in offsets]
-    line = prefer(lines, _hints(change, first=1))
+    line = preferred_row(lines, _hints(change, first=1))
     if line is not None:
         return offsets[lines.index(line)]
-    _add_ambiguous_fault(change, _candidates(text, offsets), ("exact",), draft)
+    _add_ambiguous_fault(change, _candidates(text, offsets), ("exact",), plan)
     return None
 
 
 def _occurrence(
-    change: StrReplace, offsets: list[int], occurrence: int, text: Text, draft: Draft
+    change: StrReplace, offsets: list[int], occurrence: int, text: Text, plan: ChangePlan
 ) -> int | None:
     if occurrence <= len(offsets):
         return offsets[occurrence - 1]
     times = "once" if len(offsets) == 1 else f"{len(offsets)} times"
-    draft.fault(
+    plan.add_fault(
         "no_match",
         f"the change asks for occurrence {occurrence}, but old occurs in {change.path} {times}",
         f"Send an occurrence from 1 to {len(offsets)}.",
@@ -157,12 +161,12 @@ def _occurrence(
 
 
 def _add_ambiguous_fault(
-    change: StrReplace, candidates: tuple[str, ...], rungs_tried: tuple[str, ...], draft: Draft
+    change: StrReplace, candidates: tuple[str, ...], rungs_tried: tuple[str, ...], plan: ChangePlan
 ) -> None:
     count = str(len(candidates))
     if len(candidates) == _MOST_CANDIDATES:
         count = "several"
-    draft.fault(
+    plan.add_fault(
         "ambiguous",
         f"old occurs in {change.path} at {count} places, and the change does not select one",
         "Add the lines around it to old and new until it occurs only once, or send occurrence (from"
@@ -195,16 +199,18 @@ def _candidates(text: Text, offsets: list[int]) -> tuple[str, ...]:
     return tuple(text.candidate(text.line_of(offset)) for offset in offsets[:_MOST_CANDIDATES])
 
 
-def _add_missing_fault(change: StrReplace, text: Text, file: File, draft: Draft) -> None:
+def _add_missing_fault(change: StrReplace, text: Text, file: File, plan: ChangePlan) -> None:
     if change.new.strip() and change.new.encode() in text.data:
-        _add_already_applied_fault(change, text, file, draft)
+        _add_already_applied_fault(change, text, file, plan)
     else:
-        _add_no_match_fault(change, text, file, draft)
+        _add_no_match_fault(change, text, file, plan)
 
 
-def _add_already_applied_fault(change: StrReplace, text: Text, file: File, draft: Draft) -> None:
+def _add_already_applied_fault(
+    change: StrReplace, text: Text, file: File, plan: ChangePlan
+) -> None:
     line = text.line_of(text.data.find(change.new.encode()))
-    draft.fault(
+    plan.add_fault(
         "already_applied",
         f"old is not in {change.path}, but new is, at line {line}: this change seems to be already"
         " applied",
@@ -217,17 +223,17 @@ def _add_already_applied_fault(change: StrReplace, text: Text, file: File, draft
     )
 
 
-def _add_no_match_fault(change: StrReplace, text: Text, file: File, draft: Draft) -> None:
+def _add_no_match_fault(change: StrReplace, text: Text, file: File, plan: ChangePlan) -> None:
     sought = [(line, number) for number, line in enumerate(split_lines(change.old.encode()), 1)]
     row_hint = None if change.line_hint is None else change.line_hint - 1
     closest = find_closest(text, sought, row_hint, inside_line=True)
     patch_line = None
     if closest and closest.first_difference:
         patch_line = closest.first_difference.patch_line
-    draft.fault(
+    plan.add_fault(
         "no_match",
-        f"old does not occur in {change.path}{point_at(closest, 'of old')}",
-        mending(closest, "old"),
+        f"old does not occur in {change.path}{describe_closest(closest, 'of old')}",
+        describe_repair(closest, "old"),
         member="old",
         path=change.path,
         patch_line=patch_line,

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import repeat
 
-from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.line_diff import common_blocks
-from gpt_cursor_runner.formats.matching.ladder import BLOCK_RUNGS
-from gpt_cursor_runner.formats.matching.placing import placed_edits
+from gpt_cursor_runner.formats.matching.applying import apply_hunks
+from gpt_cursor_runner.formats.matching.block_search import BLOCK_RUNGS
 from gpt_cursor_runner.formats.sections import Section
 from gpt_cursor_runner.formats.text import show, split_lines
 from gpt_cursor_runner.formats.tree import File, Merged
@@ -104,11 +104,11 @@ def _rows_now(base: Sequence[bytes], now: Sequence[bytes]) -> Iterator[int]:
     """For each line of the base, and for its end, the row of the file that has
     it now, or of the next line that is left.
     """
-    done = row = 0
-    for start, there, size in common_blocks(base, now):
-        yield from repeat(row, start - done)
-        yield from range(there, there + size)
-        done, row = start + size, there + size
+    base_row = row = 0
+    for start, start_now, size in common_blocks(base, now):
+        yield from repeat(row, start - base_row)
+        yield from range(start_now, start_now + size)
+        base_row, row = start + size, start_now + size
     yield row
 
 

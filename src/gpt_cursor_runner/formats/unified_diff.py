@@ -9,11 +9,11 @@ from dataclasses import replace
 from itertools import groupby
 
 from gpt_cursor_runner.formats.applying import apply_sections
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.diff.binary import BinaryPatch
 from gpt_cursor_runner.formats.diff.files import FileDiff, reverse
 from gpt_cursor_runner.formats.diff.parsing import parse_diff
 from gpt_cursor_runner.formats.diff.stripping import Stripping
-from gpt_cursor_runner.formats.draft import Draft
 from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.limits import MAX_FILES, MAX_HUNKS
 from gpt_cursor_runner.formats.overlay import FILE_KINDS
@@ -23,46 +23,46 @@ from gpt_cursor_runner.patch.model import UnifiedDiff
 from gpt_cursor_runner.patch.paths import UnsafePath
 
 
-def unified_diff(change: UnifiedDiff, draft: Draft) -> None:
+def unified_diff(change: UnifiedDiff, plan: ChangePlan) -> None:
     """Apply every file's part of the diff, or add the faults of all of them."""
     # Counted before parsing, which is what the limit protects.
     if change.text.count("\n@@") > MAX_HUNKS:
         message = f"the diff has more than {MAX_HUNKS} hunks"
         step = "Send it as several patches, one after another."
-        draft.fault("limit", message, step, member="text")
+        plan.add_fault("limit", message, step, member="text")
         return
     files, faults = parse_diff(change.text.encode())
-    if _add_member_fault(change, files, draft):
+    if _add_member_fault(change, files, plan):
         return
     if len(files) > MAX_FILES:
         message = f"the diff has {len(files)} files; the limit for one diff is {MAX_FILES}"
         step = "Send several patches, one after another."
-        draft.fault("limit", message, step, member="text")
+        plan.add_fault("limit", message, step, member="text")
         return
-    apply_sections(ParsedPatch((), faults), draft)
+    apply_sections(ParsedPatch((), faults), plan)
     if change.reverse:
         files = [reverse(file) for file in reversed(files)]
     # Each mail of a series builds on the one before it, but all files of one
     # mail are diffs from the same tree.
     for _, files_of_mail in groupby(files, key=lambda file: file.mail):
-        sections = _SectionBuilder(list(files_of_mail), change, draft).build()
-        apply_sections(ParsedPatch(sections, at_once=True), draft)
+        sections = _SectionBuilder(list(files_of_mail), change, plan).build()
+        apply_sections(ParsedPatch(sections, at_once=True), plan)
 
 
-def _add_member_fault(change: UnifiedDiff, files: Sequence[FileDiff], draft: Draft) -> bool:
+def _add_member_fault(change: UnifiedDiff, files: Sequence[FileDiff], plan: ChangePlan) -> bool:
     """Refuse members that contradict the diff or the tolerance. Returns whether
     a fault was added.
     """
     if change.path is not None and len(files) > 1:
-        draft.fault(
+        plan.add_fault(
             "malformed",
             f"'path' names one file, but the diff has {len(files)} files",
             "Leave 'path' out, or send one change for each file.",
             member="path",
         )
         return True
-    if change.fuzz and "fuzzy" not in {rung.name for rung in draft.rungs}:
-        draft.fault(
+    if change.fuzz and "fuzzy" not in {rung.name for rung in plan.rungs}:
+        plan.add_fault(
             "malformed",
             "'fuzz' lets context lines differ, which only tolerance 'merge' allows",
             "Send the patch with tolerance 'merge', or without 'fuzz'.",
@@ -77,8 +77,8 @@ class _SectionBuilder:
     of them.
     """
 
-    def __init__(self, files: Sequence[FileDiff], change: UnifiedDiff, draft: Draft) -> None:
-        self.files, self.change, self.draft = files, change, draft
+    def __init__(self, files: Sequence[FileDiff], change: UnifiedDiff, plan: ChangePlan) -> None:
+        self.files, self.change, self.plan = files, change, plan
         self.exists_after: dict[str, bool] = {}
         self.stripping = Stripping(files, change.strip, self._file_exists)
 
@@ -94,7 +94,7 @@ class _SectionBuilder:
     def _add_name_faults(self, file: FileDiff, error: ValueError) -> None:
         if file.faults:
             # They explain why its names could not be parsed.
-            apply_sections(ParsedPatch((), file.faults), self.draft)
+            apply_sections(ParsedPatch((), file.faults), self.plan)
             return
         code = "malformed"
         if isinstance(error, UnsafePath):
@@ -103,7 +103,7 @@ class _SectionBuilder:
             "Name files inside the repository, as in '--- a/src/app.py', or send 'path' beside the"
             " diff."
         )
-        self.draft.fault(code, str(error), step, member="text", patch_line=file.patch_line)
+        self.plan.add_fault(code, str(error), step, member="text", patch_line=file.patch_line)
 
     def _section(self, file: FileDiff) -> Section:
         """Raises UnsafePath for a name that leaves the repository, and ValueError
@@ -137,7 +137,7 @@ class _SectionBuilder:
         if file.forward is None:
             return None
         old_blob, new_blob = file.old_blob or "", file.new_blob or ""
-        return BinaryPatch(file.forward, old_blob, new_blob, self.draft.patience)
+        return BinaryPatch(file.forward, old_blob, new_blob, self.plan.budget)
 
     def _paths(self, file: FileDiff) -> tuple[str, str]:
         if self.change.path is None:
@@ -156,12 +156,12 @@ class _SectionBuilder:
         return "delete" if file.deletes else "change"
 
     def _is_free(self, path: str) -> bool:
-        return not self._file_exists(path) and self.draft.tree.kind(path) is None
+        return not self._file_exists(path) and self.plan.tree.kind(path) is None
 
     def _file_exists(self, path: str) -> bool:
         exists = self.exists_after.get(path)
         if exists is None:
-            exists = self.draft.tree.kind(path) in FILE_KINDS
+            exists = self.plan.tree.kind(path) in FILE_KINDS
         return exists
 
     def _lacks_deleted_lines(self, file: FileDiff, path: str) -> bool:
@@ -169,7 +169,7 @@ class _SectionBuilder:
         if file.hunks or file.forward or path in self.exists_after:
             return False
         try:
-            return bool(self.draft.tree.file(path).data)
+            return bool(self.plan.tree.file(path).data)
         except (Refusal, Spoiled):
             return False  # applying the section reports the reason
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gpt_cursor_runner.formats.draft import Draft
+from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.overlay import FILE_KINDS
 from gpt_cursor_runner.formats.tree import File, FileMode
 from gpt_cursor_runner.patch.model import Chmod, Delete, Mode, Move, Upsert
@@ -10,7 +10,7 @@ from gpt_cursor_runner.patch.model import Chmod, Delete, Mode, Move, Upsert
 _MODES: dict[Mode, FileMode] = {"644": "100644", "755": "100755"}
 
 
-def upsert(change: Upsert, draft: Draft) -> None:
+def upsert(change: Upsert, plan: ChangePlan) -> None:
     """Write a whole file. An existing file keeps its mode unless the change
     names one; with `on_exists: refuse` it is refused.
     """
@@ -19,14 +19,14 @@ def upsert(change: Upsert, draft: Draft) -> None:
             plan.tree.create(change.path, File(change.data, _MODES[change.mode or "644"]))
             return
         before = None
-        if draft.tree.kind(change.path) in FILE_KINDS:
-            before = draft.tree.file(change.path)
-        if not _is_expected(change.path, before, change.expect_sha256, draft):
+        if plan.tree.kind(change.path) in FILE_KINDS:
+            before = plan.tree.file(change.path)
+        if not _is_expected(change.path, before, change.expect_sha256, plan):
             return
         after = File(change.data, _mode_after(change, before))
-        draft.tree.write(change.path, after)
+        plan.tree.write(change.path, after)
         if before == after:
-            _add_idle(draft, change.path, f"{change.path} already has exactly these contents")
+            _add_idle(plan, change.path, f"{change.path} already has exactly these contents")
 
 
 def _mode_after(change: Upsert, before: File | None) -> FileMode:
@@ -35,21 +35,21 @@ def _mode_after(change: Upsert, before: File | None) -> FileMode:
     return before.mode if before else "100644"
 
 
-def delete(change: Delete, draft: Draft) -> None:
+def delete(change: Delete, plan: ChangePlan) -> None:
     """Delete an existing file."""
-    with draft.step(change.path):
-        file = draft.tree.file(change.path)
-        if _is_expected(change.path, file, change.expect_sha256, draft):
-            draft.tree.delete(change.path)
+    with plan.collect_refusals(change.path):
+        file = plan.tree.file(change.path)
+        if _is_expected(change.path, file, change.expect_sha256, plan):
+            plan.tree.delete(change.path)
 
 
-def move(change: Move, draft: Draft) -> None:
+def move(change: Move, plan: ChangePlan) -> None:
     """Move a file to a free path."""
     # The inner block attributes what is wrong with the target to `to`.
-    with draft.step(change.from_, change.to, member="from"):
-        draft.tree.file(change.from_)
-        with draft.step(change.from_, change.to, member="to"):
-            draft.tree.move(change.from_, change.to)
+    with plan.collect_refusals(change.from_, change.to, member="from"):
+        plan.tree.file(change.from_)
+        with plan.collect_refusals(change.from_, change.to, member="to"):
+            plan.tree.move(change.from_, change.to)
 
 
 def chmod(change: Chmod, plan: ChangePlan) -> None:
@@ -59,14 +59,14 @@ def chmod(change: Chmod, plan: ChangePlan) -> None:
         after = File(before.data, _MODES[change.mode])
         plan.tree.write(change.path, after)
         if before == after:
-            _add_idle(draft, change.path, f"{change.path} already has the mode {change.mode}")
+            _add_idle(plan, change.path, f"{change.path} already has the mode {change.mode}")
 
 
-def _is_expected(path: str, file: File | None, sha256: str | None, draft: Draft) -> bool:
+def _is_expected(path: str, file: File | None, sha256: str | None, plan: ChangePlan) -> bool:
     if sha256 is None:
         return True
     if file is None:
-        draft.fault(
+        plan.add_fault(
             "base_mismatch",
             f"{path} does not exist",
             "Leave expect_sha256 out to create the file.",
@@ -88,13 +88,13 @@ def _is_expected(path: str, file: File | None, sha256: str | None, draft: Draft)
     return False
 
 
-def _add_idle(draft: Draft, path: str, message: str) -> None:
+def _add_idle(plan: ChangePlan, path: str, message: str) -> None:
     # A change without effect is a fault only if all others have none either.
-    fault = draft.describe(
+    fault = plan.make_fault(
         "already_applied",
         message,
         "Do not send this patch again: it has no effect.",
         member="path",
         path=path,
     )
-    draft.idle.append(fault)
+    plan.no_effect.append(fault)

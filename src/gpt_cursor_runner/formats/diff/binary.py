@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Patience
+from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Budget
 from gpt_cursor_runner.formats.sections import TextFault
 
 _PART = re.compile(rb"(literal|delta) (\d{1,9})\s*$")
@@ -33,15 +33,15 @@ class BinaryPart:
     size: int
     deflated: bytes
 
-    def make(self, before: bytes, patience: Patience) -> bytes:
+    def make(self, before: bytes, budget: Budget) -> bytes:
         """Return the new bytes; ValueError when `before` does not fit or the
         result would be too large.
         """
         if not self.is_delta:
-            _spend(self.size, patience)
+            _spend(self.size, budget)
             return self.inflated()
-        _spend(self.size * _INSTRUCTION_COST, patience)
-        return _apply_delta(self.inflated(), before, patience)
+        _spend(self.size * _INSTRUCTION_COST, budget)
+        return _apply_delta(self.inflated(), before, budget)
 
     def inflated(self) -> bytes:
         decompressor = zlib.decompressobj()
@@ -78,7 +78,7 @@ class BinaryPatch:
             raise ValueError("a binary patch needs an index line with both blob ids in full")
         if not _is_blob(self.old, before):
             raise ValueError("the binary patch was made for another version of the file")
-        after = self.part.make(before, self.patience)
+        after = self.part.make(before, self.budget)
         if not _is_blob(self.new, after):
             raise ValueError(
                 "the binary patch does not result in the blob that its index line names"
@@ -174,12 +174,12 @@ def _spend(size: int, budget: Budget) -> None:
     budget.bytes_left -= size
 
 
-def _apply_delta(delta: bytes, before: bytes, patience: Patience) -> bytes:
+def _apply_delta(delta: bytes, before: bytes, budget: Budget) -> bytes:
     """Follow the instructions of a delta, as git's patch-delta.c does."""
     try:
         old_size, at = _parse_size(delta, 0)
         new_size, at = _parse_size(delta, at)
-        _spend(new_size, patience)
+        _spend(new_size, budget)
         after = bytearray()
         while at < len(delta) and len(after) <= new_size:
             start, size, at, source = _parse_instruction(delta, at, before)

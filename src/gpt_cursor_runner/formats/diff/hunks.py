@@ -102,7 +102,7 @@ def parse_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = T
         header.new_start,
         header.anchors,
         at_eof=any(not line.data.endswith(b"\n") for line in body),
-        stacked=len(header.anchors) > 1,
+        anchors_required=len(header.anchors) > 1,
     )
     return ParsedHunk(hunk, [], end, header.miscounts)
 

@@ -115,7 +115,7 @@ class _Parser:
                 opening.new_start,
                 anchors=tuple(opening.anchors),
                 at_eof=ends_file or (only_inserts and not opening.locates),
-                stacked=opening.is_stacked,
+                anchors_required=opening.is_stacked,
             )
         )
         self.number += 1
