@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.tree import EntryKind, File, FileAction, Merged, Plan
+from gpt_cursor_runner.patch.faults import Closest, Fault, FirstDifference, PatchRefused
 from gpt_cursor_runner.patch.model import ONE_CHANGE, Tolerance
-from gpt_cursor_runner.patch.outcome import Closest, Fault, FirstDifference, PatchRefused
 
 Files = Mapping[str, bytes]
 

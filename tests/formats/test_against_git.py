@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from gpt_cursor_runner.formats.plan import make_plan
+from gpt_cursor_runner.patch.faults import PatchRefused
 from gpt_cursor_runner.patch.model import ONE_CHANGE, Tolerance
-from gpt_cursor_runner.patch.outcome import PatchRefused
 from tests.formats.builders import codes, diff
 from tests.formats.trees import Entries, Scratch, ids, memory, two_trees
 

@@ -12,7 +12,7 @@ from gpt_cursor_runner.formats.envelope.parsing import (
 )
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.sections import ParsedPatch, Section, Verb
-from gpt_cursor_runner.patch.outcome import PatchRefused
+from gpt_cursor_runner.patch.faults import PatchRefused
 from tests.formats.builders import codes, only_fault, outcome, plan, refusal
 from tests.formats.rendering import render_envelope, render_sections
 

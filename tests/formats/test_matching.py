@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gpt_cursor_runner.patch.outcome import PatchRefused
+from gpt_cursor_runner.patch.faults import PatchRefused
 from tests.formats.builders import closest, codes, diff, hunks, outcome, refusal
 
 # Few different lines, so that blocks repeat and ambiguity is met often.

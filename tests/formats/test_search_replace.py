@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt_cursor_runner.formats.blocks.parsing import Block, parse_blocks
-from gpt_cursor_runner.patch.outcome import PatchRefused
+from gpt_cursor_runner.patch.faults import PatchRefused
 from tests.formats.builders import codes, only_fault, outcome, plan, refusal
 from tests.formats.rendering import render_blocks
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpt_cursor_runner.formats.sniffing import sniff
-from gpt_cursor_runner.patch.outcome import Fault, PatchRefused
+from gpt_cursor_runner.patch.faults import Fault, PatchRefused
 
 DIFF = "--- a/app.py\n+++ b/app.py\n@@ -1,2 +1,2 @@\n keep\n-old\n+new\n"
 GIT_DIFF = f"diff --git a/app.py b/app.py\nindex 1111111..2222222 100644\n{DIFF}"

@@ -17,8 +17,8 @@ from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault, Verb
 from gpt_cursor_runner.formats.tree import EntryKind
 from gpt_cursor_runner.formats.virtual_tree import VirtualTree
+from gpt_cursor_runner.patch.faults import PatchRefused
 from gpt_cursor_runner.patch.model import ONE_CHANGE, Tolerance
-from gpt_cursor_runner.patch.outcome import PatchRefused
 from tests.formats.builders import MemoryTree, after, blob_id, diff
 
 BASE = "".join(f"line {number}\n" for number in range(1, 21))

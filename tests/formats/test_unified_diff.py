@@ -1,6 +1,6 @@
 import pytest
 
-from gpt_cursor_runner.patch.outcome import PatchRefused
+from gpt_cursor_runner.patch.faults import PatchRefused
 from tests.formats.builders import (
     after,
     closest,

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 from gpt_cursor_runner.formats.limits import Budget
 from gpt_cursor_runner.formats.matching.ladder import Rung
 from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled, VirtualTree
-from gpt_cursor_runner.patch.outcome import Fault, PlacedHunk
+from gpt_cursor_runner.patch.faults import Fault, PlacedHunk
 
 
 @dataclass

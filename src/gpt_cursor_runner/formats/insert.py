@@ -9,8 +9,8 @@ from gpt_cursor_runner.formats.line_keys import BOM, core
 from gpt_cursor_runner.formats.matching.closest import excerpt
 from gpt_cursor_runner.formats.text import Edit, Text, show
 from gpt_cursor_runner.formats.tree import File
+from gpt_cursor_runner.patch.faults import Closest, FirstDifference
 from gpt_cursor_runner.patch.model import Insert
-from gpt_cursor_runner.patch.outcome import Closest, FirstDifference
 
 _MOST_CANDIDATES = 5
 _MOST_CHARACTERS = 160  # of a line in a fault

@@ -13,8 +13,8 @@ from gpt_cursor_runner.formats.limits import Budget
 from gpt_cursor_runner.formats.matching.ladder import allowed_rungs
 from gpt_cursor_runner.formats.tree import Plan, Tree
 from gpt_cursor_runner.formats.virtual_tree import VirtualTree
+from gpt_cursor_runner.patch.faults import Fault, PatchRefused, PlacedHunk
 from gpt_cursor_runner.patch.model import Change, Tolerance
-from gpt_cursor_runner.patch.outcome import Fault, PatchRefused, PlacedHunk
 
 _NO_EFFECT = Fault(
     "no_op",

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gpt_cursor_runner.patch.outcome import Fault, PatchRefused
+from gpt_cursor_runner.patch.faults import Fault, PatchRefused
 
 _ENVELOPE = re.compile(r"\*\*\* (?:Begin Patch\s*$|(?:Add|Update|Delete) File: ?\S)")
 _ENVELOPE_END = re.compile(r"\*\*\* End Patch\s*$")

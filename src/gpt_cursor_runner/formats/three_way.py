@@ -23,7 +23,7 @@ from gpt_cursor_runner.formats.sections import Section
 from gpt_cursor_runner.formats.text import show, split_lines
 from gpt_cursor_runner.formats.tree import File, Merged
 from gpt_cursor_runner.formats.virtual_tree import Refusal
-from gpt_cursor_runner.patch.outcome import Fault
+from gpt_cursor_runner.patch.faults import Fault
 
 RUNG = "three_way"
 

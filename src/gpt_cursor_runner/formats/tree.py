@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
-from gpt_cursor_runner.patch.outcome import PlacedHunk
+from gpt_cursor_runner.patch.faults import PlacedHunk
 
 FileMode = Literal["100644", "100755"]
 EntryKind = Literal["file", "executable", "symlink", "submodule", "directory"]

@@ -13,42 +13,15 @@ from typing import Any, ClassVar
 from gpt_cursor_runner.patch.events import EventKind
 from gpt_cursor_runner.patch.faults import (
     ApprovalRule,
-    CancelAsked,
     CheckoutInUse,
-    Closest,
     Fault,
-    FirstDifference,
     HoldCause,
     HumanNeeded,
-    LeaseLost,
     PatchRefused,
     PlacedHunk,
-    WorldFailed,
 )
 from gpt_cursor_runner.patch.landed import Landed, Previewed
 from gpt_cursor_runner.patch.status import Status
-
-__all__ = [
-    "CancelAsked",
-    "Cancelled",
-    "Closest",
-    "Failed",
-    "Fault",
-    "FirstDifference",
-    "Held",
-    "HumanNeeded",
-    "Interrupted",
-    "LeaseLost",
-    "Outcome",
-    "PatchRefused",
-    "PlacedHunk",
-    "Rejected",
-    "RejectedByOwner",
-    "Requeued",
-    "WorldFailed",
-    "message_of",
-    "read_outcome",
-]
 
 
 @dataclass(frozen=True)

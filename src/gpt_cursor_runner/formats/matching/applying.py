@@ -32,7 +32,7 @@ from gpt_cursor_runner.formats.matching.selection import select_place
 from gpt_cursor_runner.formats.text import Edit, Text
 from gpt_cursor_runner.formats.tree import File
 from gpt_cursor_runner.formats.virtual_tree import Refusal
-from gpt_cursor_runner.patch.outcome import Fault
+from gpt_cursor_runner.patch.faults import Fault
 
 # How long a chain of hunks, each of which needs the one before it, may be.
 _MOST_PASSES = 8

@@ -21,7 +21,7 @@ from rapidfuzz import fuzz, process
 
 from gpt_cursor_runner.formats.line_keys import core
 from gpt_cursor_runner.formats.text import Text, show
-from gpt_cursor_runner.patch.outcome import Closest, FirstDifference
+from gpt_cursor_runner.patch.faults import Closest, FirstDifference
 
 MOST_LINES = 12  # of an excerpt, and of the lines expected
 LEAST_SIMILARITY = 0.4

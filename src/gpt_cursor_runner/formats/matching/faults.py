@@ -19,7 +19,7 @@ from gpt_cursor_runner.formats.matching.closest import (
 from gpt_cursor_runner.formats.matching.places import SearchResult
 from gpt_cursor_runner.formats.text import Text
 from gpt_cursor_runner.formats.tree import File
-from gpt_cursor_runner.patch.outcome import Closest
+from gpt_cursor_runner.patch.faults import Closest
 
 _MOST_CANDIDATES = 5
 
