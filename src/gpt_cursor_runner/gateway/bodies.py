@@ -4,12 +4,15 @@ completely or refused, and the patch in it becomes a JSON object.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
-from flask import g, request
+from flask import Response, g, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from gpt_cursor_runner.formats.sniffing import sniff
+from gpt_cursor_runner.gateway.parts import gateway_parts
 from gpt_cursor_runner.gateway.problems import Problem, unprocessable
 from gpt_cursor_runner.ledger.keys import Key
 from gpt_cursor_runner.ledger.patches import Delivery
@@ -22,11 +25,26 @@ _RAW_TEXT = ("text/plain", "text/markdown", "text/x-diff", "text/x-patch")
 _MEMBERS_BESIDE_TEXT = ("id", "title", "repository", "base", "tolerance", "mode", "expect_plan")
 
 
+def takes_patch(view: Callable[[], Response]) -> Callable[[], Response]:
+    """Decorates a view: a body of the wrong type or length is refused by its
+    headers, before the key is looked up.
+    """
+
+    @wraps(view)
+    def checked() -> Response:
+        _check_headers(gateway_parts().config.server.max_body_bytes)
+        return view()
+
+    return checked
+
+
 def read_delivery(key: Key, max_bytes: int, now: float) -> tuple[Delivery, dict[str, Any]]:
     """The current request as a delivery, and the patch in it as a JSON object;
     raise a Problem for a body that is too large, incomplete or unreadable.
+
+    The view must be decorated with `takes_patch`.
     """
-    media_type = _check_headers(max_bytes)
+    media_type = request.mimetype
     body = read_body(max_bytes)
     delivery = Delivery(g.request_id, now, key.name, media_type, body, key.id or None)
     if media_type == _JSON:
@@ -68,12 +86,11 @@ def read_object(body: bytes) -> dict[str, Any]:
         ) from unreadable
 
 
-def _check_headers(max_bytes: int) -> str:
-    """The media type; raise a 411, 413 or 415 Problem for a body that need not
-    be read.
-    """
+def _check_headers(max_bytes: int) -> None:
+    """Raise a 411, 413 or 415 Problem for a body that need not be read."""
     media_type = request.mimetype or "none"
-    _check_length(media_type, max_bytes)
+    if request.content_length is not None and request.content_length > max_bytes:
+        raise _too_large(max_bytes)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise Problem(
             415, "encoded_body", "The body is compressed.", "Send it without Content-Encoding."
@@ -85,16 +102,9 @@ def _check_headers(max_bytes: int) -> str:
             f"The Content-Type {media_type[:80]} is not supported.",
             f"Send {_JSON}, or a raw patch as text/plain.",
         )
-    return media_type
-
-
-def _check_length(media_type: str, max_bytes: int) -> None:
-    length = request.content_length
-    if length is not None and length > max_bytes:
-        raise _too_large(max_bytes)
     # The server reports a chunked body that broke off as complete. JSON that
     # was cut does not parse; a diff that was cut may.
-    if length is None and media_type in _RAW_TEXT:
+    if request.content_length is None and media_type in _RAW_TEXT:
         raise Problem(
             411,
             "length_required",

@@ -13,7 +13,7 @@ import structlog
 from flask import Blueprint, Response, jsonify, request
 
 from gpt_cursor_runner.gateway.auth import request_key, requires
-from gpt_cursor_runner.gateway.bodies import read_delivery
+from gpt_cursor_runner.gateway.bodies import read_delivery, takes_patch
 from gpt_cursor_runner.gateway.parts import gateway_parts
 from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.landing.git import GitFailed
@@ -34,6 +34,7 @@ preview = Blueprint("preview", __name__)
 
 
 @preview.post("/v1/patches:preview")
+@takes_patch
 @requires("submit")
 def show_preview() -> Response:
     parts = gateway_parts()

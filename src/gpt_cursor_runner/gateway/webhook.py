@@ -10,7 +10,7 @@ from flask import Blueprint, Response, jsonify
 from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.gateway.auth import request_key, requires
-from gpt_cursor_runner.gateway.bodies import read_delivery
+from gpt_cursor_runner.gateway.bodies import read_delivery, takes_patch
 from gpt_cursor_runner.gateway.long_poll import requested_wait_seconds
 from gpt_cursor_runner.gateway.parts import gateway_parts
 from gpt_cursor_runner.gateway.problems import Problem
@@ -25,6 +25,7 @@ webhook = Blueprint("webhook", __name__)
 
 @webhook.post("/webhook")
 @webhook.post("/v1/patches")
+@takes_patch
 @requires("submit")
 def submit() -> Response:
     parts = gateway_parts()
