@@ -55,9 +55,12 @@ def _parse_paths(sections: Iterable[Section], plan: ChangePlan) -> list[_Part]:
         try:
             source, target = parse_path(section.path), parse_path(section.target)
         except UnsafePath as unsafe:
-            step = "Name files inside the repository, like src/app.py."
             plan.add_fault(
-                "path_escape", str(unsafe), step, member="text", patch_line=section.patch_line
+                unsafe.code,
+                unsafe.message,
+                unsafe.next_step,
+                member="text",
+                patch_line=section.patch_line,
             )
         else:
             parts.append(_Part(section, source, target))

@@ -110,8 +110,8 @@ class ChangePlan:
                 refusal.message,
                 refusal.next_step,
                 member=member,
-                path=refusal.path,
-                candidates=refusal.candidates,
+                path=refusal.fault.path,
+                candidates=refusal.fault.candidates,
                 patch_line=patch_line,
             )
         except Spoiled as spoiled:

@@ -12,6 +12,7 @@ from rapidfuzz import process
 from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, MAX_PATHS, MAX_TOTAL_BYTES
 from gpt_cursor_runner.formats.overlay import FILE_KINDS, Overlay, in_directory, parents
 from gpt_cursor_runner.formats.tree import EntryKind, File, FileAction, Merged, Tree
+from gpt_cursor_runner.patch.faults import Fault, Refused
 
 # As many as an answer lists: each compares with every name of a folder.
 _MOST_SUGGESTIONS = 20
@@ -26,17 +27,20 @@ _DESCRIPTIONS: dict[EntryKind, str] = {
 }
 
 
-@dataclass(eq=False)
-class Refusal(Exception):
+class Refusal(Refused):
     """An operation that the tree does not allow: a fault without its place in
     the patch.
     """
 
-    code: str
-    path: str
-    message: str
-    next_step: str
-    candidates: tuple[str, ...] = ()
+    def __init__(
+        self,
+        code: str,
+        path: str,
+        message: str,
+        next_step: str,
+        candidates: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(Fault(code, message, next_step, path=path, candidates=candidates))
 
 
 @dataclass(eq=False)
