@@ -140,7 +140,7 @@ def test_a_request_without_a_valid_key_is_401_before_its_body_is_read(shared_gat
 @pytest.mark.parametrize("path", ["/webhook", "/v1/patches:preview"])
 def test_a_wrong_type_or_length_is_refused_before_the_key(shared_gateway, path):
     problem(shared_gateway.call("POST", path, b"{}", key=None, Content_Type="image/png"), 415)
-    too_long = b" " * (shared_gateway.gateway.parts.config.server.max_body_bytes + 1)
+    too_long = b" " * (shared_gateway.built.parts.config.server.max_body_bytes + 1)
     problem(shared_gateway.call("POST", path, too_long, key=None), 413)
 
 
@@ -150,7 +150,7 @@ def test_every_flask_route_but_the_self_call_needs_a_key(shared_gateway):
     for rule in rules:
         for method in rule.methods - {"HEAD", "OPTIONS"}:
             path = rule.rule.replace("<patch_id>", "x")
-            problem(shared_gateway.call(method, path, key=None), 401, "no_key")
+            problem(shared_gateway.call(method, path, {}, key=None), 401, "no_key")
 
 
 @pytest.mark.parametrize("scheme", ["Basic Z2NyOng=", "Digest x", "bearer", "Bearer"])
