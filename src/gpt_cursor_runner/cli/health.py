@@ -103,16 +103,22 @@ def _fetch_history(client: Client, by: str) -> dict[str, Any]:
 
 
 def _fetch_until_healthy(client: Client, deadline: float) -> dict[str, Any]:
-    while True:
-        is_last_try = time.monotonic() >= deadline
-        try:
-            body = _fetch(client)
-            if body["overall_status"] == "healthy" or is_last_try:
-                return body
-        except CommandFailed as failure:
-            if is_last_try or failure.code not in (Exit.UNREACHABLE, Exit.TIMED_OUT):
-                raise
+    while time.monotonic() < deadline:
+        body = _fetch_if_reachable(client)
+        if body is not None and body["overall_status"] == "healthy":
+            return body
         time.sleep(_POLL_SECONDS)
+    # The last try returns whatever the state is, and raises every failure.
+    return _fetch(client)
+
+
+def _fetch_if_reachable(client: Client) -> dict[str, Any] | None:
+    try:
+        return _fetch(client)
+    except CommandFailed as failure:
+        if failure.code not in (Exit.UNREACHABLE, Exit.TIMED_OUT):
+            raise
+        return None
 
 
 def _fetch(client: Client) -> dict[str, Any]:

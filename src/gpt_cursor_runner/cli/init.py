@@ -8,7 +8,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -247,17 +247,22 @@ def _exclude_from_repository(git: Git, top: Path, paths: Sequence[Path]) -> None
     """
     exclude = git.directory / "info" / "exclude"
     present = exclude.read_bytes() if exclude.exists() else b""
-    missing = []
-    for path in paths:
-        if path.is_relative_to(top) and path != top:
-            pattern = os.fsencode(_exclude_pattern(path.relative_to(top)))
-            if pattern not in present.splitlines():
-                missing.append(pattern)
+    # The owner's last line may lack its newline.
+    if present and not present.endswith(b"\n"):
+        present += b"\n"
+    missing = [
+        line for line in _exclude_lines(top, paths) if line not in present.splitlines(keepends=True)
+    ]
     if missing:
         exclude.parent.mkdir(exist_ok=True)
-        if present and not present.endswith(b"\n"):
-            present += b"\n"
-        exclude.write_bytes(present + b"\n".join(missing) + b"\n")
+        exclude.write_bytes(present + b"".join(missing))
+
+
+def _exclude_lines(top: Path, paths: Sequence[Path]) -> Iterator[bytes]:
+    """The gitignore lines for the paths that lie in the work tree."""
+    for path in paths:
+        if path.is_relative_to(top) and path != top:
+            yield os.fsencode(_exclude_pattern(path.relative_to(top))) + b"\n"
 
 
 def _exclude_pattern(path: Path) -> str:

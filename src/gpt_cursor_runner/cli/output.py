@@ -155,6 +155,10 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]
     lines = [_plain_cells(row) for row in rows]
     if not sys.stdout.isatty():
         return ["\t".join(cells) for cells in lines]
+    return _aligned_table(headers, lines)
+
+
+def _aligned_table(headers: Sequence[str], lines: Sequence[list[str]]) -> list[str]:
     columns = zip(headers, *lines, strict=True)
     widths = [max(map(len, column)) for column in columns]
     header = click.style(_aligned(headers, widths), bold=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Iterator
 from typing import Any, get_args
 
 import click
@@ -17,7 +18,7 @@ from gpt_cursor_runner.cli.preview_text import DIFF_CHARACTERS, preview_lines
 from gpt_cursor_runner.formats.sniffing import sniff
 from gpt_cursor_runner.patch.faults import Fault, PatchRefused
 from gpt_cursor_runner.patch.model import Tolerance
-from gpt_cursor_runner.patch.outcome import Rejected, message_of, read_outcome
+from gpt_cursor_runner.patch.outcome import Outcome, Rejected, message_of, read_outcome
 from gpt_cursor_runner.patch.parsing import Unreadable, read_json
 from gpt_cursor_runner.patch.status import FINAL, Status
 
@@ -94,16 +95,21 @@ def send(
     given = {name: value for name, value in members.items() if value is not None}
     body = _body(file.read(), given, path)
     with connect(session, url, "submit", "read") as client:
-        if preview and not wait:
+        if wait:
+            _send_and_follow(session, client, body, timeout)
+        elif preview:
             _preview(session, client, body)
-            return
-        accepted = client.expect(client.call("POST", "/webhook", body, _JSON))
-        if not wait:
+        else:
+            accepted = client.expect(client.call("POST", "/webhook", body, _JSON))
             session.print(accepted, _summary(accepted))
-            return
-        if not session.as_json:
-            click.echo(_summary(accepted))
-        ended = _follow(client, accepted["patch_id"], time.monotonic() + timeout)
+
+
+def _send_and_follow(session: Session, client: Client, body: bytes, timeout: float) -> None:
+    accepted = client.expect(client.call("POST", "/webhook", body, _JSON))
+    # With --json the one answer is that of the end.
+    if not session.as_json:
+        click.echo(_summary(accepted))
+    ended = _follow(client, accepted["patch_id"], time.monotonic() + timeout)
     _conclude(session, ended)
 
 
@@ -192,17 +198,20 @@ def _conclude(session: Session, ended: dict[str, Any]) -> None:
         session.print(ended, [_summary(ended), f"next: gcr report {patch_id}"])
         return
     outcome = read_outcome(Status(ended["status"]), ended["outcome"] or {})
-    lines = [_summary(ended)]
-    if isinstance(outcome, Rejected):
-        for fault in outcome.faults:
-            lines += _fault_lines(fault)
-    message = message_of(outcome)
-    if message:
-        lines.append(message)
+    lines = [_summary(ended), *_outcome_lines(outcome)]
     next_command = f"gcr report {patch_id}"
     if ended["status"] == Status.HELD:
         next_command = f"gcr approve {patch_id}"
     raise CommandFailed(Exit.FAILED, "\n".join(lines), next_command, {"patch": ended})
+
+
+def _outcome_lines(outcome: Outcome) -> Iterator[str]:
+    if isinstance(outcome, Rejected):
+        for fault in outcome.faults:
+            yield from _fault_lines(fault)
+    message = message_of(outcome)
+    if message:
+        yield message
 
 
 def _fault_lines(fault: Fault) -> list[str]:
