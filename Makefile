@@ -49,9 +49,10 @@ format: $(ready) ## Format the code
 	@$(bin)/ruff format .
 	@$(bin)/ruff check --fix .
 
-bench: $(ready) ## How quickly the engine wakes, and what sealing costs
+bench: $(ready) ## How quickly the engine wakes, the cost of sealing, the processes and transactions of a patch
 	@$(bin)/python benchmarks/wake.py
 	@$(bin)/python benchmarks/seal.py
+	@$(bin)/python -m benchmarks.one_patch
 
 bench-health: $(ready) .venv-bench/ready ## /health beside its peers, under load, under faults; ARGS="--only ratios"
 	@$(bin)/python -m benchmarks.health.run $(ARGS)
