@@ -8,7 +8,6 @@ the same key. The alerts of one subject stay in order.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.alerts.sink import NotDelivered, Sink
 from gpt_cursor_runner.ledger.alerts import Alert, AlertStore
+from gpt_cursor_runner.system.periodic import PeriodicThread
 
 _log = structlog.get_logger(__name__)
 
@@ -62,11 +62,6 @@ class AlertSender:
         self._ledger_failures = 0
         self.state = SinkState(sink.name)
 
-    def run(self, stopped: threading.Event) -> None:
-        """Send alerts until `stopped` is set."""
-        while not stopped.is_set():
-            stopped.wait(self._run_once())
-
     def send_next(self) -> bool:
         """Send one alert; returns False when none is due. Raises the ledger's
         errors.
@@ -84,8 +79,8 @@ class AlertSender:
             self._send(alert)
         return True
 
-    def _run_once(self) -> float:
-        """Send one alert; returns the seconds until the next attempt."""
+    def turn(self) -> float:
+        """Send one alert; return the seconds until the next attempt."""
         try:
             sent = self.send_next()
         except Exception:  # noqa: BLE001  the loop's edge: the ledger may accept writes later
@@ -164,8 +159,7 @@ class AlertDispatcher:
     ) -> None:
         self._outbox, self._clock = outbox, clock
         self._senders = [AlertSender(sink, outbox, clock, random) for sink in sinks]
-        self._stopped = threading.Event()
-        self._threads = [self._thread(sender) for sender in self._senders]
+        self._threads = [_thread(sender) for sender in self._senders]
 
     def start(self) -> None:
         """Give up the alerts to sinks that are no longer configured, and begin
@@ -179,18 +173,14 @@ class AlertDispatcher:
         """Send nothing more. An alert that is being sent may still arrive; it
         stays pending until it is marked as delivered.
         """
-        self._stopped.set()
         for thread in self._threads:
-            if thread.is_alive():
-                thread.join(_JOIN_SECONDS / len(self._threads))
+            thread.request_stop()
+        for thread in self._threads:
+            thread.join(_JOIN_SECONDS / len(self._threads))
 
     def sink_states(self) -> tuple[SinkState, ...]:
         """The state of every sink, from memory."""
         return tuple(sender.state for sender in self._senders)
-
-    def _thread(self, sender: AlertSender) -> threading.Thread:
-        name = f"alerts-{sender.state.sink}"
-        return threading.Thread(target=sender.run, args=(self._stopped,), name=name, daemon=True)
 
     def _give_up_other_sinks(self) -> None:
         sinks = [sender.state.sink for sender in self._senders]
@@ -202,3 +192,7 @@ class AlertDispatcher:
         if given_up:
             reason = "their sink is no longer configured"
             _log.warning("alerts_given_up", alerts=given_up, reason=reason)
+
+
+def _thread(sender: AlertSender) -> PeriodicThread:
+    return PeriodicThread(f"alerts-{sender.state.sink}", sender.turn, _JOIN_SECONDS)

@@ -53,8 +53,12 @@ class PeriodicThread:
 
     def stop(self) -> None:
         self.request_stop()
+        self.join(self._join_seconds)
+
+    def join(self, seconds: float) -> None:
+        """Wait at most `seconds` for the end of a thread that was started."""
         if self._thread.is_alive():
-            self._thread.join(self._join_seconds)
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while not self._stopped:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ from gpt_cursor_runner.health.monitor.damping import settle
 from gpt_cursor_runner.health.monitor.model import CheckState
 from gpt_cursor_runner.health.monitor.probe import Probe
 from gpt_cursor_runner.health.monitor.sanitizing import read_safely
+from gpt_cursor_runner.system.periodic import PeriodicThread
 
 # A gateway that starts runs a failing check more often than its interval, so
 # that it is reported healthy soon after it is.
@@ -23,21 +23,14 @@ class CheckThread:
     def __init__(self, probe: Probe, monotonic: Callable[[], float]) -> None:
         self.probe = probe
         self._monotonic = monotonic
-        self._wanted = threading.Event()
+        self.thread = PeriodicThread(f"health-{probe.spec.name}", self._turn, join_seconds=0.0)
         self.state = CheckState(probe.spec, watched_since=monotonic())
-
-    def run(self, stopped: threading.Event) -> None:
-        """Run the check at its interval until stopped."""
-        while not stopped.is_set():
-            self._wanted.clear()
-            self.run_once()
-            self._wanted.wait(self.pause_seconds())
 
     def request_run(self) -> None:
         """Start the next run now. A run under way is not interrupted; another
         follows it.
         """
-        self._wanted.set()
+        self.thread.wake()
 
     def run_once(self) -> None:
         """Run the check and store what it returned."""
@@ -60,3 +53,7 @@ class CheckThread:
         if state.finished_at is None or state.duration_seconds is None:
             return False
         return state.finished_at - state.duration_seconds >= moment
+
+    def _turn(self) -> float:
+        self.run_once()
+        return self.pause_seconds()

@@ -23,6 +23,7 @@ from gpt_cursor_runner.health.monitor.model import Overall, Snapshot
 from gpt_cursor_runner.health.monitor.probe import Closeable, Probe
 from gpt_cursor_runner.health.monitor.sampler import Sampler
 from gpt_cursor_runner.system.clock import boottime
+from gpt_cursor_runner.system.periodic import PeriodicThread
 
 _log = structlog.get_logger(__name__)
 
@@ -60,8 +61,8 @@ class Monitor:
         self._monotonic = monotonic
         self._wall = wall
         self._checks: list[CheckThread] = []
-        self._stopped = threading.Event()
-        self._threads: dict[str, threading.Thread] = {}
+        self._threads: dict[str, PeriodicThread] = {}
+        self._tick_due_at: float | None = None
         self._draining = False
         self._lag = TickLag()
         self._refresh_lock = threading.Lock()
@@ -82,10 +83,11 @@ class Monitor:
 
     def start(self) -> None:
         """Start all threads; call once, in the process that serves."""
-        for check in self._checks:
-            self._launch(check.run, check.state.name)
-        self._launch(self._sampler.run, "sampler")
-        self._launch(self._tick_until, "tick")
+        self._threads = {check.state.name: check.thread for check in self._checks}
+        self._threads["sampler"] = PeriodicThread("health-sampler", self._sampler.turn, 0.0)
+        self._threads["tick"] = PeriodicThread("health-tick", self._turn, 0.0)
+        for thread in self._threads.values():
+            thread.start()
 
     def drain(self) -> None:
         """Report from now on that the process is about to stop."""
@@ -97,9 +99,9 @@ class Monitor:
 
         A check that is stuck is left behind: its thread is a daemon.
         """
-        self._stopped.set()
+        for thread in self._threads.values():
+            thread.request_stop()
         for check in self._checks:
-            check.request_run()
             if isinstance(check.probe, Closeable):
                 check.probe.close()
         deadline = time.monotonic() + _JOIN_SECONDS
@@ -155,13 +157,6 @@ class Monitor:
     def _have_run_since(self, moment: float) -> bool:
         return all(check.has_run_since(moment) for check in self._checks)
 
-    def _launch(self, work: Callable[[threading.Event], None], name: str) -> None:
-        thread = threading.Thread(
-            target=work, args=(self._stopped,), name=f"health-{name}", daemon=True
-        )
-        self._threads[name] = thread
-        thread.start()
-
     def _observe(self, overall: Overall, since_at: float) -> Snapshot:
         return Snapshot(
             checks=tuple(check.state for check in self._checks),
@@ -173,16 +168,15 @@ class Monitor:
             draining=self._draining,
         )
 
-    def _tick_until(self, stopped: threading.Event) -> None:
-        while not stopped.is_set():
-            # This clock stops while the machine sleeps, so that sleep is no lag.
-            due_at = time.monotonic() + TICK_SECONDS
-            try:
-                self.tick()
-            except Exception:  # noqa: BLE001  the loop's edge; readers see that the snapshot grows old
-                _log.exception("health_tick_failed")
-            stopped.wait(TICK_SECONDS)
-            self._lag.record(time.monotonic(), due_at)
+    def _turn(self) -> float:
+        # This clock stops while the machine sleeps, so that sleep is no lag.
+        now = time.monotonic()
+        if self._tick_due_at is not None:
+            self._lag.record(now, self._tick_due_at)
+        self._tick_due_at = now + TICK_SECONDS
+        # When a tick raises, readers see that the snapshot grows old.
+        self.tick()
+        return TICK_SECONDS
 
     def _log_poll(self, snapshot: Snapshot, verdict: Verdict) -> None:
         if snapshot.ticked_at - self._logged_at < _LOG_EVERY_SECONDS:

@@ -5,7 +5,6 @@ differences to the previous sample.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -53,11 +52,10 @@ class Sampler:
         self._previous_network: tuple[Mapping[str, int], float] | None = None
         self.latest = Metrics.unread(monotonic())
 
-    def run(self, stopped: threading.Event) -> None:
-        """Sample until stopped."""
-        while not stopped.is_set():
-            self.sample()
-            stopped.wait(SAMPLE_SECONDS)
+    def turn(self) -> float:
+        """Sample; return the seconds until the next sample."""
+        self.sample()
+        return SAMPLE_SECONDS
 
     def sample(self) -> None:
         """Read every figure once."""

@@ -8,6 +8,8 @@ import sys
 import threading
 from typing import Any
 
+from gpt_cursor_runner.system import processes
+
 _MAX_RESPONSE_BYTES = 64 * 1024
 _CLOSE_SECONDS = 0.5
 
@@ -25,7 +27,7 @@ class DiskWorkerClient:
     """
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: processes.Child | None = None
         self._lock = threading.Lock()
         self._closed = False
 
@@ -64,20 +66,17 @@ class DiskWorkerClient:
         response: dict[str, Any] = json.loads(answer)
         return response
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> processes.Child:
         if self._closed:
             raise EOFError
         # A session, directory and descriptors of its own: no Ctrl-C of the
         # terminal reaches it, and while it hangs it holds neither a mount of
         # ours nor the port.
-        return subprocess.Popen(
+        return processes.start(
             [sys.executable, "-m", "gpt_cursor_runner.health.probes.disk_worker"],
+            directory="/",
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd="/",
-            close_fds=True,
-            start_new_session=True,
         )
 
     def _reap(self) -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import socket
 import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+
+from gpt_cursor_runner.system.http_client import RequestFailed, fetch
 
 # A route of Flask, not of the middleware in front of it.
 PULSE = "/pulse"
@@ -23,7 +24,7 @@ _NONCE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # A result is shared for so long, so that the probes of one second make one call;
 # and so a result may be this much older than the reading made from it.
 _SHARE_SECONDS = 0.2
-_MAX_ANSWER_BYTES = 8192
+_MAX_BODY_BYTES = 8192
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  compared, not bound
 
 
@@ -43,6 +44,9 @@ class Listener(StrEnum):
     FOREIGN = "foreign"
     ABSENT = "absent"
     SILENT = "silent"
+
+
+_LISTENER_BY_CODE = {"refused": Listener.ABSENT, "not_http": Listener.FOREIGN}
 
 
 @dataclass(frozen=True)
@@ -91,76 +95,26 @@ class SelfCall:
     def _call(self) -> SelfCallResult:
         nonce = secrets.token_urlsafe(12)
         began_at = time.monotonic()
-        http_status, error = None, ""
         try:
-            answer = _exchange(
-                self._address, self._request(nonce), began_at + self._timeout_seconds
+            response = fetch(
+                "GET",
+                f"http://{self.address}{PULSE}?nonce={nonce}",
+                seconds=self._timeout_seconds,
+                max_body_bytes=_MAX_BODY_BYTES,
             )
-        except ConnectionRefusedError as refused:
-            listener, error = Listener.ABSENT, str(refused)
-        except OSError as failed:
-            listener, error = Listener.SILENT, str(failed)
-        else:
-            listener, http_status, error = self._judge(answer, nonce)
-        return SelfCallResult(listener, time.monotonic() - began_at, http_status, error)
+        except RequestFailed as error:
+            listener = _LISTENER_BY_CODE.get(error.code, Listener.SILENT)
+            return SelfCallResult(listener, time.monotonic() - began_at, error=str(error))
+        listener = Listener.FOREIGN
+        if self._is_ours(response.body, nonce):
+            listener = Listener.OURS
+        return SelfCallResult(listener, time.monotonic() - began_at, response.status)
 
-    def _judge(self, answer: bytes, nonce: str) -> tuple[Listener, int | None, str]:
-        if not answer:
-            return Listener.SILENT, None, "the connection was closed without an answer"
-        http_status, body = _parse(answer)
-        if body.get("nonce") == nonce and body.get("instance_id") == self._instance_id:
-            return Listener.OURS, http_status, ""
-        return Listener.FOREIGN, http_status, ""
-
-    def _request(self, nonce: str) -> bytes:
-        # HTTP/1.0: the answer ends with the connection and is never chunked.
-        lines = (
-            f"GET {PULSE}?nonce={nonce} HTTP/1.0",
-            f"Host: {self.address}",
-            "Connection: close",
-            "",
-            "",
-        )
-        return "\r\n".join(lines).encode()
-
-
-def _exchange(address: tuple[str, int], request: bytes, deadline: float) -> bytes:
-    """Send a request and receive its answer, cut at 8 KiB."""
-    with socket.create_connection(address, timeout=_seconds_left(deadline)) as connection:
-        connection.sendall(request)
-        answer = b""
-        while len(answer) < _MAX_ANSWER_BYTES:
-            # Set again for every chunk: the timeout of a socket starts again with
-            # each of them, so that a slow sender would have no deadline.
-            connection.settimeout(_seconds_left(deadline))
-            chunk = connection.recv(4096)
-            if not chunk:
-                break
-            answer += chunk
-        return answer
-
-
-def _seconds_left(deadline: float) -> float:
-    seconds = deadline - time.monotonic()
-    if seconds <= 0:
-        raise TimeoutError("the deadline passed")
-    return seconds
-
-
-def _parse(answer: bytes) -> tuple[int | None, dict[str, object]]:
-    """The HTTP status, and the JSON object of the body; empty without one."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        content = {}
-    return _http_status(head), content
-
-
-def _http_status(head: bytes) -> int | None:
-    words = head.split(b" ", 2)
-    if len(words) > 1 and words[0].startswith(b"HTTP/") and words[1].isdigit():
-        return int(words[1])
-    return None
+    def _is_ours(self, body: bytes, nonce: str) -> bool:
+        try:
+            content = json.loads(body)
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(content, dict):
+            return False
+        return content.get("nonce") == nonce and content.get("instance_id") == self._instance_id
