@@ -45,6 +45,7 @@ class Writer:
         self._intake = intake
         self._queue: queue.Queue[_Request] = queue.Queue(_MAX_QUEUED)
         self._recorded_at = float("-inf")
+        # No PeriodicThread: it waits for its queue, not for an interval.
         self._thread = threading.Thread(target=self._run, name="ledger-writer", daemon=True)
 
     def start(self) -> None:

@@ -45,6 +45,7 @@ class OpsListener:
         self._stopped = threading.Event()
         self._server: Any = None
         self._sockets: dict[int, Any] = {}
+        # No PeriodicThread: waitress's loop blocks until it is closed.
         self._thread = threading.Thread(
             target=self._serve_until_stopped, name="ops-listener", daemon=True
         )
