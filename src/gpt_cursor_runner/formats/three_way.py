@@ -19,6 +19,7 @@ from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.line_diff import common_blocks
 from gpt_cursor_runner.formats.matching.applying import apply_hunks
 from gpt_cursor_runner.formats.matching.block_search import BLOCK_RUNGS
+from gpt_cursor_runner.formats.matching.ladder import Rung
 from gpt_cursor_runner.formats.sections import Section
 from gpt_cursor_runner.formats.text import show, split_lines
 from gpt_cursor_runner.formats.tree import File, Merged
@@ -45,10 +46,10 @@ def merge_section(
     if base is None or base == now.data:
         plan.accept_trial(direct)
         return None
-    trial = plan.start_trial([rung for rung in plan.rungs if rung.name in BLOCK_RUNGS])
+    trial = plan.start_trial(_block_rungs(plan.rungs))
     theirs = apply_hunks(section.hunks, File(base, now.mode), path, trial)
     if theirs is None or b"\0" in theirs:
-        direct.faults = [_with_rung(fault) for fault in direct.faults]
+        direct.faults = list(map(_with_rung, direct.faults))
         plan.accept_trial(direct)
         return None
     _spend_merge(path, plan)
@@ -60,6 +61,10 @@ def merge_section(
         raise _nothing_left(path)
     _add_placed_hunks(trial, base, now.data, plan)
     return merged.text
+
+
+def _block_rungs(rungs: Sequence[Rung]) -> list[Rung]:
+    return [rung for rung in rungs if rung.name in BLOCK_RUNGS]
 
 
 def _with_rung(fault: Fault) -> Fault:

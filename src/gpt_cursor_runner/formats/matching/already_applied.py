@@ -39,18 +39,26 @@ def is_applied_at(hunk: Hunk, place: Place, result: SearchResult) -> bool:
     """Whether the hunk is already applied at a place of the search result, so
     that applying it again would repeat its effect.
     """
-    size = len(hunk.new)
     if hunk.deletes or result.rung not in BLOCK_RUNGS:
-        return any(row < place.end and place.start < row + size for row in result.applied_rows)
-    # The hunk only inserts. Its context still matches after the insertion if it
+        return _overlaps_applied(hunk, place, result.applied_rows)
+    return _is_inserted_at(hunk, place, result.applied_rows)
+
+
+def _overlaps_applied(hunk: Hunk, place: Place, applied_rows: Sequence[int]) -> bool:
+    size = len(hunk.new)
+    return any(row < place.end and place.start < row + size for row in applied_rows)
+
+
+def _is_inserted_at(hunk: Hunk, place: Place, applied_rows: Sequence[int]) -> bool:
+    # A hunk that only inserts still matches after the insertion if its context
     # is all on one side, else it does not.
     if hunk.context_before and hunk.context_after:
         return False
     if not b"".join(hunk.inserted).strip():
         return False
     if hunk.context_after:
-        return place.end - size in result.applied_rows
-    return place.start in result.applied_rows
+        return place.end - len(hunk.new) in applied_rows
+    return place.start in applied_rows
 
 
 def _rungs_that_prove(hunk: Hunk) -> Sequence[str]:

@@ -65,10 +65,17 @@ def places_below_anchors(text: Text, hunk: Hunk, places: Sequence[Place]) -> lis
     if len(below) < 2:
         return below
     candidates = _places_in_scope(text, below, anchor_rows, first_rows) or below
-    if len(candidates) == 1 or len(anchor_rows) > 1:
-        return candidates
-    nearest = preferred_row([place.start for place in candidates], first_rows)
-    return [place for place in candidates if place.start == nearest] or candidates
+    return _nearest_below(candidates, first_rows)
+
+
+def _nearest_below(places: list[Place], first_rows: Sequence[int]) -> list[Place]:
+    """The places that one anchor prefers; all of them when it prefers none, or
+    when the anchor itself stands at several rows.
+    """
+    if len(places) == 1 or len(first_rows) > 1:
+        return places
+    nearest = preferred_row([place.start for place in places], first_rows)
+    return [place for place in places if place.start == nearest] or places
 
 
 def _rows_of_anchor(text: Text, anchor: bytes) -> list[int]:
@@ -76,12 +83,16 @@ def _rows_of_anchor(text: Text, anchor: bytes) -> list[int]:
     it. Raises AnchorMissing when there are none.
     """
     sought = core(anchor)
-    rows = list(text.rows_of(sought)) if sought else []
-    if sought and not rows:
-        rows = [row for row, line in enumerate(text.lines) if core(line).startswith(sought)]
+    rows: list[int] = []
+    if sought:
+        rows = list(text.rows_of(sought)) or _rows_that_begin_with(text, sought)
     if not rows:
         raise AnchorMissing(f"the anchor '{show(anchor)}' does not stand in the file", anchor)
     return rows
+
+
+def _rows_that_begin_with(text: Text, start: bytes) -> list[int]:
+    return [row for row, line in enumerate(text.lines) if core(line).startswith(start)]
 
 
 def _last_of_chain(row: int, inner: Sequence[Sequence[int]]) -> int | None:
@@ -105,11 +116,15 @@ def _first_rows_below(hunk: Hunk, anchor_rows: Sequence[int]) -> list[int]:
 def _places_from(places: Sequence[Place], first_row: int, anchor: bytes) -> list[Place]:
     below = [place for place in places if place.start >= first_row]
     if places and not below:
-        lines = ", ".join([str(place.start + 1) for place in places[:3]])
-        raise AnchorMissing(
-            f"the lines stand at line {lines}, but not below the anchor '{show(anchor)}'"
-        )
+        raise _not_below(places, anchor)
     return below
+
+
+def _not_below(places: Sequence[Place], anchor: bytes) -> AnchorMissing:
+    lines = ", ".join([str(place.start + 1) for place in places[:3]])
+    return AnchorMissing(
+        f"the lines stand at line {lines}, but not below the anchor '{show(anchor)}'"
+    )
 
 
 def _places_in_scope(
@@ -129,11 +144,15 @@ def _scope_end(text: Text, row: int) -> int:
     """
     depth = _depth(text.lines[row])
     for following in range(row + 1, len(text.lines)):
-        line = core(text.lines[following])
-        is_inside = not line or line[:1] in _CLOSING
-        if not is_inside and _depth(text.lines[following]) <= depth:
+        line = text.lines[following]
+        if not _is_blank_or_closing(line) and _depth(line) <= depth:
             return following
     return len(text.lines)
+
+
+def _is_blank_or_closing(line: bytes) -> bool:
+    line_core = core(line)
+    return not line_core or line_core[:1] in _CLOSING
 
 
 def _depth(line: bytes) -> int:

@@ -10,8 +10,8 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Collection, Iterable, Sequence
+from itertools import chain, pairwise
 
 from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.hunks import Hunk
@@ -43,14 +43,7 @@ def apply_hunks(hunks: Sequence[Hunk], file: File, path: str, plan: ChangePlan) 
 
     Raises Refusal when the hunks exceed the budget of the patch.
     """
-    plan.budget.hunks_left -= len(hunks)
-    if plan.budget.hunks_left < 0:
-        raise Refusal(
-            "limit",
-            path,
-            f"the patch has more than {MAX_HUNKS} hunks",
-            "Send it as several patches.",
-        )
+    _spend_hunks(len(hunks), path, plan)
     may_build = all(hunk.line_hint is None for hunk in hunks)
     data, waiting = file.data, list(hunks)
     faults_before = len(plan.faults)
@@ -72,15 +65,30 @@ def apply_hunks(hunks: Sequence[Hunk], file: File, path: str, plan: ChangePlan) 
     return None
 
 
+def _spend_hunks(count: int, path: str, plan: ChangePlan) -> None:
+    plan.budget.hunks_left -= count
+    if plan.budget.hunks_left < 0:
+        raise Refusal(
+            "limit",
+            path,
+            f"the patch has more than {MAX_HUNKS} hunks",
+            "Send it as several patches.",
+        )
+
+
 def _faults_to_report(
     first_faults: Sequence[Fault], all_faults: Sequence[Fault], refused: Sequence[Hunk]
 ) -> list[Fault]:
     # A fault in the file as it is explains more than one in the outcome so far.
     refused_numbers = {hunk.number for hunk in refused}
-    faults = [fault for fault in first_faults if fault.hunk in refused_numbers]
     explained_numbers = {fault.hunk for fault in first_faults}
-    faults += [fault for fault in all_faults if fault.hunk not in explained_numbers]
+    later_numbers = {fault.hunk for fault in all_faults} - explained_numbers
+    faults = _faults_of(refused_numbers, first_faults) + _faults_of(later_numbers, all_faults)
     return sorted(faults, key=lambda fault: fault.hunk or 0)
+
+
+def _faults_of(numbers: Collection[int | None], faults: Iterable[Fault]) -> list[Fault]:
+    return [fault for fault in faults if fault.hunk in numbers]
 
 
 class _Pass:
@@ -107,13 +115,7 @@ class _Pass:
         self.drifts = self._find_drifts(results)
         for hunk in self.hunks:
             faults_before = len(self.plan.faults)
-            try:
-                if hunk.old:
-                    self._place(hunk, results[hunk.number])
-                else:
-                    self._insert_without_context(hunk)
-            except AnchorMissing as missing:
-                add_anchor_fault(self._context(hunk), missing.reason, missing=missing.anchor)
+            self._place_or_insert(hunk, results.get(hunk.number))
             if len(self.plan.faults) > faults_before:
                 self.refused.append(hunk)
         self._remove_overlaps(may_defer=may_defer)
@@ -154,13 +156,17 @@ class _Pass:
                 drifts.add(places[0].start + 1 - hunk.line_hint)
         return drifts
 
+    def _place_or_insert(self, hunk: Hunk, result: SearchResult | None) -> None:
+        try:
+            if result is None:
+                self._insert_without_context(hunk)
+            else:
+                self._place(hunk, result)
+        except AnchorMissing as missing:
+            add_anchor_fault(self._context(hunk), missing.reason, missing=missing.anchor)
+
     def _place(self, hunk: Hunk, result: SearchResult) -> None:
-        hints: set[int] = set()
-        if hunk.line_hint is not None:
-            # A line number decides only if it also does after the drift that
-            # the other hunks show.
-            hints = {hunk.line_hint - 1 + drift for drift in {0, *self.drifts}}
-        place = select_place(self.text, hunk, result.places, hints)
+        place = select_place(self.text, hunk, result.places, self._hinted_rows(hunk))
         context = self._context(hunk, result)
         if place is None:
             add_placement_fault(context)
@@ -169,6 +175,13 @@ class _Pass:
         else:
             self._apply(context, place, result.rung)
 
+    def _hinted_rows(self, hunk: Hunk) -> set[int]:
+        if hunk.line_hint is None:
+            return set()
+        # A line number decides only if it also does after the drift that the
+        # other hunks show.
+        return {hunk.line_hint - 1 + drift for drift in {0, *self.drifts}}
+
     def _apply(self, context: HunkContext, place: Place, rung: str) -> None:
         hunk = context.hunk
         try:
@@ -176,7 +189,8 @@ class _Pass:
         except Unplaceable:
             add_placement_fault(context)
             return
-        if not self.text.can_hold(line for edit in edits for line in edit.lines):
+        written = chain.from_iterable(edit.lines for edit in edits)
+        if not self.text.can_hold(written):
             add_encoding_fault(context)
             return
         self.edits += [(edit, hunk) for edit in edits]
@@ -232,27 +246,35 @@ class _Pass:
         return None
 
     def _lines_added_above(self, hunk: Hunk) -> int:
-        above = [other for other in self.hunks if other.number < hunk.number]
-        return sum(len(other.new) - len(other.old) for other in above)
+        added = 0
+        for other in self.hunks:
+            if other.number < hunk.number:
+                added += len(other.new) - len(other.old)
+        return added
 
     def _insert(self, hunk: Hunk, row: int) -> None:
         data = b"".join(hunk.inserted)
         if not data:
             return  # the parser has already recorded why nothing is left of it
-        text = self.text
-        lines = list(text.insertion(row, data)) if text.lines else list(hunk.inserted)
-        if row == len(text.lines) and not data.endswith(b"\n"):
-            # The patch marks it as the new last line, without a line end.
-            lines[-1] = lines[-1].rstrip(b"\r\n")
+        lines = self._lines_to_insert(hunk, row, data)
         if data.strip() and self._holds_already(lines, row):
-            applied_row = min(row, len(text.lines) - len(lines))
+            applied_row = min(row, len(self.text.lines) - len(lines))
             add_already_applied(self._context(hunk), applied_row)
             return
-        if not text.can_hold(lines):
+        if not self.text.can_hold(lines):
             add_encoding_fault(self._context(hunk))
             return
         self.edits.append((Edit(row, row, tuple(lines)), hunk))
         self.plan.add_placed_hunk(self.path, row + 1, "exact", hunk.number)
+
+    def _lines_to_insert(self, hunk: Hunk, row: int, data: bytes) -> list[bytes]:
+        lines = list(hunk.inserted)
+        if self.text.lines:
+            lines = list(self.text.insertion(row, data))
+        if row == len(self.text.lines) and not data.endswith(b"\n"):
+            # The patch marks it as the new last line, without a line end.
+            lines[-1] = lines[-1].rstrip(b"\r\n")
+        return lines
 
     def _holds_already(self, lines: Sequence[bytes], row: int) -> bool:
         """Whether the lines follow at `row`, or end the file if that is its end."""
@@ -260,7 +282,7 @@ class _Pass:
             in_file = self.text.lines[row : row + len(lines)]
         else:
             in_file = self.text.lines[-len(lines) :]
-        return [line.rstrip() for line in in_file] == [line.rstrip() for line in lines]
+        return list(map(bytes.rstrip, in_file)) == list(map(bytes.rstrip, lines))
 
     def _remove_overlaps(self, *, may_defer: bool) -> None:
         """Drop the later of two hunks that change the same lines: it waits for
@@ -280,8 +302,7 @@ class _Pass:
         overlapping: list[tuple[Hunk, Hunk]] = []
         ordered = sorted(self.edits, key=lambda pair: (pair[0].start, pair[0].end))
         for (above, first), (below, second) in pairwise(ordered):
-            both_insert = above.start == above.end == below.start == below.end
-            if first is not second and (below.start < above.end or both_insert):
+            if first is not second and _overlap(above, below):
                 overlapping.append((first, second))
         return overlapping
 
@@ -293,3 +314,8 @@ class _Pass:
             "Join them into one hunk, or send the second as a later change.",
             **self._context(second).position(),
         )
+
+
+def _overlap(above: Edit, below: Edit) -> bool:
+    both_insert_at_one_row = above.start == above.end == below.start == below.end
+    return both_insert_at_one_row or below.start < above.end
