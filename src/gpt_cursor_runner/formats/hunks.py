@@ -49,20 +49,20 @@ class Hunk:
     @property
     def old(self) -> tuple[HunkLine, ...]:
         """Context and deleted lines: those that the file must have."""
-        return tuple(line for line in self.lines if line.sign != "+")
+        return tuple(self._lines_without("+"))
 
     @property
     def new(self) -> tuple[HunkLine, ...]:
         """Context and inserted lines: those that the file has afterwards."""
-        return tuple(line for line in self.lines if line.sign != "-")
+        return tuple(self._lines_without("-"))
 
     @property
     def old_data(self) -> list[bytes]:
-        return [line.data for line in self.lines if line.sign != "+"]
+        return [line.data for line in self._lines_without("+")]
 
     @property
     def new_data(self) -> list[bytes]:
-        return [line.data for line in self.lines if line.sign != "-"]
+        return [line.data for line in self._lines_without("-")]
 
     @property
     def inserted(self) -> tuple[bytes, ...]:
@@ -81,6 +81,9 @@ class Hunk:
     def context_after(self) -> int:
         """The number of context lines below the last change."""
         return _leading_context(reversed(self.lines))
+
+    def _lines_without(self, sign: Sign) -> list[HunkLine]:
+        return [line for line in self.lines if line.sign != sign]
 
 
 def _leading_context(lines: Iterable[HunkLine]) -> int:

@@ -5,7 +5,7 @@ Covers the rungs that compare line by line: exact, blanks, unicode, indent.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 from gpt_cursor_runner.formats.line_keys import collapsed, core, folded, trimmed
@@ -125,14 +125,21 @@ def _collapsed_block_rows(text: Text, lines: Sequence[bytes]) -> set[int]:
     if not lines:
         return set()
     rows_by_line = text.collapsed_rows
-    rows_of_lines = [rows_by_line.get(collapsed(line), ()) for line in lines]
-    # The rarest line first: each further line only narrows the set.
-    first, *others = sorted(range(len(lines)), key=lambda number: len(rows_of_lines[number]))
-    starts = {row - first for row in rows_of_lines[first]}
-    for number in others:
+    # For each line, its rows and its number in the block. The rarest line
+    # first: each further line only narrows the set.
+    rows_of_lines: list[tuple[Sequence[int], int]] = []
+    for number, line in enumerate(lines):
+        rows_of_lines.append((rows_by_line.get(collapsed(line), ()), number))
+    rarest, *others = sorted(rows_of_lines, key=lambda pair: len(pair[0]))
+    starts = _block_starts(*rarest)
+    for rows, number in others:
         if not starts:
             break
         if len(starts) > MOST_PLACES:
             return set()  # a block of nothing but common lines
-        starts &= {row - number for row in rows_of_lines[number]}
+        starts &= _block_starts(rows, number)
     return starts
+
+
+def _block_starts(rows: Iterable[int], number: int) -> set[int]:
+    return {row - number for row in rows}

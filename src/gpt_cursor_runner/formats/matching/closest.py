@@ -46,16 +46,11 @@ def find_closest(
     within a line of the file.
     """
     search = _Search(text, sought, inside_line=inside_line)
-    rows = set(search.rows_by_votes() or search.rows_like_longest_line())
-    if hint is not None and 0 <= hint < len(text.lines):
-        rows.add(hint)
-    similarities = {row: search.similarity(row) for row in rows or {0}}
-    # Of equally similar places the first.
-    start = min(similarities, key=lambda row: (-similarities[row], row))
+    start, similarity = search.most_similar(hint)
     difference = search.first_difference(start)
     focus = difference.file_line - 1 if difference else start
     shown = excerpt(text, start, len(sought), focus)
-    return Closest(start + 1, round(similarities[start], 3), shown, difference)
+    return Closest(start + 1, round(similarity, 3), shown, difference)
 
 
 def excerpt(text: Text, start: int, size: int, focus: int) -> str:
@@ -66,9 +61,10 @@ def excerpt(text: Text, start: int, size: int, focus: int) -> str:
     if size > MOST_LINES:
         first = max(start, focus - MOST_LINES // 2)
     last = min(len(text.lines), first + min(max(size, 1), MOST_LINES))
-    return "\n".join(
-        f"{row + 1:>5} | {show(text.lines[row], _SHOWN_CHARACTERS)}" for row in range(first, last)
-    )
+    numbered_lines: list[str] = []
+    for number, line in enumerate(text.lines[first:last], first + 1):
+        numbered_lines.append(f"{number:>5} | {show(line, _SHOWN_CHARACTERS)}")
+    return "\n".join(numbered_lines)
 
 
 def expected_lines(sought: Sought, focus: int | None = None) -> tuple[str, ...]:
@@ -115,6 +111,17 @@ class _Search:
         self.scorer: Scorer = fuzz.ratio
         if inside_line and len(self.wanted) == 1:
             self.scorer = fuzz.partial_ratio
+
+    def most_similar(self, hint: int | None) -> tuple[int, float]:
+        """Return the most similar row and its similarity; of equally similar
+        rows the first.
+        """
+        rows = set(self.rows_by_votes() or self.rows_like_longest_line())
+        if hint is not None and 0 <= hint < len(self.text.lines):
+            rows.add(hint)
+        similarities = {row: self.similarity(row) for row in rows or {0}}
+        start = min(similarities, key=lambda row: (-similarities[row], row))
+        return start, similarities[start]
 
     def rows_by_votes(self) -> list[int]:
         votes: Counter[int] = Counter()

@@ -97,18 +97,23 @@ class _Regions:
 
 
 def _with_file_line_ends_and_indent(edit: Edit, reindent: Reindent | None, text: Text) -> Edit:
-    bom = b""
-    if edit.start == 0 < edit.end and text.data.startswith(BOM):
-        bom = BOM  # the edit replaces the first line, which holds it
-    if not edit.lines:
-        return Edit(edit.start, edit.end, (bom,)) if bom else edit
-    line_end = text.line_end_near(edit.start)
-    lines = [_reindented(line, reindent).rstrip(b"\r\n") + line_end for line in edit.lines]
-    replaces_last_line = edit.start < edit.end == len(text.lines)
-    if replaces_last_line and not text.data.endswith(b"\n"):
-        lines[-1] = lines[-1].removesuffix(line_end)
-    lines[0] = bom + lines[0]
+    lines = _in_file_style(edit, reindent, text)
+    replaces_first_line = edit.start == 0 < edit.end
+    if replaces_first_line and text.data.startswith(BOM):
+        # The first line of the file holds the mark, and goes.
+        lines = [BOM + b"".join(lines[:1]), *lines[1:]]
     return Edit(edit.start, edit.end, tuple(lines))
+
+
+def _in_file_style(edit: Edit, reindent: Reindent | None, text: Text) -> list[bytes]:
+    line_end = text.line_end_near(edit.start)
+    lines: list[bytes] = []
+    for line in edit.lines:
+        lines.append(_reindented(line, reindent).rstrip(b"\r\n") + line_end)
+    replaces_last_line = edit.start < edit.end == len(text.lines)
+    if lines and replaces_last_line and not text.data.endswith(b"\n"):
+        lines[-1] = lines[-1].removesuffix(line_end)
+    return lines
 
 
 def _reindented(line: bytes, reindent: Reindent | None) -> bytes:
@@ -118,9 +123,8 @@ def _reindented(line: bytes, reindent: Reindent | None) -> bytes:
     blanks = indent(body)
     # As text, because the indent may hold spaces beyond ASCII.
     rest = body.decode("utf-8", "surrogateescape").lstrip().encode("utf-8", "surrogateescape")
-    if reindent is None:
-        return blanks + rest
-    shifted = reindent.apply(blanks)
-    if shifted is None:
-        return blanks + rest
-    return shifted + rest
+    if reindent is not None:
+        shifted = reindent.apply(blanks)
+        if shifted is not None:
+            blanks = shifted
+    return blanks + rest

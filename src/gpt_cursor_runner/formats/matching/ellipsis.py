@@ -135,7 +135,7 @@ def _guesses_deletion(piece: Sequence[HunkLine], rows: Sequence[int | None]) -> 
             continue
         if row is None:
             return True
-        if deleted_row_above is not None and row != deleted_row_above + 1:
+        if deleted_row_above not in (None, row - 1):
             return True
         deleted_row_above = row
     return False

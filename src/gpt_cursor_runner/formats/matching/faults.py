@@ -125,9 +125,6 @@ def add_anchor_fault(
 
     They lead to `lines`, from 1; `missing` is the anchor that the file lacks.
     """
-    closest = None
-    if missing is not None and context.plan.budget.take_explanation():
-        closest = find_closest(context.text, [(missing, context.hunk.patch_line)], inside_line=True)
     anchors = [line.decode("utf-8", "replace").strip()[:80] for line in context.hunk.anchors]
     context.plan.add_fault(
         "ambiguous" if lines else "no_match",
@@ -136,10 +133,17 @@ def add_anchor_fault(
         " add context lines.",
         **context.position(),
         expected=(f"@@ {'; '.join(anchors)}"[:160],),
-        closest=closest,
-        candidates=tuple(context.text.candidate(line) for line in lines[:_MOST_CANDIDATES]),
+        closest=_closest_to_anchor(context, missing),
+        candidates=tuple(map(context.text.candidate, lines[:_MOST_CANDIDATES])),
         rungs_tried=context.rungs_tried,
     )
+
+
+def _closest_to_anchor(context: HunkContext, missing: bytes | None) -> Closest | None:
+    if missing is None or not context.plan.budget.take_explanation():
+        return None
+    sought = [(missing, context.hunk.patch_line)]
+    return find_closest(context.text, sought, inside_line=True)
 
 
 def add_encoding_fault(context: HunkContext) -> None:
@@ -167,7 +171,7 @@ def _add_ambiguous(context: HunkContext, result: SearchResult) -> None:
         "Add context lines above or below until the hunk fits one place only, or say which with a"
         " line number.",
         **context.position(),
-        candidates=tuple(context.text.candidate(line) for line in lines),
+        candidates=tuple(map(context.text.candidate, lines)),
         rungs_tried=result.rungs_tried,
     )
 

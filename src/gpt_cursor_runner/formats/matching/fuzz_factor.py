@@ -42,16 +42,21 @@ def fuzz_factor_places(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
     most_alignments = _MOST_CELLS // cells_per_alignment + 1
     if sum(counts.values()) > most_alignments:
         return []
-    pins: list[_Pin] = []
-    for number in counts:
-        pins += [(number, row) for row in text.rows_of(core(hunk.old[number].data))]
+    pins = list(_pins(text, hunk, counts))
     budget.aligned_lines_left -= len(pins) * cells_per_alignment // _CELLS_PER_ALIGNED_LINE
     if budget.aligned_lines_left < 0:
         return []
     places = _cheapest_places(text, hunk, pins)
-    if all(_keeps_neighbours(hunk, _matching_lines(text, hunk, place.rows)) for place in places):
-        return places
-    return []
+    for place in places:
+        if not _keeps_neighbours(hunk, _matching_lines(text, hunk, place.rows)):
+            return []
+    return places
+
+
+def _pins(text: Text, hunk: Hunk, numbers: Iterable[int]) -> Iterator[_Pin]:
+    for number in numbers:
+        for row in text.rows_of(core(hunk.old[number].data)):
+            yield number, row
 
 
 def may_skip_above(old: Sequence[HunkLine], number: int) -> bool:
@@ -68,17 +73,24 @@ def _pinned_lines(text: Text, hunk: Hunk) -> dict[int, int]:
     One deleted line is enough, since none may differ. Of context lines it takes
     one more than may differ.
     """
-    string, _ = text.cores
-    counts: dict[int, int] = {}
-    for number, line in enumerate(hunk.old):
-        line_core = core(line.data)
-        if line_core:
-            character = text.character_of(line_core)
-            counts[number] = string.count(character) if character else 0
+    counts = _counts_in_file(text, hunk)
     rarest = sorted(counts, key=lambda number: counts[number])
     deleted = [number for number in rarest if hunk.old[number].sign == "-"]
     pinned = deleted[:1] or rarest[: hunk.fuzz + 1]
     return {number: counts[number] for number in pinned}
+
+
+def _counts_in_file(text: Text, hunk: Hunk) -> dict[int, int]:
+    """How often the file has each old line that is not blank, by its number."""
+    string, _ = text.cores
+    counts: dict[int, int] = {}
+    for number, line in enumerate(hunk.old):
+        line_core = core(line.data)
+        if not line_core:
+            continue
+        character = text.character_of(line_core)
+        counts[number] = string.count(character) if character else 0
+    return counts
 
 
 def _cheapest_places(text: Text, hunk: Hunk, pins: Iterable[_Pin]) -> list[Place]:

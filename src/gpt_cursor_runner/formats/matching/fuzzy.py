@@ -12,7 +12,7 @@ lines as sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
 
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
@@ -44,7 +44,7 @@ def _similar_places(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
     old = hunk.old
     if not _LEAST_LINES <= len(old) <= _MOST_LINES:
         return []
-    characters = [text.character_of(core(line.data)) for line in old]
+    characters = list(map(text.character_of, map(core, hunk.old_data)))
     rarest = _rarest_deleted_line(text, old, characters)
     if rarest is None:
         return []
@@ -53,12 +53,16 @@ def _similar_places(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
     budget.aligned_lines_left -= len(old) * len(aligned_rows)
     if budget.aligned_lines_left < 0 or len(rows) == _MOST_ROWS:
         return []
+    return _best_places(_aligned_places(text, hunk, rarest, aligned_rows))
+
+
+def _aligned_places(text: Text, hunk: Hunk, pinned: int, rows: Iterable[int]) -> Collection[Place]:
     places: dict[Sequence[int | None], Place] = {}
-    for row in aligned_rows:
-        place = align(text, hunk, rarest, row)
+    for row in rows:
+        place = align(text, hunk, pinned, row)
         if place:
             places[place.rows] = place
-    return _best_places(places.values())
+    return places.values()
 
 
 def _rarest_deleted_line(

@@ -74,10 +74,17 @@ def find_reindent(pairs: IndentPairs, inserted: Sequence[bytes]) -> Reindent | N
     the inserted lines; None when there is none.
     """
     for shift in _candidate_shifts(pairs, inserted):
-        explains_pairs = all(shift.apply(sent) == in_file for sent, in_file in pairs)
-        if explains_pairs and all(shift.apply(sent) is not None for sent in inserted):
+        if _explains(shift, pairs) and _applies_to(shift, inserted):
             return shift
     return None
+
+
+def _explains(shift: Reindent, pairs: IndentPairs) -> bool:
+    return all(shift.apply(sent) == in_file for sent, in_file in pairs)
+
+
+def _applies_to(shift: Reindent, indents: Sequence[bytes]) -> bool:
+    return None not in map(shift.apply, indents)
 
 
 def uniform_shift(
@@ -96,7 +103,7 @@ def uniform_shift(
             return None
         if sent_core:
             indents.append((indent(sent_line), indent(file_line)))
-    return find_reindent(indents, [indent(line) for line in inserted if line.strip()])
+    return find_reindent(indents, list(map(indent, filter(bytes.strip, inserted))))
 
 
 def shift_of_equal_lines(text: Text, hunk: Hunk, rows: Sequence[int | None]) -> Reindent | None:

@@ -47,7 +47,7 @@ def _at_end_of_file(text: Text, hunk: Hunk, places: Sequence[Place]) -> Sequence
 
 def _preferred_place(places: Sequence[Place], hints: Iterable[int]) -> Place | None:
     # Among places that are only similar a line number is too weak a sign.
-    if any(place.similarity < 1 for place in places):
+    if min(place.similarity for place in places) < 1:
         return None
     nearest = preferred_row([place.start for place in places], hints)
     for place in places:
