@@ -31,6 +31,16 @@ def show(data: bytes, width: int = 80) -> str:
     return data.rstrip(b"\r\n").decode("utf-8", "replace")[:width]
 
 
+def occurrences(string: str, sought: str) -> Iterator[int]:
+    """Yield every index at which a string occurs in another, overlapping ones
+    included.
+    """
+    index = string.find(sought)
+    while index >= 0:
+        yield index
+        index = string.find(sought, index + 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
     """Rows `start` to `end` (from 0, end excluded) become `lines`; an insertion

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import islice
 
 from gpt_cursor_runner.formats.line_keys import collapsed, core, folded, trimmed
 from gpt_cursor_runner.formats.matching.places import Place
 from gpt_cursor_runner.formats.matching.reindenting import uniform_shift
-from gpt_cursor_runner.formats.text import Text
+from gpt_cursor_runner.formats.text import Text, occurrences
 
 # A block with this many places is ambiguous whatever a hint prefers: files of a
 # million equal lines stay cheap.
@@ -113,12 +114,7 @@ def _block_rows(text: Text, lines: Sequence[bytes]) -> list[int]:
     sought = text.string_of(map(core, lines))
     if not sought:
         return []
-    rows: list[int] = []
-    row = string.find(sought)
-    while row >= 0 and len(rows) < MOST_PLACES:
-        rows.append(row)
-        row = string.find(sought, row + 1)
-    return rows
+    return list(islice(occurrences(string, sought), MOST_PLACES))
 
 
 def _collapsed_block_rows(text: Text, lines: Sequence[bytes]) -> set[int]:

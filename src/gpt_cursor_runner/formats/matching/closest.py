@@ -107,7 +107,7 @@ class _Search:
     def __init__(self, text: Text, sought: Sought, *, inside_line: bool) -> None:
         self.text, self.sought, self.inside_line = text, sought, inside_line
         self.scored_lines = [line for line, _ in sought[:_SCORED_LINES]]
-        self.wanted = [_comparable(line) for line in self.scored_lines]
+        self.wanted = list(map(_comparable, self.scored_lines))
         self.scorer: Scorer = fuzz.ratio
         if inside_line and len(self.wanted) == 1:
             self.scorer = fuzz.partial_ratio

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.line_keys import core
 from gpt_cursor_runner.formats.matching.block_search import MOST_PLACES, line_ends_agree
 from gpt_cursor_runner.formats.matching.places import Place
 from gpt_cursor_runner.formats.matching.reindenting import Reindent, uniform_shift
-from gpt_cursor_runner.formats.text import Text
+from gpt_cursor_runner.formats.text import Text, occurrences
 
 _MOST_LINES = 200_000  # compared for one piece, over all its places
 _ELLIPSIS = re.compile(rb"(?:(?:#|//|/\*|<!--|--|;|%|\{/\*)\s*\.{3}.*|\.{3})")
@@ -36,11 +37,11 @@ def ellipsis_places(text: Text, hunk: Hunk) -> list[Place]:
             rows.append(None)  # the ellipsis line itself
         if not piece:
             continue
-        places = _places_of_piece(text, hunk, piece, most=2)
-        if len(places) != 1 or places[0].start <= _last_row(rows):
+        place = _only_place_below(_last_row(rows), text, hunk, piece)
+        if place is None:
             return []
-        rows += places[0].rows
-        shifts.add(places[0].reindent)
+        rows += place.rows
+        shifts.add(place.reindent)
     if len(shifts) != 1:
         return []
     return [Place(tuple(rows), reindent=shifts.pop())]
@@ -54,6 +55,13 @@ def _split_at_ellipses(old: Sequence[HunkLine]) -> list[list[HunkLine]]:
         else:
             pieces[-1].append(line)
     return pieces
+
+
+def _only_place_below(row: int, text: Text, hunk: Hunk, piece: Sequence[HunkLine]) -> Place | None:
+    places = _places_of_piece(text, hunk, piece, most=2)
+    if len(places) != 1 or places[0].start <= row:
+        return None
+    return places[0]
 
 
 def _last_row(rows: Sequence[int | None]) -> int:
@@ -72,14 +80,13 @@ def _places_of_piece(
     string, rows = text.solid_cores
     places: list[Place] = []
     # Each comparison costs as much as the piece is long.
-    comparisons_left = max(2, _MOST_LINES // len(piece))
-    index = string.find(sought)
-    while index >= 0 and len(places) < most and comparisons_left > 0:
+    most_comparisons = max(2, _MOST_LINES // len(piece))
+    for index in islice(occurrences(string, sought), most_comparisons):
         place = _place_between(text, hunk, piece, rows[index], rows[index + len(sought) - 1] + 1)
         if place:
             places.append(place)
-        comparisons_left -= 1
-        index = string.find(sought, index + 1)
+        if len(places) == most:
+            break
     return places
 
 

@@ -13,6 +13,7 @@ from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.matching.already_applied import find_applied_rows
 from gpt_cursor_runner.formats.matching.closest import (
     LEAST_SIMILARITY,
+    Sought,
     expected_lines,
     find_closest,
 )
@@ -176,13 +177,20 @@ def _add_ambiguous(context: HunkContext, result: SearchResult) -> None:
     )
 
 
+def _closest_to_hunk(context: HunkContext, sought: Sought) -> Closest | None:
+    if not context.plan.budget.take_explanation():
+        return None
+    hint = context.hunk.line_hint
+    if hint is not None:
+        hint -= 1
+    return find_closest(context.text, sought, hint)
+
+
 def _add_no_match(context: HunkContext) -> None:
     hunk = context.hunk
     sought = [(line.data, line.patch_line) for line in hunk.old]
-    hint = None if hunk.line_hint is None else hunk.line_hint - 1
-    closest, differing_line = None, None
-    if context.plan.budget.take_explanation():
-        closest = find_closest(context.text, sought, hint)
+    closest = _closest_to_hunk(context, sought)
+    differing_line = None
     if closest and closest.first_difference:
         differing_line = closest.first_difference.patch_line
     difference = describe_closest(closest, "of the patch")
