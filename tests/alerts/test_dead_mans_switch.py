@@ -7,16 +7,16 @@ from structlog.testing import capture_logs
 
 from gpt_cursor_runner.alerts.dead_mans_switch import DeadMansSwitch
 from gpt_cursor_runner.health.monitor.judging import Verdict, judge
-from gpt_cursor_runner.health.monitor.model import CheckState, Criticality, Overall, Status
+from gpt_cursor_runner.health.monitor.model import CheckState, CheckStatus, Criticality, Overall
 from tests.health.builders import NOW, check, snapshot, until
 from tests.receiver import Receiver
 
 VERDICTS = {
     Overall.HEALTHY: judge(snapshot(check()), NOW),
     Overall.DEGRADED: judge(
-        snapshot(check(status=Status.FAIL, criticality=Criticality.IMPAIRING)), NOW
+        snapshot(check(status=CheckStatus.FAIL, criticality=Criticality.IMPAIRING)), NOW
     ),
-    Overall.UNKNOWN: judge(snapshot(check(status=Status.FAIL)), NOW),
+    Overall.UNKNOWN: judge(snapshot(check(status=CheckStatus.FAIL)), NOW),
     Overall.ERROR: judge(snapshot(check()), NOW + 60),
 }
 
@@ -51,7 +51,7 @@ def test_a_failure_is_logged_when_it_begins_and_ends_without_the_address():
 
 def test_the_signal_resumes_when_the_gateway_has_recovered():
     receiver = Receiver(lambda _: (200, {}))
-    state: list[CheckState] = [check(status=Status.FAIL)]
+    state: list[CheckState] = [check(status=CheckStatus.FAIL)]
     switch = DeadMansSwitch(receiver.url, 0.05, lambda: judge(snapshot(*state), NOW))
     with receiver.up():
         switch.start()

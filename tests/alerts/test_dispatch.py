@@ -21,7 +21,7 @@ from gpt_cursor_runner.alerts.dispatch import (
 from gpt_cursor_runner.alerts.probe import AlertsProbe
 from gpt_cursor_runner.alerts.sink import NotDelivered, Sink
 from gpt_cursor_runner.alerts.sinks.webhook import WebhookSink
-from gpt_cursor_runner.health.monitor.model import Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus
 from gpt_cursor_runner.ledger.alerts import Alert, HistoryBatch, Incident
 from gpt_cursor_runner.ledger.ledger import Ledger
 from tests.building import make_ledger
@@ -316,11 +316,11 @@ def test_a_process_killed_before_it_marked_a_delivery_repeats_it_with_the_same_k
 @pytest.mark.parametrize(
     ("state", "status", "code"),
     [
-        (SinkState("webhook"), Status.OK, "delivering"),
-        (SinkState("webhook", waiting_since=500.0), Status.OK, "delivering"),
-        (SinkState("webhook", waiting_since=399.0), Status.WARN, "undelivered"),
-        (SinkState("webhook", gave_up_at=900.0), Status.WARN, "given_up"),
-        (SinkState("webhook", gave_up_at=1000.0 - 86_400), Status.OK, "delivering"),
+        (SinkState("webhook"), CheckStatus.OK, "delivering"),
+        (SinkState("webhook", waiting_since=500.0), CheckStatus.OK, "delivering"),
+        (SinkState("webhook", waiting_since=399.0), CheckStatus.WARN, "undelivered"),
+        (SinkState("webhook", gave_up_at=900.0), CheckStatus.WARN, "given_up"),
+        (SinkState("webhook", gave_up_at=1000.0 - 86_400), CheckStatus.OK, "delivering"),
     ],
 )
 def test_alerts_that_are_undelivered_for_ten_minutes_or_given_up_are_a_warning(state, status, code):

@@ -9,11 +9,11 @@ import pytest
 
 from gpt_cursor_runner.alerts.incidents import REMOVED, AlertPolicy, TrackedStates, compare
 from gpt_cursor_runner.health.monitor.judging import judge
-from gpt_cursor_runner.health.monitor.model import CheckState, Criticality, Status
+from gpt_cursor_runner.health.monitor.model import CheckState, CheckStatus, Criticality
 from gpt_cursor_runner.ledger.alerts import Alert, HistoryBatch, Incident
 from tests.health.builders import NOW, check, make_spec, snapshot
 
-OK, WARN, FAIL, UNKNOWN = Status.OK, Status.WARN, Status.FAIL, Status.UNKNOWN
+OK, WARN, FAIL, UNKNOWN = CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL, CheckStatus.UNKNOWN
 IMPAIRING = Criticality.IMPAIRING
 T = 1_800_000_000.0
 POLICY, NOTHING = AlertPolicy(("webhook",), "me"), TrackedStates()
@@ -67,11 +67,11 @@ def well(name: str = "part", **others: Any) -> CheckState:
     return check(name, OK, code="well", **others)
 
 
-def bad(name: str = "part", status: Status = FAIL, **others: Any) -> CheckState:
+def bad(name: str = "part", status: CheckStatus = FAIL, **others: Any) -> CheckState:
     return check(name, status, **({"code": "broken"} | others))
 
 
-def caused(name: str, status: Status, *causes: str, **others: Any) -> CheckState:
+def caused(name: str, status: CheckStatus, *causes: str, **others: Any) -> CheckState:
     """Broken or well, with its causes; a second between two runs, as its causes
     have.
     """

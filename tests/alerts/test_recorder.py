@@ -19,14 +19,14 @@ from structlog.testing import capture_logs
 from gpt_cursor_runner.alerts.incidents import AlertPolicy
 from gpt_cursor_runner.alerts.recorder import Recorder
 from gpt_cursor_runner.health.monitor.damping import settle
-from gpt_cursor_runner.health.monitor.model import CheckState, Reading, Snapshot, Status
+from gpt_cursor_runner.health.monitor.model import CheckState, CheckStatus, Reading, Snapshot
 from gpt_cursor_runner.ledger.alerts import Flip, HistoryBatch, Incident
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.system.clock import SteadyClock, boottime
 from tests.building import make_ledger
 from tests.health.builders import check, make_spec, snapshot, until
 
-OK, FAIL = Status.OK, Status.FAIL
+OK, FAIL = CheckStatus.OK, CheckStatus.FAIL
 WALL = 1_800_000_000.0
 ROOT = Path(__file__).parents[2]
 POLICY = AlertPolicy(("webhook",), "me")
@@ -313,7 +313,7 @@ def test_an_alternating_check_is_one_flapping_alert_and_noise_is_none(world):
     assert [status for status, _, _ in world.flips()] == ["ok", "fail", "ok"]
 
 
-def run_check(world: World, *results: Status) -> None:
+def run_check(world: World, *results: CheckStatus) -> None:
     """Run the check once a second, with these results."""
     for result in results:
         state = replace(world.checks[0], running_since=world.seconds)

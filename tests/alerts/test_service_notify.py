@@ -10,7 +10,7 @@ import pytest
 
 from gpt_cursor_runner.alerts.service_notify import ServiceNotifier
 from gpt_cursor_runner.health.monitor.judging import Verdict, judge
-from gpt_cursor_runner.health.monitor.model import Snapshot, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Snapshot
 from tests.health.builders import (
     NOW,
     FixedProbe,
@@ -70,7 +70,9 @@ def test_ready_is_sent_once_and_the_status_when_it_changes(manager):
     notify.notify()
     notify.notify()
     assert manager.lines() == ["READY=1", "STATUS=healthy"]
-    stage.snapshot = snapshot(*gateway_checks(queue=check("queue", Status.FAIL, code="locked")))
+    stage.snapshot = snapshot(
+        *gateway_checks(queue=check("queue", CheckStatus.FAIL, code="locked"))
+    )
     notify.notify()
     assert manager.lines() == ["STATUS=unknown, queue.locked"]
 
@@ -90,7 +92,7 @@ def test_the_watchdog_is_fed_while_the_gateway_works_only(manager):
     stage.now = NOW + 6  # no tick for six seconds
     notify.notify()
     assert "WATCHDOG=1" not in manager.lines()
-    stage.now, stage.snapshot = NOW, snapshot(*gateway_checks(web=check("web", Status.FAIL)))
+    stage.now, stage.snapshot = NOW, snapshot(*gateway_checks(web=check("web", CheckStatus.FAIL)))
     notify.notify()
     assert "WATCHDOG=1" not in manager.lines()
 

@@ -6,12 +6,12 @@ import pytest
 
 from gpt_cursor_runner.alerts.uptime import UptimeTally
 from gpt_cursor_runner.health.monitor.judging import judge
-from gpt_cursor_runner.health.monitor.model import Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus
 from tests.health.builders import NOW, check, snapshot
 
 START = 1_800_000_000  # the start of a minute
 OK = judge(snapshot(check()), NOW)
-FAIL = judge(snapshot(check(status=Status.FAIL)), NOW)
+FAIL = judge(snapshot(check(status=CheckStatus.FAIL)), NOW)
 
 
 def test_the_time_between_two_verdicts_counts_for_the_second():

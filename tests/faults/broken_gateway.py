@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from gpt_cursor_runner import wsgi
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 from gpt_cursor_runner.health.monitor.monitor import Monitor
 from gpt_cursor_runner.health.monitor.probe import Closeable, Probe
 
@@ -104,9 +104,9 @@ def _make_rubbish() -> dict[str, Callable[[], Any]]:
     return {
         "nothing": lambda: None,
         "bytes": lambda: b"rubbish",
-        "nan": lambda: Reading(Status.OK, "well", data={"figure": float("nan")}),
-        "cycle": lambda: Reading(Status.OK, "well", data=cycle),
-        "ten_megabytes": lambda: Reading(Status.OK, "well", data={"text": "x" * 10_000_000}),
+        "nan": lambda: Reading(CheckStatus.OK, "well", data={"figure": float("nan")}),
+        "cycle": lambda: Reading(CheckStatus.OK, "well", data=cycle),
+        "ten_megabytes": lambda: Reading(CheckStatus.OK, "well", data={"text": "x" * 10_000_000}),
         "error": lambda: _raise(RuntimeError(secrets)),
         "exit": lambda: _raise(SystemExit(3)),
         "memory": lambda: _raise(MemoryError()),

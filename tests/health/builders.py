@@ -9,13 +9,13 @@ from typing import Any
 
 from gpt_cursor_runner.health.monitor.model import (
     CheckState,
+    CheckStatus,
     Criticality,
     Metrics,
     Overall,
     ProbeSpec,
     Reading,
     Snapshot,
-    Status,
 )
 from gpt_cursor_runner.health.monitor.monitor import Monitor
 from gpt_cursor_runner.health.monitor.probe import Probe
@@ -38,7 +38,7 @@ class FixedProbe:
 
     def __init__(
         self,
-        read_result: Callable[[], Any] = lambda: Reading(Status.OK, "well"),
+        read_result: Callable[[], Any] = lambda: Reading(CheckStatus.OK, "well"),
         name: str = "part",
         **others: Any,
     ):
@@ -70,7 +70,7 @@ def monitor_of(*probes: Probe, **others: Any) -> Monitor:
     return monitor
 
 
-def reading(status: Status = Status.OK, code: str = "well", **others: Any) -> Reading:
+def reading(status: CheckStatus = CheckStatus.OK, code: str = "well", **others: Any) -> Reading:
     return Reading(status, code, **others)
 
 
@@ -84,7 +84,7 @@ def make_spec(
 
 def check(
     name: str = "part",
-    status: Status | None = Status.OK,
+    status: CheckStatus | None = CheckStatus.OK,
     criticality: Criticality = Criticality.CRITICAL,
     *,
     code: str | None = None,
@@ -106,7 +106,7 @@ def check(
         raw=last,
         finished_at=NOW - age,
         duration_seconds=0.01,
-        last_ok_at=NOW if status in (Status.OK, Status.WARN) else None,
+        last_ok_at=NOW if status in (CheckStatus.OK, CheckStatus.WARN) else None,
         since_at=NOW,
     )
     return replace(state, **others)

@@ -9,12 +9,12 @@ from gpt_cursor_runner.health.monitor.check_thread import (
     START_SECONDS,
     CheckThread,
 )
-from gpt_cursor_runner.health.monitor.model import Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus
 from tests.health.builders import NOW, Clock, FixedProbe, reading
 
 
 def failing(interval_seconds: float) -> FixedProbe:
-    return FixedProbe(lambda: reading(Status.FAIL, "down"), interval_seconds=interval_seconds)
+    return FixedProbe(lambda: reading(CheckStatus.FAIL, "down"), interval_seconds=interval_seconds)
 
 
 def test_the_shipped_pace_of_the_start():

@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from gpt_cursor_runner.config import OwnCheck
-from gpt_cursor_runner.health.monitor.model import Criticality, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, Reading
 from gpt_cursor_runner.health.probes.command import CommandProbe
 from tests.building import SEARCH_PATH
 from tests.health.builders import until
@@ -30,11 +30,11 @@ def run(code: str, **others: Any) -> Reading:
 @pytest.mark.parametrize(
     ("exit_code", "expected"),
     [
-        (0, (Status.OK, "ok")),
-        (1, (Status.WARN, "warning")),
-        (2, (Status.FAIL, "critical")),
-        (3, (Status.UNKNOWN, "unknown")),
-        (127, (Status.UNKNOWN, "unknown")),
+        (0, (CheckStatus.OK, "ok")),
+        (1, (CheckStatus.WARN, "warning")),
+        (2, (CheckStatus.FAIL, "critical")),
+        (3, (CheckStatus.UNKNOWN, "unknown")),
+        (127, (CheckStatus.UNKNOWN, "unknown")),
     ],
 )
 def test_the_exit_code_is_the_status_and_the_first_line_the_message(exit_code, expected):
@@ -49,7 +49,7 @@ def test_a_command_that_kills_itself_is_unknown():
 
 def test_a_command_that_does_not_exist_is_not_found():
     reading = CommandProbe(OwnCheck(name="disk", command=("no-such-program",)), ENVIRONMENT).read()
-    assert (reading.status, reading.code) == (Status.UNKNOWN, "not_found")
+    assert (reading.status, reading.code) == (CheckStatus.UNKNOWN, "not_found")
     assert "no-such-program" in reading.message
 
 
@@ -78,7 +78,7 @@ def test_at_its_timeout_a_command_is_ended_with_all_that_it_started():
         "time.sleep(600)\n"
     )
     reading = run(code, timeout_seconds=2)
-    assert (reading.status, reading.code) == (Status.FAIL, "timed_out")
+    assert (reading.status, reading.code) == (CheckStatus.FAIL, "timed_out")
     assert until(lambda: ended(int(str(reading.data["output"]).split()[0])))
 
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from gpt_cursor_runner.health.monitor.judging import judge
-from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Reading
 from gpt_cursor_runner.health.monitor.monitor import Monitor
 from gpt_cursor_runner.health.probes.disk_worker import check_directory
 from gpt_cursor_runner.health.probes.filesystem import FilesystemProbe
@@ -53,7 +53,7 @@ def workers() -> list[psutil.Process]:
 def test_a_writable_directory_is_shown_with_its_space(probe, tmp_path):
     reading = probe.read()
     status = os.statvfs(tmp_path)
-    assert (reading.status, reading.code, reading.fact) == (Status.OK, "writable", True)
+    assert (reading.status, reading.code, reading.fact) == (CheckStatus.OK, "writable", True)
     assert reading.data["total_bytes"] == status.f_blocks * status.f_frsize
     assert 0 < reading.data["free_bytes"] < reading.data["total_bytes"]
 
@@ -68,9 +68,9 @@ def test_one_worker_serves_every_run(probe):
 def test_a_missing_directory_is_missing_until_it_exists(tmp_path):
     probe = FilesystemProbe(tmp_path / "patches")
     reading = probe.read()
-    assert (reading.status, reading.code) == (Status.FAIL, "missing")
+    assert (reading.status, reading.code) == (CheckStatus.FAIL, "missing")
     (tmp_path / "patches").mkdir()
-    assert probe.read().status is Status.OK
+    assert probe.read().status is CheckStatus.OK
     probe.close()
 
 
@@ -153,9 +153,9 @@ def test_a_worker_that_died_is_replaced_at_the_next_run(probe):
     worker.kill()
     assert until(lambda: worker.status() == psutil.STATUS_ZOMBIE)
     died = probe.read()
-    assert (died.status, died.code, died.fact) == (Status.UNKNOWN, "helper_died", False)
+    assert (died.status, died.code, died.fact) == (CheckStatus.UNKNOWN, "helper_died", False)
     assert workers() == []
-    assert probe.read().status is Status.OK
+    assert probe.read().status is CheckStatus.OK
 
 
 def test_the_check_waits_for_a_stuck_worker_and_starts_no_second(probe):
@@ -169,7 +169,7 @@ def test_the_check_waits_for_a_stuck_worker_and_starts_no_second(probe):
     assert waiting.is_alive() and workers() == [worker]
     worker.resume()
     waiting.join(60)
-    assert [reading.status for reading in readings] == [Status.OK]
+    assert [reading.status for reading in readings] == [CheckStatus.OK]
 
 
 def test_a_stuck_worker_is_late_and_recovers(probe, monkeypatch):

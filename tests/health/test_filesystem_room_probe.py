@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt_cursor_runner.health.monitor.model import Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus
 from gpt_cursor_runner.health.probes.filesystem import FilesystemProbe
 from gpt_cursor_runner.health.probes.threshold import Threshold
 
@@ -58,7 +58,7 @@ def test_a_disk_is_nearly_full_from_ninety_percent_until_eighty_seven(disk):
         reading = probe.read()
         codes.append((reading.status, reading.code))
     probe.close()
-    well, warned = (Status.OK, "writable"), (Status.WARN, "nearly_full")
+    well, warned = (CheckStatus.OK, "writable"), (CheckStatus.WARN, "nearly_full")
     assert codes == [well, warned, warned, well, well]
 
 
@@ -68,7 +68,11 @@ def test_few_inodes_are_a_warning_before_there_are_none(disk):
     for number in range(95):
         (disk / str(number)).touch()
     reading = probe.read()
-    assert (reading.status, reading.code, bool(reading.remedy)) == (Status.WARN, "few_inodes", True)
+    assert (reading.status, reading.code, bool(reading.remedy)) == (
+        CheckStatus.WARN,
+        "few_inodes",
+        True,
+    )
     (disk / "0").unlink()
     (disk / "1").unlink()
     assert probe.read().code == "few_inodes"
@@ -81,14 +85,14 @@ def test_few_inodes_are_a_warning_before_there_are_none(disk):
 def test_a_disk_that_was_unmounted_is_detected_though_its_mount_point_is_writable(disk):
     probe = FilesystemProbe(disk)
     try:
-        assert probe.read().status is Status.OK
+        assert probe.read().status is CheckStatus.OK
         unmount(disk)
         reading = probe.read()
-        assert (reading.status, reading.code, reading.fact) == (Status.FAIL, "unmounted", True)
+        assert (reading.status, reading.code, reading.fact) == (CheckStatus.FAIL, "unmounted", True)
         assert "another disk" in reading.message and reading.remedy
         # A gateway that starts now has seen no other disk.
         again = FilesystemProbe(disk)
-        assert again.read().status is Status.OK
+        assert again.read().status is CheckStatus.OK
         again.close()
     finally:
         probe.close()
@@ -97,11 +101,11 @@ def test_a_disk_that_was_unmounted_is_detected_though_its_mount_point_is_writabl
 
 def test_a_disk_that_is_mounted_again_is_ok(disk, tmp_path):
     probe, over = FilesystemProbe(disk), tmp_path / "disk"
-    assert probe.read().status is Status.OK
+    assert probe.read().status is CheckStatus.OK
     mount(over, "size=1m")
     assert probe.read().code == "unmounted"
     unmount(over)
-    assert probe.read().status is Status.OK
+    assert probe.read().status is CheckStatus.OK
     probe.close()
 
 
@@ -109,14 +113,14 @@ def test_a_directory_that_was_replaced_is_detected(tmp_path):
     place = tmp_path / "patches"
     place.mkdir()
     probe = FilesystemProbe(place)
-    assert probe.read().status is Status.OK
+    assert probe.read().status is CheckStatus.OK
     place.rename(tmp_path / "aside")
     assert probe.read().code == "missing"
     place.mkdir()
     assert probe.read().code == "unmounted"
     place.rmdir()
     (tmp_path / "aside").rename(place)
-    assert probe.read().status is Status.OK
+    assert probe.read().status is CheckStatus.OK
     probe.close()
 
 

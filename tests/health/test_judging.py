@@ -6,7 +6,7 @@ from itertools import product
 import pytest
 
 from gpt_cursor_runner.health.monitor.judging import ENGINE_STALE_SECONDS, judge
-from gpt_cursor_runner.health.monitor.model import CheckState, Criticality, Overall, Status
+from gpt_cursor_runner.health.monitor.model import CheckState, CheckStatus, Criticality, Overall
 from tests.health.builders import NOW, check, snapshot
 
 CRITICAL, IMPAIRING = Criticality.CRITICAL, Criticality.IMPAIRING
@@ -36,10 +36,10 @@ def check_in(name: str, criticality: Criticality, state: str) -> CheckState:
     if state == "starting":
         return check(name, None, criticality)
     if state == "late":
-        return check(name, Status.OK, criticality, running_since=NOW - 2)
+        return check(name, CheckStatus.OK, criticality, running_since=NOW - 2)
     if state == "stale":
-        return check(name, Status.OK, criticality, age=5)
-    return check(name, Status(state), criticality)
+        return check(name, CheckStatus.OK, criticality, age=5)
+    return check(name, CheckStatus(state), criticality)
 
 
 @pytest.mark.parametrize("engine_is_dead", [False, True])
@@ -55,10 +55,10 @@ def test_every_pair_of_checks_has_the_worse_status_of_the_two(first, second, eng
 def test_every_problem_is_listed_the_worst_first():
     verdict = judge(
         snapshot(
-            check("runner", Status.FAIL, IMPAIRING, code="down"),
-            check("queue", Status.WARN, code="backlog"),
+            check("runner", CheckStatus.FAIL, IMPAIRING, code="down"),
+            check("queue", CheckStatus.WARN, code="backlog"),
             check("port", None),
-            check("filesystem", Status.FAIL, code="read_only"),
+            check("filesystem", CheckStatus.FAIL, code="read_only"),
             check("web"),
         ),
         NOW,
@@ -73,7 +73,8 @@ def test_every_problem_is_listed_the_worst_first():
 
 def test_a_dead_runner_does_not_hide_a_dead_disk():
     both = snapshot(
-        check("filesystem", Status.FAIL), check("runner", Status.FAIL, IMPAIRING, code="down")
+        check("filesystem", CheckStatus.FAIL),
+        check("runner", CheckStatus.FAIL, IMPAIRING, code="down"),
     )
     assert judge(both, NOW).overall is Overall.UNKNOWN
     assert judge(both, NOW).reasons == ("filesystem.fail", "runner.down")
@@ -111,7 +112,7 @@ def test_a_run_is_late_from_its_deadline_on():
     published = snapshot(check("disk", running_since=NOW), ticked_at=NOW + 1.0)
     assert judge(published, NOW + 1.0).checks[0].code == "ok"
     stuck = judge(replace(published, ticked_at=NOW + 3.5), NOW + 3.6).checks[0]
-    assert (stuck.status, stuck.code, stuck.stuck_for_seconds) == (Status.UNKNOWN, "late", 3.5)
+    assert (stuck.status, stuck.code, stuck.stuck_for_seconds) == (CheckStatus.UNKNOWN, "late", 3.5)
 
 
 def test_a_run_that_may_have_ended_since_the_tick_is_not_late():
@@ -131,11 +132,11 @@ def test_a_verdict_is_valid_until_its_moment_and_not_longer():
     ("state", "ready"),
     [
         (check("queue"), True),
-        (check("queue", Status.WARN), True),
-        (check("queue", Status.FAIL), False),
-        (check("queue", Status.UNKNOWN), False),
+        (check("queue", CheckStatus.WARN), True),
+        (check("queue", CheckStatus.FAIL), False),
+        (check("queue", CheckStatus.UNKNOWN), False),
         (check("queue", None), False),
-        (check("runner", Status.FAIL, IMPAIRING), True),
+        (check("runner", CheckStatus.FAIL, IMPAIRING), True),
     ],
 )
 def test_ready_means_that_patches_can_be_accepted_and_stored(state, ready):
@@ -145,7 +146,7 @@ def test_ready_means_that_patches_can_be_accepted_and_stored(state, ready):
 def test_started_once_every_critical_check_has_run_with_any_result():
     runner = check("runner", None, IMPAIRING)
     assert not judge(snapshot(check("port"), check("queue", None), runner), NOW).started
-    assert judge(snapshot(check("port"), check("queue", Status.FAIL), runner), NOW).started
+    assert judge(snapshot(check("port"), check("queue", CheckStatus.FAIL), runner), NOW).started
 
 
 def test_no_checks_at_all_prove_nothing_wrong():
@@ -161,7 +162,8 @@ def test_a_draining_gateway_is_not_ready_and_at_best_degraded(alone):
 
 def test_excluded_checks_are_not_judged():
     both = snapshot(
-        check("filesystem", Status.FAIL), check("runner", Status.FAIL, IMPAIRING, code="down")
+        check("filesystem", CheckStatus.FAIL),
+        check("runner", CheckStatus.FAIL, IMPAIRING, code="down"),
     )
     assert judge(both, NOW, without={"filesystem"}).reasons == ("runner.down",)
     assert (
@@ -173,5 +175,5 @@ def test_excluded_checks_are_not_judged():
 def test_a_flapping_check_that_is_ok_is_a_warning():
     verdict = judge(snapshot(check("web", flapping=True)), NOW)
     assert (verdict.overall, verdict.reasons) == (Overall.DEGRADED, ("web.flapping",))
-    down = judge(snapshot(check("web", Status.FAIL, code="down", flapping=True)), NOW)
+    down = judge(snapshot(check("web", CheckStatus.FAIL, code="down", flapping=True)), NOW)
     assert (down.overall, down.reasons) == (Overall.UNKNOWN, ("web.down",))

@@ -15,7 +15,7 @@ from gpt_cursor_runner.gateway.health.view import detailed_body
 from gpt_cursor_runner.health.monitor import monitor as module
 from gpt_cursor_runner.health.monitor.judging import ProbeResult, Verdict, judge
 from gpt_cursor_runner.health.monitor.lag import TickLag
-from gpt_cursor_runner.health.monitor.model import Identity, Overall, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Identity, Overall, Reading
 from gpt_cursor_runner.health.monitor.monitor import Monitor
 from gpt_cursor_runner.health.monitor.probe import Probe
 from gpt_cursor_runner.system.clock import boottime
@@ -122,7 +122,7 @@ def test_checks_that_exit_or_return_nonsense_spoil_only_themselves():
         "exits": raise_exit,
         "nothing": lambda: None,
         "bytes": lambda: b"ok",
-        "huge": lambda: Reading(Status.OK, "well", data={"x": "x" * 10_000_000}),
+        "huge": lambda: Reading(CheckStatus.OK, "well", data={"x": "x" * 10_000_000}),
     }
     probes = [FixedProbe(read, name=name) for name, read in faulty.items()]
     expected = {"exits.raised", "nothing.unfit", "bytes.unfit", "huge.unfit"}
@@ -288,7 +288,10 @@ def test_the_lag_is_the_worst_of_the_last_one_to_two_minutes():
 
 def test_a_check_that_changes_with_every_run_flaps_and_shows_the_worse_status():
     runs = iter(range(10_000))
-    up, down = reading(Status.OK, "up", fact=True), reading(Status.FAIL, "down", fact=True)
+    up, down = (
+        reading(CheckStatus.OK, "up", fact=True),
+        reading(CheckStatus.FAIL, "down", fact=True),
+    )
     probe = FixedProbe(lambda: up if next(runs) % 2 else down)
     with watching(probe) as monitor:
         assert until(lambda: monitor.snapshot().checks[0].flapping)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpt_cursor_runner.health.monitor.model import Metrics, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Metrics
 from gpt_cursor_runner.health.monitor.monitor import MonitorStats
 from gpt_cursor_runner.health.monitor.sampler import SAMPLE_SECONDS, Sampler
 from gpt_cursor_runner.health.probes.monitor import MonitorProbe
@@ -21,11 +21,11 @@ STATS = MonitorStats(0.01, (), ())
 @pytest.mark.parametrize(
     ("stats", "expected"),
     [
-        (STATS, (Status.OK, "alive")),
-        (replace(STATS, lag_seconds=2.0), (Status.OK, "alive")),
-        (replace(STATS, lag_seconds=2.1), (Status.WARN, "lagging")),
-        (replace(STATS, stuck=("filesystem",)), (Status.OK, "alive")),
-        (replace(STATS, dead=("tick",), lag_seconds=9), (Status.FAIL, "thread_dead")),
+        (STATS, (CheckStatus.OK, "alive")),
+        (replace(STATS, lag_seconds=2.0), (CheckStatus.OK, "alive")),
+        (replace(STATS, lag_seconds=2.1), (CheckStatus.WARN, "lagging")),
+        (replace(STATS, stuck=("filesystem",)), (CheckStatus.OK, "alive")),
+        (replace(STATS, dead=("tick",), lag_seconds=9), (CheckStatus.FAIL, "thread_dead")),
     ],
 )
 def test_the_monitor_is_judged_by_its_stats(stats, expected):
@@ -40,7 +40,7 @@ def test_a_history_that_is_behind_for_two_runs_is_a_warning():
     assert probe.read().code == "alive"
     reading = probe.read()
     assert (reading.status, reading.code, reading.data["history_behind"]) == (
-        Status.WARN,
+        CheckStatus.WARN,
         "history_behind",
         3,
     )
@@ -84,13 +84,13 @@ def test_memory_is_short_from_ninety_five_percent_until_ninety():
 
 def test_the_containers_limit_counts_beside_the_machines():
     reading = ResourcesProbe(lambda: metrics(40.0, 97.0), Clock()).read()
-    assert (reading.status, reading.code) == (Status.WARN, "cgroup_memory_short")
+    assert (reading.status, reading.code) == (CheckStatus.WARN, "cgroup_memory_short")
     assert reading.data["cgroup_memory_percent"] == 97.0
 
 
 def test_memory_that_cannot_be_read_is_not_ok():
     reading = ResourcesProbe(lambda: metrics(None), Clock()).read()
-    assert (reading.status, reading.code) == (Status.UNKNOWN, "unread")
+    assert (reading.status, reading.code) == (CheckStatus.UNKNOWN, "unread")
 
 
 def test_figures_that_are_no_longer_updated_are_not_ok():
@@ -99,7 +99,7 @@ def test_figures_that_are_no_longer_updated_are_not_ok():
     assert probe.read().code == "memory_short"
     clock.now += 0.1
     reading = probe.read()
-    assert (reading.status, reading.code) == (Status.UNKNOWN, "stale")
+    assert (reading.status, reading.code) == (CheckStatus.UNKNOWN, "stale")
 
 
 def test_the_figures_are_old_after_fifteen_samples():

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gpt_cursor_runner.health.monitor.model import Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus
 from gpt_cursor_runner.health.probes.external_runner import ExternalRunnerProbe
 from gpt_cursor_runner.health.probes.process_matchers import is_program, runs_script
 from gpt_cursor_runner.health.probes.processes import ProcessFinder
@@ -119,7 +119,7 @@ def test_a_foreign_runner_is_found_stalls_recovers_and_dies(start):
     assert probe.read().code == "down"  # not due yet
     clock.now += 60
     reading = probe.read()
-    assert (reading.status, reading.code, reading.data["pid"]) == (Status.OK, "up", runner.pid)
+    assert (reading.status, reading.code, reading.data["pid"]) == (CheckStatus.OK, "up", runner.pid)
     runner.send_signal(signal.SIGSTOP)
     assert until(lambda: probe.read().data["state"] == "stalled")
     runner.send_signal(signal.SIGCONT)

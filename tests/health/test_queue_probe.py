@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gpt_cursor_runner.engine.runner_lock import RunnerLock
-from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Reading
 from gpt_cursor_runner.health.probes.ages import ArrivalLog
 from gpt_cursor_runner.health.probes.queue import QueueProbe
 from gpt_cursor_runner.health.probes.runner import NOT_CLAIMING_SECONDS, RunnerProbe
@@ -69,7 +69,7 @@ def small(tmp_path: Path) -> Iterator[SmallLedger]:
 
 def test_the_real_ledger_is_writable_and_keeps_no_row_of_the_check(ledger):
     reading = QueueProbe(ledger, never).read()
-    assert (reading.status, reading.code) == (Status.OK, "writable")
+    assert (reading.status, reading.code) == (CheckStatus.OK, "writable")
     assert reading.data["queued"] == 0
     with ledger.database.engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM keys").scalar() == 0
@@ -83,8 +83,8 @@ def test_a_patch_recorded_while_the_check_waited_proves_that_the_ledger_is_writa
         stale = QueueProbe(ledger, lambda: long_ago).read()
         other.execute("ROLLBACK")
     other.close()
-    assert (reading.status, reading.code) == (Status.OK, "writable")
-    assert (stale.status, stale.code) == (Status.FAIL, "locked")
+    assert (reading.status, reading.code) == (CheckStatus.OK, "writable")
+    assert (stale.status, stale.code) == (CheckStatus.FAIL, "locked")
 
 
 def test_the_real_ledger_that_another_writer_holds_is_locked(ledger, tmp_path):
@@ -93,15 +93,15 @@ def test_the_real_ledger_that_another_writer_holds_is_locked(ledger, tmp_path):
         reading = QueueProbe(ledger, never).read()
         other.execute("ROLLBACK")
     other.close()
-    assert (reading.status, reading.code, reading.fact) == (Status.FAIL, "locked", True)
-    assert QueueProbe(ledger, never).read().status is Status.OK
+    assert (reading.status, reading.code, reading.fact) == (CheckStatus.FAIL, "locked", True)
+    assert QueueProbe(ledger, never).read().status is CheckStatus.OK
 
 
 def test_a_file_that_is_no_database_is_corrupt(tmp_path):
     (tmp_path / "small.db").write_bytes(b"not a database at all" * 100)
     broken = SmallLedger(sqlite3.connect(tmp_path / "small.db", isolation_level=None))
     reading = QueueProbe(broken, never).read()
-    assert (reading.status, reading.code, reading.fact) == (Status.FAIL, "corrupt", True)
+    assert (reading.status, reading.code, reading.fact) == (CheckStatus.FAIL, "corrupt", True)
 
 
 def test_a_database_opened_for_reading_is_read_only(small, tmp_path):
@@ -136,7 +136,7 @@ def test_any_other_error_is_a_failure_too(small):
     small.connection.execute("DROP TABLE kept")
     reading = QueueProbe(small, never).read()
     assert (reading.status, reading.code, reading.message) == (
-        Status.FAIL,
+        CheckStatus.FAIL,
         "other",
         "no such table: kept",
     )
@@ -163,10 +163,10 @@ class Waiting:
 @pytest.mark.parametrize(
     ("waited", "status", "code"),
     [
-        (0, Status.OK, "writable"),
-        (900, Status.OK, "writable"),
-        (901, Status.WARN, "backlog"),
-        (-50, Status.OK, "writable"),
+        (0, CheckStatus.OK, "writable"),
+        (900, CheckStatus.OK, "writable"),
+        (901, CheckStatus.WARN, "backlog"),
+        (-50, CheckStatus.OK, "writable"),
     ],
 )
 def test_a_patch_that_waits_longer_than_a_quarter_of_an_hour_is_a_backlog(
@@ -226,7 +226,7 @@ def test_patches_that_failed_within_a_day_are_a_warning_beside_a_backlog(small):
     here.small.facts = replace(here.small.facts, failed=5, failed_lately=2)
     reading = here.after(0)
     assert (reading.status, reading.code, reading.message) == (
-        Status.WARN,
+        CheckStatus.WARN,
         "dead_letters",
         "2 failed within a day",
     )

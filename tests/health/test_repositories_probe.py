@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gpt_cursor_runner.config import Repository
-from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Reading
 from gpt_cursor_runner.health.monitor.sanitizing import sanitize
 from gpt_cursor_runner.health.probes.repositories import GIT_SECONDS, RepositoriesProbe
 from tests.building import SEARCH_PATH, Repo
@@ -51,7 +51,7 @@ def test_a_repository_with_its_branch_is_ok_bare_or_checked_out(watch, repo, tmp
     bare = tmp_path / "bare.git"
     subprocess.run(["git", "clone", "--quiet", "--bare", repo.path, bare], check=True)
     reading = watch(configured("app", repo.path, "main"), configured("bare", bare, "main")).after(0)
-    assert (reading.status, reading.code, reading.message) == (Status.OK, "ok", "")
+    assert (reading.status, reading.code, reading.message) == (CheckStatus.OK, "ok", "")
     assert reading.data == {
         "app": {"status": "ok", "code": "ok"},
         "bare": {"status": "ok", "code": "ok"},
@@ -81,7 +81,7 @@ def test_each_problem_has_its_code_and_the_worst_is_that_of_the_check(
         "app": "no_branch",
         "well": "ok",
     }
-    assert (reading.status, reading.code) == (Status.FAIL, "missing") and reading.remedy
+    assert (reading.status, reading.code) == (CheckStatus.FAIL, "missing") and reading.remedy
     assert (
         all(name in reading.message for name in ("gone", "plain", "release"))
         and "well:" not in reading.message
@@ -105,7 +105,7 @@ def test_a_lock_that_stays_for_a_minute_is_foreign(watch, repo, lock):
     assert watching.after(60).code == "ok"
     reading = watching.after(1)
     assert (reading.status, reading.code, Path(lock).name in reading.message) == (
-        Status.WARN,
+        CheckStatus.WARN,
         "foreign_lock",
         True,
     )

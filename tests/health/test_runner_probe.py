@@ -16,7 +16,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gpt_cursor_runner.engine.runner_lock import BEAT_NAME, Beat, RunnerLock, boot_id
-from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Reading
 from gpt_cursor_runner.health.probes.runner import (
     NOT_CLAIMING_SECONDS,
     STALL_SECONDS,
@@ -61,7 +61,7 @@ def comes_up(probe: RunnerProbe) -> bool:
 def test_without_a_runner_it_is_down(tmp_path):
     reading = RunnerProbe(tmp_path).read()
     assert (reading.status, reading.code, state(reading), reading.fact) == (
-        Status.FAIL,
+        CheckStatus.FAIL,
         "down",
         "down",
         True,
@@ -106,7 +106,7 @@ def test_a_stopped_process_is_stalled_and_recovers(tmp_path, start):
     assert comes_up(probe)
     runner.send_signal(signal.SIGSTOP)
     assert until(lambda: probe.read().code == "stopped")
-    assert (probe.read().status, state(probe.read())) == (Status.FAIL, "stalled")
+    assert (probe.read().status, state(probe.read())) == (CheckStatus.FAIL, "stalled")
     runner.send_signal(signal.SIGCONT)
     assert comes_up(probe)
 
@@ -159,7 +159,7 @@ def test_a_runner_that_stops_is_a_warning_and_not_down(tmp_path, start):
     start("stopping")
     probe = RunnerProbe(tmp_path)
     assert until(lambda: probe.read().code == "stopping")
-    assert (probe.read().status, state(probe.read())) == (Status.WARN, "up")
+    assert (probe.read().status, state(probe.read())) == (CheckStatus.WARN, "up")
 
 
 def foreign_record(directory: Path, pid: int) -> None:
@@ -301,7 +301,7 @@ def test_a_paused_runner_reads_as_paused(tmp_path):
         probe.read()
         lock.beat("paused")
         reading = probe.read()
-    assert (reading.status, reading.code, state(reading)) == (Status.WARN, "paused", "paused")
+    assert (reading.status, reading.code, state(reading)) == (CheckStatus.WARN, "paused", "paused")
 
 
 def test_a_runner_that_turns_and_does_not_claim_the_waiting_patch_is_stalled(tmp_path):
@@ -322,7 +322,7 @@ def test_a_runner_that_turns_and_does_not_claim_the_waiting_patch_is_stalled(tmp
         assert turn("idle", 5.9).code == "up"
         stalled = turn("idle", 0.2)
         assert (stalled.status, stalled.code, state(stalled)) == (
-            Status.FAIL,
+            CheckStatus.FAIL,
             "not_claiming",
             "stalled",
         )

@@ -6,7 +6,7 @@ from typing import Any, Never
 
 import pytest
 
-from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Reading
 from gpt_cursor_runner.health.monitor.sanitizing import read_safely
 
 
@@ -33,7 +33,7 @@ def cycle() -> dict[str, Any]:
 
 
 def returning(data: Any, **others: Any) -> Callable[[], Reading]:
-    return lambda: Reading(Status.OK, "well", data=data, **others)
+    return lambda: Reading(CheckStatus.OK, "well", data=data, **others)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def returning(data: Any, **others: Any) -> Callable[[], Reading]:
 )
 def test_every_exception_of_a_check_becomes_an_unknown_reading(read):
     reading = read_safely(read, "part")
-    assert (reading.status, reading.code) == (Status.UNKNOWN, "raised")
+    assert (reading.status, reading.code) == (CheckStatus.UNKNOWN, "raised")
 
 
 @pytest.mark.parametrize(
@@ -74,27 +74,27 @@ def test_every_exception_of_a_check_becomes_an_unknown_reading(read):
         returning({str(number): 1 for number in range(100_000)}),
         returning({"x" * 10_000_000: 1}),
         lambda: Reading("ok", "well"),  # type: ignore[arg-type]
-        lambda: Reading(Status.OK, "Not a code, but /a/path"),
-        lambda: Reading(Status.OK, None),  # type: ignore[arg-type]
+        lambda: Reading(CheckStatus.OK, "Not a code, but /a/path"),
+        lambda: Reading(CheckStatus.OK, None),  # type: ignore[arg-type]
         returning({}, message=b"bytes"),
         returning({}, fact="yes"),
     ],
 )
 def test_a_result_that_cannot_be_shown_becomes_an_unknown_reading(read):
     reading = read_safely(read, "part")
-    assert (reading.status, reading.code) == (Status.UNKNOWN, "unfit")
+    assert (reading.status, reading.code) == (CheckStatus.UNKNOWN, "unfit")
     assert json.dumps(dict(reading.data), allow_nan=False) == "{}"
 
 
 def test_long_text_is_cut():
     reading = read_safely(returning({}, message="x" * 10_000_000, remedy="y" * 10_000_000), "part")
-    assert (reading.status, len(reading.message), len(reading.remedy)) == (Status.OK, 500, 500)
+    assert (reading.status, len(reading.message), len(reading.remedy)) == (CheckStatus.OK, 500, 500)
 
 
 def test_a_valid_reading_is_copied_without_a_change():
     data = {"permits": 3, "load": [1.5, None], "nested": {"yes": True}}
     reading = read_safely(returning(data, message="fine", fact=True), "part")
-    assert reading == Reading(Status.OK, "well", "fine", data, fact=True)
+    assert reading == Reading(CheckStatus.OK, "well", "fine", data, fact=True)
     data["nested"] = "changed later"
     assert reading.data["nested"] == {"yes": True}
 
@@ -126,4 +126,4 @@ def test_a_secret_is_hidden_in_texts_in_data_and_in_exceptions():
 def test_the_data_of_fifty_repositories_fit():
     each = {"status": "ok", "code": "ok", "branch": "main", "message": ""}
     reading = read_safely(returning({"x" * 90 + str(number): each for number in range(50)}), "part")
-    assert (reading.status, len(reading.data)) == (Status.OK, 50)
+    assert (reading.status, len(reading.data)) == (CheckStatus.OK, 50)

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Reading
 from gpt_cursor_runner.health.probes.port import PortProbe
 from gpt_cursor_runner.health.probes.self_call import CALL_SECONDS, SelfCall
 from gpt_cursor_runner.health.probes.web import WebProbe
@@ -87,7 +87,7 @@ def free_port() -> int:
 def test_our_own_answer_proves_port_and_web_in_one_round_trip():
     with serving(ours) as (port, paths):
         port_reading, web_reading = read_both(port)
-    assert (port_reading.status, web_reading.status) == (Status.OK, Status.OK)
+    assert (port_reading.status, web_reading.status) == (CheckStatus.OK, CheckStatus.OK)
     assert len(paths) == 1 and paths[0].startswith("/pulse?nonce=")
 
 
@@ -122,7 +122,7 @@ def test_a_gateway_on_ipv6_is_asked_there():
         pytest.skip("this machine has no IPv6")
     with serving(ours, host="::1") as (port, _):
         call = SelfCall("::", port, ME)
-        assert (PortProbe(call).read().status, call.address) == (Status.OK, f"[::1]:{port}")
+        assert (PortProbe(call).read().status, call.address) == (CheckStatus.OK, f"[::1]:{port}")
 
 
 def test_every_call_carries_another_nonce():
@@ -135,7 +135,7 @@ def test_every_call_carries_another_nonce():
 @pytest.mark.parametrize("host", [EVERY_ADDRESS, ""])
 def test_a_gateway_bound_to_every_address_is_asked_on_loopback(host):
     with serving(ours, host=EVERY_ADDRESS) as (port, _):
-        assert read_both(port, host)[0].status is Status.OK
+        assert read_both(port, host)[0].status is CheckStatus.OK
 
 
 @pytest.mark.parametrize(
@@ -155,11 +155,11 @@ def test_another_programs_answer_is_foreign(say):
     with serving(say) as (port, _):
         port_reading, web_reading = read_both(port)
     assert (port_reading.status, port_reading.code, port_reading.fact) == (
-        Status.FAIL,
+        CheckStatus.FAIL,
         "port_foreign",
         True,
     )
-    assert (web_reading.status, web_reading.code) == (Status.FAIL, "not_reached")
+    assert (web_reading.status, web_reading.code) == (CheckStatus.FAIL, "not_reached")
 
 
 def greet(connection: socket.socket) -> None:
@@ -229,8 +229,8 @@ def hang_up(connection: socket.socket) -> None:
 def test_a_listener_without_a_complete_answer_is_no_answer(serve):
     with listening(serve) as port:
         port_reading, web_reading = read_both(port, timeout=0.3)
-    assert (port_reading.status, port_reading.code) == (Status.FAIL, "no_answer")
-    assert (web_reading.status, web_reading.code) == (Status.FAIL, "not_reached")
+    assert (port_reading.status, port_reading.code) == (CheckStatus.FAIL, "no_answer")
+    assert (web_reading.status, web_reading.code) == (CheckStatus.FAIL, "not_reached")
 
 
 def test_an_answer_in_drips_is_given_up_at_the_deadline_for_all_of_it():
@@ -244,8 +244,8 @@ def test_an_answer_in_drips_is_given_up_at_the_deadline_for_all_of_it():
 def test_our_own_error_answer_is_our_port_but_no_responsive_web():
     with serving(ours, status=503) as (port, _):
         port_reading, web_reading = read_both(port)
-    assert port_reading.status is Status.OK
-    assert (web_reading.status, web_reading.code) == (Status.FAIL, "bad_status")
+    assert port_reading.status is CheckStatus.OK
+    assert (web_reading.status, web_reading.code) == (CheckStatus.FAIL, "bad_status")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ def test_silence_while_every_thread_is_busy_is_saturation_and_a_fact(busy, code)
     with listening() as port:
         reading = WebProbe(SelfCall("127.0.0.1", port, ME, 0.1), lambda: busy, 64).read()
     assert (reading.status, reading.code, reading.fact) == (
-        Status.FAIL,
+        CheckStatus.FAIL,
         code,
         code == "web_saturated",
     )
@@ -264,4 +264,7 @@ def test_silence_while_every_thread_is_busy_is_saturation_and_a_fact(busy, code)
 
 def test_busy_threads_are_no_trouble_while_we_are_answered():
     with serving(ours) as (port, _):
-        assert WebProbe(SelfCall("127.0.0.1", port, ME), lambda: 64, 64).read().status is Status.OK
+        assert (
+            WebProbe(SelfCall("127.0.0.1", port, ME), lambda: 64, 64).read().status
+            is CheckStatus.OK
+        )

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from gpt_cursor_runner.health.monitor.model import Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus
 from gpt_cursor_runner.health.probes.tunnel import (
     CALL_SECONDS,
     TunnelEdgeProbe,
@@ -95,13 +95,17 @@ def proxy(origin: str) -> Answer:
 @pytest.mark.parametrize(
     ("status", "body", "expected"),
     [
-        (200, {"status": 200, "readyConnections": 4, "connectorId": "c"}, (Status.OK, "connected")),
-        (200, {"status": 200, "readyConnections": 0}, (Status.FAIL, "not_connected")),
-        (503, {"status": 503, "readyConnections": 0}, (Status.FAIL, "not_connected")),
-        (200, {"hello": "world"}, (Status.FAIL, "not_cloudflared")),
-        (200, {"readyConnections": True}, (Status.FAIL, "not_cloudflared")),
-        (200, b"<html>", (Status.FAIL, "not_cloudflared")),
-        (404, b"", (Status.FAIL, "not_cloudflared")),
+        (
+            200,
+            {"status": 200, "readyConnections": 4, "connectorId": "c"},
+            (CheckStatus.OK, "connected"),
+        ),
+        (200, {"status": 200, "readyConnections": 0}, (CheckStatus.FAIL, "not_connected")),
+        (503, {"status": 503, "readyConnections": 0}, (CheckStatus.FAIL, "not_connected")),
+        (200, {"hello": "world"}, (CheckStatus.FAIL, "not_cloudflared")),
+        (200, {"readyConnections": True}, (CheckStatus.FAIL, "not_cloudflared")),
+        (200, b"<html>", (CheckStatus.FAIL, "not_cloudflared")),
+        (404, b"", (CheckStatus.FAIL, "not_cloudflared")),
     ],
 )
 def test_the_edge_is_ok_when_a_connection_is_ready(status, body, expected):
@@ -113,7 +117,7 @@ def test_the_edge_is_ok_when_a_connection_is_ready(status, body, expected):
 def test_without_a_metrics_server_there_is_no_answer():
     reading = TunnelEdgeProbe(f"http://127.0.0.1:{free_port()}").read()
     assert (reading.status, reading.code, reading.data["why"]) == (
-        Status.FAIL,
+        CheckStatus.FAIL,
         "no_answer",
         "refused",
     )
@@ -128,10 +132,10 @@ def test_a_public_address_is_proven_by_the_nonce_in_its_answer():
 def test_an_unreachable_origin_behind_a_working_tunnel_is_detected():
     edge = returns(200, {"readyConnections": 4})
     with serving(edge) as metrics, serving(proxy(f"http://127.0.0.1:{free_port()}")) as public:
-        assert TunnelEdgeProbe(metrics).read().status is Status.OK  # it never asks the origin
+        assert TunnelEdgeProbe(metrics).read().status is CheckStatus.OK  # it never asks the origin
         reading = TunnelPublicProbe(public, "mine").read()
     assert (reading.status, reading.code, reading.data["http_status"]) == (
-        Status.FAIL,
+        CheckStatus.FAIL,
         "origin_unreachable",
         502,
     )
@@ -140,7 +144,11 @@ def test_an_unreachable_origin_behind_a_working_tunnel_is_detected():
 def test_another_gateway_behind_the_address_is_foreign():
     with serving(gateway("another")) as origin, serving(proxy(origin)) as public:
         reading = TunnelPublicProbe(public, "mine").read()
-    assert (reading.status, reading.code, reading.fact) == (Status.FAIL, "tunnel_foreign", True)
+    assert (reading.status, reading.code, reading.fact) == (
+        CheckStatus.FAIL,
+        "tunnel_foreign",
+        True,
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +167,7 @@ def test_another_gateway_behind_the_address_is_foreign():
 def test_every_other_answer_of_the_address_has_its_code(answer, code):
     with serving(lambda _: answer) as public:
         reading = TunnelPublicProbe(public, "mine").read()
-    assert (reading.status, reading.code) == (Status.FAIL, code)
+    assert (reading.status, reading.code) == (CheckStatus.FAIL, code)
 
 
 def test_an_address_without_a_listener_is_no_answer():
@@ -176,7 +184,7 @@ def test_the_process_of_the_tunnel_is_found_by_its_executable(tmp_path: Path):
         assert until(lambda: TunnelProcessProbe().read().code == "up")
         reading = TunnelProcessProbe().read()
         process.kill()
-    assert (reading.status, reading.data["pid"]) == (Status.OK, process.pid)
+    assert (reading.status, reading.data["pid"]) == (CheckStatus.OK, process.pid)
 
 
 @pytest.mark.parametrize("probe", [TunnelEdgeProbe, TunnelPublicProbe])

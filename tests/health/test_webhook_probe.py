@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from gpt_cursor_runner.health.monitor.model import Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus
 from gpt_cursor_runner.health.probes.webhook import WebhookProbe
 
 
 @pytest.mark.parametrize(
     ("permits", "alive", "status", "code"),
     [
-        (48, True, Status.OK, "operational"),
-        (1, True, Status.OK, "operational"),
-        (0, True, Status.WARN, "saturated"),
-        (48, False, Status.FAIL, "writer_dead"),
-        (0, False, Status.FAIL, "writer_dead"),
+        (48, True, CheckStatus.OK, "operational"),
+        (1, True, CheckStatus.OK, "operational"),
+        (0, True, CheckStatus.WARN, "saturated"),
+        (48, False, CheckStatus.FAIL, "writer_dead"),
+        (0, False, CheckStatus.FAIL, "writer_dead"),
     ],
 )
 def test_the_webhook_depends_on_its_writer_and_its_permits(permits, alive, status, code):

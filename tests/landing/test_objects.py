@@ -102,7 +102,7 @@ def test_a_large_file_is_read_whole_and_the_next_one_after_it(repo: Repo) -> Non
 def test_a_file_beyond_the_bound_is_refused_and_not_read(
     repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commit_tree, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(commit_tree, "MAX_BLOB_BYTES", 10)
     repo.commit({"exact": "0123456789", "beyond": "0123456789a"})
     assert look(repo, lambda tree: tree.read("exact")) == b"0123456789"
     with pytest.raises(PatchRefused, match="beyond has 11 bytes") as refused:
@@ -190,7 +190,7 @@ def test_an_id_cut_so_short_that_two_blobs_share_it_names_neither(repo: Repo) ->
 
 
 def test_a_blob_beyond_the_bound_is_not_read(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commit_tree, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(commit_tree, "MAX_BLOB_BYTES", 10)
     repo.commit({"exact": "0123456789", "beyond": "0123456789a"})
     found = look(
         repo,

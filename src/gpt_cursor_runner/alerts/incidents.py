@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from gpt_cursor_runner.alerts.messages import AlertContext, alert_body
 from gpt_cursor_runner.alerts.subjects import SubjectState, subject_states
 from gpt_cursor_runner.health.monitor.judging import Verdict
-from gpt_cursor_runner.health.monitor.model import Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus
 from gpt_cursor_runner.ledger.alerts import Alert, Flip, HistoryBatch, Incident
 
 GATEWAY = "gateway"
@@ -122,7 +122,7 @@ class _Comparison:
             removed = SubjectState(
                 subject,
                 subject,
-                Status.UNKNOWN,
+                CheckStatus.UNKNOWN,
                 REMOVED,
                 in_trouble=False,
                 works=False,
@@ -252,7 +252,7 @@ class _Comparison:
     def _add_flip(self, state: SubjectState, incident: Incident | None) -> None:
         status, code = self._last.get(state.subject, (None, None))
         # While a subject is ok, a new code is no flip.
-        is_ok = state.status in (Status.OK, "healthy")
+        is_ok = state.status in (CheckStatus.OK, "healthy")
         if status == state.status and (is_ok or code == state.code):
             return
         self._last[state.subject] = (state.status, state.code)

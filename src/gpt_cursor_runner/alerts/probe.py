@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from gpt_cursor_runner.alerts.dispatch import SinkState
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 
 UNDELIVERED_SECONDS = 600.0
 _GIVEN_UP_SECONDS = 24 * 3600.0
@@ -22,9 +22,9 @@ class AlertsProbe:
         "alerts", "alerts", Criticality.IMPAIRING, interval_seconds=10.0, deadline_seconds=2.0
     )
     codes = CodeTable(
-        delivering=Code(Status.OK),
-        undelivered=Code(Status.WARN, _REMEDY),
-        given_up=Code(Status.WARN, _REMEDY),
+        delivering=Code(CheckStatus.OK),
+        undelivered=Code(CheckStatus.WARN, _REMEDY),
+        given_up=Code(CheckStatus.WARN, _REMEDY),
     )
 
     def __init__(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gpt_cursor_runner.health.monitor.judging import ProbeResult, Verdict
-from gpt_cursor_runner.health.monitor.model import Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus
 
 OVERALL = "overall"
 # A cause is often detected a moment after the trouble that it causes.
@@ -81,7 +81,7 @@ def _check_state(result: ProbeResult, intervals: Mapping[str, float]) -> Subject
         spec.component,
         result.status,
         result.code,
-        in_trouble=result.status is not Status.OK,
+        in_trouble=result.status is not CheckStatus.OK,
         works=result.proven,
         severity=severity,
         causes=(OVERALL, *spec.caused_by),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from gpt_cursor_runner.alerts.subjects import OVERALL
 from gpt_cursor_runner.health.monitor.judging import Verdict
-from gpt_cursor_runner.health.monitor.model import Overall, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Overall
 from gpt_cursor_runner.ledger.uptime import StateSeconds
 
 _MINUTE = 60
@@ -16,12 +16,12 @@ _MINUTE = 60
 _LONGEST_GAP_SECONDS = 5.0
 # The number of minutes, a day's, that are kept while the ledger rejects writes.
 _MINUTES_KEPT = 1440
-_POSITIONS = {Status.OK: 0, Status.WARN: 1, Status.FAIL: 2, Status.UNKNOWN: 3}
+_POSITIONS = {CheckStatus.OK: 0, CheckStatus.WARN: 1, CheckStatus.FAIL: 2, CheckStatus.UNKNOWN: 3}
 _STATUS_OF_OVERALL = {
-    Overall.HEALTHY: Status.OK,
-    Overall.DEGRADED: Status.WARN,
-    Overall.UNKNOWN: Status.UNKNOWN,
-    Overall.ERROR: Status.FAIL,
+    Overall.HEALTHY: CheckStatus.OK,
+    Overall.DEGRADED: CheckStatus.WARN,
+    Overall.UNKNOWN: CheckStatus.UNKNOWN,
+    Overall.ERROR: CheckStatus.FAIL,
 }
 
 

@@ -13,7 +13,7 @@ from gpt_cursor_runner.patch.faults import Fault, PatchRefused
 _BLOB_ID = re.compile(r"[0-9a-f]{7,64}")
 # A file is planned in memory, with several copies of it; GitHub and GitLab
 # refuse files beyond this size as well.
-MAX_FILE_BYTES = 100 << 20
+MAX_BLOB_BYTES = 100 << 20
 
 
 class CommitTree:
@@ -37,7 +37,7 @@ class CommitTree:
         if entry is None or entry.kind not in ("file", "executable"):
             raise KeyError(path)
         size, chunks = self._objects.open(entry.oid)
-        if size > MAX_FILE_BYTES:
+        if size > MAX_BLOB_BYTES:
             raise PatchRefused([_too_large(path, size)])
         return b"".join(chunks)
 
@@ -49,7 +49,7 @@ class CommitTree:
         if not _BLOB_ID.fullmatch(oid):
             return None
         header = self._objects.info(oid)
-        if header is None or header.kind != "blob" or header.size > MAX_FILE_BYTES:
+        if header is None or header.kind != "blob" or header.size > MAX_BLOB_BYTES:
             return None
         # A ref may have a name that looks like the id.
         if not header.oid.startswith(oid):
@@ -79,7 +79,7 @@ class CommitTree:
 def _too_large(path: str, size: int) -> Fault:
     return Fault(
         code="too_large",
-        message=f"{path} has {size} bytes, and files beyond {MAX_FILE_BYTES} bytes are not patched",
+        message=f"{path} has {size} bytes, and files beyond {MAX_BLOB_BYTES} bytes are not patched",
         next_step="Leave this file out of the patch.",
         path=path,
     )

@@ -1,3 +1,3 @@
-"""Floor 6, door B: the ghost runner, which claims patches and walks each of
+"""Floor 6: the ghost runner, which claims patches and takes each of
 them to its end.
 """

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-_MAX_FILE_BYTES = 10 * 1024 * 1024
+_MAX_LOG_BYTES = 10 * 1024 * 1024
 _KEPT_FILES = 5
 
 
@@ -71,5 +71,5 @@ def _handler(file: Path | None) -> logging.Handler:
     for directory in (file.parent.parent, file.parent):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return logging.handlers.RotatingFileHandler(
-        file, maxBytes=_MAX_FILE_BYTES, backupCount=_KEPT_FILES
+        file, maxBytes=_MAX_LOG_BYTES, backupCount=_KEPT_FILES
     )

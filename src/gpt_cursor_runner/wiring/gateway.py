@@ -21,7 +21,7 @@ from gpt_cursor_runner.gateway.writer import Writer
 from gpt_cursor_runner.health.monitor.judging import judge
 from gpt_cursor_runner.health.monitor.model import Identity
 from gpt_cursor_runner.system.clock import boottime
-from gpt_cursor_runner.wiring.health import Health, build_health
+from gpt_cursor_runner.wiring.health import HealthThreads, build_health
 from gpt_cursor_runner.wiring.ledger import build_ledger
 from gpt_cursor_runner.wiring.probes import RequestParts
 
@@ -32,7 +32,7 @@ class Gateway:
 
     app: Flask
     parts: GatewayParts
-    health: Health
+    health: HealthThreads
     ops: OpsListener | None
 
     def start(self) -> None:

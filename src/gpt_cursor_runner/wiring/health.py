@@ -30,7 +30,7 @@ from gpt_cursor_runner.wiring.probes import RequestParts, watch_gateway, watch_s
 
 
 @dataclass(frozen=True)
-class Health:
+class HealthThreads:
     """The threads of health. `clock` is that of the history, which ignores jumps
     of the wall clock.
     """
@@ -67,7 +67,7 @@ class Health:
 
 def build_health(
     config: Config, ledger: Ledger, identity: Identity, requests: RequestParts
-) -> Health:
+) -> HealthThreads:
     """Nothing runs until `start`. Raises InvalidSink when an alert sink cannot
     work.
     """
@@ -88,7 +88,7 @@ def build_health(
     def verdict() -> Verdict:
         return judge(monitor.snapshot(), boottime())
 
-    return Health(
+    return HealthThreads(
         monitor=monitor,
         recorder=recorder,
         dispatcher=dispatcher,

@@ -8,7 +8,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gpt_cursor_runner.gateway.health.exposition import exposition
 from gpt_cursor_runner.health.monitor.judging import judge
-from gpt_cursor_runner.health.monitor.model import Criticality, Identity, Metrics, Snapshot, Status
+from gpt_cursor_runner.health.monitor.model import (
+    CheckStatus,
+    Criticality,
+    Identity,
+    Metrics,
+    Snapshot,
+)
 from tests.health.builders import NOW, check, gateway_checks, snapshot
 
 ME = Identity("instance-1", 5555, "3.1.1")
@@ -35,7 +41,7 @@ def having(values: Samples, name: str) -> dict[tuple[str, ...], float]:
 
 
 def test_one_of_four_states_is_1():
-    runner = check("runner", Status.FAIL, Criticality.IMPAIRING)
+    runner = check("runner", CheckStatus.FAIL, Criticality.IMPAIRING)
     values = samples(snapshot(*gateway_checks(runner=runner)))
     assert having(values, "gcr_health_overall") == {
         ("healthy",): 0,

@@ -13,11 +13,11 @@ import pytest
 
 from gpt_cursor_runner.gateway.health.ietf import ietf_body
 from gpt_cursor_runner.health.monitor.judging import judge
-from gpt_cursor_runner.health.monitor.model import Criticality, Identity, Snapshot, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, Identity, Snapshot
 from tests.health.builders import NOW, SPACE, check, gateway_checks, snapshot
 
 ME = Identity("instance-1", 5555, "3.1.1")
-DOWN = check("runner", Status.FAIL, Criticality.IMPAIRING, code="down")
+DOWN = check("runner", CheckStatus.FAIL, Criticality.IMPAIRING, code="down")
 
 STATUSES = {"pass", "fail", "warn"}
 # Sections 3 and 4 of the draft: every member, and a test of its value.
@@ -80,7 +80,9 @@ def draft(current: Snapshot, now: float = NOW) -> dict[str, Any]:
         snapshot(*gateway_checks()),
         snapshot(*gateway_checks(runner=DOWN)),
         snapshot(
-            *gateway_checks(queue=check("queue", None), filesystem=check("filesystem", Status.FAIL))
+            *gateway_checks(
+                queue=check("queue", None), filesystem=check("filesystem", CheckStatus.FAIL)
+            )
         ),
         snapshot(*gateway_checks(), draining=True),
         snapshot(),
@@ -112,7 +114,9 @@ def test_the_schema_rejects_what_the_draft_does_not_allow(wrong, where):
 
 def test_each_check_has_its_own_time_and_an_output_only_when_it_is_not_ok():
     current = snapshot(
-        *gateway_checks(runner=DOWN, queue=check("queue", Status.WARN, code="backlog", age=2.0))
+        *gateway_checks(
+            runner=DOWN, queue=check("queue", CheckStatus.WARN, code="backlog", age=2.0)
+        )
     )
     body = draft(current)
     assert (body["status"], body["output"]) == ("warn", "runner.down, queue.backlog")

@@ -9,12 +9,12 @@ import pytest
 from gpt_cursor_runner.gateway.health import rendered
 from gpt_cursor_runner.gateway.health.rendered import RenderCache, public_bodies
 from gpt_cursor_runner.health.monitor.judging import Verdict
-from gpt_cursor_runner.health.monitor.model import Identity, Snapshot, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Identity, Snapshot
 from tests.health.builders import NOW, check, gateway_checks, snapshot
 
 ME = Identity("instance-1", 5555, "3.1.1")
 HEALTHY = snapshot(*gateway_checks())
-UNKNOWN = snapshot(*gateway_checks(queue=check("queue", Status.FAIL, code="locked")))
+UNKNOWN = snapshot(*gateway_checks(queue=check("queue", CheckStatus.FAIL, code="locked")))
 
 
 class Renderer:

@@ -32,12 +32,12 @@ from gpt_cursor_runner.gateway.health.routes import MAX_FRESH, HealthApp
 from gpt_cursor_runner.gateway.key_cache import KeyCache
 from gpt_cursor_runner.gateway.writer import Writer
 from gpt_cursor_runner.health.monitor.model import (
+    CheckStatus,
     Criticality,
     Identity,
     Metrics,
     Overall,
     Snapshot,
-    Status,
 )
 from gpt_cursor_runner.health.monitor.monitor import TICK_SECONDS, Monitor
 from gpt_cursor_runner.health.monitor.sampler import Sampler
@@ -119,8 +119,10 @@ def bearing(ledger: Ledger, key_cache: KeyCache, *scopes: str) -> dict[str, str]
     return {"Authorization": f"Bearer {text}"}
 
 
-DEGRADED = gateway_checks(runner=check("runner", Status.FAIL, Criticality.IMPAIRING, code="down"))
-UNKNOWN = gateway_checks(filesystem=check("filesystem", Status.FAIL, code="read_only"))
+DEGRADED = gateway_checks(
+    runner=check("runner", CheckStatus.FAIL, Criticality.IMPAIRING, code="down")
+)
+UNKNOWN = gateway_checks(filesystem=check("filesystem", CheckStatus.FAIL, code="read_only"))
 ROWS = [
     # word, checks, seconds later, /health, /readyz
     ("healthy", gateway_checks(), 0, 200, 200),
@@ -426,7 +428,7 @@ FULL = {
 }
 
 
-def many(status: Status = Status.FAIL) -> list[Any]:
+def many(status: CheckStatus = CheckStatus.FAIL) -> list[Any]:
     code, names = (
         "a_code_that_is_as_long_as_codes_may_be_1",
         [f"own-check-with-a-long-name-{n}" for n in range(44)],

@@ -12,11 +12,11 @@ from gpt_cursor_runner.gateway.health.ietf import ietf_body
 from gpt_cursor_runner.health.monitor.judging import judge
 from gpt_cursor_runner.health.monitor.model import (
     CheckState,
+    CheckStatus,
     Criticality,
     Identity,
     Overall,
     Snapshot,
-    Status,
 )
 from tests.health.builders import NOW, SPACE, check, gateway_checks, metrics, snapshot
 
@@ -112,7 +112,7 @@ def test_the_components_of_a_healthy_gateway():
     ("name", "component"),
     [("web", "flask_responsive"), ("filesystem", "fs_writable"), ("port", "port_5555_bound")],
 )
-@pytest.mark.parametrize("status", [Status.FAIL, Status.UNKNOWN, None])
+@pytest.mark.parametrize("status", [CheckStatus.FAIL, CheckStatus.UNKNOWN, None])
 def test_a_boolean_is_false_unless_it_is_proven(name, component, status):
     assert (
         public(snapshot(*gateway_checks(**{name: check(name, status)})))["components"][component]
@@ -127,7 +127,7 @@ def test_a_gateway_on_another_port_does_not_prove_5555():
     assert (components["port_5790_bound"], components["port_5555_bound"]) == (True, False)
 
 
-def runner(state: str, status: Status = Status.FAIL, **others: Any) -> CheckState:
+def runner(state: str, status: CheckStatus = CheckStatus.FAIL, **others: Any) -> CheckState:
     details = {"data": {"state": state, "pid": 4711}}
     return check("runner", status, Criticality.IMPAIRING, result=details, **others)
 
@@ -141,7 +141,10 @@ def test_the_runners_state_is_that_of_its_probe(state):
 
 
 def test_a_stale_or_late_result_makes_the_runner_unknown():
-    for old in (runner("up", Status.OK, age=60), runner("up", Status.OK, running_since=NOW - 9)):
+    for old in (
+        runner("up", CheckStatus.OK, age=60),
+        runner("up", CheckStatus.OK, running_since=NOW - 9),
+    ):
         body = public(snapshot(*gateway_checks(runner=old)))
         assert (body["components"]["ghost_runner"], body["overall_status"]) == (
             "unknown",
@@ -151,7 +154,7 @@ def test_a_stale_or_late_result_makes_the_runner_unknown():
 
 @pytest.mark.parametrize("name", ["web", "port", "filesystem", "queue", "webhook"])
 def test_the_webhook_works_only_with_every_critical_check(name):
-    failing = public(snapshot(*gateway_checks(**{name: check(name, Status.FAIL)})))
+    failing = public(snapshot(*gateway_checks(**{name: check(name, CheckStatus.FAIL)})))
     unseen = public(snapshot(*gateway_checks(**{name: check(name, None)})))
     assert failing["components"]["webhook_endpoint"] == "failing"
     assert unseen["components"]["webhook_endpoint"] == "unknown"
@@ -189,20 +192,20 @@ def test_the_figures_have_their_age():
     assert public(snapshot(*gateway_checks()), NOW + 0.74)["system_metrics"]["sample_age_ms"] == 740
 
 
-def impairing(name: str, status: Status = Status.OK, **others: Any) -> CheckState:
+def impairing(name: str, status: CheckStatus = CheckStatus.OK, **others: Any) -> CheckState:
     return check(name, status, Criticality.IMPAIRING, **others)
 
 
 def test_optional_components_are_shown_when_they_are_configured():
     optional = (
-        impairing("repositories", Status.WARN),
-        impairing("external_runner", Status.FAIL, result={"data": {"state": "down"}}),
+        impairing("repositories", CheckStatus.WARN),
+        impairing("external_runner", CheckStatus.FAIL, result={"data": {"state": "down"}}),
         impairing("tunnel_process"),
-        impairing("tunnel_edge", Status.FAIL),
-        impairing("tunnel_public", Status.UNKNOWN),
+        impairing("tunnel_edge", CheckStatus.FAIL),
+        impairing("tunnel_public", CheckStatus.UNKNOWN),
         impairing("alerts"),
-        impairing("monitor", Status.WARN),
-        impairing("backup-is-fresh", Status.FAIL),
+        impairing("monitor", CheckStatus.WARN),
+        impairing("backup-is-fresh", CheckStatus.FAIL),
     )
     shown = public(snapshot(*gateway_checks(), *optional))["components"]
     assert {name: shown[name] for name in list(shown)[5:]} == {
@@ -252,7 +255,7 @@ def test_messages_and_data_are_shown_with_a_key_only():
         "data": {"directory": "/srv/secret", "pid": 4711},
     }
     checks = gateway_checks(
-        filesystem=check("filesystem", Status.FAIL, code="read_only", result=secret)
+        filesystem=check("filesystem", CheckStatus.FAIL, code="read_only", result=secret)
     )
     current = snapshot(*checks)
     metrics_text = exposition(current, judge(current, NOW), ME, NOW).decode()
@@ -267,7 +270,9 @@ def test_messages_and_data_are_shown_with_a_key_only():
 
 
 def test_a_verdict_with_exclusions_lists_them_and_has_no_since():
-    current = snapshot(*gateway_checks(queue=check("queue", Status.FAIL)), overall=Overall.UNKNOWN)
+    current = snapshot(
+        *gateway_checks(queue=check("queue", CheckStatus.FAIL)), overall=Overall.UNKNOWN
+    )
     partial = view.with_exclusions(detailed(current), judge(current, NOW, ["queue"]), ["queue"])
     assert (partial["overall_status"], partial["since"], partial["excluded"]) == (
         "healthy",
@@ -279,8 +284,10 @@ def test_a_verdict_with_exclusions_lists_them_and_has_no_since():
 
 
 def test_the_worst_reasons_are_shown_and_the_others_counted():
-    checks = [impairing(f"own-check-{number}", Status.FAIL, code="c" * 40) for number in range(60)]
-    body = public(snapshot(*gateway_checks(queue=check("queue", Status.FAIL)), *checks))
+    checks = [
+        impairing(f"own-check-{number}", CheckStatus.FAIL, code="c" * 40) for number in range(60)
+    ]
+    body = public(snapshot(*gateway_checks(queue=check("queue", CheckStatus.FAIL)), *checks))
     assert (
         body["reasons"][0] == "queue.fail" and len(body["reasons"]) + body["reasons_omitted"] == 61
     )
@@ -309,7 +316,7 @@ def test_a_check_has_all_fields_before_its_first_run():
 def test_a_check_shows_its_last_result_beside_the_damped_one():
     noisy = replace(
         check("web"),
-        raw=replace(check("web", Status.FAIL).raw or pytest.fail()),
+        raw=replace(check("web", CheckStatus.FAIL).raw or pytest.fail()),
         consecutive_failures=1,
     )
     body = detailed(snapshot(*gateway_checks(web=noisy)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gpt_cursor_runner.health.monitor.judging import ProbeResult, Verdict
-from gpt_cursor_runner.health.monitor.model import SEVERITY, Status
+from gpt_cursor_runner.health.monitor.model import SEVERITY, CheckStatus
 
 # The port in the user's specification of the answer.
 USER_PORT = 5555
@@ -30,7 +30,7 @@ def components(verdict: Verdict, port: int) -> dict[str, bool | str]:
     if port != USER_PORT:
         shown[f"port_{port}_bound"] = port_is_bound
     shown["webhook_endpoint"] = _webhook_endpoint(verdict)
-    shown["queue"] = results["queue"].status if "queue" in results else Status.UNKNOWN
+    shown["queue"] = results["queue"].status if "queue" in results else CheckStatus.UNKNOWN
     shown |= _optional_components(results)
     shown["health_engine"] = _health_engine(verdict, results.get("monitor"))
     return shown
@@ -73,14 +73,14 @@ def _webhook_endpoint(verdict: Verdict) -> str:
     if verdict.ready:
         return "operational"
     critical = [result for result in verdict.checks if result.critical]
-    if any(result.status is Status.FAIL for result in critical):
+    if any(result.status is CheckStatus.FAIL for result in critical):
         return "failing"
     return "unknown"
 
 
-def _health_engine(verdict: Verdict, monitor: ProbeResult | None) -> Status:
+def _health_engine(verdict: Verdict, monitor: ProbeResult | None) -> CheckStatus:
     if not verdict.engine_alive:
-        return Status.FAIL
+        return CheckStatus.FAIL
     if monitor is None:
-        return Status.OK
+        return CheckStatus.OK
     return monitor.status

@@ -18,7 +18,7 @@ from prometheus_client.metrics_core import (
 
 from gpt_cursor_runner.gateway.health.machine import system_metrics
 from gpt_cursor_runner.health.monitor.judging import ProbeResult, Verdict
-from gpt_cursor_runner.health.monitor.model import Identity, Overall, Snapshot, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Identity, Overall, Snapshot
 
 # The version of the format that `generate_latest` writes.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -101,7 +101,7 @@ def _check_metrics(verdict: Verdict, now: float) -> Iterator[Metric]:
         "gcr_check_status", "1 for the state that counts.", labels=["check", "state"]
     )
     for result in verdict.checks:
-        for state in Status:
+        for state in CheckStatus:
             status.add_metric([result.state.name, state], result.status is state)
     yield status
     for figure in _CHECK_FIGURES:

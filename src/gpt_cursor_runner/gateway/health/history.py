@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.gateway.health.view import utc
 from gpt_cursor_runner.gateway.problems import Problem
-from gpt_cursor_runner.health.monitor.model import SEVERITY, Status
+from gpt_cursor_runner.health.monitor.model import SEVERITY, CheckStatus
 from gpt_cursor_runner.ledger.alerts import AlertStore, Flip
 from gpt_cursor_runner.ledger.uptime import Observation, Uptime, UptimeStore
 from gpt_cursor_runner.patch.faults import Fault
@@ -28,9 +28,9 @@ _DEFAULT_LIMIT = 100
 # them.
 _CONCURRENT_READS = 2
 # The states whose seconds an observation counts, in its order.
-_OBSERVED_STATES = (Status.OK, Status.WARN, Status.FAIL, Status.UNKNOWN)
+_OBSERVED_STATES = (CheckStatus.OK, CheckStatus.WARN, CheckStatus.FAIL, CheckStatus.UNKNOWN)
 
-_Strip = list[Status | None]
+_Strip = list[CheckStatus | None]
 
 
 class _StripSize(NamedTuple):
@@ -157,7 +157,7 @@ def strips(
     return result
 
 
-def _worst_state(seconds: Sequence[float]) -> Status | None:
+def _worst_state(seconds: Sequence[float]) -> CheckStatus | None:
     states = zip(_OBSERVED_STATES, seconds, strict=True)
     observed = [status for status, duration in states if duration > 0]
     return max(observed, key=SEVERITY.__getitem__, default=None)

@@ -11,9 +11,14 @@ from typing import Any
 from gpt_cursor_runner.gateway.health.machine import system_metrics
 from gpt_cursor_runner.gateway.health.view import SHORT_STATUS, utc
 from gpt_cursor_runner.health.monitor.judging import ProbeResult, Verdict
-from gpt_cursor_runner.health.monitor.model import Identity, Snapshot, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Identity, Snapshot
 
-_STATUSES = {Status.OK: "pass", Status.WARN: "warn", Status.FAIL: "fail", Status.UNKNOWN: "fail"}
+_STATUSES = {
+    CheckStatus.OK: "pass",
+    CheckStatus.WARN: "warn",
+    CheckStatus.FAIL: "fail",
+    CheckStatus.UNKNOWN: "fail",
+}
 _DATASTORES = ("queue",)
 _UTILIZATION = ("cpu", "memory", "disk")
 
@@ -56,7 +61,7 @@ def _check(result: ProbeResult, snapshot: Snapshot) -> dict[str, Any]:
     }
     if finished_at is not None:
         check["time"] = utc(snapshot.wall(finished_at))
-    if result.status is not Status.OK:
+    if result.status is not CheckStatus.OK:
         check["output"] = result.code
     return check
 

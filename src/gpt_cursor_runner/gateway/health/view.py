@@ -12,12 +12,12 @@ from gpt_cursor_runner.gateway.health.components import components
 from gpt_cursor_runner.gateway.health.machine import system_metrics
 from gpt_cursor_runner.health.monitor.judging import ProbeResult, Verdict
 from gpt_cursor_runner.health.monitor.model import (
+    CheckStatus,
     Identity,
     Metrics,
     Overall,
     Reading,
     Snapshot,
-    Status,
 )
 from gpt_cursor_runner.system.clock import format_rfc3339
 
@@ -118,7 +118,7 @@ def check_body(result: ProbeResult, snapshot: Snapshot, now: float) -> dict[str,
     that of the last run.
     """
     state = result.state
-    reading = state.reading or Reading(Status.UNKNOWN, result.code)
+    reading = state.reading or Reading(CheckStatus.UNKNOWN, result.code)
     raw = None
     if state.raw is not None:
         raw = state.raw.status

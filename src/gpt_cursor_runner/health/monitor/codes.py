@@ -6,14 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Reading
 
 
 @dataclass(frozen=True)
 class Code:
     """`remedy` advises the owner. A `fact` counts at once, without damping."""
 
-    status: Status
+    status: CheckStatus
     remedy: str = ""
     fact: bool = False
 
@@ -51,10 +51,10 @@ class CodeTable:
 
 # Codes that the monitor itself gives to any check.
 COMMON_CODES = CodeTable(
-    starting=Code(Status.UNKNOWN, fact=True),
-    late=Code(Status.UNKNOWN, fact=True),
-    stale=Code(Status.UNKNOWN),
-    flapping=Code(Status.WARN),
-    raised=Code(Status.UNKNOWN),
-    unfit=Code(Status.UNKNOWN),
+    starting=Code(CheckStatus.UNKNOWN, fact=True),
+    late=Code(CheckStatus.UNKNOWN, fact=True),
+    stale=Code(CheckStatus.UNKNOWN),
+    flapping=Code(CheckStatus.WARN),
+    raised=Code(CheckStatus.UNKNOWN),
+    unfit=Code(CheckStatus.UNKNOWN),
 )

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 from gpt_cursor_runner.health.monitor.codes import COMMON_CODES
-from gpt_cursor_runner.health.monitor.model import SEVERITY, CheckState, Reading, Status
+from gpt_cursor_runner.health.monitor.model import SEVERITY, CheckState, CheckStatus, Reading
 
 # Nagios's rule for flapping: of the last 21 results each change weighs from 0.8
 # (the oldest) to 1.2 (the latest). Two limits, so that a check near one of them
@@ -54,7 +54,7 @@ def settle(state: CheckState, reading: Reading, finished_at: float) -> CheckStat
     )
 
 
-def is_flapping(recent: tuple[Status, ...], was_flapping: bool) -> bool:
+def is_flapping(recent: tuple[CheckStatus, ...], was_flapping: bool) -> bool:
     """Whether the results, the oldest first, change too often to count one by
     one.
     """

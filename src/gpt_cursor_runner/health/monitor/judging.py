@@ -11,10 +11,10 @@ from gpt_cursor_runner.health.monitor.codes import COMMON_CODES
 from gpt_cursor_runner.health.monitor.model import (
     SEVERITY,
     CheckState,
+    CheckStatus,
     Criticality,
     Overall,
     Snapshot,
-    Status,
 )
 
 # The monitor ticks four times a second. No busy machine explains a silence of
@@ -27,7 +27,7 @@ class ProbeResult:
     """The status and code of one check now."""
 
     state: CheckState
-    status: Status
+    status: CheckStatus
     code: str
     stale: bool = False
     stuck_for_seconds: float = 0.0
@@ -40,7 +40,7 @@ class ProbeResult:
     @property
     def proven(self) -> bool:
         """Whether the part works, possibly with a warning."""
-        return self.status in (Status.OK, Status.WARN)
+        return self.status in (CheckStatus.OK, CheckStatus.WARN)
 
     @property
     def blocking(self) -> bool:
@@ -117,7 +117,7 @@ def judge_check(state: CheckState, ticked_at: float, now: float) -> ProbeResult:
         return _common_result(state, "stale", stale)
     if state.reading is None:
         return _common_result(state, "starting")
-    if state.flapping and state.reading.status is Status.OK:
+    if state.flapping and state.reading.status is CheckStatus.OK:
         return _common_result(state, "flapping")
     return ProbeResult(state, state.reading.status, state.reading.code)
 
@@ -138,7 +138,7 @@ def _overall(troubled: list[ProbeResult], draining: bool) -> Overall:
 
 
 def _worst_first(results: Iterable[ProbeResult]) -> list[ProbeResult]:
-    troubled = [result for result in results if result.status is not Status.OK]
+    troubled = [result for result in results if result.status is not CheckStatus.OK]
     troubled.sort(key=_weight, reverse=True)
     return troubled
 

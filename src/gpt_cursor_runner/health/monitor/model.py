@@ -12,7 +12,7 @@ from typing import Any, Self
 from gpt_cursor_runner import __version__
 
 
-class Status(StrEnum):
+class CheckStatus(StrEnum):
     """The state of one check."""
 
     OK = "ok"
@@ -21,7 +21,7 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
-SEVERITY = {Status.OK: 0, Status.WARN: 1, Status.UNKNOWN: 2, Status.FAIL: 3}
+SEVERITY = {CheckStatus.OK: 0, CheckStatus.WARN: 1, CheckStatus.UNKNOWN: 2, CheckStatus.FAIL: 3}
 
 
 class Criticality(StrEnum):
@@ -49,7 +49,7 @@ class Reading:
     counts at once; any other reading counts when the next run agrees.
     """
 
-    status: Status
+    status: CheckStatus
     code: str
     message: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -59,7 +59,7 @@ class Reading:
     @property
     def proven(self) -> bool:
         """Whether the part works, possibly with a warning."""
-        return self.status in (Status.OK, Status.WARN)
+        return self.status in (CheckStatus.OK, CheckStatus.WARN)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class CheckState:
     consecutive_failures: int = 0
     last_ok_at: float | None = None
     since_at: float | None = None
-    recent: tuple[Status, ...] = ()
+    recent: tuple[CheckStatus, ...] = ()
     flapping: bool = False
 
     @property

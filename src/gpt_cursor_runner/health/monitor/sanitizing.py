@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from gpt_cursor_runner.health.monitor.codes import COMMON_CODES
-from gpt_cursor_runner.health.monitor.model import Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Reading
 from gpt_cursor_runner.health.monitor.redaction import HIDDEN, names_a_secret, redact
 
 _log = structlog.get_logger(__name__)
@@ -70,7 +70,7 @@ def sanitize(reading: object) -> Reading:
 
 
 def _has_valid_code(reading: Reading) -> bool:
-    if type(reading.status) is not Status or type(reading.code) is not str:
+    if type(reading.status) is not CheckStatus or type(reading.code) is not str:
         return False
     return _CODE.fullmatch(reading.code) is not None
 

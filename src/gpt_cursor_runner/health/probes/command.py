@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from gpt_cursor_runner.config import OwnCheck
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 from gpt_cursor_runner.system import processes
 
 _OUTPUT_BYTES = 64 * 1024
@@ -28,12 +28,12 @@ class CommandProbe:
     """
 
     codes = CodeTable(
-        ok=Code(Status.OK),
-        warning=Code(Status.WARN),
-        critical=Code(Status.FAIL),
-        unknown=Code(Status.UNKNOWN),
-        timed_out=Code(Status.FAIL),
-        not_found=Code(Status.UNKNOWN, "Correct the command of this [[health.check]]."),
+        ok=Code(CheckStatus.OK),
+        warning=Code(CheckStatus.WARN),
+        critical=Code(CheckStatus.FAIL),
+        unknown=Code(CheckStatus.UNKNOWN),
+        timed_out=Code(CheckStatus.FAIL),
+        not_found=Code(CheckStatus.UNKNOWN, "Correct the command of this [[health.check]]."),
     )
 
     def __init__(self, check: OwnCheck, environment: Mapping[str, str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 from gpt_cursor_runner.health.probes.process_matchers import runs_script
 from gpt_cursor_runner.health.probes.processes import ProcessFinder
 
@@ -30,10 +30,10 @@ class ExternalRunnerProbe:
         deadline_seconds=5.0,
     )
     codes = CodeTable(
-        up=Code(Status.OK, fact=True),
-        down=Code(Status.FAIL, _START, fact=True),
-        stopped=Code(Status.FAIL, _START, fact=True),
-        zombie=Code(Status.FAIL, _START, fact=True),
+        up=Code(CheckStatus.OK, fact=True),
+        down=Code(CheckStatus.FAIL, _START, fact=True),
+        stopped=Code(CheckStatus.FAIL, _START, fact=True),
+        zombie=Code(CheckStatus.FAIL, _START, fact=True),
     )
 
     def __init__(self, script: str, finder: ProcessFinder | None = None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 from gpt_cursor_runner.health.probes.disk_worker_client import DiskWorkerClient, DiskWorkerDied
 from gpt_cursor_runner.health.probes.threshold import Threshold
 
@@ -38,19 +38,19 @@ class FilesystemProbe:
         deadline_seconds=3.0,
     )
     codes = CodeTable(
-        writable=Code(Status.OK, fact=True),
-        read_only=Code(Status.FAIL, _MOUNT_WRITABLE, fact=True),
-        no_space=Code(Status.FAIL, _FREE_SPACE, fact=True),
-        missing=Code(Status.FAIL, _CREATE, fact=True),
-        not_a_directory=Code(Status.FAIL, _REMOVE_FILE, fact=True),
-        denied=Code(Status.FAIL, _PERMIT, fact=True),
-        mismatch=Code(Status.FAIL, fact=True),
-        other=Code(Status.FAIL, fact=True),
-        unmounted=Code(Status.FAIL, _REMOUNT, fact=True),
-        nearly_full=Code(Status.WARN, _FREE_SPACE, fact=True),
-        few_inodes=Code(Status.WARN, _FREE_INODES, fact=True),
+        writable=Code(CheckStatus.OK, fact=True),
+        read_only=Code(CheckStatus.FAIL, _MOUNT_WRITABLE, fact=True),
+        no_space=Code(CheckStatus.FAIL, _FREE_SPACE, fact=True),
+        missing=Code(CheckStatus.FAIL, _CREATE, fact=True),
+        not_a_directory=Code(CheckStatus.FAIL, _REMOVE_FILE, fact=True),
+        denied=Code(CheckStatus.FAIL, _PERMIT, fact=True),
+        mismatch=Code(CheckStatus.FAIL, fact=True),
+        other=Code(CheckStatus.FAIL, fact=True),
+        unmounted=Code(CheckStatus.FAIL, _REMOUNT, fact=True),
+        nearly_full=Code(CheckStatus.WARN, _FREE_SPACE, fact=True),
+        few_inodes=Code(CheckStatus.WARN, _FREE_INODES, fact=True),
         # A killed worker proves nothing about the disk.
-        helper_died=Code(Status.UNKNOWN),
+        helper_died=Code(CheckStatus.UNKNOWN),
     )
 
     def __init__(self, directory: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 from gpt_cursor_runner.health.monitor.monitor import MonitorStats
 
 LAGGING_SECONDS = 2.0
@@ -29,10 +29,12 @@ class MonitorProbe:
         deadline_seconds=2.0,
     )
     codes = CodeTable(
-        alive=Code(Status.OK),
-        thread_dead=Code(Status.FAIL, "Restart the gateway; its log has the reason.", fact=True),
-        lagging=Code(Status.WARN),
-        history_behind=Code(Status.WARN, "See the queue check: the ledger rejects writes."),
+        alive=Code(CheckStatus.OK),
+        thread_dead=Code(
+            CheckStatus.FAIL, "Restart the gateway; its log has the reason.", fact=True
+        ),
+        lagging=Code(CheckStatus.WARN),
+        history_behind=Code(CheckStatus.WARN, "See the queue check: the ledger rejects writes."),
     )
 
     def __init__(

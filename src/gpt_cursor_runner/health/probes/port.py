@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 from gpt_cursor_runner.health.probes.self_call import Listener, SelfCall
 
 _STOP_THE_OTHER = "Run `gcr doctor` to see the other program; stop it, or choose another port."
@@ -24,10 +24,10 @@ class PortProbe:
     # No answer may be a busy machine. A refused connection and the answer of
     # another program are facts.
     codes = CodeTable(
-        ours=Code(Status.OK),
-        port_foreign=Code(Status.FAIL, _STOP_THE_OTHER, fact=True),
-        not_bound=Code(Status.FAIL, _LOG, fact=True),
-        no_answer=Code(Status.FAIL, _LOG),
+        ours=Code(CheckStatus.OK),
+        port_foreign=Code(CheckStatus.FAIL, _STOP_THE_OTHER, fact=True),
+        not_bound=Code(CheckStatus.FAIL, _LOG, fact=True),
+        no_answer=Code(CheckStatus.FAIL, _LOG),
     )
 
     def __init__(self, self_call: SelfCall) -> None:

@@ -12,7 +12,7 @@ from typing import Protocol
 import structlog
 
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 from gpt_cursor_runner.health.probes.ages import ArrivalLog, UnchangedTimer
 from gpt_cursor_runner.ledger.queries import QueueFacts
 from gpt_cursor_runner.system.clock import boottime
@@ -63,16 +63,16 @@ class QueueProbe:
     # A locked ledger is a fact too: the lock outlasted the busy timeout, as it
     # does for every patch that is sent.
     codes = CodeTable(
-        writable=Code(Status.OK),
-        backlog=Code(Status.WARN, "See `gcr patches` and the runner's log."),
+        writable=Code(CheckStatus.OK),
+        backlog=Code(CheckStatus.WARN, "See `gcr patches` and the runner's log."),
         dead_letters=Code(
-            Status.WARN, "See `gcr patches --status failed`; `gcr retry ID` repeats a patch."
+            CheckStatus.WARN, "See `gcr patches --status failed`; `gcr retry ID` repeats a patch."
         ),
-        locked=Code(Status.FAIL, fact=True),
-        corrupt=Code(Status.FAIL, fact=True),
-        read_only=Code(Status.FAIL, fact=True),
-        no_space=Code(Status.FAIL, fact=True),
-        other=Code(Status.FAIL, fact=True),
+        locked=Code(CheckStatus.FAIL, fact=True),
+        corrupt=Code(CheckStatus.FAIL, fact=True),
+        read_only=Code(CheckStatus.FAIL, fact=True),
+        no_space=Code(CheckStatus.FAIL, fact=True),
+        other=Code(CheckStatus.FAIL, fact=True),
     )
 
     def __init__(

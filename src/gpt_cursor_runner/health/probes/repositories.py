@@ -10,7 +10,13 @@ from pathlib import Path
 
 from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import SEVERITY, Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import (
+    SEVERITY,
+    CheckStatus,
+    Criticality,
+    ProbeSpec,
+    Reading,
+)
 from gpt_cursor_runner.health.probes.ages import UnchangedTimer
 from gpt_cursor_runner.health.probes.disk_worker_client import DiskWorkerClient, DiskWorkerDied
 from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
@@ -51,19 +57,21 @@ class RepositoriesProbe:
         deadline_seconds=10.0,
     )
     codes = CodeTable(
-        ok=Code(Status.OK),
-        missing=Code(Status.FAIL, "Restore the repository, or correct its path in runner.toml."),
+        ok=Code(CheckStatus.OK),
+        missing=Code(
+            CheckStatus.FAIL, "Restore the repository, or correct its path in runner.toml."
+        ),
         not_a_repository=Code(
-            Status.FAIL, "Correct the path in runner.toml, or run `git init` there."
+            CheckStatus.FAIL, "Correct the path in runner.toml, or run `git init` there."
         ),
         no_branch=Code(
-            Status.FAIL, "Name an existing branch in runner.toml, or make its first commit."
+            CheckStatus.FAIL, "Name an existing branch in runner.toml, or make its first commit."
         ),
         foreign_lock=Code(
-            Status.WARN, "Check that no git process runs there; then remove the lock file."
+            CheckStatus.WARN, "Check that no git process runs there; then remove the lock file."
         ),
-        no_answer=Code(Status.UNKNOWN, "Check that the disk of the repository responds."),
-        helper_died=Code(Status.UNKNOWN),
+        no_answer=Code(CheckStatus.UNKNOWN, "Check that the disk of the repository responds."),
+        helper_died=Code(CheckStatus.UNKNOWN),
     )
 
     def __init__(

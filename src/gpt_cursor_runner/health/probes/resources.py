@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, Metrics, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import (
+    CheckStatus,
+    Criticality,
+    Metrics,
+    ProbeSpec,
+    Reading,
+)
 from gpt_cursor_runner.health.monitor.sampler import SAMPLE_SECONDS
 from gpt_cursor_runner.health.probes.threshold import Threshold
 from gpt_cursor_runner.system.clock import boottime
@@ -31,11 +37,11 @@ class ResourcesProbe:
         grace_seconds=10.0,
     )
     codes = CodeTable(
-        within_limits=Code(Status.OK),
-        memory_short=Code(Status.WARN, _FREE_MEMORY),
-        cgroup_memory_short=Code(Status.WARN, _FREE_MEMORY),
-        stale=Code(Status.UNKNOWN, "Restart the gateway."),
-        unread=Code(Status.UNKNOWN),
+        within_limits=Code(CheckStatus.OK),
+        memory_short=Code(CheckStatus.WARN, _FREE_MEMORY),
+        cgroup_memory_short=Code(CheckStatus.WARN, _FREE_MEMORY),
+        stale=Code(CheckStatus.UNKNOWN, "Restart the gateway."),
+        unread=Code(CheckStatus.UNKNOWN),
     )
 
     def __init__(

@@ -16,7 +16,7 @@ import structlog
 
 from gpt_cursor_runner.engine.runner_lock import Beat, lock_is_held, read_beat
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 from gpt_cursor_runner.health.probes.ages import UnchangedTimer
 from gpt_cursor_runner.health.probes.beat_tracker import BeatTracker
 from gpt_cursor_runner.landing.git import Git
@@ -73,16 +73,16 @@ class RunnerProbe:
         grace_seconds=5.0,
     )
     codes = CodeTable(
-        up=Code(Status.OK, fact=True),
-        starting=Code(Status.WARN, fact=True),
-        paused=Code(Status.WARN, fact=True),
-        stopping=Code(Status.WARN, fact=True),
-        down=Code(Status.FAIL, _START, fact=True),
-        gone=Code(Status.FAIL, _START, fact=True),
-        zombie=Code(Status.FAIL, _START, fact=True),
-        stopped=Code(Status.FAIL, _RESTART, fact=True),
-        stalled=Code(Status.FAIL, _RESTART, fact=True),
-        not_claiming=Code(Status.FAIL, _RESTART, fact=True),
+        up=Code(CheckStatus.OK, fact=True),
+        starting=Code(CheckStatus.WARN, fact=True),
+        paused=Code(CheckStatus.WARN, fact=True),
+        stopping=Code(CheckStatus.WARN, fact=True),
+        down=Code(CheckStatus.FAIL, _START, fact=True),
+        gone=Code(CheckStatus.FAIL, _START, fact=True),
+        zombie=Code(CheckStatus.FAIL, _START, fact=True),
+        stopped=Code(CheckStatus.FAIL, _RESTART, fact=True),
+        stalled=Code(CheckStatus.FAIL, _RESTART, fact=True),
+        not_claiming=Code(CheckStatus.FAIL, _RESTART, fact=True),
     )
 
     def __init__(

@@ -11,7 +11,7 @@ import json
 import secrets
 
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 from gpt_cursor_runner.health.probes.process_matchers import is_program
 from gpt_cursor_runner.health.probes.processes import ProcessFinder
 from gpt_cursor_runner.health.probes.self_call import PULSE
@@ -48,10 +48,10 @@ class TunnelProcessProbe:
         grace_seconds=_GRACE_SECONDS,
     )
     codes = CodeTable(
-        up=Code(Status.OK, fact=True),
-        down=Code(Status.FAIL, _START, fact=True),
-        stopped=Code(Status.FAIL, _START, fact=True),
-        zombie=Code(Status.FAIL, _START, fact=True),
+        up=Code(CheckStatus.OK, fact=True),
+        down=Code(CheckStatus.FAIL, _START, fact=True),
+        stopped=Code(CheckStatus.FAIL, _START, fact=True),
+        zombie=Code(CheckStatus.FAIL, _START, fact=True),
     )
 
     def __init__(self, finder: ProcessFinder | None = None) -> None:
@@ -76,10 +76,10 @@ class TunnelEdgeProbe:
         caused_by=("tunnel_process",),
     )
     codes = CodeTable(
-        connected=Code(Status.OK),
-        no_answer=Code(Status.FAIL, _START),
-        not_connected=Code(Status.FAIL, _EDGE),
-        not_cloudflared=Code(Status.FAIL, _START),
+        connected=Code(CheckStatus.OK),
+        no_answer=Code(CheckStatus.FAIL, _START),
+        not_connected=Code(CheckStatus.FAIL, _EDGE),
+        not_cloudflared=Code(CheckStatus.FAIL, _START),
     )
 
     def __init__(self, metrics_url: str, timeout_seconds: float = CALL_SECONDS) -> None:
@@ -116,12 +116,12 @@ class TunnelPublicProbe:
         caused_by=("tunnel_edge", "tunnel_process", "web", "port"),
     )
     codes = CodeTable(
-        reachable=Code(Status.OK),
-        no_answer=Code(Status.FAIL, _ADDRESS),
-        origin_unreachable=Code(Status.FAIL, _ORIGIN),
-        redirected=Code(Status.FAIL, _ADDRESS),
-        tunnel_foreign=Code(Status.FAIL, _ADDRESS, fact=True),
-        bad_status=Code(Status.FAIL, _ADDRESS),
+        reachable=Code(CheckStatus.OK),
+        no_answer=Code(CheckStatus.FAIL, _ADDRESS),
+        origin_unreachable=Code(CheckStatus.FAIL, _ORIGIN),
+        redirected=Code(CheckStatus.FAIL, _ADDRESS),
+        tunnel_foreign=Code(CheckStatus.FAIL, _ADDRESS, fact=True),
+        bad_status=Code(CheckStatus.FAIL, _ADDRESS),
     )
 
     def __init__(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 from gpt_cursor_runner.health.probes.self_call import PULSE, Listener, SelfCall
 
 
@@ -26,10 +26,10 @@ class WebProbe:
         caused_by=("port",),
     )
     codes = CodeTable(
-        responsive=Code(Status.OK),
-        web_saturated=Code(Status.FAIL, "See the gateway's log for slow requests.", fact=True),
-        not_reached=Code(Status.FAIL),
-        bad_status=Code(Status.FAIL),
+        responsive=Code(CheckStatus.OK),
+        web_saturated=Code(CheckStatus.FAIL, "See the gateway's log for slow requests.", fact=True),
+        not_reached=Code(CheckStatus.FAIL),
+        bad_status=Code(CheckStatus.FAIL),
     )
 
     def __init__(self, self_call: SelfCall, busy: Callable[[], int], threads: int) -> None:

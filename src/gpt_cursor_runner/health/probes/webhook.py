@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
-from gpt_cursor_runner.health.monitor.model import Criticality, ProbeSpec, Reading, Status
+from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 
 
 class WebhookProbe:
@@ -22,9 +22,9 @@ class WebhookProbe:
         caused_by=("web", "queue"),
     )
     codes = CodeTable(
-        operational=Code(Status.OK),
-        writer_dead=Code(Status.FAIL, "Restart the gateway.", fact=True),
-        saturated=Code(Status.WARN),
+        operational=Code(CheckStatus.OK),
+        writer_dead=Code(CheckStatus.FAIL, "Restart the gateway.", fact=True),
+        saturated=Code(CheckStatus.WARN),
     )
 
     def __init__(self, permits_free: Callable[[], int], writer_alive: Callable[[], bool]) -> None:
