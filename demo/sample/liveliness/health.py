@@ -2,9 +2,7 @@
 
 
 def health(parts):
-    """Return the overall word and the parts, each by name with True when it
-    works.
-    """
+    """Return the overall word and the parts, each by name with True when it works."""
     return {
         "overall_status": "unknown",
         "components": dict(parts),
