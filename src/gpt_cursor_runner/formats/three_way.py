@@ -137,7 +137,9 @@ def _add_conflict(merged: Merged, section: Section, now: File, path: str, plan: 
 
 def _conflict_excerpt(text: bytes, section: Section) -> tuple[str, ...]:
     """The first conflict, both its sides cut short."""
-    sent = {line.data.strip() for hunk in section.hunks for line in hunk.lines}
+    sent: set[bytes] = set()
+    for hunk in section.hunks:
+        sent.update([line.data.strip() for line in hunk.lines])
     lines = split_lines(text)
     begin = _index_of(b"<<<<<<< the branch", lines)
     middle = _index_of(b"=======", lines, begin + 1)

@@ -71,8 +71,7 @@ def _rarest_deleted_line(
     """The number of the deleted line that the file has least often; None when
     the file lacks one, or the hunk has no deletion or no context.
     """
-    string, _ = text.cores
-    counts: dict[int, int] = {}
+    candidates: list[int] = []
     has_context = False
     for number, line in enumerate(old):
         if line.sign != "-":
@@ -80,10 +79,11 @@ def _rarest_deleted_line(
         elif core(line.data):
             if not characters[number]:
                 return None
-            counts[number] = string.count(characters[number])
-    if not has_context:
+            candidates.append(number)
+    if not candidates or not has_context:
         return None
-    return min(counts, key=counts.__getitem__, default=None)
+    string, _ = text.cores
+    return min(candidates, key=lambda number: string.count(characters[number]))
 
 
 def _rows_with_most_context(
