@@ -104,7 +104,7 @@ def test_a_stale_context_line_is_named_with_its_closest_place():
     assert (closest(fault).line, closest(fault).similarity > 0.9) == (2, True)
     assert "    5 | five" in closest(fault).excerpt
     assert (fault.expected, fault.rungs_tried[0]) == (("two", "three", "four", "fife"), "exact")
-    assert "line 8 of the patch says 'fife', but line 5 of the file says 'five'" in fault.message
+    assert "line 8 of the patch is 'fife', but line 5 of the file is 'five'" in fault.message
 
 
 def test_a_hunk_corrected_by_the_next_step_is_accepted():

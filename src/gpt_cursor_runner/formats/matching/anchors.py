@@ -42,7 +42,7 @@ def find_anchors(text: Text, anchors: Sequence[bytes]) -> list[int]:
             last_rows.add(last_row)
     if not last_rows:
         chain = "' and '".join(map(show, anchors))
-        raise AnchorMissing(f"the anchors '{chain}' do not stand one below the other in the file")
+        raise AnchorMissing(f"the file does not have the anchors '{chain}' one below the other")
     return sorted(last_rows)
 
 
@@ -87,7 +87,7 @@ def _rows_of_anchor(text: Text, anchor: bytes) -> list[int]:
     if sought:
         rows = list(text.rows_of(sought)) or _rows_that_begin_with(text, sought)
     if not rows:
-        raise AnchorMissing(f"the anchor '{show(anchor)}' does not stand in the file", anchor)
+        raise AnchorMissing(f"the file does not have the anchor '{show(anchor)}'", anchor)
     return rows
 
 
@@ -123,7 +123,7 @@ def _places_from(places: Sequence[Place], first_row: int, anchor: bytes) -> list
 def _not_below(places: Sequence[Place], anchor: bytes) -> AnchorMissing:
     lines = ", ".join([str(place.start + 1) for place in places[:3]])
     return AnchorMissing(
-        f"the lines stand at line {lines}, but not below the anchor '{show(anchor)}'"
+        f"the file has the lines at line {lines}, but not below the anchor '{show(anchor)}'"
     )
 
 

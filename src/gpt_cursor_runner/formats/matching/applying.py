@@ -210,7 +210,8 @@ class _Pass:
         if len(anchor_rows) == 1:
             self._insert(hunk, anchor_rows[0] + 1)
             return
-        reason = f"the anchor stands at {len(anchor_rows)} places, and nothing says which is meant"
+        count = len(anchor_rows)
+        reason = f"the file has the anchor at {count} places, and the patch does not select one"
         add_anchor_fault(self._context(hunk), reason, [row + 1 for row in anchor_rows])
 
     def _insert_at_line_number(self, hunk: Hunk) -> None:
@@ -221,8 +222,8 @@ class _Pass:
         self.plan.add_fault(
             "no_match",
             f"hunk {hunk.number + 1} for {self.path} inserts without context, and {doubt}",
-            "Add the line above and the line below the insertion to the hunk as context, as they"
-            " stand in the file.",
+            "Add the line above and the line below the insertion to the hunk as context, exactly"
+            " as the file has them.",
             **self._context(hunk).position(),
         )
 

@@ -50,8 +50,8 @@ def describe_closest(closest: Closest | None, source: str) -> str:
     if difference is None:
         return f"; the most similar place is line {closest.line}"
     return (
-        f": line {difference.patch_line} {source} says '{difference.expected}', "
-        f"but line {difference.file_line} of the file says '{difference.actual}'"
+        f": line {difference.patch_line} {source} is '{difference.expected}', "
+        f"but line {difference.file_line} of the file is '{difference.actual}'"
     )
 
 
@@ -111,10 +111,10 @@ def add_already_applied(context: HunkContext, row: int) -> None:
     """
     context.plan.add_fault(
         "already_applied",
-        f"hunk {context.hunk.number + 1} for {context.path}: its outcome stands already at line"
-        f" {row + 1}",
-        f"Leave this hunk out if line {row + 1} is the place you meant; else add context lines that"
-        " tell the place.",
+        f"hunk {context.hunk.number + 1} for {context.path}: the file has its outcome already at"
+        f" line {row + 1}",
+        f"Leave this hunk out if line {row + 1} is the right place; else add context lines that"
+        " identify the place.",
         **context.position(),
     )
 
@@ -130,8 +130,8 @@ def add_anchor_fault(
     context.plan.add_fault(
         "ambiguous" if lines else "no_match",
         f"hunk {context.hunk.number + 1} for {context.path}: {reason}",
-        "Write after @@ a line as it stands in the file above the place meant, or leave it out and"
-        " add context lines.",
+        "Write after @@ a line exactly as the file has it above the right place, or leave it out"
+        " and add context lines.",
         **context.position(),
         expected=(f"@@ {'; '.join(anchors)}"[:160],),
         closest=_closest_to_anchor(context, missing),
@@ -162,15 +162,15 @@ def add_encoding_fault(context: HunkContext) -> None:
 def _add_ambiguous(context: HunkContext, result: SearchResult) -> None:
     hunk, path, count = context.hunk.number + 1, context.path, len(result.places)
     if count > 1:
-        message = f"hunk {hunk} fits {path} at {count} places, and nothing says which is meant"
+        message = f"hunk {hunk} fits {path} at {count} places, and the patch does not select one"
     else:
-        message = f"hunk {hunk} fits {path}, but between which lines to insert stays open"
+        message = f"hunk {hunk} fits {path}, but it is ambiguous between which lines it inserts"
     lines = [place.start + 1 for place in result.places[:_MOST_CANDIDATES]]
     context.plan.add_fault(
         "ambiguous",
         message,
-        "Add context lines above or below until the hunk fits one place only, or say which with a"
-        " line number.",
+        "Add context lines above or below until the hunk fits one place only, or give a line"
+        " number.",
         **context.position(),
         candidates=tuple(map(context.text.candidate, lines)),
         rungs_tried=result.rungs_tried,
