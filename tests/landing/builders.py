@@ -1,4 +1,6 @@
-"""Plans without a planner, sealed commits, and a git that does something first."""
+"""Plans without a planner, sealed commits, and a git with a shell script in
+front of it.
+"""
 
 from __future__ import annotations
 
@@ -49,12 +51,12 @@ def commit_of(repo: Repo, files: Files, patch_id: str = "patch-1") -> str:
 
 
 def look(repo: Repo, see: Callable[[CommitTree], object], revision: str = "main") -> object:
-    """What `see` finds in the tree of a commit."""
+    """Returns what `see` reads in the tree of a commit."""
     with Objects(repo.git) as objects:
         return see(CommitTree(objects, repo.tip(f"{revision}^{{tree}}")))
 
 
-def git_that_first(
+def git_with_script(
     repo: Repo,
     directory: Path,
     word: str,
@@ -62,28 +64,26 @@ def git_that_first(
     patience: float = 120.0,
     after: bool = False,
 ) -> Git:
-    """A git that runs a shell script of the owner's, once, before (or after)
-    its first `word` command.
-
-    The script runs in the checkout, with an environment of the owner's; `$git`
-    is the real git.
+    """A git that runs a shell script of the owner's once, before (or after) its
+    first `word` command. The script runs in the checkout, with an environment
+    of the owner's; `$git` is the real git.
     """
     environment = f"unset GIT_DIR GIT_WORK_TREE GIT_INDEX_FILE; git={_GIT}; cd {repo.path}"
     owner = (
         f"mkdir {directory}/done 2>/dev/null && ({environment} && {{ {script}\n}} >/dev/null 2>&1)"
     )
     then = f'{_GIT} "$@"; code=$?; {owner}; exit $code' if after else owner
-    return replace(_wrapped(repo, directory, word, then), deadline_seconds=patience)
+    return replace(_git_with_case(repo, directory, word, then), deadline_seconds=patience)
 
 
-def git_that_says(repo: Repo, directory: Path, word: str, said: str, code: int) -> Git:
-    """A git that answers its `word` command with these words, as printf prints
-    them, and an exit code.
+def git_that_prints(repo: Repo, directory: Path, word: str, output: str, code: int) -> Git:
+    """A git that prints a fixed output (escaped for printf) for its `word`
+    command and exits with `code`.
     """
-    return _wrapped(repo, directory, word, f"printf '{said}'; exit {code}")
+    return _git_with_case(repo, directory, word, f"printf '{output}'; exit {code}")
 
 
-def _wrapped(repo: Repo, directory: Path, word: str, script: str) -> Git:
+def _git_with_case(repo: Repo, directory: Path, word: str, script: str) -> Git:
     directory.mkdir()
     (directory / "git").write_text(
         f'#!/bin/sh\ncase " $* " in *" {word} "*)\n{script} ;;\nesac\nexec {_GIT} "$@"\n'
@@ -92,9 +92,9 @@ def _wrapped(repo: Repo, directory: Path, word: str, script: str) -> Git:
     return Git.at(repo.path, f"{directory}:{SEARCH_PATH}")
 
 
-def as_nobody(act: Callable[[], None]) -> None:
-    """Run something without root's power to ignore permissions; in a child of
-    ours when we are root.
+def without_root(act: Callable[[], None]) -> None:
+    """Run a function without root's power to ignore permissions; as root, in a
+    forked child.
     """
     if os.geteuid() != 0:
         act()

@@ -1,5 +1,5 @@
-"""Carrying a sealed change onto a branch that has moved: merged whole, or
-refused with the conflict's own text.
+"""A sealed change is carried onto a branch that has moved, or refused with the
+text of the conflict.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from gpt_cursor_runner.landing.landing import diff_stat
 from gpt_cursor_runner.landing.sealing import Sealed
 from gpt_cursor_runner.patch.faults import Fault, PatchRefused
 from tests.building import Repo
-from tests.landing.builders import ACCEPTED_AT, Files, git_that_says, seal_files
+from tests.landing.builders import ACCEPTED_AT, Files, git_that_prints, seal_files
 
 LINES = "".join(f"line {number}\n" for number in range(1, 21))
 
@@ -52,7 +52,7 @@ def test_a_change_to_other_lines_is_merged_and_newer_lines_stay(long: Repo) -> N
     assert long.run("log", "-1", "--format=%B", moved.commit).strip() == "Seal patch-1"
 
 
-def test_what_is_carried_changes_no_more_than_what_was_sealed(long: Repo) -> None:
+def test_a_carried_commit_changes_only_what_was_sealed(long: Repo) -> None:
     base = long.tip()
     sealed = seal_files(long, {"long.txt": changed(n2="ours"), "added.txt": "a\n"})
     for number in range(3):
@@ -67,7 +67,7 @@ def test_carrying_twice_gives_the_same_commit(long: Repo) -> None:
     assert carried(long, sealed) == carried(long, sealed)
 
 
-def test_carrying_on_from_what_was_carried_keeps_the_change_alone(long: Repo) -> None:
+def test_a_carried_commit_is_carried_again_with_its_change_alone(long: Repo) -> None:
     sealed = seal_files(long, {"long.txt": changed(n2="ours")})
     long.commit({"other.txt": "newer\n"})
     once = carried(long, sealed)
@@ -77,7 +77,7 @@ def test_carrying_on_from_what_was_carried_keeps_the_change_alone(long: Repo) ->
     assert diff_stat(long.git, twice.base, twice.commit).files == ("long.txt",)
 
 
-def test_two_changes_to_one_line_are_refused_with_both_of_them(long: Repo) -> None:
+def test_two_changes_to_a_line_are_refused_with_both_versions(long: Repo) -> None:
     sealed = seal_files(long, {"long.txt": changed(n5="ours")})
     tip = long.commit({"long.txt": changed(n5="theirs")})
     (fault,) = refusal(long, sealed)
@@ -96,7 +96,7 @@ def test_each_path_in_conflict_is_named(long: Repo) -> None:
     assert [fault.path for fault in refusal(long, sealed)] == ["long.txt", "other.txt"]
 
 
-def test_a_change_to_a_file_that_is_gone_is_refused_with_gits_words(long: Repo) -> None:
+def test_a_change_to_a_deleted_file_is_refused_with_gits_message(long: Repo) -> None:
     sealed = seal_files(long, {"long.txt": changed(n5="ours")})
     (long.path / "long.txt").unlink()
     long.commit({})
@@ -112,14 +112,14 @@ def test_the_deletion_of_a_file_that_changed_is_refused(long: Repo) -> None:
     assert (fault.code, fault.path) == ("conflict", "long.txt")
 
 
-def test_a_file_added_on_both_sides_with_other_bytes_is_refused(long: Repo) -> None:
+def test_a_file_added_on_both_sides_with_different_bytes_is_refused(long: Repo) -> None:
     sealed = seal_files(long, {"fresh.txt": "ours\n"})
     long.commit({"fresh.txt": "theirs\n"})
     (fault,) = refusal(long, sealed)
     assert "ours" in fault.expected
 
 
-def test_a_binary_conflict_is_refused_in_words(long: Repo) -> None:
+def test_a_binary_conflict_is_refused_with_gits_message(long: Repo) -> None:
     long.commit({"image.bin": b"\0base"})
     sealed = seal_files(long, {"image.bin": b"\0ours"})
     long.commit({"image.bin": b"\0theirs"})
@@ -142,9 +142,7 @@ def test_a_file_where_the_branch_has_a_directory_is_refused(long: Repo) -> None:
         {"long.txt": File(LINES.encode(), "100755")},
     ],
 )
-def test_a_change_that_the_branch_already_holds_is_refused_as_done(
-    long: Repo, files: Files
-) -> None:
+def test_a_change_already_on_the_branch_is_refused_as_applied(long: Repo, files: Files) -> None:
     sealed = seal_files(long, files)
     long.run("merge", "--ff-only", "--quiet", sealed.commit)
     long.commit({"other.txt": "newer\n"})
@@ -168,7 +166,7 @@ def test_a_file_renamed_and_changed_is_a_conflict(long: Repo) -> None:
     assert {fault.code for fault in refusal(long, sealed)} == {"conflict"}
 
 
-def test_a_renamed_directory_does_not_take_a_file_to_a_protected_path(long: Repo) -> None:
+def test_a_renamed_directory_moves_no_file_to_a_protected_path(long: Repo) -> None:
     """A sender may choose an old base on purpose, from before `scripts` became
     `.github`.
     """
@@ -180,7 +178,7 @@ def test_a_renamed_directory_does_not_take_a_file_to_a_protected_path(long: Repo
     assert diff_stat(long.git, moved.base, moved.commit).files == ("scripts/deploy.yml",)
 
 
-def test_a_commit_that_the_owner_took_back_does_not_return_with_the_patch(long: Repo) -> None:
+def test_a_commit_that_the_owner_reset_does_not_return_with_the_patch(long: Repo) -> None:
     long.commit({"secret.txt": "taken back\n", "other.txt": "taken back\n"})
     sealed = seal_files(long, {"long.txt": changed(n2="ours")})
     long.run("reset", "--quiet", "--hard", "HEAD~1")
@@ -197,7 +195,7 @@ def test_a_commit_that_the_owner_amended_is_no_conflict(long: Repo) -> None:
     assert long.show("other.txt", carried(long, sealed).commit) == "second try"
 
 
-def test_a_merge_driver_of_the_repository_decides_nothing(long: Repo) -> None:
+def test_a_merge_driver_of_the_repository_is_ignored(long: Repo) -> None:
     sealed = seal_files(long, {"other.txt": "ours\n"})
     long.run("config", "merge.mine.driver", "true")
     long.run("config", "merge.default", "mine")
@@ -205,14 +203,16 @@ def test_a_merge_driver_of_the_repository_decides_nothing(long: Repo) -> None:
     assert [fault.path for fault in refusal(long, sealed)] == ["other.txt"]
 
 
-def test_a_conflict_without_a_path_is_still_a_conflict(long: Repo, tmp_path: Path) -> None:
-    """git-merge-tree(1): an empty list of paths is no clean merge; only the
-    exit code tells.
+def test_a_conflict_without_a_path_is_refused(long: Repo, tmp_path: Path) -> None:
+    """git-merge-tree(1): an empty list of paths does not mean a clean merge;
+    only the exit code decides.
     """
     sealed = seal_files(long, {"long.txt": changed(n2="ours")})
     long.commit({"other.txt": "newer\n"})
-    said = r"\0\0001\0dir\0CONFLICT (directory rename split)\0CONFLICT: Unclear.\n\0"
-    git = git_that_says(long, tmp_path / "bin", "merge-tree", f"{long.tip('main^{tree}')}{said}", 1)
+    messages = r"\0\0001\0dir\0CONFLICT (directory rename split)\0CONFLICT: Unclear.\n\0"
+    git = git_that_prints(
+        long, tmp_path / "bin", "merge-tree", f"{long.tip('main^{tree}')}{messages}", 1
+    )
     with pytest.raises(PatchRefused) as refused:
         carry(git, sealed, long.tip(), ACCEPTED_AT)
     (fault,) = refused.value.faults

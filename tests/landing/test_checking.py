@@ -1,5 +1,5 @@
-"""Checks: run to an end that is always one of four, with nothing alive and
-nothing unbounded after it.
+"""A check ends with one of four statuses, leaves no process alive, and its
+output is bounded.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.building import SEARCH_PATH
 
 Run = Callable[..., CheckResult]
-# Of `[["tests",["pytest","-q"],"passed",0,"none"]]`: it stands in commits, so
-# it may never change.
+# Of `[["tests",["pytest","-q"],"passed",0,"none"]]`. Commits hold this digest,
+# so it must never change.
 DIGEST = "67f238434be54cd59fb999de3b401e6ba61a1e5397209fc91e3e74aa1cacec77"
 
 
@@ -63,17 +63,17 @@ def check(sandbox: Sandbox, workspace: Workspace, log: Path) -> Run:
 
 
 def alive(word: str) -> bool:
-    """Whether a process that carries this word still runs, after the moment
-    that init may need.
+    """Whether a process with this word in its command line still runs a second
+    later: init may need a moment to reap it.
     """
     give_up_at = time.monotonic() + 1
     while time.monotonic() < give_up_at:
-        found = [
-            one.info["cmdline"] or []
-            for one in psutil.process_iter(["cmdline", "status"])
-            if one.info["status"] != psutil.STATUS_ZOMBIE
+        commands = [
+            process.info["cmdline"] or []
+            for process in psutil.process_iter(["cmdline", "status"])
+            if process.info["status"] != psutil.STATUS_ZOMBIE
         ]
-        if not any(word in " ".join(line) for line in found):
+        if not any(word in " ".join(command) for command in commands):
             return False
         time.sleep(0.02)
     return True
@@ -94,13 +94,11 @@ def test_the_exit_code_decides(check: Run, script: str, verdict: str, code: int)
     assert (result.status, result.exit_code) == (verdict, code)
 
 
-def test_a_check_that_a_signal_ends_has_failed(check: Run) -> None:
+def test_a_check_ended_by_a_signal_has_failed(check: Run) -> None:
     assert check("sh", "-c", "kill -9 $$").status == "failed"
 
 
-def test_what_a_check_says_on_either_stream_is_kept(
-    check: Run, log: Path, sandbox: Sandbox
-) -> None:
+def test_the_output_of_both_streams_is_kept(check: Run, log: Path, sandbox: Sandbox) -> None:
     result = check("sh", "-c", "echo out; echo err >&2")
     assert (result.tail, log.read_text()) == ("out\nerr\n", "out\nerr\n")
     assert (result.name, result.command[0], result.tier, result.output_bytes) == (
@@ -113,11 +111,11 @@ def test_what_a_check_says_on_either_stream_is_kept(
     assert result.seconds > 0
 
 
-def test_a_check_reads_nothing_from_anywhere(check: Run) -> None:
+def test_the_standard_input_of_a_check_is_empty(check: Run) -> None:
     assert check("sh", "-c", "cat; tty").tail == "not a tty\n"
 
 
-def test_a_check_that_takes_too_long_is_ended_in_time(check: Run, word: str) -> None:
+def test_a_check_is_ended_at_its_deadline(check: Run, word: str) -> None:
     began = time.monotonic()
     result = check("sh", "-c", f"echo begun; sleep {word}", seconds=0.3)
     assert result.status == "timed_out"
@@ -126,14 +124,14 @@ def test_a_check_that_takes_too_long_is_ended_in_time(check: Run, word: str) -> 
     assert not alive(word)
 
 
-def test_a_check_that_will_not_go_is_made_to(check: Run, word: str) -> None:
+def test_a_check_that_ignores_signals_is_killed(check: Run, word: str) -> None:
     result = check("sh", "-c", f"trap '' TERM INT HUP; sleep {word} & sleep {word}", seconds=0.3)
     assert result.status == "timed_out"
     assert not alive(word)
 
 
-def test_what_a_check_leaves_behind_is_ended_with_it(check: Run, word: str) -> None:
-    """It ignores the polite signal, and holds the pipe open."""
+def test_a_background_process_of_a_check_is_ended_with_it(check: Run, word: str) -> None:
+    """The process ignores SIGTERM and holds the pipe open."""
     result = check("sh", "-c", f"(trap '' TERM; sleep {word}; true) & echo done")
     assert (result.status, result.tail) == ("passed", "done\n")
     assert not alive(word)
@@ -158,13 +156,13 @@ def test_a_daemon_of_a_check_in_the_sandbox_is_ended_at_the_deadline(
 
 
 @pytest.mark.parametrize("program", ["no-such-program", "./no-such-program", "/no/such/program"])
-def test_a_program_that_is_not_there_was_not_started(check: Run, program: str) -> None:
+def test_a_missing_program_is_reported_as_not_started(check: Run, program: str) -> None:
     result = check(program, "--version")
     assert (result.status, result.exit_code) == ("not_started", None)
     assert program in result.tail
 
 
-def test_a_script_whose_interpreter_is_missing_was_not_started(
+def test_a_script_without_its_interpreter_is_reported_as_not_started(
     check: Run, workspace: Workspace
 ) -> None:
     (workspace.tree / "check.sh").write_text("#!/no/such/interpreter\n")
@@ -172,7 +170,7 @@ def test_a_script_whose_interpreter_is_missing_was_not_started(
     assert check("./check.sh").status == "not_started"
 
 
-def test_a_flood_is_counted_whole_and_kept_at_both_ends(check: Run, log: Path) -> None:
+def test_a_flood_of_output_is_counted_and_kept_at_both_ends(check: Run, log: Path) -> None:
     size = 50_000_000
     script = f"import sys; sys.stdout.write('first line\\n' + 'x' * {size} + '\\nlast line\\n')"
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -188,30 +186,30 @@ def test_a_flood_is_counted_whole_and_kept_at_both_ends(check: Run, log: Path) -
     assert grown < 20_000  # kilobytes
 
 
-def test_nothing_is_left_out_of_what_fits(check: Run, log: Path) -> None:
+def test_output_within_the_bound_is_kept_complete(check: Run, log: Path) -> None:
     result = check("/usr/bin/python3", "-c", f"print('x' * {KEPT_BYTES - 1})")
     assert result.output_bytes == KEPT_BYTES == len(log.read_bytes())
 
 
-def test_output_that_is_no_text_is_shown_as_far_as_it_is(check: Run, log: Path) -> None:
+def test_output_that_is_not_text_is_shown_with_replacements(check: Run, log: Path) -> None:
     result = check("printf", r"caf\351 \033[31mred\033[0m\000\r\n\tend\n")
     assert result.tail == "caf\ufffd red\n\tend\n"
     assert log.read_bytes() == b"caf\xe9 \x1b[31mred\x1b[0m\0\r\n\tend\n"
 
 
-def test_a_check_that_closes_its_output_is_still_waited_for(check: Run) -> None:
+def test_a_check_that_closes_its_output_is_waited_for(check: Run) -> None:
     result = check("sh", "-c", "echo before; exec >&- 2>&-; sleep 0.4; exit 3")
     assert (result.status, result.exit_code, result.tail) == ("failed", 3, "before\n")
     assert result.seconds >= 0.4
 
 
-def test_a_check_that_closes_its_output_still_has_a_deadline(check: Run, word: str) -> None:
+def test_a_check_that_closes_its_output_has_a_deadline(check: Run, word: str) -> None:
     assert check("sh", "-c", f"exec >&- 2>&-; sleep {word}", seconds=0.3).status == "timed_out"
     assert not alive(word)
 
 
 class Interrupted(Exception):
-    """What a tick raises to end a check."""
+    """Raised by a tick to end a check."""
 
 
 def test_an_interruption_ends_the_check_and_is_passed_on(check: Run, word: str) -> None:
@@ -228,13 +226,13 @@ def test_an_interruption_ends_the_check_and_is_passed_on(check: Run, word: str) 
     assert not alive(word)
 
 
-def test_whoever_waits_is_asked_also_during_a_flood(check: Run) -> None:
+def test_ticks_continue_during_a_flood_of_output(check: Run) -> None:
     ticks: list[None] = []
     check("sh", "-c", "timeout 0.9 yes; true", tick=lambda: ticks.append(None))
     assert len(ticks) >= 3
 
 
-def test_a_group_that_cannot_be_noted_is_ended(
+def test_a_process_group_that_cannot_be_noted_is_ended(
     check: Run, workspace: Workspace, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: int) -> None:
@@ -246,7 +244,7 @@ def test_a_group_that_cannot_be_noted_is_ended(
     assert not alive(word)
 
 
-def test_a_sandbox_that_does_not_start_is_not_the_senders_fault(
+def test_a_sandbox_that_does_not_start_is_a_fault_of_ours(
     workspace: Workspace, log: Path, tmp_path: Path
 ) -> None:
     sandbox = choose_sandbox("required", SEARCH_PATH, [tmp_path / "gone"])
@@ -262,7 +260,7 @@ def test_a_sandbox_that_does_not_start_is_not_the_senders_fault(
     assert "sandbox_read_only" in failed.value.next_step
 
 
-def test_a_sandbox_that_was_removed_is_not_the_senders_fault(
+def test_a_sandbox_that_was_removed_is_a_fault_of_ours(
     workspace: Workspace, log: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "bin").mkdir()
@@ -279,7 +277,7 @@ def test_a_sandbox_that_was_removed_is_not_the_senders_fault(
     assert failed.value.code == "sandbox_failed"
 
 
-def test_the_digest_follows_what_was_found_and_not_how_long_it_took() -> None:
+def test_the_digest_covers_results_and_not_durations() -> None:
     result = CheckResult(
         "tests", ("pytest", "-q"), "passed", 0, 1.5, "none", 10, "ab" * 32, "fine\n"
     )
@@ -294,5 +292,8 @@ def test_the_digest_follows_what_was_found_and_not_how_long_it_took() -> None:
         replace(result, exit_code=1),
         replace(result, tier="bubblewrap"),
     ]
-    assert len({checks_digest([one]) for one in [result, *others]}) == 6
+    digests = {checks_digest([result])}
+    for other in others:
+        digests.add(checks_digest([other]))
+    assert len(digests) == 6
     assert checks_digest([result, others[0]]) != checks_digest([others[0], result])

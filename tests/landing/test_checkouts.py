@@ -1,5 +1,5 @@
-"""The owner's checkout follows the branch, and not a byte of the owner's work
-is lost, whatever they are doing.
+"""The owner's checkout follows the branch, and no uncommitted work of the owner
+is lost.
 """
 
 import threading
@@ -13,7 +13,7 @@ from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.landing import BaseMoved, move_branch
 from gpt_cursor_runner.patch.faults import CheckoutInUse, HumanNeeded, WorldFailed
 from tests.building import SEARCH_PATH, Repo
-from tests.landing.builders import Files, commit_of, git_that_first
+from tests.landing.builders import Files, commit_of, git_with_script
 
 HELLO = 'def greet():\n    return "hello"\n'
 PATCH: Files = {"greeting.py": HELLO, "added/new.txt": "new\n"}
@@ -25,7 +25,9 @@ def land(repo: Repo, files: Files = PATCH, branch: str = "main") -> str | None:
 
 
 def refusal(repo: Repo, files: Files = PATCH) -> HumanNeeded:
-    """The reason why these files do not land, when nothing at all has changed."""
+    """The error raised for these files, after a check that the repository is
+    unchanged.
+    """
     old, new, before = repo.tip(), commit_of(repo, files), repo.state()
     with pytest.raises(HumanNeeded) as held:
         move_branch(repo.git, "main", old, new, SHORT)
@@ -73,7 +75,7 @@ def test_work_elsewhere_in_the_checkout_stays_byte_for_byte(repo: Repo) -> None:
     assert repo.run("diff", "--cached") == staged
 
 
-def test_the_owners_next_commit_does_not_undo_what_landed(repo: Repo) -> None:
+def test_the_owners_next_commit_keeps_the_landed_change(repo: Repo) -> None:
     repo.write({"mine.txt": "mine\n"})
     repo.run("add", "mine.txt")
     land(repo)
@@ -100,7 +102,7 @@ def test_overlapping_work_is_in_the_way(repo: Repo, staged: bool) -> None:
 
 
 @pytest.mark.parametrize("ignored", [False, True])
-def test_an_untracked_file_is_in_the_way_even_an_ignored_one(repo: Repo, ignored: bool) -> None:
+def test_an_untracked_or_ignored_file_is_in_the_way(repo: Repo, ignored: bool) -> None:
     repo.commit({".gitignore": ".env\n" if ignored else ""})
     repo.write({".env": "SECRET=mine\n"})
     held = refusal(repo, {".env": "SECRET=theirs\n"})
@@ -108,7 +110,7 @@ def test_an_untracked_file_is_in_the_way_even_an_ignored_one(repo: Repo, ignored
     assert ".env" in held.message
 
 
-def test_an_untracked_directory_where_a_file_would_be_is_in_the_way(repo: Repo) -> None:
+def test_an_untracked_directory_in_place_of_a_file_is_in_the_way(repo: Repo) -> None:
     repo.write({"place/mine.txt": "mine\n"})
     assert refusal(repo, {"place": "a file\n"}).code == "checkout_in_the_way"
 
@@ -118,13 +120,13 @@ def test_the_deletion_of_a_file_with_local_changes_is_in_the_way(repo: Repo) -> 
     assert refusal(repo, {"greeting.py": None}).code == "checkout_in_the_way"
 
 
-def test_a_file_called_like_a_lock_is_not_taken_for_one(repo: Repo) -> None:
+def test_a_file_named_like_a_lock_is_not_treated_as_a_lock(repo: Repo) -> None:
     repo.commit({"index.lock": "old\n"})
     repo.write({"index.lock": "mine\n"})
     assert refusal(repo, {"index.lock": "theirs\n"}).code == "checkout_in_the_way"
 
 
-def test_where_the_owners_orig_head_was_it_is_after_a_refusal(repo: Repo) -> None:
+def test_a_refusal_restores_orig_head(repo: Repo) -> None:
     first = repo.tip()
     repo.commit({"b.txt": "b\n"})
     repo.run("update-ref", "ORIG_HEAD", first)
@@ -170,7 +172,7 @@ def test_work_in_a_linked_worktree_is_in_the_way(repo: Repo, tmp_path: Path) -> 
     assert (tmp_path / "linked" / "greeting.py").read_text() == "my own idea\n"
 
 
-def test_a_worktree_that_was_deleted_is_nobodys(repo: Repo, tmp_path: Path) -> None:
+def test_a_deleted_worktree_is_ignored(repo: Repo, tmp_path: Path) -> None:
     repo.run("checkout", "--quiet", "-b", "side")
     repo.run("worktree", "add", "--quiet", str(repo.path / "inner"), "main")
     for file in (repo.path / "inner").iterdir():
@@ -183,7 +185,7 @@ def test_a_worktree_that_was_deleted_is_nobodys(repo: Repo, tmp_path: Path) -> N
     assert land(repo, {"b.txt": "b\n"}) is None
 
 
-def test_a_locked_worktree_that_is_not_there_is_waited_for(repo: Repo, tmp_path: Path) -> None:
+def test_a_locked_worktree_that_is_missing_holds_the_branch(repo: Repo, tmp_path: Path) -> None:
     repo.run("checkout", "--quiet", "-b", "side")
     repo.run("worktree", "add", "--quiet", "--lock", str(tmp_path / "stick"), "main")
     (tmp_path / "stick").rename(tmp_path / "unplugged")
@@ -192,12 +194,12 @@ def test_a_locked_worktree_that_is_not_there_is_waited_for(repo: Repo, tmp_path:
     assert "not there now" in held.message
 
 
-def test_a_branch_checked_out_twice_waits_for_its_owner(repo: Repo, tmp_path: Path) -> None:
+def test_a_branch_checked_out_twice_is_held(repo: Repo, tmp_path: Path) -> None:
     repo.run("worktree", "add", "--quiet", "--force", str(tmp_path / "twin"), "main")
     assert refusal(repo).code == "branch_in_use"
 
 
-def test_a_checkout_with_its_git_directory_apart_follows(
+def test_a_checkout_with_a_separate_git_directory_follows(
     make_repo: Callable[[str], Repo], tmp_path: Path
 ) -> None:
     repo = make_repo("apart")
@@ -207,7 +209,7 @@ def test_a_checkout_with_its_git_directory_apart_follows(
     assert not (tmp_path / "apart.git" / "greeting.py").exists()
 
 
-def test_a_git_directory_that_does_not_tell_its_checkout_is_not_landed_on(
+def test_a_separate_git_directory_without_its_checkout_is_refused(
     make_repo: Callable[[str], Repo], tmp_path: Path
 ) -> None:
     repo = make_repo("apart")
@@ -219,9 +221,7 @@ def test_a_git_directory_that_does_not_tell_its_checkout_is_not_landed_on(
     assert repo.tip() == old
 
 
-def test_a_submodule_is_landed_on_in_its_own_checkout(
-    repo: Repo, make_repo: Callable[[str], Repo]
-) -> None:
+def test_the_checkout_of_a_submodule_follows(repo: Repo, make_repo: Callable[[str], Repo]) -> None:
     outer = make_repo("outer")
     outer.run(
         "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repo.path), "inner"
@@ -277,7 +277,7 @@ def start_am(repo: Repo) -> None:
         ("git am", start_am),
     ],
 )
-def test_an_owner_in_the_middle_of_something_is_left_alone(
+def test_an_unfinished_operation_of_the_owner_holds_the_branch(
     repo: Repo, word: str, start: Callable[[Repo], None]
 ) -> None:
     repo.commit({"b.txt": "second\n"})
@@ -288,7 +288,7 @@ def test_an_owner_in_the_middle_of_something_is_left_alone(
     assert f"in the middle of a {word}" in held.message
 
 
-def test_a_rebase_of_another_branch_does_not_hold_this_one(repo: Repo, tmp_path: Path) -> None:
+def test_a_rebase_of_another_branch_does_not_hold_this_branch(repo: Repo, tmp_path: Path) -> None:
     repo.commit({"b.txt": "second\n"})
     repo.run("worktree", "add", "--quiet", "-b", "side", str(tmp_path / "side"), "HEAD~1")
     side = Repo(tmp_path / "side")
@@ -298,7 +298,7 @@ def test_a_rebase_of_another_branch_does_not_hold_this_one(repo: Repo, tmp_path:
     assert land(repo) == str(repo.path)
 
 
-def test_a_git_of_the_owners_that_soon_ends_is_waited_for(repo: Repo) -> None:
+def test_a_lock_that_is_released_soon_is_waited_for(repo: Repo) -> None:
     old, new = repo.tip(), commit_of(repo, PATCH)
     lock = repo.path / ".git" / "index.lock"
     lock.touch()
@@ -310,7 +310,7 @@ def test_a_git_of_the_owners_that_soon_ends_is_waited_for(repo: Repo) -> None:
     release.join()
 
 
-def test_a_git_of_the_owners_that_never_ends_is_named(repo: Repo) -> None:
+def test_a_lock_that_stays_is_named(repo: Repo) -> None:
     (repo.path / ".git" / "index.lock").touch()
     held = refusal(repo)
     assert held.code == "checkout_locked"
@@ -318,9 +318,7 @@ def test_a_git_of_the_owners_that_never_ends_is_named(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("lock", ["HEAD.lock", "refs/heads/main.lock"])
-def test_a_stale_lock_on_the_branch_is_seen_before_the_checkout_is_touched(
-    repo: Repo, lock: str
-) -> None:
+def test_a_stale_lock_on_the_branch_leaves_the_checkout_unchanged(repo: Repo, lock: str) -> None:
     old, new = repo.tip(), commit_of(repo, PATCH)
     (repo.path / ".git" / lock).touch()
     before = repo.state()
@@ -330,20 +328,18 @@ def test_a_stale_lock_on_the_branch_is_seen_before_the_checkout_is_touched(
     assert repo.state() == before
 
 
-# The races: what the owner does between our look at the branch and git's own.
+# The races: the owner acts after the runner read the branch and before git does.
 
 
 def race(repo: Repo, tmp_path: Path, script: str, files: Files = PATCH) -> None:
     old, new = repo.tip(), commit_of(repo, files)
-    git = git_that_first(repo, tmp_path / "bin", "merge", script)
+    git = git_with_script(repo, tmp_path / "bin", "merge", script)
     with pytest.raises(BaseMoved):
         move_branch(git, "main", old, new, SHORT)
     assert (tmp_path / "bin" / "done").is_dir()
 
 
-def test_an_owner_who_rewinds_meanwhile_keeps_the_branch_where_they_put_it(
-    repo: Repo, tmp_path: Path
-) -> None:
+def test_a_reset_during_landing_stays(repo: Repo, tmp_path: Path) -> None:
     first = repo.tip()
     repo.commit({"b.txt": "taken back\n"})
     race(repo, tmp_path, f"$git reset --quiet --hard {first}")
@@ -352,7 +348,7 @@ def test_an_owner_who_rewinds_meanwhile_keeps_the_branch_where_they_put_it(
     assert not (repo.path / "b.txt").exists()
 
 
-def test_an_owner_who_switches_meanwhile_does_not_get_the_patch_on_that_branch(
+def test_a_switch_of_branches_during_landing_moves_neither_branch(
     repo: Repo, tmp_path: Path
 ) -> None:
     old = repo.tip()
@@ -361,23 +357,21 @@ def test_an_owner_who_switches_meanwhile_does_not_get_the_patch_on_that_branch(
     assert repo.run("status", "--porcelain") == ""
 
 
-def test_an_owner_who_detaches_meanwhile_keeps_their_head(repo: Repo, tmp_path: Path) -> None:
+def test_a_head_detached_during_landing_stays(repo: Repo, tmp_path: Path) -> None:
     old = repo.tip()
     race(repo, tmp_path, "$git checkout --quiet --detach")
     assert (repo.tip("HEAD"), repo.tip("main")) == (old, old)
 
 
-def test_an_owner_who_commits_meanwhile_keeps_the_commit(repo: Repo, tmp_path: Path) -> None:
+def test_a_commit_during_landing_stays(repo: Repo, tmp_path: Path) -> None:
     race(repo, tmp_path, "$git -c user.name=o -c user.email=o commit --quiet --allow-empty -m Mine")
     assert repo.run("log", "-1", "--format=%s") == "Mine"
     assert repo.run("status", "--porcelain") == ""
 
 
-def test_an_owner_who_commits_right_after_us_does_not_make_it_unlanded(
-    repo: Repo, tmp_path: Path
-) -> None:
+def test_a_commit_right_after_landing_follows_the_landed_one(repo: Repo, tmp_path: Path) -> None:
     old, new = repo.tip(), commit_of(repo, PATCH)
     mine = "$git -c user.name=o -c user.email=o commit --quiet --allow-empty -m Mine"
-    git = git_that_first(repo, tmp_path / "bin", "merge", mine, after=True)
+    git = git_with_script(repo, tmp_path / "bin", "merge", mine, after=True)
     assert move_branch(git, "main", old, new) == str(repo.path)
     assert repo.run("log", "-2", "--format=%s").splitlines() == ["Mine", "[PATCH] patch-1"]

@@ -1,5 +1,5 @@
-"""A landed commit survives a loss of power: git is asked to sync it, and to sync
-it before the branch points at it.
+"""A landed commit survives a loss of power: git syncs it before the branch
+points at it.
 """
 
 import re

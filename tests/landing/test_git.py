@@ -1,5 +1,5 @@
-"""The door to git: found, bounded in time, and deaf to everybody's settings but
-its own.
+"""How git is called: located, bounded in time, and isolated from all settings
+but the runner's.
 """
 
 import os
@@ -15,7 +15,7 @@ from tests.building import SEARCH_PATH, Repo
 from tests.running import is_alive, wait_until
 
 
-def a_git_that(directory: Path, script: str) -> str:
+def git_script(directory: Path, script: str) -> str:
     """A search path on which `git` is this shell script."""
     directory.mkdir()
     program = directory / "git"
@@ -25,7 +25,7 @@ def a_git_that(directory: Path, script: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("output", "expected"),
     [
         ("git version 2.39.5", (2, 39, 5)),
         ("git version 2.39.5 (Apple Git-154)", (2, 39, 5)),
@@ -35,12 +35,12 @@ def a_git_that(directory: Path, script: str) -> str:
     ],
 )
 def test_every_spelling_of_a_version_is_read(
-    tmp_path: Path, said: str, meant: tuple[int, ...]
+    tmp_path: Path, output: str, expected: tuple[int, ...]
 ) -> None:
-    assert version(a_git_that(tmp_path / "bin", f"echo '{said}'")) == meant
+    assert version(git_script(tmp_path / "bin", f"echo '{output}'")) == expected
 
 
-def test_the_git_of_this_machine_is_new_enough() -> None:
+def test_the_installed_git_is_new_enough() -> None:
     assert version(SEARCH_PATH) >= OLDEST_GIT
 
 
@@ -51,8 +51,8 @@ def test_a_missing_git_is_named(tmp_path: Path) -> None:
     assert "Install git" in failed.value.next_step
 
 
-def test_a_git_that_may_not_be_run_is_named(tmp_path: Path) -> None:
-    search_path = a_git_that(tmp_path / "bin", "")
+def test_a_git_without_execute_permission_is_named(tmp_path: Path) -> None:
+    search_path = git_script(tmp_path / "bin", "")
     (tmp_path / "bin" / "git").chmod(0o644)
     with pytest.raises(WorldFailed) as failed:
         version(search_path.split(":")[0])
@@ -66,7 +66,7 @@ def test_a_directory_without_a_repository_is_unreachable(tmp_path: Path) -> None
     assert "runner.toml" in failed.value.next_step
 
 
-def test_a_repository_that_went_away_is_not_taken_for_a_missing_git(repo: Repo) -> None:
+def test_a_removed_repository_is_not_reported_as_missing_git(repo: Repo) -> None:
     git = repo.git
     repo.path.rename(repo.path.with_name("elsewhere"))
     with pytest.raises(WorldFailed) as failed:
@@ -74,7 +74,7 @@ def test_a_repository_that_went_away_is_not_taken_for_a_missing_git(repo: Repo) 
     assert failed.value.code == "repository_unreachable"
 
 
-def test_a_repository_that_lost_its_head_is_not_taken_for_a_missing_branch(repo: Repo) -> None:
+def test_a_repository_without_head_is_not_reported_as_missing_branch(repo: Repo) -> None:
     git = repo.git
     (repo.path / ".git" / "HEAD").unlink()
     with pytest.raises(WorldFailed) as failed:
@@ -100,14 +100,14 @@ def test_a_linked_worktree_leads_to_the_same_repository(repo: Repo, tmp_path: Pa
     assert Git.at(tmp_path / "side", SEARCH_PATH).directory == repo.git.directory
 
 
-def test_git_that_hangs_is_ended_with_all_it_started(repo: Repo, tmp_path: Path) -> None:
+def test_a_git_that_hangs_is_ended_with_its_children(repo: Repo, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
-    search_path = a_git_that(tmp_path / "bin", f"sleep 300 & echo $! $$ > {pids}; wait")
+    search_path = git_script(tmp_path / "bin", f"sleep 300 & echo $! $$ > {pids}; wait")
     git = replace(repo.git, search_path=search_path, deadline_seconds=1)
     with pytest.raises(WorldFailed, match="git push took longer") as failed:
         git.run("push")
     assert failed.value.code == "git_timed_out"
-    # A signal that was sent takes a moment to end whom it reached.
+    # A process ends a moment after the signal was sent.
     wait_until(
         lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()),
         2,
@@ -115,7 +115,7 @@ def test_git_that_hangs_is_ended_with_all_it_started(repo: Repo, tmp_path: Path)
     )
 
 
-def test_git_at_its_deadline_takes_its_locks_along(repo: Repo, tmp_path: Path) -> None:
+def test_a_git_ended_at_its_deadline_leaves_no_lock(repo: Repo, tmp_path: Path) -> None:
     hooks = tmp_path / "hooks"
     hooks.mkdir()
     slow = hooks / "reference-transaction"
@@ -129,7 +129,7 @@ def test_git_at_its_deadline_takes_its_locks_along(repo: Repo, tmp_path: Path) -
     assert repo.state() == before
 
 
-def test_a_failure_carries_what_git_said(repo: Repo) -> None:
+def test_a_failure_carries_gits_error_output(repo: Repo) -> None:
     with pytest.raises(
         GitFailed, match="git cat-file exited with 128: fatal: Not a valid object name"
     ) as failed:
@@ -162,7 +162,7 @@ def test_settings_of_the_user_are_not_read(
     }
 
 
-def test_what_we_do_is_signed_with_our_name_in_the_reflog(repo: Repo) -> None:
+def test_the_reflog_names_the_runner(repo: Repo) -> None:
     repo.git.run("update-ref", "-m", "gcr: test", "refs/heads/side", repo.tip())
     assert (
         "GPT-Cursor Runner" in (repo.path / ".git" / "logs" / "refs" / "heads" / "side").read_text()
@@ -173,16 +173,16 @@ def test_the_environment_of_the_runner_does_not_reach_git(
     repo: Repo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GCR_SECRET", "swordfish")
-    seen = repo.git.environment()
-    assert "GCR_SECRET" not in seen
+    environment = repo.git.environment()
+    assert "GCR_SECRET" not in environment
     assert not [
         name
-        for name in seen
+        for name in environment
         if not name.startswith("GIT_") and name not in ("PATH", "HOME", "LC_ALL", "TZ")
     ]
 
 
-def test_where_the_runner_was_started_says_nothing_about_merging(
+def test_attributes_in_the_working_directory_are_ignored(
     repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -196,6 +196,6 @@ def test_a_short_commit_id_is_resolved_and_nonsense_is_not(repo: Repo) -> None:
         assert repo.git.resolve(nonsense) is None
 
 
-def test_hooks_are_looked_for_where_nothing_can_be(repo: Repo) -> None:
+def test_the_hooks_path_holds_no_hooks(repo: Repo) -> None:
     place = repo.git.line("rev-parse", "--git-path", "hooks")
     assert not stat.S_ISDIR(Path(place).stat().st_mode)

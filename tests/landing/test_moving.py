@@ -1,6 +1,4 @@
-"""The one commit point: the branch goes from the expected commit to the landed
-one, or stays.
-"""
+"""The branch moves from the expected commit to the landed one, or stays."""
 
 import threading
 from pathlib import Path
@@ -10,14 +8,12 @@ import pytest
 from gpt_cursor_runner.landing.landing import BaseMoved, has_landed, move_branch
 from gpt_cursor_runner.patch.faults import HumanNeeded, WorldFailed
 from tests.building import Repo
-from tests.landing.builders import commit_of, git_that_first
+from tests.landing.builders import commit_of, git_with_script
 
 
 @pytest.fixture
 def apart(repo: Repo) -> Repo:
-    """A repository whose owner is on another branch, so that main is no
-    checkout's.
-    """
+    """A repository whose owner is on another branch: main is not checked out."""
     repo.run("checkout", "--quiet", "-b", "side")
     return repo
 
@@ -28,7 +24,7 @@ def bare(repo: Repo, tmp_path: Path) -> Repo:
     return Repo(tmp_path / "bare.git")
 
 
-def test_a_branch_nobody_is_on_moves_alone(apart: Repo) -> None:
+def test_a_branch_without_a_checkout_moves_alone(apart: Repo) -> None:
     old, before = apart.tip(), apart.state()
     new = commit_of(apart, {"a.txt": "a\n"})
     assert move_branch(apart.git, "main", old, new) is None
@@ -47,7 +43,7 @@ def test_a_bare_repository_is_landed_on(bare: Repo) -> None:
     assert bare.tip() == new
 
 
-def test_a_branch_that_is_elsewhere_stays_there(apart: Repo) -> None:
+def test_a_branch_at_another_commit_stays(apart: Repo) -> None:
     old, new = apart.tip(), commit_of(apart, {"a.txt": "a\n"})
     apart.commit({"b.txt": "b\n"})
     apart.run("branch", "--force", "main", "side")
@@ -57,11 +53,11 @@ def test_a_branch_that_is_elsewhere_stays_there(apart: Repo) -> None:
     assert apart.state() == before
 
 
-def test_a_commit_between_our_look_and_our_swap_wins(apart: Repo, tmp_path: Path) -> None:
+def test_a_commit_just_before_the_swap_wins(apart: Repo, tmp_path: Path) -> None:
     old, new = apart.tip(), commit_of(apart, {"a.txt": "a\n"})
     apart.commit({"b.txt": "b\n"})
     theirs = apart.tip("side")
-    git = git_that_first(
+    git = git_with_script(
         apart, tmp_path / "bin", "update-ref", f"$git update-ref refs/heads/main {theirs}"
     )
     with pytest.raises(BaseMoved):
@@ -70,8 +66,8 @@ def test_a_commit_between_our_look_and_our_swap_wins(apart: Repo, tmp_path: Path
 
 
 def race(repo: Repo, writers: int, refusals: tuple[type[Exception], ...]) -> list[str]:
-    """Let this many move the branch from its tip at once; the commits of those
-    who were not refused.
+    """Many threads move the branch from its tip at once; returns the commits of
+    those that were not refused.
     """
     old = repo.tip()
     commits = [
@@ -95,12 +91,12 @@ def race(repo: Repo, writers: int, refusals: tuple[type[Exception], ...]) -> lis
     return won
 
 
-def test_of_twenty_writers_one_wins(bare: Repo) -> None:
+def test_exactly_one_of_twenty_writers_wins(bare: Repo) -> None:
     assert race(bare, 20, (BaseMoved,)) == [bare.tip()]
     assert bare.run("rev-list", "--count", "main") == "2"
 
 
-def test_of_eight_writers_to_a_checkout_one_wins_and_it_ends_clean(repo: Repo) -> None:
+def test_exactly_one_of_eight_writers_to_a_checkout_wins(repo: Repo) -> None:
     assert race(repo, 8, (BaseMoved, HumanNeeded)) == [repo.tip()]
     assert repo.run("rev-list", "--count", "main") == "2"
     assert repo.run("status", "--short") == ""
@@ -116,7 +112,7 @@ def test_a_stale_lock_on_the_branch_is_named_and_nothing_changes(apart: Repo) ->
     assert apart.state() == before
 
 
-def test_a_branch_that_stands_for_another_moves_that_one_and_its_checkout(repo: Repo) -> None:
+def test_a_symbolic_branch_moves_its_target_and_the_checkout(repo: Repo) -> None:
     repo.run("symbolic-ref", "refs/heads/master", "refs/heads/main")
     old, new = repo.tip(), commit_of(repo, {"a.txt": "a\n"})
     assert move_branch(repo.git, "master", old, new) == str(repo.path)
@@ -124,7 +120,7 @@ def test_a_branch_that_stands_for_another_moves_that_one_and_its_checkout(repo: 
     assert repo.run("symbolic-ref", "refs/heads/master") == "refs/heads/main"
 
 
-def test_what_has_landed_is_known_by_the_branch(repo: Repo) -> None:
+def test_a_landed_commit_is_recognized_on_the_branch(repo: Repo) -> None:
     new = commit_of(repo, {"a.txt": "a\n"})
     assert not has_landed(repo.git, "main", new)
     move_branch(repo.git, "main", repo.tip(), new)
@@ -133,14 +129,14 @@ def test_what_has_landed_is_known_by_the_branch(repo: Repo) -> None:
     assert not has_landed(repo.git, "main", "0" * 39 + "1")
 
 
-def test_landing_again_what_has_landed_is_refused_as_moved(repo: Repo) -> None:
+def test_landing_twice_is_refused_as_moved(repo: Repo) -> None:
     old, new = repo.tip(), commit_of(repo, {"a.txt": "a\n"})
     move_branch(repo.git, "main", old, new)
     with pytest.raises(BaseMoved):
         move_branch(repo.git, "main", old, new)
 
 
-def test_a_tag_of_the_branchs_name_does_not_take_its_place(repo: Repo) -> None:
+def test_a_tag_named_like_the_branch_is_ignored(repo: Repo) -> None:
     old = repo.tip()
     repo.run("tag", "main", repo.commit({"b.txt": "b\n"}))
     repo.run("reset", "--quiet", "--hard", old)

@@ -1,4 +1,6 @@
-"""A repository full of programs of its own: none of them runs from seal to tag."""
+"""No program of the repository (hook, filter, driver) runs between seal and
+tag.
+"""
 
 from pathlib import Path
 
@@ -56,8 +58,8 @@ def sentinel(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def mined(repo: Repo, tmp_path: Path, sentinel: Path) -> Repo:
-    """A repository whose every hook and driver leaves a file in `sentinel` when
-    it runs.
+    """A repository in which each hook and driver writes a file to `sentinel`
+    when it runs.
     """
     repo.commit(
         {
@@ -94,8 +96,9 @@ def mined(repo: Repo, tmp_path: Path, sentinel: Path) -> Repo:
         "core.alternateRefsCommand": "editor",
     }.items():
         repo.run("config", key, programs[name])
-    for key in ("commit.gpgSign", "tag.gpgSign", "log.showSignature", "merge.verifySignatures"):
-        repo.run("config", key, "false" if key == "merge.verifySignatures" else "true")
+    for key in ("commit.gpgSign", "tag.gpgSign", "log.showSignature"):
+        repo.run("config", key, "true")
+    repo.run("config", "merge.verifySignatures", "false")
     return repo
 
 
@@ -130,11 +133,11 @@ def test_no_program_of_a_checked_out_repository_runs(mined: Repo, sentinel: Path
     assert (mined.path / "b.py").read_text() == "ONE\n2\n3\n4\n5\n6\n7\nEIGHT\n"
 
 
-def test_no_filter_runs_before_the_owners_own_checkout_follows(
+def test_no_filter_runs_when_no_checkout_follows(
     mined: Repo, tmp_path: Path, sentinel: Path
 ) -> None:
-    """In a checkout the owner's filters must run, or its files would not be
-    what git expects there.
+    """In a checkout the owner's filters must run, or its files would differ
+    from the bytes git expects there.
     """
     mined.run("-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "-b", "side")
     for kind in ("clean", "smudge", "process"):
@@ -149,8 +152,8 @@ def test_no_filter_runs_before_the_owners_own_checkout_follows(
     assert list(sentinel.iterdir()) == []
 
 
-def test_the_mines_are_live(mined: Repo, sentinel: Path) -> None:
-    """Were they not, the tests above would prove nothing."""
+def test_the_planted_programs_do_run_for_the_owner(mined: Repo, sentinel: Path) -> None:
+    """The control of the tests above."""
     mined.write({"b.py": "changed\n"})
     mined.run("-c", "commit.gpgSign=false", "commit", "--quiet", "--all", "-m", "By hand")
     mined.run("diff", "HEAD~1", "HEAD")

@@ -1,4 +1,4 @@
-"""Reading commits: what stands at a path, whatever its name and however large."""
+"""Files are read from a commit, whatever their names and sizes."""
 
 import subprocess
 import time
@@ -14,12 +14,12 @@ from gpt_cursor_runner.landing.commit_tree import CommitTree
 from gpt_cursor_runner.landing.objects import Objects
 from gpt_cursor_runner.patch.faults import PatchRefused, WorldFailed
 from tests.building import Repo
-from tests.landing.builders import git_that_first, look
+from tests.landing.builders import git_with_script, look
 
 
 @pytest.fixture(params=["sha1", "sha256"])
 def rich(request: pytest.FixtureRequest, tmp_path: Path) -> Repo:
-    """A repository with one of everything, in either kind of object ids."""
+    """A repository with every kind of entry, for both kinds of object ids."""
     path = tmp_path / "rich"
     path.mkdir()
     made = Repo(path)
@@ -62,7 +62,9 @@ def tree(rich: Repo) -> Iterator[CommitTree]:
         ("", None),
     ],
 )
-def test_every_kind_of_entry_is_told_apart(tree: CommitTree, path: str, kind: str | None) -> None:
+def test_every_kind_of_entry_is_distinguished(
+    tree: CommitTree, path: str, kind: str | None
+) -> None:
     assert tree.kind(path) == kind
 
 
@@ -73,30 +75,30 @@ def test_files_are_read_byte_for_byte(tree: CommitTree) -> None:
 
 
 @pytest.mark.parametrize("path", ["link", "module", "deep", "nothing", "link/er/file"])
-def test_what_is_no_file_is_not_read(tree: CommitTree, path: str) -> None:
+def test_only_files_are_read(tree: CommitTree, path: str) -> None:
     with pytest.raises(KeyError):
         tree.read(path)
 
 
-def test_names_are_those_directly_inside(tree: CommitTree) -> None:
+def test_names_are_the_direct_entries_of_a_directory(tree: CommitTree) -> None:
     assert tree.names("") == {"plain.txt", "tool.sh", "deep", "empty", "link", "module"}
     assert tree.names("deep") == {"er"}
     assert tree.names("link") == set()
     assert tree.names("plain.txt") == set()
 
 
-def test_a_name_that_is_no_utf_8_stays_itself(repo: Repo) -> None:
+def test_a_name_that_is_not_utf_8_is_kept(repo: Repo) -> None:
     name = b"caf\xe9.txt".decode(errors="surrogateescape")
     (repo.path / name).write_bytes(b"latin\n")
     repo.commit({})
     assert look(repo, lambda tree: tree.read(name)) == b"latin\n"
 
 
-def test_a_large_file_is_read_whole_and_the_next_one_after_it(repo: Repo) -> None:
+def test_a_large_file_and_the_next_file_are_read_completely(repo: Repo) -> None:
     large = b"0123456789abcdef" * (3 << 16) + b"end"
     repo.commit({"large.bin": large, "small": "small\n"})
-    seen = look(repo, lambda tree: (tree.read("large.bin"), tree.read("small")))
-    assert seen == (large, b"small\n")
+    contents = look(repo, lambda tree: (tree.read("large.bin"), tree.read("small")))
+    assert contents == (large, b"small\n")
 
 
 def test_a_file_beyond_the_bound_is_refused_and_not_read(
@@ -110,7 +112,7 @@ def test_a_file_beyond_the_bound_is_refused_and_not_read(
     assert refused.value.faults[0].code == "too_large"
 
 
-def test_an_object_that_is_missing_is_named(repo: Repo) -> None:
+def test_a_missing_object_is_named(repo: Repo) -> None:
     blob = repo.tip("main:greeting.py")
     (repo.path / ".git" / "objects" / blob[:2] / blob[2:]).unlink()
     with pytest.raises(WorldFailed, match=blob) as failed:
@@ -118,7 +120,7 @@ def test_an_object_that_is_missing_is_named(repo: Repo) -> None:
     assert failed.value.code == "object_missing"
 
 
-def test_a_git_that_died_is_no_missing_object(repo: Repo) -> None:
+def test_a_dead_git_is_not_reported_as_missing_object(repo: Repo) -> None:
     with Objects(repo.git) as objects:
         objects._process.kill()
         objects._process.wait()
@@ -128,20 +130,20 @@ def test_a_git_that_died_is_no_missing_object(repo: Repo) -> None:
 
 
 def test_a_git_that_stops_answering_is_killed(repo: Repo, tmp_path: Path) -> None:
-    stuck = git_that_first(repo, tmp_path / "bin", "cat-file", "sleep 300", patience=0.3)
+    stuck = git_with_script(repo, tmp_path / "bin", "cat-file", "sleep 300", patience=0.3)
     with Objects(stuck) as objects, pytest.raises(WorldFailed) as failed:
         objects.header("HEAD")
     assert failed.value.code == "git_stopped"
 
 
-def test_time_spent_between_two_requests_is_not_held_against_git(repo: Repo) -> None:
+def test_time_between_two_requests_does_not_count_to_the_deadline(repo: Repo) -> None:
     with Objects(replace(repo.git, deadline_seconds=0.1)) as objects:
         assert objects.header("nothing") is None
         time.sleep(0.3)
         assert objects._process.poll() is None
 
 
-def test_nothing_runs_on_after_the_reading(repo: Repo) -> None:
+def test_no_process_is_left_after_reading(repo: Repo) -> None:
     with Objects(repo.git) as objects:
         process: subprocess.Popen[bytes] = objects._process
     assert process.returncode is not None
@@ -149,7 +151,7 @@ def test_nothing_runs_on_after_the_reading(repo: Repo) -> None:
     assert process.stdout.closed
 
 
-def test_a_blob_is_found_by_its_id_in_full_or_cut_short(rich: Repo, tree: CommitTree) -> None:
+def test_a_blob_is_read_by_its_full_or_shortened_id(rich: Repo, tree: CommitTree) -> None:
     oid = rich.tip("main:plain.txt")
     assert tree.blob(oid) == tree.blob(oid[:7]) == b"plain\n"
     assert tree.blob(rich.tip("main:empty")) == b""
@@ -157,7 +159,7 @@ def test_a_blob_is_found_by_its_id_in_full_or_cut_short(rich: Repo, tree: Commit
     assert tree.blob(oid) == b"plain\n"
 
 
-def test_what_is_no_blob_has_no_bytes(rich: Repo, tree: CommitTree) -> None:
+def test_the_id_of_another_kind_of_object_reads_nothing(rich: Repo, tree: CommitTree) -> None:
     for oid in (
         rich.tip("main"),
         rich.tip("main:deep"),
@@ -174,32 +176,32 @@ def test_what_is_no_blob_has_no_bytes(rich: Repo, tree: CommitTree) -> None:
     "name",
     ["HEAD:plain.txt", "main:plain.txt", ":plain.txt", "deadbeef", "x\nmain:plain.txt", "-h"],
 )
-def test_only_an_id_names_a_blob(rich: Repo, tree: CommitTree, name: str) -> None:
+def test_a_name_that_is_not_an_id_reads_nothing(rich: Repo, tree: CommitTree, name: str) -> None:
     rich.run("tag", "deadbeef", rich.tip("main:plain.txt"))
     assert tree.blob(name) is None
     assert tree.read("plain.txt") == b"plain\n"
 
 
-def test_an_id_cut_so_short_that_two_blobs_share_it_names_neither(repo: Repo) -> None:
+def test_an_ambiguous_short_id_reads_nothing(repo: Repo) -> None:
     twins = ["4827\n", "11742\n"]
     repo.commit({"one": twins[0], "other": twins[1]})
-    one, other = repo.tip("main:one"), repo.tip("main:other")
-    assert one[:7] == other[:7]
-    assert look(repo, lambda tree: tree.blob(one[:7])) is None
-    assert look(repo, lambda tree: tree.blob(other)) == twins[1].encode()
+    first, second = repo.tip("main:one"), repo.tip("main:other")
+    assert first[:7] == second[:7]
+    assert look(repo, lambda tree: tree.blob(first[:7])) is None
+    assert look(repo, lambda tree: tree.blob(second)) == twins[1].encode()
 
 
 def test_a_blob_beyond_the_bound_is_not_read(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(commit_tree, "MAX_BLOB_BYTES", 10)
     repo.commit({"exact": "0123456789", "beyond": "0123456789a"})
-    found = look(
+    contents = look(
         repo,
         lambda tree: [tree.blob(repo.tip(f"main:{name}")) for name in ("exact", "beyond", "exact")],
     )
-    assert found == [b"0123456789", None, b"0123456789"]
+    assert contents == [b"0123456789", None, b"0123456789"]
 
 
-def test_two_texts_are_merged_by_git_with_words_for_the_two_sides(repo: Repo) -> None:
+def test_git_merges_two_texts_and_labels_both_sides(repo: Repo) -> None:
     base, ours = b"1\n2\n3\n4\n5\n", b"one\n2\n3\n4\n5\n"
     assert look(repo, lambda tree: tree.merge(base, ours, b"1\n2\n3\n4\nfive\n")) == Merged(
         b"one\n2\n3\n4\nfive\n", 0

@@ -1,4 +1,4 @@
-"""The commit a patch is planned on, and the plan that its sender expects."""
+"""The base commit of a plan, and the plan that its sender expects."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ def refusal(repo: Repo, basis: Basis) -> PatchRefused:
     return refused.value
 
 
-def test_without_a_word_it_is_the_tip(repo: Repo) -> None:
+def test_without_a_base_the_plan_is_made_on_the_tip(repo: Repo) -> None:
     assert plan_patch(repo.git, "main", Basis(), lambda tree: PLAN) == (repo.tip(), PLAN)
 
 
-def test_a_commit_of_the_branch_may_be_named_in_short(repo: Repo) -> None:
+def test_a_commit_of_the_branch_may_be_given_by_its_short_id(repo: Repo) -> None:
     old = repo.tip()
     repo.commit({"a.txt": "a\n"})
     assert find_base(repo.git, "main", Basis(old[:10])) == old
 
 
-def test_what_is_no_commit_of_the_branch_is_refused(repo: Repo) -> None:
+def test_a_base_outside_the_branch_is_refused(repo: Repo) -> None:
     repo.run("checkout", "--quiet", "-b", "side")
     repo.commit({"side.txt": "s\n"})
     repo.run("checkout", "--quiet", "main")
@@ -39,7 +39,7 @@ def test_what_is_no_commit_of_the_branch_is_refused(repo: Repo) -> None:
         assert fault.pointer == "/base" and repo.tip() in fault.next_step
 
 
-def test_strict_takes_the_tip_alone(repo: Repo) -> None:
+def test_a_strict_base_must_be_the_tip(repo: Repo) -> None:
     old = repo.tip()
     assert find_base(repo.git, "main", Basis(old, strict=True)) == old
     tip = repo.commit({"a.txt": "a\n"})
@@ -47,7 +47,7 @@ def test_strict_takes_the_tip_alone(repo: Repo) -> None:
     assert "moved on" in fault.message and tip in fault.next_step
 
 
-def test_another_plan_than_the_expected_one_is_refused_with_the_commit_it_was_made_on(
+def test_a_plan_that_differs_from_the_expected_one_is_refused_with_its_base(
     repo: Repo,
 ) -> None:
     assert (

@@ -25,7 +25,7 @@ from tests.landing.builders import plan_of
         ".vscode/settings.json",
     ],
 )
-def test_a_protected_path_is_found_in_any_case_at_any_depth(path: str) -> None:
+def test_a_protected_path_matches_in_any_case_at_any_depth(path: str) -> None:
     assert protected_paths(plan_of({path: "x"}), DEFAULT_PROTECTED) == [path]
 
 
@@ -33,15 +33,15 @@ def test_a_protected_path_is_found_in_any_case_at_any_depth(path: str) -> None:
     "path",
     ["src/app.py", "github/ci.yml", "my.gitattributes", "conftest.pyi", "docs/runner.toml.md"],
 )
-def test_a_path_that_only_looks_alike_is_free(path: str) -> None:
+def test_a_path_that_is_only_similar_is_not_protected(path: str) -> None:
     assert protected_paths(plan_of({path: "x"}), DEFAULT_PROTECTED) == []
 
 
-def test_a_deletion_is_protected_too() -> None:
+def test_the_deletion_of_a_protected_path_is_protected() -> None:
     assert protected_paths(plan_of({"Makefile": None}), ["Makefile"]) == ["Makefile"]
 
 
-def test_patterns_read_like_a_gitignore() -> None:
+def test_patterns_follow_the_rules_of_gitignore() -> None:
     patterns = ["deploy/", "/setup.py", "*.lock", "!free.lock", "Größe/**"]
     files = [
         "a/setup.py",
@@ -53,8 +53,8 @@ def test_patterns_read_like_a_gitignore() -> None:
         "gro\u0308sse/x",
         "grÖße/x",
     ]
-    found = protected_paths(plan_of(dict.fromkeys(files, "x")), patterns)
-    assert found == [
+    protected = protected_paths(plan_of(dict.fromkeys(files, "x")), patterns)
+    assert protected == [
         "deploy/x",
         "gro\u0308sse/x",
         "grÖße/x",
@@ -86,7 +86,7 @@ def test_each_rule_of_approval(approval: Approval, path: str, waits: bool) -> No
     assert "approve" in held.value.next_step
 
 
-def test_the_paths_that_need_a_person_are_named_and_kept() -> None:
+def test_the_protected_paths_are_named_and_kept() -> None:
     plan = plan_of({f"ci/{number}.yml": "x" for number in range(7)})
     with pytest.raises(HumanNeeded, match=r"ci/0.yml, .* and 2 more") as held:
         require_approval(plan, "protected", ["ci/"])
@@ -94,7 +94,7 @@ def test_the_paths_that_need_a_person_are_named_and_kept() -> None:
     assert len(held.value.cause.protected_paths) == 7
 
 
-def test_an_owner_who_approves_everything_still_sees_what_is_protected() -> None:
+def test_approval_of_everything_still_lists_protected_paths() -> None:
     with pytest.raises(HumanNeeded) as held:
         require_approval(plan_of({"Makefile": "x", "a": "x"}), "always", ["Makefile"])
     assert held.value.cause == ApprovalRule(("Makefile",))

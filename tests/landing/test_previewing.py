@@ -1,4 +1,4 @@
-"""What would land, from the plan to the numbers that are shown of it."""
+"""The preview of a plan: its files, counts and diff."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.building import Repo
 from tests.landing.builders import ACCEPTED_AT
 
 
-def shown(repo: Repo, plan: Plan, base: str | None = None) -> Preview:
+def preview_of(repo: Repo, plan: Plan, base: str | None = None) -> Preview:
     return preview(repo.git, "main", Basis(base), lambda tree: plan, ACCEPTED_AT)
 
 
@@ -24,9 +24,9 @@ def moved(repo: Repo, before: str, after: str) -> Plan:
 LINES = "".join(f"line {number}\n" for number in range(10))
 
 
-def test_a_move_is_one_file_with_the_lines_that_changed_on_the_way(repo: Repo) -> None:
-    (one,) = shown(repo, moved(repo, LINES, LINES.replace("line 3", "third"))).files
-    assert (one.action, one.path, one.moved_from, one.insertions, one.deletions) == (
+def test_a_move_is_one_file_with_its_changed_lines(repo: Repo) -> None:
+    (file,) = preview_of(repo, moved(repo, LINES, LINES.replace("line 3", "third"))).files
+    assert (file.action, file.path, file.moved_from, file.insertions, file.deletions) == (
         "move",
         "b.txt",
         "a.txt",
@@ -35,41 +35,49 @@ def test_a_move_is_one_file_with_the_lines_that_changed_on_the_way(repo: Repo) -
     )
 
 
-def test_a_move_that_leaves_nothing_alike_counts_what_went_and_what_came(repo: Repo) -> None:
-    (one,) = shown(repo, moved(repo, LINES, "other\n")).files
-    assert (one.action, one.moved_from, one.insertions, one.deletions) == ("move", "a.txt", 1, 10)
+def test_a_move_with_new_content_counts_all_lines(repo: Repo) -> None:
+    (file,) = preview_of(repo, moved(repo, LINES, "other\n")).files
+    assert (file.action, file.moved_from, file.insertions, file.deletions) == (
+        "move",
+        "a.txt",
+        1,
+        10,
+    )
 
 
 def test_a_copy_is_a_new_file(repo: Repo) -> None:
     repo.commit({"a.txt": LINES})
-    (one,) = shown(repo, Plan((FileAction("b.txt", None, File(LINES.encode()), "a.txt"),))).files
-    assert (one.action, one.moved_from, one.insertions) == ("create", None, 10)
+    (file,) = preview_of(
+        repo, Plan((FileAction("b.txt", None, File(LINES.encode()), "a.txt"),))
+    ).files
+    assert (file.action, file.moved_from, file.insertions) == ("create", None, 10)
 
 
 def test_odd_names_and_bytes_keep_their_counts(repo: Repo) -> None:
     names = ["späce d.txt", 'q"uote.txt', "tab\t.txt"]
     actions = [FileAction(name, None, File(b"x\n")) for name in names]
     actions.append(FileAction("z.bin", None, File(b"\0\1\n")))
-    files = shown(repo, Plan(tuple(actions))).files
-    assert [(one.path, one.insertions) for one in files] == [
+    files = preview_of(repo, Plan(tuple(actions))).files
+    assert [(file.path, file.insertions) for file in files] == [
         *((name, 1) for name in names),
         ("z.bin", 0),
     ]
 
 
-def test_a_file_that_the_branch_has_already_is_not_among_what_changes(repo: Repo) -> None:
+def test_a_file_already_on_the_branch_is_not_listed(repo: Repo) -> None:
     base = repo.tip()
     repo.commit({"both.txt": "same\n"})
     actions = tuple(FileAction(name, None, File(b"same\n")) for name in ("both.txt", "mine.txt"))
-    told = shown(repo, Plan(actions), base)
-    assert [one.path for one in told.files] == ["mine.txt"]
-    assert (told.base, told.tip) == (base, repo.tip())
+    preview = preview_of(repo, Plan(actions), base)
+    assert [file.path for file in preview.files] == ["mine.txt"]
+    assert (preview.base, preview.tip) == (base, repo.tip())
 
 
-def test_its_diff_is_that_of_the_real_run(repo: Repo) -> None:
+def test_the_diff_equals_that_of_the_real_run(repo: Repo) -> None:
     plan = moved(repo, LINES, LINES.replace("line 3", "third"))
-    told, sealed = shown(repo, plan), seal(repo.git, plan, "real", repo.tip(), ACCEPTED_AT)
-    assert told.diff == repo.git.run(
+    preview = preview_of(repo, plan)
+    sealed = seal(repo.git, plan, "real", repo.tip(), ACCEPTED_AT)
+    assert preview.diff == repo.git.run(
         "diff-tree", "-r", "-p", "-M", "--binary", "--full-index", sealed.base, sealed.commit
     )
     stat = diff_stat(repo.git, sealed.base, sealed.commit)

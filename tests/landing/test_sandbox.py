@@ -1,4 +1,6 @@
-"""The sandbox: a check sees the tree, its tools and nothing else of the machine."""
+"""In the sandbox a check reaches the tree and its tools, and nothing else of
+the machine.
+"""
 
 import json
 import os
@@ -30,8 +32,8 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
 
 @pytest.fixture
 def sandbox() -> Sandbox:
-    """A missing sandbox fails these tests: skipped, they would say that all is
-    well.
+    """A missing sandbox fails these tests; if they were skipped, the suite
+    would pass without a sandbox.
     """
     return choose_sandbox("required", PLAIN_PATH)
 
@@ -51,32 +53,32 @@ def without_bwrap(tmp_path: Path) -> str:
     return str(tmp_path / "bin")
 
 
-def a_broken_bwrap(tmp_path: Path, script: str, mode: int = 0o755) -> str:
+def with_broken_bwrap(tmp_path: Path, script: str, mode: int = 0o755) -> str:
     place = Path(without_bwrap(tmp_path)) / "bwrap"
     place.write_text(f"#!/bin/sh\n{script}\n")
     place.chmod(mode)
     return f"{place.parent}:{PLAIN_PATH}"
 
 
-def test_a_required_sandbox_that_is_missing_is_our_trouble(tmp_path: Path) -> None:
+def test_a_missing_required_sandbox_is_a_fault_of_ours(tmp_path: Path) -> None:
     with pytest.raises(WorldFailed, match="bubblewrap is not installed") as failed:
         choose_sandbox("required", without_bwrap(tmp_path))
     assert failed.value.code == "sandbox_unavailable"
     assert "Install bubblewrap" in failed.value.next_step
 
 
-def test_the_best_sandbox_there_is_may_be_none_and_says_why(tmp_path: Path) -> None:
+def test_the_best_available_sandbox_may_be_none_with_a_reason(tmp_path: Path) -> None:
     chosen = choose_sandbox("best", without_bwrap(tmp_path))
     assert (chosen.tier, chosen.why) == ("none", "bubblewrap is not installed")
 
 
-def test_an_owner_who_wants_none_gets_none() -> None:
+def test_the_owner_may_choose_no_sandbox() -> None:
     chosen = choose_sandbox("none", SEARCH_PATH)
     assert (chosen.tier, chosen.why) == ("none", "the owner asked for none")
 
 
-def test_a_sandbox_that_is_installed_and_does_not_work_is_found_out(tmp_path: Path) -> None:
-    search_path = a_broken_bwrap(
+def test_an_installed_sandbox_that_fails_is_detected(tmp_path: Path) -> None:
+    search_path = with_broken_bwrap(
         tmp_path, "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1"
     )
     assert (
@@ -86,14 +88,14 @@ def test_a_sandbox_that_is_installed_and_does_not_work_is_found_out(tmp_path: Pa
     assert choose_sandbox("best", search_path).tier == "none"
 
 
-def test_a_sandbox_that_is_no_program_is_found_out(tmp_path: Path) -> None:
+def test_a_sandbox_that_is_not_a_program_is_detected(tmp_path: Path) -> None:
     place = Path(without_bwrap(tmp_path)) / "bwrap"
     place.write_bytes(b"\x7fELF, but no more")
     place.chmod(0o755)
     assert (probe(str(place.parent)) or "").startswith("bubblewrap does not start")
 
 
-def test_the_tier_says_whether_root_started_it(sandbox: Sandbox) -> None:
+def test_the_tier_names_a_start_by_root(sandbox: Sandbox) -> None:
     assert sandbox.tier == ("bubblewrap-as-root" if os.geteuid() == 0 else "bubblewrap")
     assert sandbox.why == ""
 
@@ -113,7 +115,7 @@ def test_a_check_starts_in_the_tree_and_may_write_there(
     assert (workspace.tree / "made.txt").read_text() == "made\n"
 
 
-def test_nothing_of_the_machine_is_seen_but_its_system(
+def test_only_system_files_of_the_machine_are_visible(
     sandbox: Sandbox, workspace: Workspace, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text("swordfish")
@@ -136,12 +138,12 @@ def test_nothing_of_the_machine_is_seen_but_its_system(
     hidden += [Path(__file__), Path(sys.prefix)]
     look = """if True:
         import json, os, sys
-        seen = [path for path in sys.argv[1:] if os.path.exists(path)]
-        print(json.dumps([seen, os.listdir("/home"), os.listdir("/")]))"""
-    seen, homes, top = json.loads(
+        visible = [path for path in sys.argv[1:] if os.path.exists(path)]
+        print(json.dumps([visible, os.listdir("/home"), os.listdir("/")]))"""
+    visible, homes, top = json.loads(
         run_in(sandbox, workspace, "/usr/bin/python3", "-c", look, *map(str, hidden)).stdout
     )
-    assert seen == []
+    assert visible == []
     assert homes == ["check"]
     assert set(top) <= {
         "bin",
@@ -174,7 +176,7 @@ def test_nothing_outside_the_workspace_can_be_written(
     assert not [place for place in places if (Path(place) / "gcr-was-here").exists()]
 
 
-def test_no_setting_of_the_machine_can_be_written(sandbox: Sandbox, workspace: Workspace) -> None:
+def test_no_kernel_setting_can_be_written(sandbox: Sandbox, workspace: Workspace) -> None:
     """To the kernel a check that root started is still root, and needs no
     capability for /proc/sys.
     """
@@ -184,7 +186,7 @@ def test_no_setting_of_the_machine_can_be_written(sandbox: Sandbox, workspace: W
     assert run_in(sandbox, workspace, "sh", "-c", script).stdout == ""
 
 
-def test_no_device_of_the_machine_can_be_closed(sandbox: Sandbox, workspace: Workspace) -> None:
+def test_the_mode_of_a_device_cannot_be_changed(sandbox: Sandbox, workspace: Workspace) -> None:
     devices = ["null", "zero", "full", "random", "urandom", "tty"]
     script = (
         "for d; do chmod 666 /dev/$d 2>/dev/null && echo $d; done; echo x > /dev/null && head -c 3"
@@ -194,7 +196,7 @@ def test_no_device_of_the_machine_can_be_closed(sandbox: Sandbox, workspace: Wor
     assert (done.stdout, done.stderr) == ("3\n", "")
 
 
-def test_no_port_of_the_machine_is_reached(sandbox: Sandbox, workspace: Workspace) -> None:
+def test_no_port_of_the_machine_is_reachable(sandbox: Sandbox, workspace: Workspace) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port), 1):
@@ -216,7 +218,7 @@ def test_no_address_beyond_the_loopback_exists(sandbox: Sandbox, workspace: Work
     assert done.stdout == "['lo']\n"
 
 
-def test_an_abstract_socket_of_the_machine_is_not_reached(
+def test_no_abstract_socket_of_the_machine_is_reachable(
     sandbox: Sandbox, workspace: Workspace
 ) -> None:
     name = f"\0gcr-test-{os.getpid()}"
@@ -230,31 +232,35 @@ def test_an_abstract_socket_of_the_machine_is_not_reached(
         )
 
 
+def sandbox_of_tier(sandbox: Sandbox, tier: str) -> Sandbox:
+    if tier == "sandbox":
+        return sandbox
+    return choose_sandbox("none", PLAIN_PATH)
+
+
 @pytest.mark.parametrize("tier", ["sandbox", "none"])
 def test_the_environment_holds_five_variables_and_no_secret(
     sandbox: Sandbox, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tier: str
 ) -> None:
     monkeypatch.setenv("GCR_KEY", "swordfish")
-    chosen = sandbox if tier == "sandbox" else choose_sandbox("none", PLAIN_PATH)
-    seen = dict(line.split("=", 1) for line in run_in(chosen, workspace, "env").stdout.splitlines())
-    assert set(seen) - {"PWD"} == {
-        "PATH",
-        "HOME",
-        "TMPDIR",
-        "LANG",
-        "CI",
-    }  # bubblewrap says where it went
-    assert (seen["PATH"], seen["CI"]) == (PLAIN_PATH, "true")
+    chosen = sandbox_of_tier(sandbox, tier)
+    lines = run_in(chosen, workspace, "env").stdout.splitlines()
+    variables = dict(line.split("=", 1) for line in lines)
+    # bubblewrap sets PWD itself.
+    assert set(variables) - {"PWD"} == {"PATH", "HOME", "TMPDIR", "LANG", "CI"}
+    assert (variables["PATH"], variables["CI"]) == (PLAIN_PATH, "true")
 
 
-def test_without_a_sandbox_home_and_temporary_files_go_with_the_workspace(
+def test_without_a_sandbox_home_and_temporary_files_are_in_the_workspace(
     workspace: Workspace,
 ) -> None:
-    seen = choose_sandbox("none", PLAIN_PATH).environment(workspace)
-    assert {seen["HOME"], seen["TMPDIR"]} == {str(workspace.home), str(workspace.tmp)}
+    environment = choose_sandbox("none", PLAIN_PATH).environment(workspace)
+    assert {environment["HOME"], environment["TMPDIR"]} == {str(workspace.home), str(workspace.tmp)}
 
 
-def test_a_check_has_no_power_inside_either(sandbox: Sandbox, workspace: Workspace) -> None:
+def test_a_check_has_no_capabilities_inside_the_sandbox(
+    sandbox: Sandbox, workspace: Workspace
+) -> None:
     done = run_in(
         sandbox,
         workspace,
@@ -269,7 +275,7 @@ def test_a_check_has_no_power_inside_either(sandbox: Sandbox, workspace: Workspa
 
 
 def test_a_daemon_does_not_outlive_the_check(sandbox: Sandbox, workspace: Workspace) -> None:
-    name = f"4{os.getpid()}"  # seconds nobody else sleeps
+    name = f"4{os.getpid()}"  # seconds that only this test sleeps
     done = run_in(
         sandbox,
         workspace,
@@ -284,24 +290,22 @@ def test_a_daemon_does_not_outlive_the_check(sandbox: Sandbox, workspace: Worksp
 def sleepers(name: str) -> list[int]:
     give_up_at = time.monotonic() + 2
     while True:
-        found = [
-            one.pid
-            for one in psutil.process_iter(["cmdline"])
-            if (one.info["cmdline"] or [])[-1:] == [name]
+        pids = [
+            process.pid
+            for process in psutil.process_iter(["cmdline"])
+            if (process.info["cmdline"] or [])[-1:] == [name]
         ]
-        if not found or time.monotonic() > give_up_at:
-            return found
+        if not pids or time.monotonic() > give_up_at:
+            return pids
         time.sleep(0.02)
 
 
-def test_no_process_of_the_machine_is_seen(sandbox: Sandbox, workspace: Workspace) -> None:
-    seen = run_in(sandbox, workspace, "sh", "-c", "ls /proc | grep -c '^[0-9]'")
-    assert int(seen.stdout) < 8
+def test_no_process_of_the_machine_is_visible(sandbox: Sandbox, workspace: Workspace) -> None:
+    count = run_in(sandbox, workspace, "sh", "-c", "ls /proc | grep -c '^[0-9]'")
+    assert int(count.stdout) < 8
 
 
-def test_a_path_the_owner_shows_is_seen_and_cannot_be_changed(
-    workspace: Workspace, tmp_path: Path
-) -> None:
+def test_a_configured_path_is_visible_and_read_only(workspace: Workspace, tmp_path: Path) -> None:
     shown = tmp_path / "shown"
     shown.mkdir()
     (shown / "data").write_text("data\n")
@@ -342,13 +346,13 @@ def test_a_virtual_environment_works_with_its_scripts(
     assert (done.stderr, done.stdout) == ("", f'"{python_apart}/venv"\n')
 
 
-def test_what_lies_beside_a_tool_is_not_shown(python_apart: Path, workspace: Workspace) -> None:
+def test_files_beside_a_tool_are_not_visible(python_apart: Path, workspace: Workspace) -> None:
     sandbox = choose_sandbox("required", f"{python_apart}/venv/bin:{PLAIN_PATH}")
     look = f"import os; print(os.path.exists('{python_apart}/private.txt'))"
     assert run_in(sandbox, workspace, "python", "-c", look).stdout == "False\n"
 
 
-def test_a_tool_in_a_plain_directory_is_shown_alone(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_tool_in_a_plain_directory_is_visible_alone(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "private.txt").write_text("swordfish")
     (tmp_path / "tool").write_text(f"#!/bin/sh\nls {tmp_path}\n")
     (tmp_path / "tool").chmod(0o755)
@@ -356,7 +360,7 @@ def test_a_tool_in_a_plain_directory_is_shown_alone(workspace: Workspace, tmp_pa
     assert done.stdout == "tool\n"
 
 
-def test_a_python_in_a_bin_of_the_home_does_not_show_the_home(
+def test_a_python_in_a_home_directory_does_not_expose_the_home(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     """As with `~/.local/bin/python3`, beside which lie `lib/python3.11` and the
@@ -372,7 +376,7 @@ def test_a_python_in_a_bin_of_the_home_does_not_show_the_home(
     assert run_in(sandbox, workspace, "python3", "-c", look).stdout == "['bin', 'lib']\n"
 
 
-def test_a_system_path_that_comes_first_does_not_show_the_whole_machine(
+def test_a_leading_system_path_does_not_expose_the_machine(
     workspace: Workspace,
 ) -> None:
     sandbox = choose_sandbox("required", "/bin:/usr/bin")
@@ -386,7 +390,7 @@ def test_a_system_path_that_comes_first_does_not_show_the_whole_machine(
     assert done.stdout == "False False\n"
 
 
-def test_a_relative_command_is_the_trees_own_wherever_the_runner_started(
+def test_a_relative_command_is_resolved_in_the_tree(
     sandbox: Sandbox, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started_in = tmp_path / "started-in"
@@ -402,10 +406,10 @@ def test_a_relative_command_is_the_trees_own_wherever_the_runner_started(
 
 @pytest.mark.parametrize("program", ["no-such-program", "./no-such-program", "/no/such/program"])
 @pytest.mark.parametrize("tier", ["sandbox", "none"])
-def test_a_program_that_is_nowhere_is_missed_before_anything_starts(
+def test_a_missing_program_is_detected_before_the_start(
     sandbox: Sandbox, workspace: Workspace, program: str, tier: str
 ) -> None:
-    chosen = sandbox if tier == "sandbox" else choose_sandbox("none", PLAIN_PATH)
+    chosen = sandbox_of_tier(sandbox, tier)
     with pytest.raises(FileNotFoundError):
         chosen.command([program], workspace)
 
@@ -421,7 +425,7 @@ def test_a_chain_of_links_is_followed_to_its_end(workspace: Workspace, tmp_path:
     assert run_in(sandbox, workspace, "tool", "-c", "echo well").stdout == "well\n"
 
 
-def test_links_that_go_in_circles_end(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_cycle_of_links_is_reported_as_missing(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("one")
     with pytest.raises(FileNotFoundError):

@@ -1,5 +1,5 @@
-"""Sealing and merging where nobody's repository is: it sees every object, and
-what it writes goes with it.
+"""Sealing and merging in a scratch repository, which reads every object of the
+owner's and is removed with its own.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from tests.landing.builders import ACCEPTED_AT, plan_of
 
 
 def listing(place: Path) -> dict[str, tuple[int, int]]:
-    """Everything in a folder with its size and its moment of change: folders
-    change when something comes or goes.
+    """The size and modification time of everything in a folder; a folder's time
+    changes when an entry is added or removed.
     """
     return {
-        str(one): (one.lstat().st_size, one.lstat().st_mtime_ns) for one in sorted(place.rglob("*"))
+        str(path): (path.lstat().st_size, path.lstat().st_mtime_ns)
+        for path in sorted(place.rglob("*"))
     }
 
 
@@ -48,14 +49,14 @@ def test_sealing_and_carrying_leave_no_object_ref_or_file_in_the_owners_reposito
     assert listing(repo.path) == before
 
 
-def test_what_it_makes_is_what_the_real_run_makes(repo: Repo) -> None:
+def test_its_commits_equal_those_of_the_real_run(repo: Repo) -> None:
     base, plan = repo.tip(), plan_of({"new.txt": "new\n"})
     with scratch(repo.git, base) as bare:
         tried = seal(bare, plan, "same", base, ACCEPTED_AT)
     assert tried == seal(repo.git, plan, "same", base, ACCEPTED_AT)
 
 
-def test_it_is_gone_afterwards_whatever_happened_in_it(repo: Repo) -> None:
+def test_it_is_removed_after_an_error(repo: Repo) -> None:
     with pytest.raises(ZeroDivisionError), scratch(repo.git, repo.tip()) as bare:
         seal(bare, plan_of({"new.txt": "new\n"}), "look", repo.tip(), ACCEPTED_AT)
         assert (bare.directory / "objects").exists()
@@ -64,12 +65,12 @@ def test_it_is_gone_afterwards_whatever_happened_in_it(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("name", ['say "hi"', "#first", "a\\b", "two\nlines", "späße"])
-def test_the_owners_path_may_hold_anything(tmp_path: Path, name: str) -> None:
+def test_the_owners_path_may_hold_any_characters(tmp_path: Path, name: str) -> None:
     repo = Repo.create(tmp_path / name)
     assert b"+new" in sealed_and_carried(repo.git, repo.tip(), repo.tip())
 
 
-def test_a_shallow_clone_is_merged_in_as_well(repo: Repo, tmp_path: Path) -> None:
+def test_a_merge_works_in_a_shallow_clone(repo: Repo, tmp_path: Path) -> None:
     for number in range(3):
         repo.commit({"other.txt": f"{number}\n"})
     clone = tmp_path / "clone"
@@ -79,7 +80,7 @@ def test_a_shallow_clone_is_merged_in_as_well(repo: Repo, tmp_path: Path) -> Non
     assert b"+new" in sealed_and_carried(shallow.git, shallow.tip("HEAD^"), shallow.tip("HEAD"))
 
 
-def test_a_repository_of_longer_ids_has_a_scratch_of_longer_ids(tmp_path: Path) -> None:
+def test_the_scratch_repository_has_the_object_format_of_the_owners(tmp_path: Path) -> None:
     repo = Repo(tmp_path / "long")
     repo.path.mkdir()
     repo.run("init", "--quiet", "--object-format=sha256", "--initial-branch=main")

@@ -1,5 +1,5 @@
-"""Sealing: the planned tree becomes a commit, exactly, repeatably, and without
-a trace elsewhere.
+"""The planned tree becomes a commit: exact, repeatable, and with no other
+change to the repository.
 """
 
 from dataclasses import replace
@@ -30,16 +30,20 @@ def test_the_same_plan_on_the_same_base_gives_the_same_commit(repo: Repo) -> Non
 
 
 @pytest.mark.parametrize("what", ["plan", "time", "base"])
-def test_another_plan_time_or_base_gives_another_commit(repo: Repo, what: str) -> None:
+def test_a_different_plan_time_or_base_gives_a_different_commit(repo: Repo, what: str) -> None:
     base = repo.tip()
     first = seal_files(repo, {"a.txt": "a\n"})
-    elsewhere = repo.commit({"b.txt": "b\n"}) if what == "base" else base
-    at = ACCEPTED_AT + 60 if what == "time" else ACCEPTED_AT
-    plan = plan_of({"a.txt": "b\n" if what == "plan" else "a\n"})
-    assert seal(repo.git, plan, "patch-1", elsewhere, at).commit != first.commit
+    plan, at = plan_of({"a.txt": "a\n"}), ACCEPTED_AT
+    if what == "plan":
+        plan = plan_of({"a.txt": "b\n"})
+    if what == "time":
+        at += 60
+    if what == "base":
+        base = repo.commit({"b.txt": "b\n"})
+    assert seal(repo.git, plan, "patch-1", base, at).commit != first.commit
 
 
-def test_nothing_but_the_sealed_ref_is_new(repo: Repo) -> None:
+def test_sealing_adds_only_the_sealed_ref(repo: Repo) -> None:
     before, refs = repo.state(), repo.run("for-each-ref")
     sealed = seal_files(repo, {"a.txt": "a\n"})
     after = repo.state()
@@ -50,13 +54,13 @@ def test_nothing_but_the_sealed_ref_is_new(repo: Repo) -> None:
     assert repo.run("for-each-ref") == "\n".join([f"{sealed.commit} commit\t{sealed.ref}", refs])
 
 
-def test_a_sealed_commit_stands_on_its_base_under_our_name(repo: Repo) -> None:
+def test_a_sealed_commit_has_its_base_as_parent_and_our_name(repo: Repo) -> None:
     sealed = seal_files(repo, {"a.txt": "a\n"})
     assert sealed.base == repo.tip() == repo.tip(f"{sealed.commit}^")
     assert sealed.tree == repo.tip(f"{sealed.commit}^{{tree}}")
-    said = repo.run("log", "-1", "--format=%an <%ae> %at|%cn <%ce> %ct|%B", sealed.commit)
+    commit = repo.run("log", "-1", "--format=%an <%ae> %at|%cn <%ce> %ct|%B", sealed.commit)
     ours = "GPT-Cursor Runner <gpt-cursor-runner@localhost> 1700000000"
-    assert said.strip() == f"{ours}|{ours}|Seal patch-1"
+    assert commit.strip() == f"{ours}|{ours}|Seal patch-1"
 
 
 @pytest.mark.parametrize(
@@ -84,7 +88,7 @@ def test_a_sealed_commit_stands_on_its_base_under_our_name(repo: Repo) -> None:
         ),
     ],
 )
-def test_each_kind_of_action_changes_what_it_names_and_nothing_else(
+def test_each_kind_of_action_changes_only_its_own_path(
     repo: Repo, files: Files, becomes: dict[str, str]
 ) -> None:
     repo.run("rm", "-r", "--quiet", ".")
@@ -111,7 +115,7 @@ def test_each_kind_of_action_changes_what_it_names_and_nothing_else(
         b"latin-\xe9".decode(errors="surrogateescape"),
     ],
 )
-def test_a_name_arrives_as_it_was_planned(repo: Repo, name: str) -> None:
+def test_a_name_is_sealed_as_planned(repo: Repo, name: str) -> None:
     sealed = seal_files(repo, {f"dir/{name}": "named\n"})
     assert f"dir/{name}" in listed(repo, sealed.commit)
     assert f"dir/{name}" not in listed(
@@ -132,7 +136,7 @@ def test_a_name_arrives_as_it_was_planned(repo: Repo, name: str) -> None:
         b"x" * 70_000,
     ],
 )
-def test_bytes_arrive_as_they_were_planned(repo: Repo, data: bytes) -> None:
+def test_bytes_are_sealed_as_planned(repo: Repo, data: bytes) -> None:
     sealed = seal_files(repo, {"bytes": data, "next": b"next\n"})
     assert repo.git.run("cat-file", "blob", f"{sealed.commit}:bytes") == data
     assert repo.show("next", sealed.commit) == "next"
@@ -144,7 +148,7 @@ def test_attributes_do_not_change_the_bytes(repo: Repo) -> None:
     assert repo.git.run("cat-file", "blob", f"{sealed.commit}:crlf") == b"$Id$\r\n"
 
 
-def test_a_seal_that_git_cannot_write_is_our_trouble_and_leaves_no_report(repo: Repo) -> None:
+def test_a_failed_seal_is_a_fault_of_ours_and_leaves_no_crash_report(repo: Repo) -> None:
     mine = repo.path / ".git" / "fast_import_crash_1"
     mine.write_text("the owner's own")
     before = repo.state()
@@ -154,7 +158,7 @@ def test_a_seal_that_git_cannot_write_is_our_trouble_and_leaves_no_report(repo: 
     assert repo.state() == before
 
 
-def test_a_sha_256_repository_is_sealed_too(tmp_path: Path) -> None:
+def test_a_sha_256_repository_is_sealed(tmp_path: Path) -> None:
     made = Repo(tmp_path / "wide")
     made.path.mkdir()
     made.run("init", "--quiet", "--initial-branch=main", "--object-format=sha256")
@@ -162,7 +166,7 @@ def test_a_sha_256_repository_is_sealed_too(tmp_path: Path) -> None:
     assert len(seal_files(made, {"b": "b\n"}).commit) == 64
 
 
-def test_the_commit_that_lands_says_what_it_is_in_trailers(repo: Repo) -> None:
+def test_a_landed_commit_is_described_in_trailers(repo: Repo) -> None:
     sealed = seal_files(repo, {"a.txt": "a\n"})
     body = "# Why\n\nBecause.\n\nPatch-Id: forged"
     trailers = {"Patch-Id": "patch-1", "Submitted-By": "key\none"}
@@ -180,7 +184,7 @@ def test_the_commit_that_lands_says_what_it_is_in_trailers(repo: Repo) -> None:
     assert repo.tip(f"{commit}^{{tree}}") == sealed.tree
 
 
-def test_a_repositorys_own_encoding_does_not_mislabel_our_commit(repo: Repo) -> None:
+def test_the_repositorys_commit_encoding_is_ignored(repo: Repo) -> None:
     repo.run("config", "i18n.commitEncoding", "ISO-8859-1")
     commit = compose(
         repo.git, seal_files(repo, {"a": "a\n"}), "Größe", "", {"Patch-Id": "x"}, ACCEPTED_AT
@@ -188,7 +192,7 @@ def test_a_repositorys_own_encoding_does_not_mislabel_our_commit(repo: Repo) -> 
     assert "encoding" not in repo.run("cat-file", "commit", commit)
 
 
-def test_the_diff_and_its_counts_tell_what_a_commit_changes(repo: Repo) -> None:
+def test_the_diff_and_its_counts_describe_the_commit(repo: Repo) -> None:
     files: Files = {
         "greeting.py": 'def greet():\n    return "hello"\n',
         "bin": b"\0\1",
@@ -204,7 +208,7 @@ def test_the_diff_and_its_counts_tell_what_a_commit_changes(repo: Repo) -> None:
     assert repo.run("write-tree") == sealed.tree
 
 
-def test_a_commit_that_only_its_date_could_hold_is_dated_to_the_second(repo: Repo) -> None:
+def test_a_commit_is_dated_to_the_second_in_utc(repo: Repo) -> None:
     sealed = replace(seal_files(repo, {"a": "a\n"}))
     commit = compose(repo.git, sealed, "Subject", "", {"Patch-Id": "x"}, ACCEPTED_AT)
     assert (

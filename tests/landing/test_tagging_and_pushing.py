@@ -1,6 +1,4 @@
-"""What follows a landing: the tag and the push, each safe to repeat, neither
-ever forced.
-"""
+"""After a landing: the tag and the push, both safe to repeat and never forced."""
 
 from pathlib import Path
 
@@ -30,10 +28,10 @@ def test_a_legal_id_becomes_an_annotated_tag(repo: Repo, name: str) -> None:
     assert tagged(repo, name, repo.tip(), "Größe — a title")
     assert repo.run("cat-file", "-t", f"refs/tags/{name}") == "tag"
     assert repo.tip(f"refs/tags/{name}^{{commit}}") == repo.tip()
-    said = repo.run(
+    description = repo.run(
         "for-each-ref", "--format=%(taggername) %(taggerdate:unix) %(contents)", f"refs/tags/{name}"
     )
-    assert said.strip() == "GPT-Cursor Runner 1700000000 Größe — a title"
+    assert description.strip() == "GPT-Cursor Runner 1700000000 Größe — a title"
 
 
 def test_tagging_again_changes_nothing(repo: Repo) -> None:
@@ -43,7 +41,7 @@ def test_tagging_again_changes_nothing(repo: Repo) -> None:
     assert repo.state() == before
 
 
-def test_a_name_that_marks_another_commit_stays_there(repo: Repo) -> None:
+def test_a_tag_on_another_commit_is_not_moved(repo: Repo) -> None:
     repo.run("tag", ODD)
     first = repo.tip()
     assert not tagged(repo, ODD, repo.commit({"b": "b\n"}))
@@ -58,14 +56,14 @@ def test_a_title_that_looks_like_a_comment_is_kept(repo: Repo) -> None:
     )
 
 
-def test_a_tag_is_not_signed_whatever_the_repository_says(repo: Repo) -> None:
+def test_a_tag_is_not_signed_despite_the_repositorys_settings(repo: Repo) -> None:
     for key in ("tag.gpgSign", "tag.forceSignAnnotated"):
         repo.run("config", key, "true")
     repo.run("config", "gpg.program", "/bin/false")
     assert tagged(repo, "patch-1", repo.tip())
 
 
-def test_a_landed_commit_and_its_tag_are_pushed_and_pushing_again_is_well(
+def test_a_landed_commit_and_its_tag_are_pushed_and_a_repeat_succeeds(
     repo: Repo, remote: Repo
 ) -> None:
     commit = repo.commit({"b": "b\n"})
@@ -85,7 +83,7 @@ def test_a_push_without_a_tag_pushes_no_tag(repo: Repo, remote: Repo) -> None:
     assert remote.run("tag") == ""
 
 
-def test_a_push_that_is_no_fast_forward_is_refused_with_its_tag(
+def test_a_push_that_is_not_a_fast_forward_is_refused_with_its_tag(
     repo: Repo, remote: Repo, tmp_path: Path
 ) -> None:
     repo.run("clone", "--quiet", str(remote.path), str(tmp_path / "colleague"))
@@ -100,7 +98,7 @@ def test_a_push_that_is_no_fast_forward_is_refused_with_its_tag(
     assert remote.run("tag") == ""
 
 
-def test_a_tag_the_remote_has_for_another_commit_keeps_the_branch_back_too(
+def test_a_conflicting_tag_on_the_remote_stops_the_push_of_the_branch(
     repo: Repo, remote: Repo
 ) -> None:
     remote.run("tag", ODD, "main")
@@ -111,9 +109,7 @@ def test_a_tag_the_remote_has_for_another_commit_keeps_the_branch_back_too(
     assert remote.tip() == first
 
 
-def test_a_push_runs_no_hook_of_the_owners_and_forces_nothing(
-    repo: Repo, remote: Repo, tmp_path: Path
-) -> None:
+def test_a_push_runs_no_hook_and_forces_nothing(repo: Repo, remote: Repo, tmp_path: Path) -> None:
     hook = repo.path / ".git" / "hooks" / "pre-push"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
@@ -125,17 +121,17 @@ def test_a_push_runs_no_hook_of_the_owners_and_forces_nothing(
         push(repo.git, "origin", "main", old, None)
 
 
-def test_a_remote_that_is_not_there_says_so(repo: Repo) -> None:
+def test_a_missing_remote_fails_with_gits_message(repo: Repo) -> None:
     with pytest.raises(GitFailed, match="does not appear to be a git repository"):
         push(repo.git, "nowhere", "main", repo.tip(), None)
 
 
-def test_a_remote_called_like_an_option_is_no_option(repo: Repo) -> None:
+def test_a_remote_named_like_an_option_is_not_an_option(repo: Repo) -> None:
     with pytest.raises(GitFailed, match="--force"):
         push(repo.git, "--force", "main", repo.tip(), None)
 
 
-def test_a_remote_program_is_not_started(repo: Repo, tmp_path: Path) -> None:
+def test_a_remote_helper_program_is_not_started(repo: Repo, tmp_path: Path) -> None:
     repo.run("config", "protocol.ext.allow", "always")
     repo.run("remote", "add", "evil", f"ext::sh -c touch% {tmp_path}/ran")
     with pytest.raises(GitFailed, match="transport 'ext' not allowed"):

@@ -1,5 +1,5 @@
-"""Throw-away workspaces: the very bytes of the tree going in, nothing left
-coming out.
+"""Temporary workspaces hold the exact bytes of the tree and leave nothing
+behind.
 """
 
 import os
@@ -17,7 +17,7 @@ import pytest
 from gpt_cursor_runner.landing.workspace import Workspace, remove, sweep
 from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.building import Repo
-from tests.landing.builders import as_nobody, seal_files
+from tests.landing.builders import seal_files, without_root
 from tests.running import is_alive
 
 
@@ -28,7 +28,7 @@ def place(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_place() -> Iterator[Path]:
-    """A directory that a user without any rights may use."""
+    """A directory that an unprivileged user may use."""
     made = Path(tempfile.mkdtemp(prefix="gcr-test-"))
     made.chmod(0o777)
     yield made
@@ -82,7 +82,9 @@ def test_a_tree_is_written_out_with_bytes_links_and_modes(repo: Repo, place: Pat
         "* working-tree-encoding=UTF-16",
     ],
 )
-def test_no_attribute_makes_it_another_tree(repo: Repo, place: Path, attributes: str) -> None:
+def test_attributes_do_not_change_the_written_tree(
+    repo: Repo, place: Path, attributes: str
+) -> None:
     repo.run("config", "filter.mine.smudge", "sed s/a/b/")
     data = b"a\n$Id$ $Format:%H$\r\n"
     sealed = seal_files(repo, {"file.txt": data, ".gitattributes": f"{attributes}\n"})
@@ -136,15 +138,15 @@ def test_a_missing_object_is_named(repo: Repo, place: Path) -> None:
         workspace.fill(repo.git, repo.tip("main^{tree}"))
 
 
-def test_whoever_fills_is_asked_on_the_way(repo: Repo, place: Path) -> None:
+def test_filling_calls_tick_for_every_directory(repo: Repo, place: Path) -> None:
     repo.commit({f"d{number}/x": "x\n" for number in range(5)})
-    asked: list[None] = []
+    ticks: list[None] = []
     with Workspace(place) as workspace:
-        workspace.fill(repo.git, repo.tip("main^{tree}"), lambda: asked.append(None))
-    assert len(asked) == 6
+        workspace.fill(repo.git, repo.tip("main^{tree}"), lambda: ticks.append(None))
+    assert len(ticks) == 6
 
 
-def test_a_workspace_begins_empty_and_ends_gone(place: Path) -> None:
+def test_a_workspace_begins_empty_and_is_removed(place: Path) -> None:
     (place / "tree").mkdir(parents=True)
     (place / "tree" / "left over").touch()
     with Workspace(place) as workspace:
@@ -154,13 +156,13 @@ def test_a_workspace_begins_empty_and_ends_gone(place: Path) -> None:
     assert not place.exists()
 
 
-def test_a_workspace_is_gone_after_an_error_too(place: Path) -> None:
+def test_a_workspace_is_removed_after_an_error(place: Path) -> None:
     with pytest.raises(RuntimeError), Workspace(place):
         raise RuntimeError
     assert not place.exists()
 
 
-def test_directories_that_were_closed_are_removed(open_place: Path) -> None:
+def test_directories_without_permissions_are_removed(open_place: Path) -> None:
     def close_and_remove() -> None:
         deep = open_place / "ws" / "a" / "b" / "c"
         deep.mkdir(parents=True)
@@ -172,11 +174,11 @@ def test_directories_that_were_closed_are_removed(open_place: Path) -> None:
             directory.chmod(0)
         remove(open_place / "ws")
 
-    as_nobody(close_and_remove)
+    without_root(close_and_remove)
     assert not (open_place / "ws").exists()
 
 
-def test_what_a_link_points_to_is_neither_removed_nor_opened(open_place: Path) -> None:
+def test_the_target_of_a_link_is_neither_removed_nor_changed(open_place: Path) -> None:
     outside = open_place / "outside"
     outside.mkdir()
     (outside / "precious").touch()
@@ -190,13 +192,13 @@ def test_what_a_link_points_to_is_neither_removed_nor_opened(open_place: Path) -
         remove(open_place / "ws")
 
     outside.chmod(0o555)
-    as_nobody(link_and_remove)
+    without_root(link_and_remove)
     assert not (open_place / "ws").exists()
     assert [file.name for file in outside.iterdir()] == ["precious"]
     assert outside.stat().st_mode & 0o777 == 0o555
 
 
-def test_directories_nested_deeper_than_a_path_can_say_are_removed(place: Path) -> None:
+def test_directories_nested_deeper_than_the_path_limit_are_removed(place: Path) -> None:
     place.mkdir(parents=True)
     dig = "import os\nfor _ in range(1100): os.mkdir('d' * 8); os.chdir('d' * 8)"
     subprocess.run([sys.executable, "-c", dig], cwd=place, check=True)
@@ -210,7 +212,7 @@ def test_directories_nested_deeper_than_a_path_can_say_are_removed(place: Path) 
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "nothing"])
-def test_whatever_lies_in_a_workspaces_place_is_removed(
+def test_anything_in_the_place_of_a_workspace_is_removed(
     place: Path, tmp_path: Path, kind: str
 ) -> None:
     place.parent.mkdir()
@@ -251,7 +253,7 @@ def child_of(process: subprocess.Popen[bytes]) -> int:
     return int(process.stdout.readline())
 
 
-def test_what_a_killed_runner_left_is_ended_and_removed(place: Path) -> None:
+def test_the_processes_and_files_of_a_killed_runner_are_removed(place: Path) -> None:
     process = leave_running(place, "trap '' TERM; sleep 300 & echo $!; wait")
     child = child_of(process)
     assert sweep(place.parent) == ["patch-1"]
@@ -260,7 +262,7 @@ def test_what_a_killed_runner_left_is_ended_and_removed(place: Path) -> None:
     assert not place.exists()
 
 
-def test_children_that_outlived_their_leader_are_ended_too(place: Path) -> None:
+def test_children_of_an_ended_group_leader_are_ended(place: Path) -> None:
     process = leave_running(place, "sleep 300 & echo $!")
     child = child_of(process)
     process.wait(5)
@@ -271,7 +273,7 @@ def test_children_that_outlived_their_leader_are_ended_too(place: Path) -> None:
 @pytest.mark.parametrize(
     "note", ["{pid} {other}", "{pid}", "", "none at all", "0 {began}", "-1 {began}"]
 )
-def test_a_process_that_only_has_the_number_lives_on(place: Path, note: str) -> None:
+def test_an_unrelated_process_with_the_noted_number_is_not_ended(place: Path, note: str) -> None:
     process = leave_running(place, "exec sleep 300")
     began = psutil.Process(process.pid).create_time()
     (place / "process-group").write_text(
@@ -283,7 +285,7 @@ def test_a_process_that_only_has_the_number_lives_on(place: Path, note: str) -> 
     process.wait()
 
 
-def test_a_clock_that_was_set_a_little_does_not_hide_the_group(place: Path) -> None:
+def test_a_small_clock_change_does_not_hide_the_process_group(place: Path) -> None:
     process = leave_running(place, "exec sleep 300")
     began = psutil.Process(process.pid).create_time()
     (place / "process-group").write_text(f"{process.pid} {began - 1}")
@@ -291,13 +293,13 @@ def test_a_clock_that_was_set_a_little_does_not_hide_the_group(place: Path) -> N
     assert process.wait(5) < 0
 
 
-def test_sweeping_where_nothing_is_left_finds_nothing(tmp_path: Path) -> None:
+def test_sweeping_an_empty_directory_removes_nothing(tmp_path: Path) -> None:
     assert sweep(tmp_path / "never made") == []
     (tmp_path / "empty").mkdir()
     assert sweep(tmp_path / "empty") == []
 
 
-def test_a_stray_file_among_the_workspaces_is_swept_as_well(place: Path) -> None:
+def test_a_stray_file_among_the_workspaces_is_removed(place: Path) -> None:
     place.mkdir(parents=True)
     (place.parent / "stray").touch()
     assert sweep(place.parent) == ["patch-1", "stray"]
