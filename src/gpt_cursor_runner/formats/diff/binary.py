@@ -8,19 +8,23 @@ import hashlib
 import re
 import zlib
 from base64 import b85decode
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import count
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 
 from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Budget
 from gpt_cursor_runner.formats.sections import TextFault
 
 _PART = re.compile(rb"(literal|delta) (\d{1,9})\s*$")
-_FULL_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_FULL_IDS = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\.\.(?:[0-9a-f]{40}|[0-9a-f]{64})")
+_ALGORITHMS = {40: hashlib.sha1, 64: hashlib.sha256}  # by the length of a full id
 # The first letter of a line is its length, from 1 to 52 bytes.
 _LENGTHS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # Following a byte of a delta takes as long as copying this many plain bytes.
 _INSTRUCTION_COST = 4
+_MOST_PARTS = 2  # one for each direction
+_DEFAULT_COPY_SIZE = 0x10000  # of a copy without bytes for its size
+_SIZE_SHIFTS = range(0, 71, 7)  # sizes of git have at most 64 bits
 
 
 @dataclass(frozen=True)
@@ -51,8 +55,8 @@ class BinaryPart:
             data = decompressor.decompress(self.deflated, self.size + 1)
         except zlib.error:
             data = b""
-        is_exact = len(data) == self.size and decompressor.eof and not decompressor.unused_data
-        if not is_exact:
+        outcome = (len(data), decompressor.eof, decompressor.unused_data)
+        if outcome != (self.size, True, b""):
             raise ValueError(
                 "its binary part is damaged or cut off: it does not inflate to the announced size"
             )
@@ -74,7 +78,7 @@ class BinaryPatch:
         """Return the new contents; ValueError when `before` or the result is
         another blob than its ids name.
         """
-        if not (_FULL_ID.fullmatch(self.old) and _FULL_ID.fullmatch(self.new)):
+        if not _FULL_IDS.fullmatch(f"{self.old}..{self.new}"):
             raise ValueError("a binary patch needs an index line with both blob ids in full")
         if not _is_blob(self.old, before):
             raise ValueError("the binary patch was made for another version of the file")
@@ -92,37 +96,34 @@ class ParsedBinary:
     goes on at line `end`.
     """
 
-    forward: BinaryPart | None
-    backward: BinaryPart | None
-    faults: list[TextFault]
     end: int
+    forward: BinaryPart | None = None
+    backward: BinaryPart | None = None
+    faults: tuple[TextFault, ...] = field(default=(), kw_only=True)
 
 
 def parse_binary(lines: Sequence[bytes], at: int) -> ParsedBinary:
     """Parse the parts after the line `GIT binary patch`, which is `lines[at]`."""
     parts: list[BinaryPart] = []
-    part_at = at + 1
-    while part_at < len(lines) and len(parts) < 2:
-        header = _PART.match(lines[part_at])
-        if header is None:
-            break
-        # A blank line ends a part. A part that ends with the text may be cut off.
-        end = _blank_line(lines, part_at)
-        cut_off = end == len(lines)
-        is_delta, size = header[1] == b"delta", int(header[2])
+    end = at + 1
+    for header, rows in islice(_find_parts(lines, end), _MOST_PARTS):
         try:
-            part = _parse_part(is_delta, size, lines[part_at + 1 : end], check=cut_off)
+            parts.append(_parse_part(header, lines, rows))
         except ValueError as error:
-            fault = _fault(str(error), part_at, cut_off=cut_off)
-            return ParsedBinary(None, None, [fault], end)
-        parts.append(part)
-        part_at = end + 1
+            return _refused(str(error), lines, rows.start - 1, rows.stop)
+        end = rows.stop + 1
     if not parts:
         message = "neither 'literal' nor 'delta' follows 'GIT binary patch'"
-        fault = _fault(message, at, cut_off=part_at >= len(lines))
-        return ParsedBinary(None, None, [fault], part_at)
-    backward = parts[1] if len(parts) > 1 else None
-    return ParsedBinary(parts[0], backward, [], part_at)
+        return _refused(message, lines, at, end)
+    return ParsedBinary(end, *parts)
+
+
+def _find_parts(lines: Sequence[bytes], start: int) -> Iterator[tuple[re.Match[bytes], range]]:
+    """The header of each part, and the rows of the lines below it."""
+    while start < len(lines) and (header := _PART.match(lines[start])):
+        end = _blank_line(lines, start)
+        yield header, range(start + 1, end)
+        start = end + 1
 
 
 def _blank_line(lines: Sequence[bytes], start: int) -> int:
@@ -132,11 +133,13 @@ def _blank_line(lines: Sequence[bytes], start: int) -> int:
     return len(lines)
 
 
-def _parse_part(is_delta: bool, size: int, lines: Sequence[bytes], *, check: bool) -> BinaryPart:
-    part = BinaryPart(is_delta, size, b"".join(map(_decode_line, lines)))
-    if not part.deflated:
+def _parse_part(header: re.Match[bytes], lines: Sequence[bytes], rows: range) -> BinaryPart:
+    deflated = b"".join(map(_decode_line, lines[rows.start : rows.stop]))
+    if not deflated:
         raise ValueError("the binary part has no lines")
-    if check and part.size <= MAX_FILE_BYTES:
+    part = BinaryPart(header[1] == b"delta", int(header[2]), deflated)
+    # A blank line ends a part. A part that ends with the text may be cut off.
+    if rows.stop == len(lines) and part.size <= MAX_FILE_BYTES:
         part.inflated()
     return part
 
@@ -145,28 +148,32 @@ def _decode_line(line: bytes) -> bytes:
     text = line.rstrip(b"\r\n")
     size = _LENGTHS.find(text[:1]) + 1
     # Five characters for each four bytes, the last ones padded.
-    if not text or not size or len(text) != 1 + (size + 3) // 4 * 5:
+    if size == 0 or len(text) != 1 + (size + 3) // 4 * 5:
         raise ValueError("a line of the binary part is damaged or cut off")
     return b85decode(text[1:])[:size]
 
 
-def _fault(message: str, at: int, *, cut_off: bool) -> TextFault:
+def _refused(message: str, lines: Sequence[bytes], at: int, end: int) -> ParsedBinary:
+    """The refusal of the part at line `at`, which reaches to line `end`."""
+    code = "malformed"
+    if end >= len(lines):
+        code = "truncated"
     step = (
         "Send the binary patch as `git diff --binary` wrote it, or the file as an upsert with"
         " contents_b64."
     )
-    return TextFault("truncated" if cut_off else "malformed", message, step, at + 1)
+    return ParsedBinary(end, faults=(TextFault(code, message, step, at + 1),))
 
 
 def _is_blob(blob: str, data: bytes) -> bool:
     if not blob.strip("0"):
         return not data  # there is no file on this side
-    algorithm = hashlib.sha1 if len(blob) == 40 else hashlib.sha256
+    algorithm = _ALGORITHMS[len(blob)]
     return algorithm(b"blob %d\0" % len(data) + data).hexdigest() == blob
 
 
 def _spend(size: int, budget: Budget) -> None:
-    if size > MAX_FILE_BYTES or size > budget.bytes_left:
+    if size > min(MAX_FILE_BYTES, budget.bytes_left):
         raise ValueError(
             f"the binary patch inflates to more than the {MAX_FILE_BYTES} bytes that one file may"
             " have"
@@ -176,53 +183,57 @@ def _spend(size: int, budget: Budget) -> None:
 
 def _apply_delta(delta: bytes, before: bytes, budget: Budget) -> bytes:
     """Follow the instructions of a delta, as git's patch-delta.c does."""
+    following = iter(delta)
     try:
-        old_size, at = _parse_size(delta, 0)
-        new_size, at = _parse_size(delta, at)
+        old_size, new_size = _parse_size(following), _parse_size(following)
         _spend(new_size, budget)
         after = bytearray()
-        while at < len(delta) and len(after) <= new_size:
-            start, size, at, source = _parse_instruction(delta, at, before)
-            if start + size > len(source):
-                raise ValueError("the delta copies from beyond the end of its source")
-            after += source[start : start + size]
-    except IndexError:
+        for code in following:
+            after += _follow(code, following, before)
+            if len(after) > new_size:
+                break
+    except StopIteration:
         raise ValueError("the delta ends in the middle of an instruction") from None
     if (len(before), len(after)) != (old_size, new_size):
         raise ValueError("the delta does not fit the sizes that it announces")
     return bytes(after)
 
 
-def _parse_instruction(delta: bytes, at: int, before: bytes) -> tuple[int, int, int, bytes]:
-    """The next bytes to append: their offset, their size, the offset of the next
-    instruction, and the source that they are copied from.
+def _follow(code: int, following: Iterator[int], before: bytes) -> bytes:
+    """The bytes that one instruction appends: some that follow it in the delta,
+    or a copy of old bytes.
     """
-    code = delta[at]
     if code == 0:
         raise ValueError("the delta has the undefined instruction 0")
-    at += 1
     if code < 0x80:
-        return at, code, at + code, delta
-    start = size = 0
-    for bit in range(4):
-        if code & 1 << bit:
-            start |= delta[at] << 8 * bit
-            at += 1
-    for bit in range(3):
-        if code & 0x10 << bit:
-            size |= delta[at] << 8 * bit
-            at += 1
-    return start, size or 0x10000, at, before
+        size = code
+        data = bytes(islice(following, size))
+    else:
+        start = _parse_sparse(code, 4, following)
+        size = _parse_sparse(code >> 4, 3, following) or _DEFAULT_COPY_SIZE
+        data = before[start : start + size]
+    if len(data) < size:
+        raise ValueError("the delta copies from beyond the end of its source")
+    return data
 
 
-def _parse_size(delta: bytes, at: int) -> tuple[int, int]:
-    """A number in seven bits a byte, the lowest first, and the offset after it."""
+def _parse_sparse(flags: int, width: int, following: Iterator[int]) -> int:
+    """A number of `width` bytes, the lowest first, without those that have no
+    flag.
+    """
+    number = 0
+    for position in range(width):
+        if flags & 1 << position:
+            number |= next(following) << 8 * position
+    return number
+
+
+def _parse_size(following: Iterator[int]) -> int:
+    """A number in seven bits a byte, the lowest first."""
     value = 0
-    for shift in count(0, 7):
-        byte = delta[at]
-        at += 1
+    for shift in _SIZE_SHIFTS:
+        byte = next(following)
         value |= (byte & 0x7F) << shift
-        # Sizes of git have at most 64 bits.
-        if byte < 0x80 or shift > 63:
+        if byte < 0x80:
             break
-    return value, at
+    return value

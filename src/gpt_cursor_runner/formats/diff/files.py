@@ -5,6 +5,7 @@ the repository.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -60,32 +61,37 @@ class FileDiff:
     def creates(self) -> bool:
         if self.operation:
             return self.operation == "create"
-        # GNU diff -N names a missing file, dates it 1970 and counts no lines in it.
-        is_dated_missing = self.old.at_epoch and all(hunk.line_hint == 0 for hunk in self.hunks)
-        return self.named and (self.old.text is None or is_dated_missing)
+        return self.named and _is_missing(self.old, {hunk.line_hint for hunk in self.hunks})
 
     @property
     def deletes(self) -> bool:
         if self.operation:
             return self.operation == "delete"
-        is_dated_missing = self.new.at_epoch and all(hunk.new_line_hint == 0 for hunk in self.hunks)
-        return self.named and (self.new.text is None or is_dated_missing)
+        return self.named and _is_missing(self.new, {hunk.new_line_hint for hunk in self.hunks})
 
     @property
     def has_two_paths(self) -> bool:
         return self.operation in ("rename", "copy")
 
     @property
+    def lacks_name(self) -> bool:
+        """Whether the headers of a rename or a copy name one file only."""
+        return self.has_two_paths and None in (self.old.text, self.new.text)
+
+    @property
+    def has_contents(self) -> bool:
+        return bool(self.hunks) or self.forward is not None
+
+    @property
     def lacks_lines(self) -> bool:
         """Whether the headers announce other contents, without a hunk or a
         binary part that has them.
         """
-        if self.hunks or self.forward:
+        if self.has_contents:
             return False
-        if self.operation == "create":
-            return not _is_empty(self.new_blob)
-        if self.operation == "delete":
-            return not _is_empty(self.old_blob)
+        blobs = {"create": self.new_blob, "delete": self.old_blob}
+        if self.operation in blobs:
+            return not _is_empty(blobs[self.operation])
         return self._announces_change or not self._is_complete_without_lines
 
     @property
@@ -94,7 +100,7 @@ class FileDiff:
 
     @property
     def _is_complete_without_lines(self) -> bool:
-        changes_mode = self.old_mode is not None and self.new_mode is not None
+        changes_mode = None not in (self.old_mode, self.new_mode)
         return self.operation is not None or changes_mode
 
 
@@ -104,7 +110,7 @@ def reverse(file: FileDiff) -> FileDiff:
         file,
         old=file.new,
         new=file.old,
-        git_names=file.git_names and (file.git_names[1], file.git_names[0]),
+        git_names=_swapped(file.git_names),
         operation=_REVERSE_OPERATIONS.get(file.operation, file.operation),
         old_mode=file.new_mode,
         new_mode=file.old_mode,
@@ -112,21 +118,32 @@ def reverse(file: FileDiff) -> FileDiff:
         new_blob=file.old_blob,
         forward=file.backward,
         backward=file.forward,
-        hunks=[_reverse_hunk(hunk) for hunk in file.hunks],
+        hunks=list(map(_reverse_hunk, file.hunks)),
     )
+    if file.operation == "copy":
+        backward.operation, backward.hunks = None, []
+        backward.old = backward.new = file.new
+    backward.faults = file.faults + _reversal_faults(file)
+    return backward
+
+
+def _swapped(names: tuple[str, str] | None) -> tuple[str, str] | None:
+    if names is None:
+        return None
+    old, new = names
+    return new, old
+
+
+def _reversal_faults(file: FileDiff) -> list[TextFault]:
     if file.operation == "copy":
         message = "a copy cannot be reversed"
         step = "Leave the copy out of the diff, and send a delete change for the file that it made."
-        fault = TextFault("malformed", message, step, file.patch_line)
-        backward.operation, backward.hunks = None, []
-        backward.old, backward.new = file.new, file.new
-        backward.faults = [*file.faults, fault]
-    elif file.forward and not file.backward:
+        return [TextFault("malformed", message, step, file.patch_line)]
+    if file.forward and not file.backward:
         message = "the binary patch cannot be reversed: it has no reverse part"
         step = "Send a diff made with `git diff -R --binary` instead of `reverse`."
-        fault = TextFault("binary", message, step, file.patch_line)
-        backward.faults = [*file.faults, fault]
-    return backward
+        return [TextFault("binary", message, step, file.patch_line)]
+    return []
 
 
 def _reverse_hunk(hunk: Hunk) -> Hunk:
@@ -138,3 +155,11 @@ def _reverse_hunk(hunk: Hunk) -> Hunk:
 
 def _is_empty(blob: str | None) -> bool:
     return blob is None or any(empty.startswith(blob) for empty in _EMPTY_BLOBS)
+
+
+def _is_missing(name: DiffName, line_hints: Set[int | None]) -> bool:
+    """Whether a diff is made from, or results in, no file of this name."""
+    if name.text is None:
+        return True
+    # GNU diff -N names a missing file, dates it 1970 and counts no lines in it.
+    return name.at_epoch and line_hints <= {0}

@@ -13,7 +13,7 @@ from gpt_cursor_runner.formats.text import show
 
 _INDEX = re.compile(r"([0-9a-f]{1,64})\.\.([0-9a-f]{1,64})(?: (\d+))?\s*$")
 _MODE = re.compile(r"[0-7]{6}\s*$")
-_KINDS = {"100": "a file", "120": "a symbolic link", "160": "a submodule", "040": "a directory"}
+_KINDS = {"120": "a symbolic link", "160": "a submodule", "040": "a directory"}
 
 
 def parse_header_line(file: FileDiff, line: bytes, at: int) -> bool:
@@ -31,19 +31,18 @@ def find_disagreement(file: FileDiff, git_line: bytes) -> str | None:
     """Return a message when a name in the headers differs from the line `diff
     --git`: one of the two may be cut off.
     """
-    if file.has_two_paths:
-        if file.old.text is None or file.new.text is None:
-            return f"the {file.operation} does not name both files"
-        agrees = _agrees_with_git_line(file.old.text, file.new.text, file, git_line)
-    else:
-        agrees = _names_agree(file)
-    if agrees:
+    if file.lacks_name:
+        return f"the {file.operation} does not name both files"
+    if _agrees_with_git_line(file, git_line):
         return None
     line = show(git_line)
     return f"the names in the headers of the file differ from those in its line '{line}'"
 
 
-def _agrees_with_git_line(old: str, new: str, file: FileDiff, git_line: bytes) -> bool:
+def _agrees_with_git_line(file: FileDiff, git_line: bytes) -> bool:
+    if not file.has_two_paths:
+        return _names_agree(file)
+    old, new = file.old.text or "", file.new.text or ""
     if file.git_names:
         return file.git_names[0].endswith(old) and file.git_names[1].endswith(new)
     # The line could not be split into two names. A quoted one is not compared.
@@ -74,15 +73,22 @@ def _parse_mode(file: FileDiff, rest: bytes, at: int) -> str | None:
         step = "Send the complete diff; the modes of files are 100644 and 100755."
         file.faults.append(TextFault("malformed", message, step, at + 1))
         return None
-    if mode[:3] == "100":
-        return "100755" if int(mode, 8) & 0o100 else "100644"
+    if not mode.startswith("100"):
+        _refuse_kind(file, mode, at)
+        return None
+    if int(mode, 8) & 0o100:
+        return "100755"
+    return "100644"
+
+
+def _refuse_kind(file: FileDiff, mode: str, at: int) -> None:
     # A diff repeats the mode in its index line: one fault for each file is enough.
-    if not any(fault.code == "not_a_file" for fault in file.faults):
-        kind = _KINDS.get(mode[:3], "no regular file")
-        message = f"the mode {mode} is that of {kind}"
-        step = "Leave this entry out of the diff: only regular files can be changed."
-        file.faults.append(TextFault("not_a_file", message, step, at + 1))
-    return None
+    if any(fault.code == "not_a_file" for fault in file.faults):
+        return
+    kind = _KINDS.get(mode[:3], "no regular file")
+    message = f"the mode {mode} is that of {kind}"
+    step = "Leave this entry out of the diff: only regular files can be changed."
+    file.faults.append(TextFault("not_a_file", message, step, at + 1))
 
 
 def _old_mode(file: FileDiff, rest: bytes, at: int) -> None:

@@ -12,8 +12,8 @@ guide the parser, since models miscount.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from gpt_cursor_runner.formats.diff.lines import DiffLines
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine, Sign
@@ -21,8 +21,19 @@ from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show
 
 _NUMBERED_HEADER = re.compile(rb"@@+ +-(\d{1,9})(?:,(\d{1,9}))? +\+(\d{1,9})(?:,(\d{1,9}))? +@@")
-_COMBINED_HEADER = re.compile(rb"@@@+ *-\d")
-_BROKEN_HEADER = re.compile(rb"@@+ *[-+]\d")
+# Patterns of headers that are refused, with a description and the next step.
+_WRONG_HEADERS = (
+    (
+        re.compile(rb"@@@+ *-\d"),
+        "a hunk of a combined diff, which compares a merge with several parents",
+        "Send the diff against one parent, as `git diff HEAD^1` makes it.",
+    ),
+    (
+        re.compile(rb"@@+ *[-+]\d"),
+        "not a hunk header",
+        "Write it as @@ -line,count +line,count @@, or as @@ alone.",
+    ),
+)
 _NO_ANCHOR = re.compile(rb"[\s\d.,+-]*|\xe2\x80\xa6")
 _MOST_ANCHOR_BYTES = 1000
 _SIGNS: dict[bytes, Sign] = {b" ": " ", b"+": "+", b"-": "-"}
@@ -39,41 +50,48 @@ _NEXT_PARTS = (
 
 @dataclass(frozen=True)
 class ParsedHunk:
-    """The result of parsing at an `@@` line: `hunk` is None when there are
-    faults. Parsing goes on at line `end`.
+    """The result of parsing at an `@@` line: either a hunk or a fault. Parsing
+    goes on at line `end`.
     """
 
     hunk: Hunk | None
-    faults: list[TextFault]
+    fault: TextFault | None
     end: int
     miscounted: bool = False
+
+
+class _Refused(Exception):
+    """The hunk is refused with this fault."""
+
+    def __init__(self, fault: TextFault) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
 
 
 @dataclass
 class _Header:
     """The `@@` lines that open a hunk. `old_left` and `new_left` are the lines
-    still to come by its counts; None without counts.
+    still to come by its counts, if it has counts.
     """
 
+    anchors: tuple[bytes, ...] = ()
     old_start: int | None = None
     new_start: int | None = None
-    old_left: int | None = None
-    new_left: int | None = None
-    anchors: tuple[bytes, ...] = ()
+    has_counts: bool = False
+    old_left: int = 0
+    new_left: int = 0
 
     @property
     def expects_lines(self) -> bool:
-        return (self.old_left or 0) > 0 or (self.new_left or 0) > 0
+        return self.old_left > 0 or self.new_left > 0
 
     @property
     def miscounts(self) -> bool:
-        return bool(self.old_left or self.new_left)
+        return self.has_counts and (self.old_left, self.new_left) != (0, 0)
 
     def count(self, sign: Sign) -> None:
-        if self.old_left is not None and sign != "+":
-            self.old_left -= 1
-        if self.new_left is not None and sign != "-":
-            self.new_left -= 1
+        self.old_left -= sign != "+"
+        self.new_left -= sign != "-"
 
 
 def starts_without_header(line: bytes) -> bool:
@@ -83,103 +101,165 @@ def starts_without_header(line: bytes) -> bool:
 
 def parse_hunk(lines: DiffLines, at: int, number: int, *, trust_counts: bool = True) -> ParsedHunk:
     """Parse the hunk that starts at `lines[at]`, with or without an `@@` line."""
-    header, body_at, faults = _parse_header(lines, at, number)
-    if faults:
-        return ParsedHunk(None, faults, _next_part(lines, body_at))
-    body, end, faults = _parse_body(lines, body_at, header, number)
-    if not faults:
-        faults = _missing_newline_faults(body, number)
-    if not faults:
-        cut_off = end == len(lines)
-        faults = _incomplete_faults(body, header, number, at + 1, cut_off, trust_counts)
-    if faults:
-        return ParsedHunk(None, faults, end, header.miscounts)
-    hunk = Hunk(
-        number,
-        tuple(body),
-        at + 1,
-        header.old_start,
-        header.new_start,
-        header.anchors,
-        at_eof=any(not line.data.endswith(b"\n") for line in body),
-        anchors_required=len(header.anchors) > 1,
-    )
-    return ParsedHunk(hunk, [], end, header.miscounts)
+    parser = _Parser(lines, at, number, trust_counts)
+    hunk, fault = None, None
+    try:
+        hunk = parser.parse()
+    except _Refused as refused:
+        fault = refused.fault
+    return ParsedHunk(hunk, fault, parser.at, parser.header.miscounts)
 
 
-def _parse_header(lines: DiffLines, at: int, number: int) -> tuple[_Header, int, list[TextFault]]:
-    """The header of a hunk and the line after it. Models leave it out, or write
-    several `@@` lines without numbers.
-    """
-    anchors: tuple[bytes, ...] = ()
-    while lines.starts(at, b"@@"):
-        line = lines[at]
-        if match := _NUMBERED_HEADER.match(line):
-            old_left, new_left = int(match[2] or 1), int(match[4] or 1)
-            header = _Header(int(match[1]), int(match[3]), old_left, new_left, anchors)
-            return header, at + 1, []
-        at += 1
-        if fault := _header_fault(line, at, number):
-            return _Header(), at, [fault]
-        anchors += _anchors(line)
-    return _Header(anchors=anchors), at, []
+class _Parser:
+    def __init__(self, lines: DiffLines, at: int, number: int, trust_counts: bool) -> None:
+        self.lines = lines
+        self.at = at
+        self.number = number
+        self.trust_counts = trust_counts
+        self.header = _Header()
 
-
-def _header_fault(line: bytes, patch_line: int, number: int) -> TextFault | None:
-    if _COMBINED_HEADER.match(line):
-        message = (
-            f"'{show(line)}' is a hunk of a combined diff, which compares a merge with several"
-            " parents"
+    def parse(self) -> Hunk:
+        patch_line = self.at + 1
+        self._parse_header()
+        body = self._parse_body()
+        if not body:
+            raise self._no_lines(patch_line)
+        hunk = Hunk(
+            self.number,
+            tuple(body),
+            patch_line,
+            self.header.old_start,
+            self.header.new_start,
+            self.header.anchors,
+            at_eof=not all(line.data.endswith(b"\n") for line in body),
+            anchors_required=len(self.header.anchors) > 1,
         )
-        step = "Send the diff against one parent, as `git diff HEAD^1` makes it."
-    elif _BROKEN_HEADER.match(line):
-        message = f"'{show(line)}' is not a hunk header"
-        step = "Write it as @@ -line,count +line,count @@, or as @@ alone."
-    else:
-        return None
-    return TextFault("malformed", message, step, patch_line, number)
+        self._check_ended(hunk.old[:-1] + hunk.new[:-1])
+        if self._is_cut_off(hunk):
+            raise self._cut_off(hunk)
+        return hunk
+
+    def _parse_header(self) -> None:
+        """Parse the `@@` lines. Models leave them out, or write several without
+        numbers.
+        """
+        anchors: tuple[bytes, ...] = ()
+        while self.lines.starts(self.at, b"@@"):
+            line = self.lines[self.at]
+            self.at += 1
+            if match := _NUMBERED_HEADER.match(line):
+                old_start, old_count, new_start, new_count = map(int, match.groups(b"1"))
+                self.header = _Header(anchors, old_start, new_start, True, old_count, new_count)
+                return
+            self._check_header(line)
+            anchors += _anchors(line)
+        self.header = _Header(anchors)
+
+    def _check_header(self, line: bytes) -> None:
+        for pattern, description, step in _WRONG_HEADERS:
+            if pattern.match(line):
+                refused = self._refused(f"'{show(line)}' is {description}", step, self.at)
+                self.at = _next_part(self.lines, self.at)
+                raise refused
+
+    def _parse_body(self) -> list[HunkLine]:
+        body: list[HunkLine] = []
+        while self.at < len(self.lines) and not _ends_hunk(self.lines, self.at, self.header):
+            line = self.lines[self.at]
+            if line.startswith(b"\\"):
+                self._remove_newline(body, self.lines.ended(line))
+            else:
+                body.append(self._parse_line(line))
+                self.header.count(body[-1].sign)
+            self.at += 1
+        return body
+
+    def _remove_newline(self, body: list[HunkLine], marker: bytes) -> None:
+        """Remove the line end of the last line, which is that of `marker`."""
+        if not body:
+            return
+        end = b"\n"
+        if marker.endswith(b"\r\n"):
+            end = b"\r\n"
+        body[-1] = replace(body[-1], data=body[-1].data.removesuffix(end))
+
+    def _parse_line(self, line: bytes) -> HunkLine:
+        patch_line = self.at + 1
+        if not line.strip(b"\r\n"):
+            # Editors and chats strip the space of a blank context line.
+            return HunkLine(" ", line, patch_line)
+        sign = _SIGNS.get(line[:1])
+        if sign is None:
+            self.at = _next_part(self.lines, self.at)
+            raise self._unsigned(patch_line)
+        return HunkLine(sign, self.lines.ended(line[1:]), patch_line)
+
+    def _check_ended(self, inner_lines: Iterable[HunkLine]) -> None:
+        """Check that all lines but the last of each side have a newline: a line
+        without one ends its file.
+        """
+        for line in inner_lines:
+            if not line.data.endswith(b"\n"):
+                message = (
+                    f"line {line.patch_line} of the patch is marked as having no newline, but it is"
+                    " not the last line of its file"
+                )
+                step = "Write '\\ No newline at end of file' only after the last line of a file."
+                raise self._refused(message, step, line.patch_line)
+
+    def _is_cut_off(self, hunk: Hunk) -> bool:
+        if self.at < len(self.lines):
+            return False
+        # Wrong counts in earlier hunks make these counts weak evidence, and a
+        # last line of context suggests that the hunk is complete.
+        if not self.trust_counts and hunk.lines[-1].sign == " ":
+            return False
+        return self.header.expects_lines
+
+    def _no_lines(self, patch_line: int) -> _Refused:
+        code = "malformed"
+        if self.at == len(self.lines):
+            code = "truncated"
+        message = f"hunk {self.number + 1} has no lines"
+        return self._refused(message, "Send the hunk with all its lines.", patch_line, code)
+
+    def _unsigned(self, patch_line: int) -> _Refused:
+        message = (
+            f"line {patch_line} of the patch is inside a hunk but starts with neither a space, +"
+            " nor -"
+        )
+        step = (
+            "Put one space before a context line, + before an inserted and - before a deleted line."
+        )
+        return self._refused(message, step, patch_line)
+
+    def _cut_off(self, hunk: Hunk) -> _Refused:
+        old, new = len(hunk.old), len(hunk.new)
+        message = (
+            f"the header of hunk {self.number + 1} announces {old + self.header.old_left} old and"
+            f" {new + self.header.new_left} new lines, but the text ends after {old} and {new}"
+        )
+        step = (
+            "Send the complete patch; if nothing is missing, correct the counts of the hunk to"
+            f" -…,{old} +…,{new}."
+        )
+        return self._refused(message, step, hunk.patch_line, "truncated")
+
+    def _refused(
+        self, message: str, step: str, patch_line: int, code: str = "malformed"
+    ) -> _Refused:
+        return _Refused(TextFault(code, message, step, patch_line, self.number))
 
 
 def _anchors(line: bytes) -> tuple[bytes, ...]:
-    """The anchors in an `@@` line without numbers, outermost first. Dots and
-    numbers are no anchors.
-    """
-    anchors = [part.strip() for part in line.split(b"@@")]
-    return tuple(
-        anchor
-        for anchor in anchors
-        if not _NO_ANCHOR.fullmatch(anchor) and len(anchor) <= _MOST_ANCHOR_BYTES
-    )
+    """The anchors in an `@@` line without numbers, outermost first."""
+    parts = [part.strip() for part in line.split(b"@@")]
+    return tuple(filter(_is_anchor, parts))
 
 
-def _parse_body(
-    lines: DiffLines, at: int, header: _Header, number: int
-) -> tuple[list[HunkLine], int, list[TextFault]]:
-    body: list[HunkLine] = []
-    while at < len(lines) and not _ends_hunk(lines, at, header):
-        line = lines[at]
-        if line.startswith(b"\\"):
-            if body:
-                body[-1] = _without_newline(body[-1], lines.ended(at, line))
-        elif not line.strip(b"\r\n"):
-            # Editors and chats strip the space of a blank context line.
-            body.append(HunkLine(" ", line, at + 1))
-            header.count(" ")
-        elif sign := _SIGNS.get(line[:1]):
-            body.append(HunkLine(sign, lines.ended(at, line[1:]), at + 1))
-            header.count(sign)
-        else:
-            return body, _next_part(lines, at), [_unsigned_line(at + 1, number)]
-        at += 1
-    return body, at, []
-
-
-def _unsigned_line(patch_line: int, number: int) -> TextFault:
-    message = (
-        f"line {patch_line} of the patch is inside a hunk but starts with neither a space, + nor -"
-    )
-    step = "Put one space before a context line, + before an inserted and - before a deleted line."
-    return TextFault("malformed", message, step, patch_line, number)
+def _is_anchor(text: bytes) -> bool:
+    # Dots and numbers are no anchors.
+    return len(text) <= _MOST_ANCHOR_BYTES and not _NO_ANCHOR.fullmatch(text)
 
 
 def _ends_hunk(lines: DiffLines, at: int, header: _Header) -> bool:
@@ -196,14 +276,17 @@ def _ends_hunk(lines: DiffLines, at: int, header: _Header) -> bool:
 def _ends_counted_hunk(lines: DiffLines, at: int, header: _Header) -> bool:
     """Whether a line ends a hunk whose counts are used up, or that has none."""
     line = lines[at]
-    if header.old_left is not None and lines.is_half_a_header(at):
+    if not line.strip():
+        following = lines.filled(at)
+        return following == len(lines) or _ends_hunk(lines, following, header)
+    if header.has_counts and lines.is_half_a_header(at):
         return True
-    if line.strip(b"\r\n") in (b"-- ", b"--"):
-        return True  # the signature that `git format-patch` adds
-    if line.strip():
-        return line[:1] not in _SIGNS
-    following = lines.filled(at)
-    return following == len(lines) or _ends_hunk(lines, following, header)
+    return line[:1] not in _SIGNS or _is_signature(line)
+
+
+def _is_signature(line: bytes) -> bool:
+    """Whether a line is the one above the version of git in its mails."""
+    return line.strip(b"\r\n") in (b"-- ", b"--")
 
 
 def _is_body(lines: DiffLines, at: int, header: _Header) -> bool:
@@ -217,69 +300,9 @@ def _is_body(lines: DiffLines, at: int, header: _Header) -> bool:
     return not lines.starts(at + 2, b"@@") or (header.old_left, header.new_left) == (1, 1)
 
 
-def _missing_newline_faults(body: Sequence[HunkLine], number: int) -> list[TextFault]:
-    """A line without newline ends its file, so it must be the last line of its
-    side of the hunk.
-    """
-    for side in "+-":
-        lines = [line for line in body if line.sign != side]
-        for line in lines[:-1]:
-            if not line.data.endswith(b"\n"):
-                message = (
-                    f"line {line.patch_line} of the patch is marked as having no newline, but it is"
-                    " not the last line of its file"
-                )
-                step = "Write '\\ No newline at end of file' only after the last line of a file."
-                return [TextFault("malformed", message, step, line.patch_line, number)]
-    return []
-
-
-def _incomplete_faults(
-    body: Sequence[HunkLine],
-    header: _Header,
-    number: int,
-    patch_line: int,
-    cut_off: bool,
-    trust_counts: bool,
-) -> list[TextFault]:
-    if not body:
-        code = "truncated" if cut_off else "malformed"
-        message = f"hunk {number + 1} has no lines"
-        return [TextFault(code, message, "Send the hunk with all its lines.", patch_line, number)]
-    if not cut_off or not header.expects_lines:
-        return []
-    # Wrong counts in earlier hunks make these counts weak evidence, and a last
-    # line of context suggests that the hunk is complete.
-    if not trust_counts and body[-1].sign == " ":
-        return []
-    return [_truncated_hunk(body, header, number, patch_line)]
-
-
-def _truncated_hunk(
-    body: Sequence[HunkLine], header: _Header, number: int, patch_line: int
-) -> TextFault:
-    old = sum(line.sign != "+" for line in body)
-    new = sum(line.sign != "-" for line in body)
-    message = (
-        f"the header of hunk {number + 1} announces {old + (header.old_left or 0)} old and"
-        f" {new + (header.new_left or 0)} new lines, but the text ends after {old} and {new}"
-    )
-    step = (
-        "Send the complete patch; if nothing is missing, correct the counts of the hunk to"
-        f" -…,{old} +…,{new}."
-    )
-    return TextFault("truncated", message, step, patch_line, number)
-
-
-def _without_newline(line: HunkLine, marker: bytes) -> HunkLine:
-    end = b"\r\n" if marker.endswith(b"\r\n") else b"\n"
-    return HunkLine(line.sign, line.data.removesuffix(end), line.patch_line)
-
-
-def _next_part(lines: DiffLines, at: int) -> int:
-    """The line, from `at` on, where the next part of the diff starts."""
-    while at < len(lines):
-        if lines[at].startswith(_NEXT_PARTS) or lines.is_file_header(at):
-            break
-        at += 1
-    return at
+def _next_part(lines: DiffLines, start: int) -> int:
+    """The line, from `start` on, where the next part of the diff starts."""
+    for at in range(start, len(lines)):
+        if lines.starts(at, *_NEXT_PARTS) or lines.is_file_header(at):
+            return at
+    return len(lines)

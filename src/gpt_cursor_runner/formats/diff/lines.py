@@ -6,14 +6,15 @@ from array import array
 from collections.abc import Sequence
 from functools import cached_property
 
-from gpt_cursor_runner.formats.text import split_lines
+from gpt_cursor_runner.formats.text import Text
 
 
 class DiffLines:
     """A diff's lines, from 0, each with its line end."""
 
     def __init__(self, data: bytes) -> None:
-        self.all: Sequence[bytes] = split_lines(data)
+        self._text = Text(data)
+        self.all: Sequence[bytes] = self._text.lines
 
     def __len__(self) -> int:
         return len(self.all)
@@ -43,21 +44,15 @@ class DiffLines:
         """
         return self._filled[at]
 
-    def ended(self, at: int, data: bytes) -> bytes:
-        """`data`, from line `at`, with a line end: the last line of a text is
-        often sent without one.
+    def ended(self, data: bytes) -> bytes:
+        """The rest of a line with a line end: the last line of a text is often
+        sent without one.
         """
         if data.endswith(b"\n"):
             return data
-        if self.uses_crlf and not data.endswith(b"\r"):
+        if self._text.uses_crlf and not data.endswith(b"\r"):
             return data + b"\r\n"
         return data + b"\n"
-
-    @cached_property
-    def uses_crlf(self) -> bool:
-        """Whether every line end of the text is CRLF."""
-        ended = [line for line in self.all if line.endswith(b"\n")]
-        return bool(ended) and all(line.endswith(b"\r\n") for line in ended)
 
     @cached_property
     def _filled(self) -> Sequence[int]:

@@ -108,7 +108,8 @@ class _Parser:
         parsed = parse_hunk(self.lines, self.at, number, trust_counts=self.trust_counts)
         if parsed.hunk:
             file.hunks.append(parsed.hunk)
-        file.faults += parsed.faults
+        if parsed.fault:
+            file.faults.append(parsed.fault)
         if parsed.miscounted:
             self.trust_counts = False
         self.in_git_header, self.after_names, self.after_hunk = False, False, True
