@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 # Of a header line: four times the longest path, if every byte is escaped. The
 # search for a date takes the square of a line's length.
@@ -14,10 +15,19 @@ _STAMP = re.compile(r"\s+(?=(?:\d{4}-\d\d-\d\d|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]
 # As Subversion writes them.
 _REVISION = re.compile(r"\s+\((?:revision \d+|working copy|nonexistent)\)$")
 _NONEXISTENT = re.compile(r"\(nonexistent\)$")
-_EPOCH = re.compile(r"(1969-12-31|1970-01-01) (\d\d):(\d\d):00(?:\.0+)? ([-+])(\d\d):?(\d\d)$")
+_EPOCH = re.compile(
+    r"(?P<day>1969-12-31|1970-01-01) (?P<hours>\d\d):(?P<minutes>\d\d):00(?:\.0+)?"
+    r" (?P<sign>[-+])(?P<zone_hours>\d\d):?(?P<zone_minutes>\d\d)$"
+)
+# The minutes from the start of a day to the start of Unix time.
+_MIDNIGHTS = {"1969-12-31": 24 * 60, "1970-01-01": 0}
 _EPOCH_IN_WORDS = re.compile(r"Thu Jan +0?1 00:00:00 1970(?: [-+]0000)?$")
+_GIT_PREFIXES = frozenset(
+    {("a/", "b/"), ("a/", None), (None, "b/"), ("b/", "a/"), ("b/", None), (None, "a/")}
+)
 _ESCAPES = {"a": 7, "b": 8, "t": 9, "n": 10, "v": 11, "f": 12, "r": 13, '"': 34, "\\": 92}
 _ESCAPE = re.compile(r"\\([0-7]{3}|.)")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _ESCAPE_RUN = re.compile(r"((?:\\(?:[0-7]{3}|.))+)")
 
 
@@ -34,8 +44,9 @@ class DiffName:
 def parse_name(raw: bytes) -> DiffName:
     """Parse the rest of a line `---`, `+++`, `rename from` and the like."""
     line = _decode(raw)
-    if line.startswith('"') and (end := _closing_quote(line)):
-        return DiffName(_unquote(line[1:end]), _is_epoch(line[end + 1 :].strip()))
+    if quoted := _split_quoted(line):
+        name, stamp = quoted
+        return DiffName(name, _is_epoch(stamp))
     name, stamp = _split_stamp(line)
     at_epoch = _is_epoch(stamp) or bool(_NONEXISTENT.search(stamp))
     if name == "/dev/null":
@@ -43,13 +54,25 @@ def parse_name(raw: bytes) -> DiffName:
     return DiffName(name, at_epoch)
 
 
+def _split_quoted(line: str) -> tuple[str, str] | None:
+    """The name in quotes at the start of a line, and the rest of the line; None
+    when there are no quotes.
+    """
+    match = _QUOTED.match(line)
+    if match is None:
+        return None
+    return _unquote(match[1]), line[match.end() :].strip()
+
+
 def _split_stamp(line: str) -> tuple[str, str]:
     """The name and the date or revision after it."""
     name, tab, stamp = line.partition("\t")
-    match = None if tab else _STAMP.search(line) or _REVISION.search(line)
-    if match:
-        name, stamp = line[: match.start()], match[0]
-    return name.strip(), stamp.strip()
+    if tab:
+        return name.strip(), stamp.strip()
+    match = _STAMP.search(line) or _REVISION.search(line)
+    if match is None:
+        return line.strip(), ""
+    return line[: match.start()].strip(), match[0].strip()
 
 
 def _is_epoch(stamp: str) -> bool:
@@ -59,12 +82,10 @@ def _is_epoch(stamp: str) -> bool:
     match = _EPOCH.match(stamp)
     if match is None:
         return bool(_EPOCH_IN_WORDS.match(stamp))
-    day, hours, minutes, sign, zone_hours, zone_minutes = match.groups()
-    offset = int(zone_hours) * 60 + int(zone_minutes)
-    if sign == "-":
-        offset = -offset
-    midnight = 24 * 60 if day == "1969-12-31" else 0
-    return int(hours) * 60 + int(minutes) - offset == midnight
+    offset = int(match["sign"] + match["zone_hours"]) * 60
+    offset += int(match["sign"] + match["zone_minutes"])
+    time = int(match["hours"]) * 60 + int(match["minutes"])
+    return time - offset == _MIDNIGHTS[match["day"]]
 
 
 def parse_git_names(raw: bytes) -> tuple[str, str] | None:
@@ -72,25 +93,29 @@ def parse_git_names(raw: bytes) -> tuple[str, str] | None:
     than their prefix, as git writes them only beside `rename` or `copy` headers.
     """
     line = _decode(raw)
-    if line.startswith('"') and (end := _closing_quote(line)):
-        second = line[end + 1 :].strip()
-        if second.startswith('"'):
-            second = _unquote(second[1:-1])
-        return _unquote(line[1:end]), second
-    half = len(line) // 2
-    old, new = line[:half], line[half + 1 :]
-    if line[half : half + 1] == " " and (old == new or common_strip(old, new)):
-        return old, new
+    if quoted := _split_quoted(line):
+        old, rest = quoted
+        return old, _without_quotes(rest)
+    middle = len(line) // 2
+    if line[middle : middle + 1] == " ":
+        old, new = line[:middle], line[middle + 1 :]
+        if common_strip(old, new) is not None:
+            return old, new
     return _split_unequal_names(line)
+
+
+def _without_quotes(name: str) -> str:
+    if name.startswith('"'):
+        return _unquote(name[1:-1])
+    return name
 
 
 def _split_unequal_names(line: str) -> tuple[str, str] | None:
     """Two names with prefixes of different lengths: each space may be the one
     between them.
     """
-    spaces = [match.start() for match in re.finditer(" ", line)]
-    for at in spaces[:_MOST_SPACES]:
-        old, new = line[:at], line[at + 1 :]
+    for space in islice(re.finditer(" ", line), _MOST_SPACES):
+        old, new = line[: space.start()], line[space.end() :]
         if common_strip(old, new):
             return old, new
     return None
@@ -146,23 +171,16 @@ def has_git_prefixes(old: str | None, new: str | None) -> bool:
     """Whether the names have git's prefixes: `a/` and `b/`, or `b/` and `a/` in
     a reversed diff. None stands for a missing name.
     """
-    if old is None and new is None:
-        return False
-    return _have_prefixes(old, new, "a/", "b/") or _have_prefixes(old, new, "b/", "a/")
+    return (_prefix(old), _prefix(new)) in _GIT_PREFIXES
 
 
-def _have_prefixes(old: str | None, new: str | None, old_prefix: str, new_prefix: str) -> bool:
-    if old is not None and not old.startswith(old_prefix):
-        return False
-    return new is None or new.startswith(new_prefix)
+def _prefix(name: str | None) -> str | None:
+    if name is None:
+        return None
+    return name[:2]
 
 
 def _decode(raw: bytes) -> str:
     if len(raw) > _MOST_BYTES:
         raise ValueError(f"a file name of {len(raw)} bytes is too long")
     return raw.decode("utf-8", "surrogateescape").rstrip("\r\n")
-
-
-def _closing_quote(line: str) -> int:
-    match = re.match(r'"(?:[^"\\]|\\.)*"', line)
-    return match.end() - 1 if match else 0

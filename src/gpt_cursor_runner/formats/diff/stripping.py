@@ -12,7 +12,7 @@ parts, by the given `-p` count or by a guess.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from gpt_cursor_runner.formats.diff.files import FileDiff
 from gpt_cursor_runner.formats.diff.names import common_strip, drop_parts, has_git_prefixes
@@ -45,7 +45,7 @@ class Stripping:
         names = _existing_names(file)
         if not names:
             raise ValueError("the diff does not name the file that it is for")
-        paths = [parse_path(name) for name in self._stripped_names(file, names)]
+        paths = list(map(parse_path, self._stripped_names(file, names)))
         path = paths[0]
         if not file.creates:
             path = next(filter(self._file_exists, paths), path)
@@ -61,25 +61,23 @@ class Stripping:
         return stripped
 
     def _two_paths(self, file: FileDiff) -> tuple[str, str]:
-        # git writes the names of a rename without prefix, so they have one part
-        # less to lose.
         old, new = file.old.text or "", file.new.text or ""
-        count = max((self._strip or 0) - 1, 0)
-        source, target = parse_path(drop_parts(old, count)), parse_path(drop_parts(new, count))
-        guesses = self._strip is None
-        if guesses and has_git_prefixes(old, new) and not self._file_exists(source):
-            return parse_path(drop_parts(old, 1)), parse_path(drop_parts(new, 1))
+        if self._strip is not None:
+            # git writes the names of a rename without prefix, so they have one
+            # part less to lose.
+            return _parse_two(old, new, max(self._strip - 1, 0))
+        source, target = _parse_two(old, new, 0)
+        if has_git_prefixes(old, new) and not self._file_exists(source):
+            return _parse_two(old, new, 1)
         return source, target
 
     def _counts(self, file: FileDiff) -> list[int]:
         """The numbers of parts to drop, the most probable first."""
         old, new = file.git_names or (file.old.text, file.new.text)
-        common = None
-        if old is not None and new is not None:
-            common = common_strip(old, new)
+        common = _common_count(old, new)
         if common:
             return [common, 0]
-        if common is None and has_git_prefixes(old, new):
+        if has_git_prefixes(old, new):
             return [1, 0]
         return self._counts_without_prefix(file)
 
@@ -94,24 +92,24 @@ class Stripping:
         return list(dict.fromkeys(counts))
 
     def _most_frequent_count(self, files: Sequence[FileDiff]) -> int:
-        counts: Counter[int] = Counter()
+        counts = Counter(self._matching_counts(filter(_has_telling_prefix, files)))
+        if not counts:
+            return 0
+        return counts.most_common(1)[0][0]
+
+    def _matching_counts(self, files: Iterable[FileDiff]) -> Iterator[int]:
         for file in files:
             count = self._matching_count(file)
             if count is not None:
-                counts[count] += 1
-        return counts.most_common(1)[0][0] if counts else 0
+                yield count
 
     def _matching_count(self, file: FileDiff) -> int | None:
         """The number of parts to drop from a file's name to get an existing
-        path; None when it is no evidence for other files.
+        path; None when no number does.
         """
-        if file.has_two_paths or _has_one_bare_name(file):
-            return None
-        if has_git_prefixes(file.old.text, file.new.text):
-            return None
         names = _existing_names(file)
         for count in self._counts(file):
-            if any(self._is_file(name) for name in _drop_where_possible(names, count)):
+            if any(map(self._is_file, _drop_where_possible(names, count))):
                 return count
         return None
 
@@ -129,14 +127,27 @@ def _has_one_bare_name(file: FileDiff) -> bool:
     return not has_git_prefixes(None, file.new.text)
 
 
+def _has_telling_prefix(file: FileDiff) -> bool:
+    """Whether the prefix of a file's name is evidence for other files."""
+    if file.has_two_paths or _has_one_bare_name(file):
+        return False
+    return not has_git_prefixes(file.old.text, file.new.text)
+
+
 def _existing_names(file: FileDiff) -> list[str]:
     """The names of a file on the sides where it exists, the new one first."""
-    names: list[str] = []
-    if file.new.text is not None and not file.deletes:
-        names.append(file.new.text)
-    if file.old.text is not None and not file.creates:
-        names.append(file.old.text)
-    return names
+    sides = ((file.new.text, file.deletes), (file.old.text, file.creates))
+    return [name for name, is_missing in sides if name is not None and not is_missing]
+
+
+def _common_count(old: str | None, new: str | None) -> int | None:
+    if old is None or new is None:
+        return None
+    return common_strip(old, new)
+
+
+def _parse_two(old: str, new: str, count: int) -> tuple[str, str]:
+    return parse_path(drop_parts(old, count)), parse_path(drop_parts(new, count))
 
 
 def _drop_where_possible(names: Sequence[str], count: int) -> list[str]:
