@@ -74,6 +74,11 @@ class FileDiff:
         return self.operation in ("rename", "copy")
 
     @property
+    def two_names(self) -> tuple[str, str]:
+        """The names of a rename or a copy; one that is missing is empty."""
+        return self.old.text or "", self.new.text or ""
+
+    @property
     def lacks_name(self) -> bool:
         """Whether the headers of a rename or a copy name one file only."""
         return self.has_two_paths and None in (self.old.text, self.new.text)
@@ -81,6 +86,13 @@ class FileDiff:
     @property
     def has_contents(self) -> bool:
         return bool(self.hunks) or self.forward is not None
+
+    @property
+    def is_bare_new_file(self) -> bool:
+        """Whether it creates a file with neither contents nor an index line,
+        which git writes for an empty file too.
+        """
+        return self.operation == "create" and not self.has_contents and not self.new_blob
 
     @property
     def lacks_lines(self) -> bool:

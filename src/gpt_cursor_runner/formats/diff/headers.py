@@ -28,9 +28,11 @@ def parse_header_line(file: FileDiff, line: bytes, at: int) -> bool:
 
 
 def find_disagreement(file: FileDiff, git_line: bytes) -> str | None:
-    """Return a message when a name in the headers differs from the line `diff
+    """Return a message when a name in git's headers differs from the line `diff
     --git`: one of the two may be cut off.
     """
+    if not file.is_git:
+        return None
     if file.lacks_name:
         return f"the {file.operation} does not name both files"
     if _agrees_with_git_line(file, git_line):
@@ -42,7 +44,7 @@ def find_disagreement(file: FileDiff, git_line: bytes) -> str | None:
 def _agrees_with_git_line(file: FileDiff, git_line: bytes) -> bool:
     if not file.has_two_paths:
         return _names_agree(file)
-    old, new = file.old.text or "", file.new.text or ""
+    old, new = file.two_names
     if file.git_names:
         return file.git_names[0].endswith(old) and file.git_names[1].endswith(new)
     # The line could not be split into two names. A quoted one is not compared.

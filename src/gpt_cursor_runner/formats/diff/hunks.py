@@ -37,15 +37,8 @@ _WRONG_HEADERS = (
 _NO_ANCHOR = re.compile(rb"[\s\d.,+-]*|\xe2\x80\xa6")
 _MOST_ANCHOR_BYTES = 1000
 _SIGNS: dict[bytes, Sign] = {b" ": " ", b"+": "+", b"-": "-"}
-_NEXT_PARTS = (
-    b"@@",
-    b"diff -",
-    b"Index: ",
-    b"```",
-    b"GIT binary patch",
-    b"Only in ",
-    b"Binary files ",
-)
+_SIGNATURES = (b"-- ", b"--")  # `git format-patch` writes it under a diff
+_LINE_STARTS = frozenset((*_SIGNS, b"\\"))
 
 
 @dataclass(frozen=True)
@@ -134,7 +127,8 @@ class _Parser:
             at_eof=not all(line.data.endswith(b"\n") for line in body),
             anchors_required=len(self.header.anchors) > 1,
         )
-        self._check_ended(hunk.old[:-1] + hunk.new[:-1])
+        if hunk.at_eof:
+            self._check_ended(hunk.old[:-1] + hunk.new[:-1])
         if self._is_cut_off(hunk):
             raise self._cut_off(hunk)
         return hunk
@@ -164,7 +158,7 @@ class _Parser:
 
     def _parse_body(self) -> list[HunkLine]:
         body: list[HunkLine] = []
-        while self.at < len(self.lines) and not _ends_hunk(self.lines, self.at, self.header):
+        while not _ends_hunk(self.lines, self.at, self.header):
             line = self.lines[self.at]
             if line.startswith(b"\\"):
                 self._remove_newline(body, self.lines.ended(line))
@@ -185,14 +179,14 @@ class _Parser:
 
     def _parse_line(self, line: bytes) -> HunkLine:
         patch_line = self.at + 1
-        if not line.strip(b"\r\n"):
-            # Editors and chats strip the space of a blank context line.
-            return HunkLine(" ", line, patch_line)
         sign = _SIGNS.get(line[:1])
-        if sign is None:
-            self.at = _next_part(self.lines, self.at)
-            raise self._unsigned(patch_line)
-        return HunkLine(sign, self.lines.ended(line[1:]), patch_line)
+        if sign:
+            return HunkLine(sign, self.lines.ended(line[1:]), patch_line)
+        # Editors and chats strip the space of a blank context line.
+        if not line.strip(b"\r\n"):
+            return HunkLine(" ", line, patch_line)
+        self.at = _next_part(self.lines, self.at)
+        raise self._unsigned(patch_line)
 
     def _check_ended(self, inner_lines: Iterable[HunkLine]) -> None:
         """Check that all lines but the last of each side have a newline: a line
@@ -263,12 +257,11 @@ def _is_anchor(text: bytes) -> bool:
 
 
 def _ends_hunk(lines: DiffLines, at: int, header: _Header) -> bool:
-    line = lines[at]
-    if line.startswith(_NEXT_PARTS):
+    if lines.starts_part(at):
         return True
     if lines.is_file_header(at):
         return not _is_body(lines, at, header)
-    if header.expects_lines or line.startswith(b"\\"):
+    if header.expects_lines:
         return False
     return _ends_counted_hunk(lines, at, header)
 
@@ -277,16 +270,10 @@ def _ends_counted_hunk(lines: DiffLines, at: int, header: _Header) -> bool:
     """Whether a line ends a hunk whose counts are used up, or that has none."""
     line = lines[at]
     if not line.strip():
-        following = lines.filled(at)
-        return following == len(lines) or _ends_hunk(lines, following, header)
+        return _ends_hunk(lines, lines.filled(at), header)
     if header.has_counts and lines.is_half_a_header(at):
         return True
-    return line[:1] not in _SIGNS or _is_signature(line)
-
-
-def _is_signature(line: bytes) -> bool:
-    """Whether a line is the one above the version of git in its mails."""
-    return line.strip(b"\r\n") in (b"-- ", b"--")
+    return line[:1] not in _LINE_STARTS or line.rstrip(b"\r\n") in _SIGNATURES
 
 
 def _is_body(lines: DiffLines, at: int, header: _Header) -> bool:
@@ -303,6 +290,6 @@ def _is_body(lines: DiffLines, at: int, header: _Header) -> bool:
 def _next_part(lines: DiffLines, start: int) -> int:
     """The line, from `start` on, where the next part of the diff starts."""
     for at in range(start, len(lines)):
-        if lines.starts(at, *_NEXT_PARTS) or lines.is_file_header(at):
+        if lines.starts_part(at) or lines.is_file_header(at):
             return at
     return len(lines)

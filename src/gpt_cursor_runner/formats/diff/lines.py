@@ -5,8 +5,19 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import cached_property
+from operator import and_
 
 from gpt_cursor_runner.formats.text import Text
+
+_PART_MARKS = (
+    b"@@",
+    b"diff -",
+    b"Index: ",
+    b"```",
+    b"GIT binary patch",
+    b"Only in ",
+    b"Binary files ",
+)
 
 
 class DiffLines:
@@ -28,7 +39,13 @@ class DiffLines:
 
     def is_file_header(self, at: int) -> bool:
         """Whether lines `---` and `+++` start at `at`."""
-        return self.starts(at, b"--- ") and self.starts(at + 1, b"+++ ")
+        return self._file_headers[at] == 1
+
+    def starts_part(self, at: int) -> bool:
+        """Whether a part of the diff starts at `at` with a mark that no line of
+        a hunk has, or the text ends there.
+        """
+        return self._part_starts[at] == 1
 
     def is_half_a_header(self, at: int) -> bool:
         """Whether `at` is a line `---` without `+++`, above a hunk or at the
@@ -53,6 +70,21 @@ class DiffLines:
         if self._text.uses_crlf and not data.endswith(b"\r"):
             return data + b"\r\n"
         return data + b"\n"
+
+    @cached_property
+    def _file_headers(self) -> bytes:
+        old_names, new_names = self._flags(b"--- "), self._flags(b"+++ ")
+        return bytes(map(and_, old_names, new_names[1:] + b"\0"))
+
+    @cached_property
+    def _part_starts(self) -> bytes:
+        return self._flags(*_PART_MARKS) + b"\1"
+
+    def _flags(self, *marks: bytes) -> bytes:
+        """One byte for each line, since a set of rows would need a hundred: 1
+        if the line starts with one of the marks.
+        """
+        return bytes(line.startswith(marks) for line in self.all)
 
     @cached_property
     def _filled(self) -> Sequence[int]:

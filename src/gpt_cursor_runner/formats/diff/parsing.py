@@ -14,6 +14,15 @@ from gpt_cursor_runner.formats.diff.unsupported import find_unsupported
 from gpt_cursor_runner.formats.sections import TextFault
 
 _MAIL = re.compile(rb"From [0-9a-f]{40,64} ")
+# After one of these, text may start with + or - and is no part of a hunk.
+_ENDS_OF_HUNKS = (b"--", b"```", b"diff -", b"Index: ", b"From ")
+_NO_DIFF = TextFault(
+    "malformed",
+    "the text is not a unified diff: it has neither a file header nor a hunk",
+    "Start each file with '--- a/path' and '+++ b/path', each hunk with '@@ -line,count"
+    " +line,count @@'.",
+    1,
+)
 
 
 def parse_diff(data: bytes) -> tuple[list[FileDiff], list[TextFault]]:
@@ -39,39 +48,41 @@ class _Parser:
 
     def parse(self) -> None:
         while self.at < len(self.lines):
-            start = self.at
-            try:
-                self._parse_next()
-            except ValueError as error:
-                # A name that is too long, or has a broken escape.
-                step = "Send the header lines as the tool wrote them."
-                self.faults.append(TextFault("malformed", str(error), step, start + 1))
-                self.at = start + 1
+            self._parse_part()
         for file in self.files:
             self._check_complete(file)
         if not self.files and not self.faults:
-            message = "the text is not a unified diff: it has neither a file header nor a hunk"
-            step = (
-                "Start each file with '--- a/path' and '+++ b/path', each hunk with '@@ -line,count"
-                " +line,count @@'."
-            )
-            self.faults.append(TextFault("malformed", message, step, 1))
+            self.faults.append(_NO_DIFF)
 
-    def _parse_next(self) -> None:
-        line = self.lines[self.at]
+    def _parse_part(self) -> None:
+        start = self.at
+        try:
+            self._parse_next(self.lines[start])
+        except ValueError as error:
+            # A name that is too long, or has a broken escape.
+            step = "Send the header lines as the tool wrote them."
+            self.faults.append(TextFault("malformed", str(error), step, start + 1))
+            self.at = start + 1
+
+    def _parse_next(self, line: bytes) -> None:
         if line.startswith(b"diff --git "):
             self._parse_git_line(line)
         elif self.lines.is_file_header(self.at):
             self._parse_names()
-        elif line.startswith(b"@@") or (self.after_names and starts_without_header(line)):
+        elif self._starts_hunk(line):
             self._parse_hunk()
-        elif line.startswith(b"GIT binary patch") and self.files:
-            self._parse_binary()
         else:
             self._parse_outside_hunk(line)
 
+    def _starts_hunk(self, line: bytes) -> bool:
+        if line.startswith(b"@@"):
+            return True
+        return self.after_names and starts_without_header(line)
+
     def _parse_outside_hunk(self, line: bytes) -> None:
-        if self._is_stray_change(line):
+        if line.startswith(b"GIT binary patch") and self.files:
+            self._parse_binary()
+        elif self._is_stray_change(line):
             self._refuse_stray_change()
         elif self.in_git_header and parse_header_line(self.files[-1], line, self.at):
             self.at += 1
@@ -140,8 +151,7 @@ class _Parser:
         self.at += 1
 
     def _skip_text(self, line: bytes) -> None:
-        # After one of these, text may start with + or - and is no part of a hunk.
-        if line.startswith((b"--", b"```", b"diff -", b"Index: ", b"From ")):
+        if line.startswith(_ENDS_OF_HUNKS):
             self.after_hunk = False
         if _MAIL.match(line):
             self.mail += 1
@@ -166,28 +176,27 @@ class _Parser:
         """
         if file.faults:
             return
-        is_last = file is self.files[-1]
-        message = self._missing_part(file, is_last)
+        message = self._missing_part(file)
         if message:
-            code = "truncated" if is_last and not file.hunks else "malformed"
             step = "Send the hunks of this file and all its header lines, or leave the file out."
+            code = self._code_of_incomplete(file)
             file.faults.append(TextFault(code, message, step, file.patch_line))
 
-    def _missing_part(self, file: FileDiff, is_last: bool) -> str | None:
+    def _missing_part(self, file: FileDiff) -> str | None:
         if file.lacks_lines:
             return "the file header has no hunk after it"
-        if file.is_git:
-            message = find_disagreement(file, self.lines[file.patch_line - 1])
-            if message:
-                return message
-        if is_last and self._ends_in_new_file(file):
+        disagreement = find_disagreement(file, self.lines[file.patch_line - 1])
+        if disagreement:
+            return disagreement
+        # Any text below the header of a new file shows that the diff went on.
+        if file.is_bare_new_file and self._ends_in_header_of(file):
             return "the text ends before the lines of the new file"
         return None
 
-    def _ends_in_new_file(self, file: FileDiff) -> bool:
-        """Whether the text ends in the header of a new file."""
-        # A new file may be empty, but git then writes an index line for it, and
-        # any text below the header shows that the diff went on.
-        has_contents = bool(file.hunks or file.forward or file.new_blob)
-        in_header = self.in_git_header or self.after_names
-        return file.operation == "create" and not has_contents and in_header
+    def _ends_in_header_of(self, file: FileDiff) -> bool:
+        return file is self.files[-1] and (self.in_git_header or self.after_names)
+
+    def _code_of_incomplete(self, file: FileDiff) -> str:
+        if file is self.files[-1] and not file.hunks:
+            return "truncated"
+        return "malformed"

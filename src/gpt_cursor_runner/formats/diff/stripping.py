@@ -61,7 +61,7 @@ class Stripping:
         return stripped
 
     def _two_paths(self, file: FileDiff) -> tuple[str, str]:
-        old, new = file.old.text or "", file.new.text or ""
+        old, new = file.two_names
         if self._strip is not None:
             # git writes the names of a rename without prefix, so they have one
             # part less to lose.
