@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gpt_cursor_runner.formats.blocks.markers import (
+    ENTITY,
     HOW_TO_ESCAPE,
     decode_entities,
-    holds_entity,
     unescape,
 )
 from gpt_cursor_runner.formats.line_diff import NumberedLines
@@ -19,6 +19,7 @@ from gpt_cursor_runner.formats.text import show
 # Roo writes header lines and a rule of seven dashes above the old lines.
 _HEADER = re.compile(rb":(start|end)_line:\s*(\d{1,9})\s*$")
 _RULE = re.compile(rb"-{7}\s*$")
+_PLAIN_SIGN = re.compile(rb"[<>]")
 
 
 @dataclass(frozen=True)
@@ -68,27 +69,32 @@ def _map_lines(function: Callable[[bytes], bytes], lines: NumberedLines) -> Numb
 
 def _skip_header(lines: Sequence[bytes], rows: range) -> tuple[range, int | None]:
     """The rows below Roo's header, and the line number in that header."""
-    line_hint = None
-    count = 0
+    headers = list(_header_lines(lines, rows))
+    if not headers:
+        return rows, None
+    below = rows[len(headers) :]
+    # Without any row left this is the divider, which is no rule.
+    if _RULE.match(lines[below.start]):
+        below = below[1:]
+    numbers = {header[1]: int(header[2]) for header in headers}
+    return below, numbers.get(b"start") or None
+
+
+def _header_lines(lines: Sequence[bytes], rows: range) -> Iterator[re.Match[bytes]]:
     for row in rows:
         header = _HEADER.match(lines[row])
         if header is None:
-            if count and _RULE.match(lines[row]):
-                count += 1
-            break
-        if header[1] == b"start":
-            line_hint = int(header[2])
-        count += 1
-    return rows[count:], line_hint or None
+            return
+        yield header
 
 
 def _mixed_encoding_faults(contents: NumberedLines, number: int, *, mixed: bool) -> list[TextFault]:
     """Refuse entities beside plain signs. Markers in HTML entities show that an
     encoder wrote the block, so all its lines must be encoded.
     """
-    entity_row = _first_row_with_entity(contents)
-    has_plain_sign = any(b"<" in line or b">" in line for line, _ in contents)
-    if entity_row is None or not (mixed or has_plain_sign):
+    entity_row = _first_row(ENTITY, contents)
+    is_ambiguous = mixed or _first_row(_PLAIN_SIGN, contents) is not None
+    if entity_row is None or not is_ambiguous:
         return []
     message = (
         f"block {number + 1} is only partly in HTML entities, so those in line {entity_row} are"
@@ -98,9 +104,9 @@ def _mixed_encoding_faults(contents: NumberedLines, number: int, *, mixed: bool)
     return [TextFault("malformed", message, step, entity_row, number)]
 
 
-def _first_row_with_entity(contents: NumberedLines) -> int | None:
+def _first_row(pattern: re.Pattern[bytes], contents: NumberedLines) -> int | None:
     for line, row in contents:
-        if holds_entity(line):
+        if pattern.search(line):
             return row
     return None
 

@@ -32,7 +32,7 @@ _ROLES: tuple[tuple[Role, re.Pattern[bytes]], ...] = (
     # A conflict that git's merge left in the text.
     ("malformed", re.compile(rb"(?P<signs><{7}(?!<)|>{7}(?!>))")),
 )
-_SIGNS = b"<>=-+&"
+_SIGNS = (b"<", b">", b"=", b"-", b"+", b"&")
 _ENTITIES = {
     b"&lt;": b"<",
     b"&gt;": b">",
@@ -41,7 +41,7 @@ _ENTITIES = {
     b"&apos;": b"'",
     b"&amp;": b"&",
 }
-_ENTITY = re.compile(b"|".join(_ENTITIES))
+ENTITY = re.compile(b"|".join(_ENTITIES))
 # A longer line is no marker; decoding it would cost time.
 _MOST_ENCODED_BYTES = 200
 _ESCAPED = (b"<<<<<<<", b">>>>>>>", b"=======", b"-------", b":start_line:", b":end_line:")
@@ -63,43 +63,45 @@ class Marker:
 def parse_marker(line: bytes) -> Marker | None:
     """Parse a line as a marker, well formed or not; None for any other line."""
     bare = line.lstrip(b" \t")
-    if not bare or bare[:1] not in _SIGNS:
+    if not bare.startswith(_SIGNS):
         return None
-    has_entities = b"&" in bare and _has_encoded_signs(bare)
-    plain = decode_entities(bare) if has_entities else bare
-    # In `<<<<<<< SEARCH&gt;` the entity is a slip: the line itself is plain.
-    encoded = has_entities and not bare.startswith((b"<", b">"))
+    plain = _plain_marker(bare)
     for role, pattern in _ROLES:
         if match := pattern.match(plain):
             indent = line[: len(line) - len(bare)]
             blank_after = bare.rstrip(b"\r\n")[-1:].isspace()
+            # In `<<<<<<< SEARCH&gt;` the entity is a slip: the line itself is plain.
+            encoded = plain != bare and not bare.startswith((b"<", b">"))
             return Marker(role, indent, match["signs"], blank_after, encoded)
     return None
 
 
-def _has_encoded_signs(bare: bytes) -> bool:
+def _plain_marker(bare: bytes) -> bytes:
+    """A line without indent, decoded if it may be a marker in HTML entities."""
     if len(bare) >= _MOST_ENCODED_BYTES:
-        return False
-    return bare.startswith(b"&") or b"&gt;" in bare[-12:]
+        return bare
+    if bare.startswith(b"&") or b"&gt;" in bare[-12:]:
+        return decode_entities(bare)
+    return bare
 
 
 def decode_entities(line: bytes) -> bytes:
     """Undo one pass of HTML or XML escaping."""
     if b"&" not in line:
         return line
-    return _ENTITY.sub(lambda match: _ENTITIES[match[0]], line)
-
-
-def holds_entity(line: bytes) -> bool:
-    return b"&" in line and bool(_ENTITY.search(line))
+    return ENTITY.sub(lambda match: _ENTITIES[match[0]], line)
 
 
 def unescape(line: bytes) -> bytes:
     """Remove the backslash that keeps a line of contents from being parsed as a
     marker.
     """
-    if not line.startswith(b"\\"):
-        return line
-    bare = line.lstrip(b"\\")
-    is_escape = bare.startswith(_ESCAPED) or (bare[:1] in _SIGNS and parse_marker(bare))
-    return line[1:] if is_escape else line
+    if line.startswith(b"\\") and _is_like_marker(line.lstrip(b"\\")):
+        return line[1:]
+    return line
+
+
+def _is_like_marker(line: bytes) -> bool:
+    if line.startswith(_ESCAPED):
+        return True
+    return line.startswith(_SIGNS) and parse_marker(line) is not None

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, filterfalse
 
 FileExists = Callable[[str], bool]
 
 _MOST_CHARACTERS = 1200  # of a line that may name a file
 _FENCE = re.compile(
-    r"(?:`{3,}|~{3,})(?P<info>.*)|</?[A-Za-z_]+>|(?:<content>)?<!\[CDATA\[|\]\]>(?:</content>)?"
+    r"(?:`{3,}|~{3,})(?:.*\s)?(?P<last_word>\S*)|</?[A-Za-z_]+>|(?:<content>)?<!\[CDATA\[|\]\]>(?:</content>)?"
 )
 _TAGGED = re.compile(r"<(path|file|file_path|filename|target_file)>(?P<name>[^<>]+)</\1>")
 _ATTRIBUTE = re.compile(r"(?:title|file|filename|file_path|path)=", re.IGNORECASE)
+_LANGUAGE = re.compile(r"[^\W_]+:")
 # Headings, quotations, comments, bullets and numbers of a list.
 _BEFORE = re.compile(r"^(?:#+|>+|//+|/\*+|<!--|;+|[-*+](?=\s)|\d{1,3}[.)](?=\s))\s*")
 _AFTER = re.compile(
@@ -26,6 +28,8 @@ _LABEL = re.compile(
 )
 _QUOTES = ("**", "`", '"', "'", "*")
 _LIKE_A_PATH = re.compile(r"(?!\.{2,}$)(?!.*://)(?:.*/.*|.*\.\w+)")
+# Without quotes a name has no spaces; some names, like Makefile, have no dot.
+_LIKE_A_NAME = re.compile(rf"(?!.* )(?:{_LIKE_A_PATH.pattern}|.*file)")
 # The last word before a colon, as in "Then in `src/app.py`:".
 _INTRODUCED = re.compile(r"\s[`*\"']*([^\s`*\"']+)[`*\"']*\s*:\s*[*]*$")
 _WORDS = re.compile(r"[^\s`*\"'(),;:<>]+")
@@ -35,40 +39,29 @@ def name_above(lines: Sequence[bytes], at: int, file_exists: FileExists) -> str 
     """Return the file named above the marker at `at`: an existing one first;
     None when no line there is a file name.
     """
-    names = list(_candidates(lines, at, file_exists))
-    for name in names:
-        if file_exists(name):
-            return name
-    return names[0] if names else None
+    names = list(filter(None, _candidates(lines, at, file_exists)))
+    return next(chain(filter(file_exists, names), names), None)
 
 
 def files_mentioned(lines: Sequence[bytes], at: int, file_exists: FileExists) -> set[str]:
     """Return the existing files that occur in the nearest line of text above
     the marker.
     """
-    files: set[str] = set()
-    for line in _lines_above(lines, at):
-        if _FENCE.fullmatch(line):
-            continue
-        for word in _WORDS.findall(line):
-            name = _without_dot_slash(word.rstrip("."))
-            if _LIKE_A_PATH.fullmatch(name) and file_exists(name):
-                files.add(name)
-        break
-    return files
+    text = next(filterfalse(_FENCE.fullmatch, _lines_above(lines, at)), "")
+    names = [_without_dot_slash(word.rstrip(".")) for word in _WORDS.findall(text)]
+    return set(filter(file_exists, filter(_LIKE_A_PATH.fullmatch, names)))
 
 
-def _candidates(lines: Sequence[bytes], at: int, file_exists: FileExists) -> Iterator[str]:
+def _candidates(lines: Sequence[bytes], at: int, file_exists: FileExists) -> Iterator[str | None]:
     """File names in the fences above the marker and in the first line of text
     above these. Markers of another block are such text, and no names.
     """
     for line in _lines_above(lines, at):
         fence = _FENCE.fullmatch(line)
-        name = _name_in_fence(fence["info"] or "") if fence else _name_in_text(line, file_exists)
-        if name:
-            yield name
-        if not fence:
+        if fence is None:
+            yield _name_in_text(line, file_exists)
             return
+        yield _name_in_fence(fence["last_word"] or "")
 
 
 def _lines_above(lines: Sequence[bytes], at: int) -> Iterator[str]:
@@ -79,15 +72,11 @@ def _lines_above(lines: Sequence[bytes], at: int) -> Iterator[str]:
             yield line
 
 
-def _name_in_fence(info: str) -> str | None:
-    """The name in the info string of a fence, as in ```python src/app.py."""
-    words = info.split()
-    if not words:
-        return None
-    word = _ATTRIBUTE.sub("", words[-1]).strip("{}`\"'")
-    language, colon, rest = word.partition(":")
-    if colon and language.isalnum():
-        word = rest
+def _name_in_fence(last_word: str) -> str | None:
+    """The name at the end of a fence, as in ```python src/app.py."""
+    word = _ATTRIBUTE.sub("", last_word).strip("{}`\"'")
+    if language := _LANGUAGE.match(word):
+        word = word[language.end() :]
     if _LIKE_A_PATH.fullmatch(word):
         return _without_dot_slash(word)
     return None
@@ -96,26 +85,35 @@ def _name_in_fence(info: str) -> str | None:
 def _name_in_text(line: str, file_exists: FileExists) -> str | None:
     if tagged := _TAGGED.fullmatch(line):
         return _without_dot_slash(tagged["name"].strip())
-    decorated, quoted = _undecorated(line)
-    name = _without_dot_slash(decorated)
-    if decorated and (file_exists(name) or _is_name(decorated, quoted)):
+    return _decorated_name(line, file_exists) or _introduced_name(line, file_exists)
+
+
+def _decorated_name(line: str, file_exists: FileExists) -> str | None:
+    text, quoted = _undecorated(line)
+    name = _without_dot_slash(text)
+    if file_exists(name) or _is_name(text, quoted):
         return name
-    # "Then in `src/app.py`:" names the file of the next block; any other
-    # sentence only mentions files.
-    if introduced := _INTRODUCED.search(line):
-        name = _without_dot_slash(introduced[1])
-        if file_exists(name):
-            return name
+    return None
+
+
+def _introduced_name(line: str, file_exists: FileExists) -> str | None:
+    """The name in "Then in `src/app.py`:", which is that of the next block; any
+    other sentence only mentions files.
+    """
+    introduced = _INTRODUCED.search(line)
+    if introduced is None:
+        return None
+    name = _without_dot_slash(introduced[1])
+    if file_exists(name):
+        return name
     return None
 
 
 def _is_name(text: str, quoted: bool) -> bool:
     """Whether a line is a file name although no such file exists."""
     if quoted:
-        return True
-    if " " in text:
-        return False
-    return bool(_LIKE_A_PATH.fullmatch(text)) or text.endswith("file")
+        return text != ""
+    return _LIKE_A_NAME.fullmatch(text) is not None
 
 
 def _undecorated(line: str) -> tuple[str, bool]:

@@ -16,17 +16,18 @@ def first_number(lines: NumberedLines) -> int | None:
     """Return the number of the first line when every line has one and they are
     consecutive; None otherwise.
     """
-    first = None
-    for index, (line, _) in enumerate(lines):
-        match = _NUMBERED.match(line)
-        if match is None:
-            return None
-        number = int(match[1])
-        if first is None:
-            first = number
-        if number != first + index:
-            return None
+    numbers = _numbers(lines)
+    if not numbers:
+        return None
+    first = numbers[0]
+    if numbers != list(range(first, first + len(lines))):
+        return None
     return first
+
+
+def _numbers(lines: NumberedLines) -> list[int]:
+    matches = [_NUMBERED.match(line) for line, _ in lines]
+    return [int(match[1]) for match in matches if match]
 
 
 def without_numbers(lines: NumberedLines) -> NumberedLines:
@@ -39,4 +40,4 @@ def without_numbers(lines: NumberedLines) -> NumberedLines:
 
 
 def count_numbered(lines: NumberedLines) -> int:
-    return sum(1 for line, _ in lines if _NUMBERED.match(line))
+    return len(_numbers(lines))
