@@ -32,7 +32,7 @@ _ROLES: tuple[tuple[Role, re.Pattern[bytes]], ...] = (
     # A conflict that git's merge left in the text.
     ("malformed", re.compile(rb"(?P<signs><{7}(?!<)|>{7}(?!>))")),
 )
-_SIGNS = (b"<", b">", b"=", b"-", b"+", b"&")
+_SIGNS = frozenset((b"<", b">", b"=", b"-", b"+", b"&"))
 _ENTITIES = {
     b"&lt;": b"<",
     b"&gt;": b">",
@@ -63,7 +63,7 @@ class Marker:
 def parse_marker(line: bytes) -> Marker | None:
     """Parse a line as a marker, well formed or not; None for any other line."""
     bare = line.lstrip(b" \t")
-    if not bare.startswith(_SIGNS):
+    if bare[:1] not in _SIGNS:
         return None
     plain = _plain_marker(bare)
     for role, pattern in _ROLES:
@@ -104,4 +104,4 @@ def unescape(line: bytes) -> bytes:
 def _is_like_marker(line: bytes) -> bool:
     if line.startswith(_ESCAPED):
         return True
-    return line.startswith(_SIGNS) and parse_marker(line) is not None
+    return line[:1] in _SIGNS and parse_marker(line) is not None

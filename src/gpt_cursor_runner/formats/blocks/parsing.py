@@ -12,7 +12,7 @@ guessed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from gpt_cursor_runner.formats.blocks.contents import Contents, parse_contents
@@ -32,6 +32,8 @@ _MARKER_WORD = re.compile("SEARCH|REPLACE|ORIGINAL|UPDATED")
 # Shorter runs of signs occur in real files: `-- SEARCH` is a comment in SQL.
 _FEWEST_MALFORMED_SIGNS = 5
 _MOST_LISTED = 5
+_FENCES = (b"```", b"~~~")
+_NO_BLOCK = TextFault("malformed", "the text has no search/replace block", f"{CORRECT_FORM}.", 1)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,10 @@ class _Extent:
     dividers: list[tuple[int, Marker]] = field(default_factory=list)
     malformed: list[int] = field(default_factory=list)
 
+    @property
+    def is_closing_encoded(self) -> bool:
+        return self.closing is not None and self.closing.encoded
+
 
 class _Parser:
     def __init__(self, lines: Sequence[bytes], path: str | None, file_exists: FileExists) -> None:
@@ -93,18 +99,22 @@ class _Parser:
     def parse(self) -> None:
         at = 0
         while at < len(self.lines):
-            marker = parse_marker(self.lines[at])
-            if marker and marker.role == "search":
-                self.expects_closing = False
-                at = self._parse_block(at, marker)
-                continue
-            if marker:
-                self._check_stray_marker(at, marker)
-            at += 1
+            at = self._parse_at(at)
         self._refuse_cut_off()
         if not self.blocks and not self.faults:
-            message = "the text has no search/replace block"
-            self.faults.append(TextFault("malformed", message, f"{CORRECT_FORM}.", 1))
+            self.faults.append(_NO_BLOCK)
+
+    def _parse_at(self, at: int) -> int:
+        """Parse a block or one line of the text between blocks. Returns the line
+        where parsing goes on.
+        """
+        marker = parse_marker(self.lines[at])
+        if marker is None:
+            return at + 1
+        if marker.role == "search":
+            return self._parse_block(at, marker)
+        self._check_stray_marker(at, marker)
+        return at + 1
 
     def _check_stray_marker(self, at: int, marker: Marker) -> None:
         if marker.role == "malformed":
@@ -136,22 +146,28 @@ class _Parser:
         self.faults.append(TextFault("truncated", message, step, start + 1))
 
     def _unfinished_block(self) -> int | None:
-        start = None
-        for row in range(self.after_blocks, len(self.lines)):
+        last = len(self.lines) - 1
+        if last < self.after_blocks:
+            return None
+        if _INCOMPLETE_MARKER.fullmatch(self.lines[last].strip()):
+            return last
+        return self._open_fence()
+
+    def _open_fence(self) -> int | None:
+        for row in range(len(self.lines) - 1, self.after_blocks - 1, -1):
             line = self.lines[row].strip()
-            if line.startswith((b"```", b"~~~")):
-                opens_fence = bool(line.strip(b"`~"))
-                start = None
-                if opens_fence:
-                    start = row
-            elif row + 1 == len(self.lines) and _INCOMPLETE_MARKER.fullmatch(line):
-                start = row
-        return start
+            if line.startswith(_FENCES):
+                # Without a word after it, a fence is taken for a closing one.
+                if line.strip(b"`~"):
+                    return row
+                return None
+        return None
 
     def _parse_block(self, at: int, opening: Marker) -> int:
         """Parse the block that opens at `at`. Returns the line where parsing
         goes on.
         """
+        self.expects_closing = False
         number = len(self.blocks)
         extent = _find_extent(self.lines, at, opening)
         path, name_faults = self._find_path(at, number)
@@ -159,14 +175,13 @@ class _Parser:
         faults += name_faults
         contents = Contents()
         if divider is not None:
-            closing_encoded = extent.closing is not None and extent.closing.encoded
             contents = parse_contents(
                 self.lines,
                 range(at + 1, divider),
                 range(divider + 1, extent.end),
                 number,
-                encoded=opening.encoded or closing_encoded,
-                mixed=opening.encoded != closing_encoded,
+                encoded=opening.encoded or extent.is_closing_encoded,
+                mixed=opening.encoded != extent.is_closing_encoded,
             )
             faults += contents.faults
         self.blocks.append(
@@ -187,16 +202,20 @@ class _Parser:
         if name := name_above(self.lines, at, self._is_file):
             self.current_path = name
             return name, []
-        inherited = self.current_path or self.path
-        if inherited is None:
-            message = f"block {number + 1} does not name the file that it is for"
-            step = (
-                "Put the file's name, alone on its line, above the block, or send 'path' beside the"
-                " text."
-            )
-            return None, [TextFault("malformed", message, step, at + 1, number)]
-        if not self.current_path:
-            return inherited, []
+        if self.current_path:
+            return self._inherit_path(self.current_path, at, number)
+        if self.path is not None:
+            return self.path, []
+        message = f"block {number + 1} does not name the file that it is for"
+        step = (
+            "Put the file's name, alone on its line, above the block, or send 'path' beside the"
+            " text."
+        )
+        return None, [TextFault("malformed", message, step, at + 1, number)]
+
+    def _inherit_path(
+        self, inherited: str, at: int, number: int
+    ) -> tuple[str | None, list[TextFault]]:
         # A sentence above the block may introduce another file; the inherited
         # name would be a guess then.
         others = files_mentioned(self.lines, at, self._is_file)
@@ -215,12 +234,7 @@ class _Parser:
 
 def _find_extent(lines: Sequence[bytes], at: int, opening: Marker) -> _Extent:
     extent = _Extent(at, len(lines), len(lines))
-    for row in range(at + 1, len(lines)):
-        marker = parse_marker(lines[row])
-        # All markers of a block in a list item have its indent; a marker with
-        # another indent is a line of contents.
-        if marker is None or marker.indent != opening.indent:
-            continue
+    for row, marker in _markers_below(lines, at, opening):
         if marker.role == "search":
             # Parsing goes on at this marker, so that its block is checked too.
             extent.nested = True
@@ -234,16 +248,29 @@ def _find_extent(lines: Sequence[bytes], at: int, opening: Marker) -> _Extent:
     return extent
 
 
+def _markers_below(
+    lines: Sequence[bytes], at: int, opening: Marker
+) -> Iterator[tuple[int, Marker]]:
+    """The rows and markers that may belong to the block that opens at `at`."""
+    for row in range(at + 1, len(lines)):
+        marker = parse_marker(lines[row])
+        # All markers of a block in a list item have its indent; a marker with
+        # another indent is a line of contents.
+        if marker and marker.indent == opening.indent:
+            yield row, marker
+
+
 def _add_inner_marker(extent: _Extent, row: int, marker: Marker, opening: Marker) -> None:
-    if marker.role == "malformed":
-        if len(marker.signs) >= _FEWEST_MALFORMED_SIGNS:
-            extent.malformed.append(row)
-    elif marker.blank_after and opening.signs.startswith(b"-"):
-        # Cline takes a divider with a blank after it for contents, the other
-        # tools take it for a divider.
-        extent.malformed.append(row)
-    else:
+    if marker.role == "divider" and not _is_disputed_divider(marker, opening):
         extent.dividers.append((row, marker))
+    elif len(marker.signs) >= _FEWEST_MALFORMED_SIGNS:
+        extent.malformed.append(row)
+
+
+def _is_disputed_divider(divider: Marker, opening: Marker) -> bool:
+    # Cline takes a divider with a blank after it for contents, the other tools
+    # take it for a divider.
+    return divider.blank_after and opening.signs.startswith(b"-")
 
 
 def _find_divider(
@@ -251,24 +278,11 @@ def _find_divider(
 ) -> tuple[int | None, list[TextFault]]:
     """The line of a block's divider, or the faults of its markers."""
     rows = _divider_rows(extent, opening)
-    faults: list[TextFault] = []
-    if fault := _boundary_fault(extent, number):
-        faults.append(fault)
-    elif not rows:
-        message = f"{_name_of(extent, number)} has no '=======' between its old and new lines"
-        faults.append(TextFault("malformed", message, f"{CORRECT_FORM}.", extent.end + 1, number))
-    if len(rows) > 1:
-        listed = ", ".join(str(row + 1) for row in rows[:_MOST_LISTED])
-        message = f"{_name_of(extent, number)} has {len(rows)} dividers, at lines {listed}"
-        step = f"Keep one; {HOW_TO_ESCAPE}, like \\=======."
-        faults.append(TextFault("malformed", message, step, rows[1] + 1, number))
-    for row in extent.malformed[:_MOST_LISTED]:
-        message = (
-            f"line {row + 1} ('{show(lines[row], 40)}') is inside block {number + 1} but looks like"
-            " a marker"
-        )
-        step = f"Correct the marker, or {HOW_TO_ESCAPE}."
-        faults.append(TextFault("malformed", message, step, row + 1, number))
+    faults = [
+        *_boundary_faults(extent, number),
+        *_divider_faults(extent, rows, number),
+        *_malformed_marker_faults(lines, extent, number),
+    ]
     if faults:
         return None, faults
     return rows[0], []
@@ -277,30 +291,50 @@ def _find_divider(
 def _divider_rows(extent: _Extent, opening: Marker) -> list[int]:
     # Lines of equals signs are common in contents: they underline headings in
     # Markdown and reStructuredText.
-    rows: list[int] = []
-    rows_as_long: list[int] = []
-    for row, marker in extent.dividers:
-        rows.append(row)
-        if len(marker.signs) == len(opening.signs):
-            rows_as_long.append(row)
-    return rows_as_long if len(rows_as_long) == 1 else rows
+    size = len(opening.signs)
+    rows_as_long = [row for row, divider in extent.dividers if len(divider.signs) == size]
+    if len(rows_as_long) == 1:
+        return rows_as_long
+    return [row for row, _ in extent.dividers]
 
 
-def _boundary_fault(extent: _Extent, number: int) -> TextFault | None:
+def _divider_faults(extent: _Extent, rows: Sequence[int], number: int) -> Iterator[TextFault]:
+    if extent.closing and not rows:
+        message = f"{_name_of(extent, number)} has no '=======' between its old and new lines"
+        yield TextFault("malformed", message, f"{CORRECT_FORM}.", extent.end + 1, number)
+    if len(rows) > 1:
+        listed = ", ".join(str(row + 1) for row in rows[:_MOST_LISTED])
+        message = f"{_name_of(extent, number)} has {len(rows)} dividers, at lines {listed}"
+        step = f"Keep one; {HOW_TO_ESCAPE}, like \\=======."
+        yield TextFault("malformed", message, step, rows[1] + 1, number)
+
+
+def _malformed_marker_faults(
+    lines: Sequence[bytes], extent: _Extent, number: int
+) -> Iterator[TextFault]:
+    for row in extent.malformed[:_MOST_LISTED]:
+        message = (
+            f"line {row + 1} ('{show(lines[row], 40)}') is inside block {number + 1} but looks like"
+            " a marker"
+        )
+        step = f"Correct the marker, or {HOW_TO_ESCAPE}."
+        yield TextFault("malformed", message, step, row + 1, number)
+
+
+def _boundary_faults(extent: _Extent, number: int) -> Iterator[TextFault]:
     if extent.nested:
         message = (
             f"{_name_of(extent, number)} is not closed before another begins at line"
             f" {extent.end + 1}"
         )
         step = f"Close it with '>>>>>>> REPLACE', or {HOW_TO_ESCAPE}."
-        return TextFault("malformed", message, step, extent.end + 1, number)
-    if extent.closing is None:
+        yield TextFault("malformed", message, step, extent.end + 1, number)
+    elif extent.closing is None:
         message = (
             f"{_name_of(extent, number)} has no '>>>>>>> REPLACE': the text ends inside the block"
         )
         step = "Send the complete text, to its last marker."
-        return TextFault("truncated", message, step, extent.start + 1, number)
-    return None
+        yield TextFault("truncated", message, step, extent.start + 1, number)
 
 
 def _name_of(extent: _Extent, number: int) -> str:
