@@ -21,6 +21,7 @@ from gpt_cursor_runner.formats.envelope.heredocs import (
     changes_folder,
     find_folder,
 )
+from gpt_cursor_runner.formats.envelope.rows import find_filled, find_row
 from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show
 
@@ -55,6 +56,10 @@ class PatchSpans:
     spans: tuple[Span, ...]
     faults: tuple[TextFault, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        return not self.spans and not self.faults
+
 
 def find_patches(lines: Sequence[bytes]) -> PatchSpans:
     """Find the envelopes of a text, or the sections without an envelope."""
@@ -65,7 +70,7 @@ def find_patches(lines: Sequence[bytes]) -> PatchSpans:
 
 def inside_fence(lines: Sequence[bytes]) -> Span:
     """The lines inside the fence that begins and ends the text, or all lines."""
-    filled = [at for at, line in enumerate(lines) if line.strip()]
+    filled = _filled_rows(lines, 0)
     if not filled:
         return Span(0, len(lines))
     first, last = filled[0], filled[-1]
@@ -82,8 +87,8 @@ class _Finder:
         self.lines = lines
         self.spans: list[Span] = []
         self.faults: list[TextFault] = []
-        self.first_end = self._find(lambda line: line.rstrip() == END, range(len(lines)))
-        self.has_cd = any(changes_folder(line) for line in lines)
+        self.first_end = self._find(_is_end, range(len(lines)))
+        self.has_cd = any(map(changes_folder, lines))
 
     def find(self) -> None:
         begin = self._first_begin()
@@ -93,6 +98,9 @@ class _Finder:
         self._refuse_headers_outside(0, begin)
         while begin is not None:
             begin = self._add_envelope(begin)
+        self._refuse_two_folders()
+
+    def _refuse_two_folders(self) -> None:
         # The second `cd` would start in the folder of the first one.
         if len(self.spans) > 1 and any(span.folder for span in self.spans):
             message = "the commands around the patches change folders one after another"
@@ -103,11 +111,11 @@ class _Finder:
         it.
         """
         for at, line in enumerate(self.lines):
-            if line.strip() == BEGIN:
+            if _is_indented_begin(line):
                 return at
-            if line.startswith(FILE_HEADERS):
+            if _is_file_header(line):
                 break
-        return self._find(lambda line: line.rstrip() == BEGIN, range(len(self.lines)))
+        return self._find(_is_begin, range(len(self.lines)))
 
     def _add_envelope(self, begin: int) -> int | None:
         """Add the envelope that begins here. Returns the line where the next
@@ -121,9 +129,11 @@ class _Finder:
             # Its sections are planned nevertheless, to report their faults too.
             self.spans.append(Span(begin + 1, len(self.lines), complete=False))
             return None
-        rest = range(end + 1, len(self.lines))
-        following = self._find(lambda line: line.strip() == BEGIN, rest)
-        self._refuse_headers_outside(end + 1, len(self.lines) if following is None else following)
+        following = self._find(_is_indented_begin, range(end + 1, len(self.lines)))
+        rest_end = len(self.lines)
+        if following is not None:
+            rest_end = following
+        self._refuse_headers_outside(end + 1, rest_end)
         folder = find_folder(self.lines, begin, end, beside_cd=self.has_cd)
         if isinstance(folder, TextFault):
             self.faults.append(folder)
@@ -132,39 +142,39 @@ class _Finder:
         return following
 
     def _end_after(self, begin: int) -> int | None:
-        for at in range(begin + 1, len(self.lines)):
-            line = self.lines[at].rstrip()
-            if line == END:
-                return at
-            if line == BEGIN:
-                return None
-        if self.first_end is not None:
-            return None
-        return self._indented_end_after(begin)
+        marker = self._find(_is_begin_or_end, range(begin + 1, len(self.lines)))
+        if marker is None:
+            return self._indented_end_after(begin)
+        if _is_end(self.lines[marker]):
+            return marker
+        return None
 
     def _indented_end_after(self, begin: int) -> int | None:
-        """An indented end marker may be a context line, unless only the rest of
-        a wrapper follows it.
-        """
-        filled = [at for at in range(begin + 1, len(self.lines)) if self.lines[at].strip()]
-        for at in filled[-_MOST_CLOSING_LINES:]:
-            if self.lines[at].strip() == END and self._only_closes_wrapper(at + 1):
+        if self.first_end is not None:
+            return None
+        for at in _filled_rows(self.lines, begin + 1)[-_MOST_CLOSING_LINES:]:
+            if self._ends_text(at):
                 return at
         return None
 
-    def _only_closes_wrapper(self, at: int) -> bool:
-        return all(_CLOSES_WRAPPER.fullmatch(line.strip()) for line in self.lines[at:])
+    def _ends_text(self, at: int) -> bool:
+        """Whether an indented end marker is no context line, since only the rest
+        of a wrapper follows it.
+        """
+        if not _is_indented_end(self.lines[at]):
+            return False
+        return all(_CLOSES_WRAPPER.fullmatch(line.strip()) for line in self.lines[at + 1 :])
 
     def _refuse_headers_outside(self, start: int, end: int) -> None:
         """Prose may stand outside of an envelope, but no part of a patch."""
         for at in range(start, end):
             line = self.lines[at]
-            if line.startswith(FILE_HEADERS) or line.rstrip() == END:
+            if _is_file_header(line) or _is_end(line):
                 message = f"'{show(line)}' is outside of the patch that *** Begin Patch opens"
                 self._refuse("malformed", message, at)
 
     def _find_without_envelope(self) -> None:
-        first = self._find(lambda line: line.startswith(FILE_HEADERS), range(len(self.lines)))
+        first = self._find(_is_file_header, range(len(self.lines)))
         if first is None:
             return
         end = self.first_end
@@ -178,7 +188,7 @@ class _Finder:
         the text without one.
         """
         end = len(self.lines)
-        above = self._find(bytes.strip, range(first - 1, -1, -1))
+        above = find_filled(self.lines, range(first - 1, -1, -1))
         if above is None:
             return end
         fence = _opening_fence(self.lines[above])
@@ -192,11 +202,7 @@ class _Finder:
         return closing
 
     def _find(self, matches: Callable[[bytes], object], rows: Iterable[int]) -> int | None:
-        """The first of `rows` whose line matches."""
-        for at in rows:
-            if matches(self.lines[at]):
-                return at
-        return None
+        return find_row(matches, self.lines, rows)
 
     def _refuse(self, code: str, message: str, at: int, step: str = SEND_COMPLETE) -> None:
         self.faults.append(TextFault(code, message, step, at + 1))
@@ -208,3 +214,31 @@ def _opening_fence(line: bytes) -> bytes:
     """
     match = _FENCE.match(line.rstrip())
     return match[1] if match else b""
+
+
+def _filled_rows(lines: Sequence[bytes], start: int) -> list[int]:
+    return [at for at in range(start, len(lines)) if lines[at].strip()]
+
+
+def _is_begin(line: bytes) -> bool:
+    return line.rstrip() == BEGIN
+
+
+def _is_indented_begin(line: bytes) -> bool:
+    return line.strip() == BEGIN
+
+
+def _is_end(line: bytes) -> bool:
+    return line.rstrip() == END
+
+
+def _is_indented_end(line: bytes) -> bool:
+    return line.strip() == END
+
+
+def _is_begin_or_end(line: bytes) -> bool:
+    return line.rstrip() in (BEGIN, END)
+
+
+def _is_file_header(line: bytes) -> bool:
+    return line.startswith(FILE_HEADERS)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+from gpt_cursor_runner.formats.envelope.rows import find_filled
 from gpt_cursor_runner.formats.sections import TextFault
 from gpt_cursor_runner.formats.text import show
 
@@ -39,41 +41,57 @@ def find_folder(
     `begin` and `end` are the lines of the envelope's markers. `beside_cd` is
     True when another command of the text changes the folder.
     """
-    above = _first_filled(lines, range(begin - 1, -1, -1))
+    above = find_filled(lines, range(begin - 1, -1, -1))
     if above is None or not _LIKE_HEREDOC.search(lines[above].strip()):
         return ""
-    heredoc = _HEREDOC.fullmatch(lines[above].strip())
-    if heredoc is None:
+    match = _HEREDOC.fullmatch(lines[above].strip())
+    if match is None:
         message = f"'{show(lines[above].strip())}' opens a heredoc in a form that is not supported"
         return TextFault("malformed", message, SEND_COMPLETE, above + 1)
-    if beside_cd:
-        message = "a command beside the patch changes the folder that its paths are in"
-        return TextFault("malformed", message, SEND_FROM_TOP, above + 1)
-    if not _is_closed(lines, end, heredoc):
-        message = f"the heredoc of line {above + 1} is not closed below the patch"
-        return TextFault("truncated", message, SEND_COMPLETE, end + 1)
-    if _is_interpreted(lines[begin:end], heredoc["shell"]):
-        message = "the shell would change the patch inside the quotes of the command"
-        return TextFault("malformed", message, SEND_COMPLETE, above + 1)
-    folder: bytes = heredoc["folder"] or b""
-    return folder.decode()
+    heredoc = _Heredoc(lines, above, begin, end, match)
+    return heredoc.find_fault(beside_cd=beside_cd) or heredoc.folder
 
 
-def _is_closed(lines: Sequence[bytes], end: int, heredoc: re.Match[bytes]) -> bool:
-    below = _first_filled(lines, range(end + 1, len(lines)))
-    # In `bash -lc '… <<EOF` the quote is closed right after the heredoc.
-    word, quote = heredoc["word"], heredoc["shell"] or b""
-    return below is not None and lines[below].strip() in (word, word + quote)
+@dataclass(frozen=True)
+class _Heredoc:
+    """A heredoc that opens at line `above`, around the envelope from `begin` to
+    `end`.
+    """
+
+    lines: Sequence[bytes]
+    above: int
+    begin: int
+    end: int
+    match: re.Match[bytes]
+
+    @property
+    def folder(self) -> str:
+        name: bytes = self.match["folder"] or b""
+        return name.decode()
+
+    def find_fault(self, *, beside_cd: bool) -> TextFault | None:
+        if beside_cd:
+            message = "a command beside the patch changes the folder that its paths are in"
+            return TextFault("malformed", message, SEND_FROM_TOP, self.above + 1)
+        if not self._is_closed():
+            message = f"the heredoc of line {self.above + 1} is not closed below the patch"
+            return TextFault("truncated", message, SEND_COMPLETE, self.end + 1)
+        if _is_interpreted(self.lines[self.begin : self.end], self.match["shell"]):
+            message = "the shell would change the patch inside the quotes of the command"
+            return TextFault("malformed", message, SEND_COMPLETE, self.above + 1)
+        return None
+
+    def _is_closed(self) -> bool:
+        below = find_filled(self.lines, range(self.end + 1, len(self.lines)))
+        if below is None:
+            return False
+        # In `bash -lc '… <<EOF` the quote is closed right after the heredoc.
+        word, quote = self.match["word"], self.match["shell"] or b""
+        return self.lines[below].strip() in (word, word + quote)
 
 
 def _is_interpreted(lines: Sequence[bytes], quote: bytes | None) -> bool:
     """Whether a shell changes the lines inside the quotes after `-c`."""
-    return quote is not None and any(_INTERPRETED[quote].search(line) for line in lines)
-
-
-def _first_filled(lines: Sequence[bytes], rows: Iterable[int]) -> int | None:
-    """The first of `rows` whose line is not blank."""
-    for at in rows:
-        if lines[at].strip():
-            return at
-    return None
+    if quote is None:
+        return False
+    return any(map(_INTERPRETED[quote].search, lines))

@@ -79,6 +79,14 @@ def parse_hunks(lines: Sequence[bytes], at: int, end: int) -> ParsedHunks:
     return ParsedHunks(tuple(parser.hunks), tuple(parser.faults), parser.at)
 
 
+class _Refused(Exception):
+    """The hunk is refused because of line `at`."""
+
+    def __init__(self, at: int, message: str) -> None:
+        super().__init__(message)
+        self.at = at
+
+
 class _Parser:
     def __init__(self, lines: Sequence[bytes], at: int, end: int) -> None:
         self.lines, self.at, self.end = lines, at, end
@@ -89,36 +97,45 @@ class _Parser:
     def skip_to_hunk(self) -> bool:
         """Skip a gap between hunks. Returns False when no hunk follows it."""
         self.at = self._after_blanks(self.at)
-        while self.at < self.end and self.lines[self.at].rstrip() == END_OF_FILE:
+        while self._is_at_end_of_file():
             self.at = self._after_blanks(self.at + 1)
         return self.at < self.end and not self._starts(b"***", self.at)
 
     def parse_hunk(self) -> None:
-        start, opening = self.at, self._parse_opening()
-        if not opening.has_lines and self.number:
-            self._refuse(start, "a line follows the end of a hunk, but no @@ opens another")
-            return
-        body, ends_file = self._parse_body()
-        if body is None:
-            return
-        if not body:
-            self._refuse(start, f"hunk {self.number + 1} has no lines")
-            return
-        # Insertions without any place go to the end of the file.
-        only_inserts = all(line.sign == "+" for line in body)
-        self.hunks.append(
-            Hunk(
-                self.number,
-                tuple(body),
-                start + 1,
-                opening.old_start,
-                opening.new_start,
-                anchors=tuple(opening.anchors),
-                at_eof=ends_file or (only_inserts and not opening.locates),
-                anchors_required=opening.is_stacked,
+        try:
+            self.hunks.append(self._parse())
+        except _Refused as refused:
+            step = (
+                "Put one space before a context line, + before an inserted and - before a deleted"
+                " line; open each hunk with @@."
             )
-        )
+            fault = TextFault("malformed", str(refused), step, refused.at + 1, self.number)
+            self.faults.append(fault)
+            self._skip_hunk()
         self.number += 1
+
+    def _parse(self) -> Hunk:
+        start, opening = self.at, self._parse_opening()
+        if self.number and not opening.has_lines:
+            raise _Refused(start, "a line follows the end of a hunk, but no @@ opens another")
+        body = self._parse_body()
+        ends_file = self._is_at_end_of_file()
+        if ends_file:
+            self.at += 1
+        else:
+            self._drop_gap(body)
+        if not body:
+            raise _Refused(start, f"hunk {self.number + 1} has no lines")
+        return Hunk(
+            self.number,
+            tuple(body),
+            start + 1,
+            opening.old_start,
+            opening.new_start,
+            anchors=tuple(opening.anchors),
+            at_eof=ends_file or _is_appended(body, opening),
+            anchors_required=opening.is_stacked,
+        )
 
     def _parse_opening(self) -> _Opening:
         opening = _Opening()
@@ -129,55 +146,44 @@ class _Parser:
             at = self._after_blanks(self.at)
         return opening
 
-    def _parse_body(self) -> tuple[list[HunkLine] | None, bool]:
-        """The lines of a hunk, and whether `*** End of File` follows them. None
-        when a line has no sign.
-        """
+    def _parse_body(self) -> list[HunkLine]:
         body: list[HunkLine] = []
-        while self.at < self.end and not self._starts((b"@@", b"***"), self.at):
-            if not self._add_line(body):
-                return None, False
+        while self._is_inside_hunk():
+            line = self.lines[self.at]
+            if body and line.startswith(b"\\ "):
+                body[-1] = replace(body[-1], data=body[-1].data.rstrip(b"\r\n"))
+            else:
+                body.append(self._parse_line(line))
             self.at += 1
-        if self.at < self.end and self.lines[self.at].rstrip() == END_OF_FILE:
-            self.at += 1
-            return body, True
-        while body and not self._has_sign(body[-1]):
-            body.pop()
-        return body, False
+        return body
 
-    def _add_line(self, body: list[HunkLine]) -> bool:
-        """Add the current line to a hunk. Returns False when it has no sign."""
-        line, patch_line = self.lines[self.at], self.at + 1
+    def _parse_line(self, line: bytes) -> HunkLine:
+        patch_line = self.at + 1
         sign = _SIGNS.get(line[:1])
         if sign:
-            body.append(HunkLine(sign, line[1:], patch_line))
-        elif line.startswith(b"\\ ") and body:
-            body[-1] = replace(body[-1], data=body[-1].data.rstrip(b"\r\n"))
-        elif not line.strip():
-            # Models strip the space of a blank context line.
-            body.append(HunkLine(" ", line, patch_line))
-        else:
-            message = (
-                f"line {patch_line} of the patch starts with neither a space, + nor -:"
-                f" '{show(line)}'"
-            )
-            self._refuse(self.at, message)
-            return False
-        return True
-
-    def _has_sign(self, line: HunkLine) -> bool:
-        return self.lines[line.patch_line - 1][:1] in _SIGNS
-
-    def _refuse(self, at: int, message: str) -> None:
-        """Add a fault and skip to the next hunk or marker."""
-        step = (
-            "Put one space before a context line, + before an inserted and - before a deleted line;"
-            " open each hunk with @@."
+            return HunkLine(sign, line[1:], patch_line)
+        # Models strip the space of a blank context line.
+        if not line.strip():
+            return HunkLine(" ", line, patch_line)
+        message = (
+            f"line {patch_line} of the patch starts with neither a space, + nor -: '{show(line)}'"
         )
-        self.faults.append(TextFault("malformed", message, step, at + 1, self.number))
-        self.number += 1
-        while self.at < self.end and not self._starts((b"@@", b"***"), self.at):
+        raise _Refused(self.at, message)
+
+    def _drop_gap(self, body: list[HunkLine]) -> None:
+        """Drop the blank lines without sign at the end of a hunk."""
+        while body and self.lines[body[-1].patch_line - 1][:1] not in _SIGNS:
+            body.pop()
+
+    def _skip_hunk(self) -> None:
+        while self._is_inside_hunk():
             self.at += 1
+
+    def _is_inside_hunk(self) -> bool:
+        return self.at < self.end and not self._starts((b"@@", b"***"), self.at)
+
+    def _is_at_end_of_file(self) -> bool:
+        return self.at < self.end and self.lines[self.at].rstrip() == END_OF_FILE
 
     def _starts(self, mark: bytes | tuple[bytes, ...], at: int) -> bool:
         return self.lines[at].startswith(mark)
@@ -186,3 +192,10 @@ class _Parser:
         while at < self.end and not self.lines[at].strip() and self.lines[at][:1] not in _SIGNS:
             at += 1
         return at
+
+
+def _is_appended(body: Sequence[HunkLine], opening: _Opening) -> bool:
+    """Whether a hunk has insertions only, without any place: these go to the end
+    of the file.
+    """
+    return not opening.locates and all(line.sign == "+" for line in body)
