@@ -33,6 +33,10 @@ class ParsedHunks:
     faults: tuple[TextFault, ...]
     end: int
 
+    @property
+    def is_empty(self) -> bool:
+        return not self.hunks and not self.faults
+
 
 @dataclass
 class _Opening:

@@ -4,7 +4,8 @@ files, or bare lines for one file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from posixpath import basename
 
 from gpt_cursor_runner.formats.envelope.boundaries import (
@@ -16,11 +17,14 @@ from gpt_cursor_runner.formats.envelope.boundaries import (
     inside_fence,
 )
 from gpt_cursor_runner.formats.envelope.hunks import END_OF_FILE, parse_hunks
+from gpt_cursor_runner.formats.envelope.rows import find_filled
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault, Verb
 from gpt_cursor_runner.formats.text import show, split_lines
 
 _VERBS: dict[bytes, Verb] = dict(zip(FILE_HEADERS, ("create", "delete", "change"), strict=True))
+_FILE_HEADER = re.compile(b"(" + b"|".join(map(re.escape, FILE_HEADERS)) + b")(.*)", re.DOTALL)
+_DIFF_HEADER = (b"--- ", b"+++ ", b"@@")
 _MOVE = b"*** Move to:"
 _HEADER_STEP = (
     "Start each file with *** Add File: path, *** Delete File: path or *** Update File: path."
@@ -40,32 +44,41 @@ def parse_envelope(data: bytes) -> ParsedPatch:
     """
     lines = _split(data)
     patches = find_patches(lines)
+    if patches.is_empty:
+        return ParsedPatch((), (_NO_PATCH,))
     sections: list[Section] = []
     faults = list(patches.faults)
     for span in patches.spans:
-        parser = _Parser(lines, span)
-        parser.parse()
-        if not span.complete:
-            # The last section may have been cut off in the middle.
-            sections += parser.sections[:-1]
-            continue
-        sections += parser.sections
-        faults += parser.faults
-        if not parser.sections and not parser.faults:
-            message = "the envelope is empty"
-            faults.append(TextFault("malformed", message, _HEADER_STEP, span.start + 1))
-    if not patches.spans and not faults:
-        faults.append(_NO_PATCH)
+        parsed = _parse_span(lines, span)
+        sections += parsed.sections
+        faults += parsed.faults
     return ParsedPatch(tuple(sections), tuple(faults))
+
+
+def _parse_span(lines: Sequence[bytes], span: Span) -> ParsedPatch:
+    parser = _Parser(lines, span)
+    parser.parse()
+    if not span.complete:
+        # The last section may have been cut off in the middle.
+        return ParsedPatch(parser.sections[:-1])
+    if not parser.sections and not parser.faults:
+        fault = TextFault("malformed", "the envelope is empty", _HEADER_STEP, span.start + 1)
+        return ParsedPatch((), (fault,))
+    return ParsedPatch(parser.sections, parser.faults)
 
 
 def is_enveloped(data: bytes) -> bool:
     """Whether a text names its files itself."""
     lines = split_lines(data)
-    first = next((line.strip() for line in lines if line.strip()), b"")
-    if first == BEGIN:
+    if any(map(_opens_patch, lines)):
         return True
-    return any(line.rstrip() == BEGIN or line.startswith(FILE_HEADERS) for line in lines)
+    # The first line may be indented.
+    first = find_filled(lines, range(len(lines)))
+    return first is not None and lines[first].strip() == BEGIN
+
+
+def _opens_patch(line: bytes) -> bool:
+    return line.rstrip() == BEGIN or line.startswith(FILE_HEADERS)
 
 
 def parse_bare_hunks(data: bytes, path: str, target: str) -> ParsedPatch:
@@ -100,7 +113,7 @@ def parse_new_file(data: bytes, path: str) -> ParsedPatch:
     if after < end:
         faults.append(_unexpected_line(lines, after))
     # openai-agents, whose form this is, joins the lines with newlines.
-    hunks = tuple(_without_last_newline(hunk) for hunk in added.hunks)
+    hunks = tuple(map(_without_last_newline, added.hunks))
     if not hunks and not faults:
         message = "the text has no line of a new file"
         faults.append(TextFault("malformed", message, _ADD_STEP, span.start + 1))
@@ -122,41 +135,45 @@ class _Parser:
     def parse(self) -> None:
         while self.at < self.end:
             line = self.lines[self.at].strip()
-            header = next((header for header in FILE_HEADERS if line.startswith(header)), None)
-            if header:
-                path = self._path(line.removeprefix(header))
-                self.sections.append(self._parse_section(_VERBS[header], path))
-            elif not line or line == END_OF_FILE:
+            if header := _FILE_HEADER.match(line):
+                self.sections.append(self._parse_section(header))
+            elif line in (b"", END_OF_FILE):
                 self.at += 1
             else:
                 self.faults.append(_unexpected_line(self.lines, self.at))
                 self.at = _next_marker(self.lines, self.at + 1, self.end)
 
-    def _parse_section(self, verb: Verb, path: str) -> Section:
-        header = self.at
+    def _parse_section(self, header: re.Match[bytes]) -> Section:
+        verb, path = _VERBS[header[1]], self._path(header[2])
+        header_at = self.at
         self.at += 1
         if verb == "create":
-            section, self.at = _parse_added_file(self.lines, header, self.at, self.end, path)
+            section, self.at = _parse_added_file(self.lines, header_at, self.at, self.end, path)
             return section
         if verb == "delete":
-            return Section(header + 1, verb, path, path)
-        return self._parse_update(header, path)
+            return Section(header_at + 1, verb, path, path)
+        return self._parse_update(header_at, path)
 
-    def _parse_update(self, header: int, path: str) -> Section:
-        target = path
-        if self.at < self.end and self.lines[self.at].startswith(_MOVE):
-            target = self._path(self.lines[self.at].strip().removeprefix(_MOVE))
-            self.at += 1
+    def _parse_update(self, header_at: int, path: str) -> Section:
+        target = self._parse_target(path)
         start = _after_file_header(self.lines, self.at, self.end, path)
         hunks = parse_hunks(self.lines, start, self.end)
         self.at = hunks.end
         verb = _update_verb(path, target)
         faults = hunks.faults
-        if verb == "change" and not hunks.hunks and not faults:
+        if verb == "change" and hunks.is_empty:
             message = f"the part that updates {path} has no hunk"
             step = "Send hunks after the header, each opened by @@, or leave the header out."
-            faults = (TextFault("malformed", message, step, header + 1),)
-        return Section(header + 1, verb, path, target, hunks.hunks, faults=faults)
+            faults = (TextFault("malformed", message, step, header_at + 1),)
+        return Section(header_at + 1, verb, path, target, hunks.hunks, faults=faults)
+
+    def _parse_target(self, path: str) -> str:
+        """The path that a file moves to; `path` if it stays."""
+        if self.at == self.end or not self.lines[self.at].startswith(_MOVE):
+            return path
+        target = self.lines[self.at].strip().removeprefix(_MOVE)
+        self.at += 1
+        return self._path(target)
 
     def _path(self, raw: bytes) -> str:
         name = raw.strip().decode("utf-8", "surrogateescape")
@@ -173,43 +190,48 @@ def _parse_added_file(
     """The section of a new file whose `+` lines start at `at`, and the line
     after the section. `header` is the line that the section starts at.
     """
-    body: list[HunkLine] = []
-    while at < end and lines[at].startswith(b"+"):
-        body.append(HunkLine("+", lines[at][1:], at + 1))
-        at += 1
+    body = list(_added_lines(lines, at, end))
+    at += len(body)
+    after = find_filled(lines, range(at, end))
     faults: tuple[TextFault, ...] = ()
-    after = _next_filled(lines, at, end)
-    if after < end and not lines[after].strip().startswith(b"***"):
+    if after is None:
+        after = end
+    elif not lines[after].strip().startswith(b"***"):
         message = f"line {at + 1} of the patch has no +: '{show(lines[at])}'"
         faults = (TextFault("malformed", message, _ADD_STEP, at + 1),)
         after = _next_marker(lines, after, end)
-    hunks = (Hunk(0, tuple(body), header + 1),) if body else ()
+    hunks: tuple[Hunk, ...] = ()
+    if body:
+        hunks = (Hunk(0, tuple(body), header + 1),)
     return Section(header + 1, "create", path, path, hunks, faults=faults), after
+
+
+def _added_lines(lines: Sequence[bytes], start: int, end: int) -> Iterator[HunkLine]:
+    for at in range(start, end):
+        line = lines[at]
+        if not line.startswith(b"+"):
+            return
+        yield HunkLine("+", line[1:], at + 1)
 
 
 def _after_file_header(lines: Sequence[bytes], at: int, end: int, path: str) -> int:
     """The line after `---` and `+++` above the first hunk, which models write
     by habit from diffs; `at` without these.
     """
-    if at + 2 >= end:
-        return at
-    marks = (b"--- ", b"+++ ", b"@@")
-    if not all(line.startswith(mark) for line, mark in zip(lines[at : at + 3], marks, strict=True)):
+    if at + 2 >= end or not all(map(bytes.startswith, lines[at : at + 3], _DIFF_HEADER)):
         return at
     # Other names would be a deleted and an inserted line.
-    for line in lines[at : at + 2]:
-        if basename(line[4:].strip().decode("utf-8", "replace")) != basename(path):
-            return at
+    names = {basename(line[4:].strip().decode("utf-8", "replace")) for line in lines[at : at + 2]}
+    if names != {basename(path)}:
+        return at
     return at + 2
 
 
 def _end_of_bare_lines(lines: Sequence[bytes], span: Span) -> int:
     """The end of bare lines: models add the marker that ends an envelope."""
-    for at in range(span.end - 1, span.start - 1, -1):
-        if lines[at].strip():
-            if lines[at].rstrip() == END:
-                return at
-            break
+    last = find_filled(lines, range(span.end - 1, span.start - 1, -1))
+    if last is not None and lines[last].rstrip() == END:
+        return last
     return span.end
 
 
@@ -224,12 +246,6 @@ def _of_one_section(section: Section, span: Span, lines: Sequence[bytes]) -> Par
 def _unexpected_line(lines: Sequence[bytes], at: int) -> TextFault:
     message = f"'{show(lines[at])}' does not begin the part of a file"
     return TextFault("malformed", message, _HEADER_STEP, at + 1)
-
-
-def _next_filled(lines: Sequence[bytes], at: int, end: int) -> int:
-    while at < end and not lines[at].strip():
-        at += 1
-    return at
 
 
 def _next_marker(lines: Sequence[bytes], at: int, end: int) -> int:
@@ -249,8 +265,9 @@ def _split(data: bytes) -> list[bytes]:
     """The lines of a text. The last one is often sent without a line end and
     gets the one of the line above.
     """
-    lines = split_lines(data)
-    if lines and not lines[-1].endswith(b"\n"):
-        above_has_crlf = len(lines) > 1 and lines[-2].endswith(b"\r\n")
-        lines[-1] += b"\r\n" if above_has_crlf else b"\n"
-    return lines
+    above, _, last = data.rpartition(b"\n")
+    if not last:
+        return split_lines(data)
+    if above.endswith(b"\r"):
+        return split_lines(data + b"\r\n")
+    return split_lines(data + b"\n")
