@@ -26,7 +26,19 @@ _NUMBERED_HUNK = re.compile(r"@@ -\d{1,9}(?:,(\d{1,9}))? \+\d{1,9}(?:,(\d{1,9}))
 _DIFF_HEADER = re.compile(
     r"diff --(?:git|cc|combined) \S|GIT binary patch\s*$|Binary files .+ differ\s*$|\*{15}\s*$"
 )
-_NORMAL_DIFF = re.compile(r"\d{1,9}(?:,\d{1,9})?[acd]\d{1,9}(?:,\d{1,9})?\s*$")
+# Lines that begin a diff together with the line below.
+_DIFF_START = re.compile(
+    r"(?P<old_name>--- )|(?P<new_name>\+\+\+ )"
+    r"|(?P<normal>\d{1,9}(?:,\d{1,9})?[acd]\d{1,9}(?:,\d{1,9})?\s*$)"
+)
+_SECOND_LINES: Mapping[str | None, str | tuple[str, ...]] = {
+    "old_name": "+++ ",
+    "new_name": "@@",
+    "normal": ("< ", "> "),
+}
+_SIGNS = frozenset(" +-\\")
+_SIGNS_OF_HUNKS = frozenset(map(frozenset, ("-", " -", "+-", " +-", " +")))
+_FENCES = ("```", "~~~")
 _MOST_INDENTED_CHARACTERS = 1000  # of a line that may be an indented or encoded marker
 
 _DESCRIPTIONS = {
@@ -51,7 +63,6 @@ def sniff(text: str, path: str | None = None) -> dict[str, Any]:
     Raises PatchRefused for a text that is no patch, or two kinds of patch.
     """
     text = text.removeprefix("\ufeff")  # Windows editors write it at the start of UTF-8 files
-    lines = text.split("\n")
     if not text.strip():
         raise _refused("the text is empty", f"Send a patch in one of these forms.\n{_EXAMPLES}")
     if _is_json(text):
@@ -60,29 +71,21 @@ def sniff(text: str, path: str | None = None) -> dict[str, Any]:
             " tool call is enough."
         )
         raise _refused("the text is JSON, not a raw patch", step)
-    markers = _find_markers(lines) or _find_disguised_marker(lines)
-    _refuse_two_kinds(markers)
-    change: dict[str, Any] = {"type": _format_of(markers, lines, path), "text": text}
+    change: dict[str, Any] = {"type": _find_format(text.split("\n"), path), "text": text}
     if path is not None:
         change["path"] = path
     return change
 
 
-def _format_of(markers: Mapping[str, int], lines: Sequence[str], path: str | None) -> str:
+def _find_format(lines: Sequence[str], path: str | None) -> str:
+    markers = _find_markers(lines) or _find_disguised_marker(lines)
+    _refuse_two_kinds(markers)
     for kind in ("unified_diff", "search_replace", "apply_patch"):
         if kind in markers:
             return kind
     if markers:
         return _format_of_bare_hunks(markers, path)
-    # The parser of blocks has the better message for a block without beginning.
-    if any(_BLOCK_END.match(line) for line in lines):
-        return "search_replace"
-    if path is not None and _has_only_signed_lines(lines):
-        return "apply_patch"
-    raise _refused(
-        "the text is not a patch in any known format",
-        f"Send one of these, with its markers at the start of a line.\n{_EXAMPLES}",
-    )
+    return _format_of_bare_lines(lines, path)
 
 
 def _format_of_bare_hunks(markers: Mapping[str, int], path: str | None) -> str:
@@ -93,31 +96,52 @@ def _format_of_bare_hunks(markers: Mapping[str, int], path: str | None) -> str:
         )
         message = "the text has hunks, but does not name the file that they are for"
         raise _refused(message, step, min(markers.values()) + 1)
-    return "unified_diff" if "numbered" in markers else "apply_patch"
+    if "numbered" in markers:
+        return "unified_diff"
+    return "apply_patch"
+
+
+def _format_of_bare_lines(lines: Sequence[str], path: str | None) -> str:
+    # The parser of blocks has the better message for a block without beginning.
+    if any(map(_BLOCK_END.match, lines)):
+        return "search_replace"
+    if path is not None and _has_only_signed_lines(lines):
+        return "apply_patch"
+    raise _refused(
+        "the text is not a patch in any known format",
+        f"Send one of these, with its markers at the start of a line.\n{_EXAMPLES}",
+    )
 
 
 def _find_markers(lines: Sequence[str]) -> dict[str, int]:
     """Each kind of marker outside of other patches, with its first line (from
-    0).
+    0), in the order of these.
     """
     markers: dict[str, int] = {}
     at = 0
     while at < len(lines):
-        line, start = lines[at], at
-        if _ENVELOPE.match(line):
-            kind, at = "apply_patch", _after_end(lines, at, _ENVELOPE_END)
-        elif _starts_diff(lines, at):
-            kind, at = "unified_diff", at + 1
-        elif _BLOCK.match(line):
-            kind, at = "search_replace", _after_end(lines, at, _BLOCK_END)
-        elif line.startswith("@@"):
-            kind = "numbered" if _NUMBERED_HUNK.match(line) else "anchored"
-            at = _after_hunk(lines, at)
-        else:
+        start = _patch_at(lines, at)
+        if start is None:
             at += 1
             continue
-        markers.setdefault(kind, start)
+        kind, end = start
+        markers.setdefault(kind, at)
+        at = end
     return markers
+
+
+def _patch_at(lines: Sequence[str], at: int) -> tuple[str, int] | None:
+    """The kind of the patch that begins at a line, and the line after it."""
+    line = lines[at]
+    if _ENVELOPE.match(line):
+        return "apply_patch", _after_end(lines, at, _ENVELOPE_END)
+    if _starts_diff(lines, at):
+        return "unified_diff", at + 1
+    if _BLOCK.match(line):
+        return "search_replace", _after_end(lines, at, _BLOCK_END)
+    if line.startswith("@@"):
+        return _hunk_at(lines, at)
+    return None
 
 
 def _find_disguised_marker(lines: Sequence[str]) -> dict[str, int]:
@@ -135,14 +159,12 @@ def _find_disguised_marker(lines: Sequence[str]) -> dict[str, int]:
 
 def _starts_diff(lines: Sequence[str], at: int) -> bool:
     line = lines[at]
-    following = lines[at + 1] if at + 1 < len(lines) else ""
-    if line.startswith("--- "):
-        return following.startswith("+++ ")
-    if line.startswith("+++ "):
-        return following.startswith("@@")
     if _DIFF_HEADER.match(line):
         return True
-    return bool(_NORMAL_DIFF.match(line)) and following.startswith(("< ", "> "))
+    start = _DIFF_START.match(line)
+    if start is None or at + 1 == len(lines):
+        return False
+    return lines[at + 1].startswith(_SECOND_LINES[start.lastgroup])
 
 
 def _after_end(lines: Sequence[str], at: int, end: re.Pattern[str]) -> int:
@@ -155,21 +177,25 @@ def _after_end(lines: Sequence[str], at: int, end: re.Pattern[str]) -> int:
     return len(lines)
 
 
-def _after_hunk(lines: Sequence[str], at: int) -> int:
-    """The line after a hunk: it goes as far as its counts, or, without counts,
-    as its lines have signs.
+def _hunk_at(lines: Sequence[str], at: int) -> tuple[str, int]:
+    """The kind of a hunk, and the line after it: it goes as far as its counts,
+    or, without counts, as its lines have signs.
     """
-    old_left = new_left = len(lines)
-    if header := _NUMBERED_HUNK.match(lines[at]):
-        old_left, new_left = int(header[1] or 1), int(header[2] or 1)
+    header = _NUMBERED_HUNK.match(lines[at])
+    if header is None:
+        return "anchored", _after_hunk(lines, at, len(lines), len(lines))
+    old_count, new_count = map(int, header.groups("1"))
+    return "numbered", _after_hunk(lines, at, old_count, new_count)
+
+
+def _after_hunk(lines: Sequence[str], at: int, old_left: int, new_left: int) -> int:
     for number in range(at + 1, len(lines)):
-        line = lines[number]
+        sign = lines[number][:1]
         if old_left <= 0 and new_left <= 0:
             return number
         # A blank context line has often lost its space.
-        if line.rstrip("\r") and line[0] not in " +-\\":
+        if sign not in _SIGNS and lines[number].rstrip("\r"):
             return number
-        sign = line[:1]
         old_left -= sign not in ("+", "\\")
         new_left -= sign not in ("-", "\\")
     return len(lines)
@@ -177,14 +203,12 @@ def _after_hunk(lines: Sequence[str], at: int) -> int:
 
 def _has_only_signed_lines(lines: Sequence[str]) -> bool:
     """Whether every line has a sign, and some line can be found in a file."""
-    signs = {line[0] for line in lines if line.strip() and not line.startswith(("```", "~~~"))}
-    return signs <= {" ", "+", "-"} and ("-" in signs or signs == {" ", "+"})
+    signs = {line[0] for line in lines if line.strip() and not line.startswith(_FENCES)}
+    return frozenset(signs) in _SIGNS_OF_HUNKS
 
 
 def _is_json(text: str) -> bool:
-    inside = text.strip()
-    if inside.startswith(("```", "~~~")):
-        inside = inside.partition("\n")[2].rstrip("`~ \r\n\t").lstrip()
+    inside = _inside_fence(text.strip())
     if not inside.startswith(("{", "[")):
         return False
     try:
@@ -194,6 +218,12 @@ def _is_json(text: str) -> bool:
         return inside.startswith(('{"', "{\n", "{ ", "[{"))
 
 
+def _inside_fence(text: str) -> str:
+    if text.startswith(_FENCES):
+        return text.partition("\n")[2].rstrip("`~ \r\n\t").lstrip()
+    return text
+
+
 def _refuse_two_kinds(markers: Mapping[str, int]) -> None:
     # An `@@` without numbers may belong to any format.
     kinds = {kind: at for kind, at in markers.items() if kind in _DESCRIPTIONS}
@@ -201,7 +231,7 @@ def _refuse_two_kinds(markers: Mapping[str, int]) -> None:
         kinds.pop("numbered", None)
     if len(kinds) < 2:
         return
-    first, second = sorted(kinds, key=lambda kind: kinds[kind])[:2]
+    first, second = list(kinds)[:2]
     message = (
         f"the text has {_DESCRIPTIONS[first]} at line {kinds[first] + 1} and"
         f" {_DESCRIPTIONS[second]} at line {kinds[second] + 1}"
