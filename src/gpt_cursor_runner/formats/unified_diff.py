@@ -4,14 +4,14 @@ text; line numbers are hints.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from gpt_cursor_runner.formats.applying import apply_sections
 from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.diff.binary import BinaryPatch
-from gpt_cursor_runner.formats.diff.files import FileDiff, reverse
+from gpt_cursor_runner.formats.diff.files import FileDiff, Operation, reverse
 from gpt_cursor_runner.formats.diff.parsing import parse_diff
 from gpt_cursor_runner.formats.diff.stripping import Stripping
 from gpt_cursor_runner.formats.hunks import Hunk
@@ -21,6 +21,8 @@ from gpt_cursor_runner.formats.sections import ParsedPatch, Section, TextFault, 
 from gpt_cursor_runner.formats.virtual_tree import Refusal, Spoiled
 from gpt_cursor_runner.patch.model import UnifiedDiff
 from gpt_cursor_runner.patch.paths import UnsafePath
+
+_TWO_PATH_VERBS: Mapping[Operation | None, Verb] = {"rename": "move", "copy": "copy"}
 
 
 def unified_diff(change: UnifiedDiff, plan: ChangePlan) -> None:
@@ -32,16 +34,11 @@ def unified_diff(change: UnifiedDiff, plan: ChangePlan) -> None:
         plan.add_fault("limit", message, step, member="text")
         return
     files, faults = parse_diff(change.text.encode())
-    if _add_member_fault(change, files, plan):
-        return
-    if len(files) > MAX_FILES:
-        message = f"the diff has {len(files)} files; the limit for one diff is {MAX_FILES}"
-        step = "Send several patches, one after another."
-        plan.add_fault("limit", message, step, member="text")
+    if _is_refused(change, files, plan):
         return
     apply_sections(ParsedPatch((), faults), plan)
     if change.reverse:
-        files = [reverse(file) for file in reversed(files)]
+        files = list(map(reverse, reversed(files)))
     # Each mail of a series builds on the one before it, but all files of one
     # mail are diffs from the same tree.
     for _, files_of_mail in groupby(files, key=lambda file: file.mail):
@@ -49,9 +46,9 @@ def unified_diff(change: UnifiedDiff, plan: ChangePlan) -> None:
         apply_sections(ParsedPatch(sections, at_once=True), plan)
 
 
-def _add_member_fault(change: UnifiedDiff, files: Sequence[FileDiff], plan: ChangePlan) -> bool:
-    """Refuse members that contradict the diff or the tolerance. Returns whether
-    a fault was added.
+def _is_refused(change: UnifiedDiff, files: Sequence[FileDiff], plan: ChangePlan) -> bool:
+    """Refuse a diff of too many files, and members that contradict the diff or
+    the tolerance. Returns whether a fault was added.
     """
     if change.path is not None and len(files) > 1:
         plan.add_fault(
@@ -60,16 +57,23 @@ def _add_member_fault(change: UnifiedDiff, files: Sequence[FileDiff], plan: Chan
             "Leave 'path' out, or send one change for each file.",
             member="path",
         )
-        return True
-    if change.fuzz and "fuzzy" not in {rung.name for rung in plan.rungs}:
+    elif _has_useless_fuzz(change, plan):
         plan.add_fault(
             "malformed",
             "'fuzz' lets context lines differ, which only tolerance 'merge' allows",
             "Send the patch with tolerance 'merge', or without 'fuzz'.",
             member="fuzz",
         )
-        return True
-    return False
+    elif len(files) > MAX_FILES:
+        message = f"the diff has {len(files)} files; the limit for one diff is {MAX_FILES}"
+        step = "Send several patches, one after another."
+        plan.add_fault("limit", message, step, member="text")
+    return bool(plan.faults)
+
+
+def _has_useless_fuzz(change: UnifiedDiff, plan: ChangePlan) -> bool:
+    rungs = {rung.name for rung in plan.rungs}
+    return change.fuzz > 0 and "fuzzy" not in rungs
 
 
 class _SectionBuilder:
@@ -112,10 +116,10 @@ class _SectionBuilder:
         source, target = self._paths(file)
         verb = self._verb(file, target)
         faults = list(file.faults)
-        if verb == "delete" and self._lacks_deleted_lines(file, source):
-            message = f"the diff deletes {source}, but has none of its lines"
-            step = "Send a delete change for the file, or a diff that deletes every line of it."
-            faults.append(TextFault("conflict", message, step, file.patch_line))
+        mode = file.new_mode
+        if verb == "delete":
+            faults += self._missing_lines_faults(file, source)
+            mode = None
         self.exists_after[source] = verb not in ("delete", "move")
         self.exists_after[target] = verb != "delete"
         return Section(
@@ -123,8 +127,8 @@ class _SectionBuilder:
             verb,
             source,
             target,
-            hunks=tuple(self._with_options(hunk) for hunk in file.hunks),
-            mode=None if verb == "delete" else file.new_mode,
+            hunks=tuple(map(self._with_options, file.hunks)),
+            mode=mode,
             binary=self._binary_patch(file),
             old_blob=file.old_blob,
             faults=tuple(faults),
@@ -147,13 +151,18 @@ class _SectionBuilder:
         return self.change.path, self.change.path
 
     def _verb(self, file: FileDiff, path: str) -> Verb:
-        if file.operation == "rename":
-            return "move"
-        if file.operation == "copy":
-            return "copy"
-        if file.creates or (_is_from_nothing(file) and self._is_free(path)):
+        if file.operation in _TWO_PATH_VERBS:
+            return _TWO_PATH_VERBS[file.operation]
+        if self._creates(file, path):
             return "create"
-        return "delete" if file.deletes else "change"
+        if file.deletes:
+            return "delete"
+        return "change"
+
+    def _creates(self, file: FileDiff, path: str) -> bool:
+        if file.creates:
+            return True
+        return _is_from_nothing(file) and self._is_free(path)
 
     def _is_free(self, path: str) -> bool:
         return not self._file_exists(path) and self.plan.tree.kind(path) is None
@@ -164,12 +173,21 @@ class _SectionBuilder:
             exists = self.plan.tree.kind(path) in FILE_KINDS
         return exists
 
-    def _lacks_deleted_lines(self, file: FileDiff, path: str) -> bool:
-        """Whether a diff without contents deletes a file that has some."""
-        if file.hunks or file.forward or path in self.exists_after:
+    def _missing_lines_faults(self, file: FileDiff, path: str) -> list[TextFault]:
+        """The fault of a diff without contents that deletes a file that has
+        some.
+        """
+        if file.has_contents or not self._has_lines(path):
+            return []
+        message = f"the diff deletes {path}, but has none of its lines"
+        step = "Send a delete change for the file, or a diff that deletes every line of it."
+        return [TextFault("conflict", message, step, file.patch_line)]
+
+    def _has_lines(self, path: str) -> bool:
+        if path in self.exists_after:
             return False
         try:
-            return bool(self.plan.tree.file(path).data)
+            return self.plan.tree.file(path).data != b""
         except (Refusal, Spoiled):
             return False  # applying the section reports the reason
 
