@@ -23,9 +23,7 @@ def apply_patch(change: ApplyPatch, plan: ChangePlan) -> None:
         apply_sections(_parse_bare(change, change.path, data), plan)
         return
     parsed = parse_envelope(data)
-    # Members and envelope may agree, since some clients always send the path. If
-    # they differ, either of them may be wrong.
-    if change.path is None or parsed.faults or _is_as_declared(change, parsed):
+    if not _is_contradicted(change, parsed):
         apply_sections(parsed, plan)
         return
     plan.add_fault(
@@ -44,14 +42,16 @@ def _parse_bare(change: ApplyPatch, path: str, data: bytes) -> ParsedPatch:
     return parse_bare_hunks(data, path, target)
 
 
-def _is_as_declared(change: ApplyPatch, parsed: ParsedPatch) -> bool:
-    """Whether the only section is the one that the members beside the text
-    declare.
+def _is_contradicted(change: ApplyPatch, parsed: ParsedPatch) -> bool:
+    """Whether the members beside the text declare another change than its only
+    section. Some clients always send the path, so both may agree.
     """
-    return len(parsed.sections) == 1 and _matches(change, parsed.sections[0])
+    # If they differ, either of them may be wrong.
+    if change.path is None or parsed.faults:
+        return False
+    return len(parsed.sections) != 1 or not _matches(change, parsed.sections[0])
 
 
 def _matches(change: ApplyPatch, section: Section) -> bool:
-    if section.path != change.path or section.target != (change.to or section.target):
-        return False
-    return (section.verb == "create") == bool(change.create)
+    declared = (change.path, change.to or section.target, bool(change.create))
+    return declared == (section.path, section.target, section.verb == "create")

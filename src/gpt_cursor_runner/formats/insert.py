@@ -26,7 +26,7 @@ def insert(change: Insert, plan: ChangePlan) -> None:
         if not _is_expected_line(change, text, file, plan):
             return
         lines = text.insertion(change.after_line, change.text.encode())
-        if change.text.strip() and _stand_there(lines, change.after_line, text):
+        if _is_applied(change, lines, text):
             plan.add_fault(
                 "already_applied",
                 f"the text already follows line {change.after_line} of {change.path}",
@@ -41,8 +41,10 @@ def insert(change: Insert, plan: ChangePlan) -> None:
         plan.add_placed_hunk(change.path, change.after_line + 1, "exact")
 
 
-def _stand_there(lines: tuple[bytes, ...], start: int, text: Text) -> bool:
-    return lines == tuple(text.lines[start : start + len(lines)])
+def _is_applied(change: Insert, lines: tuple[bytes, ...], text: Text) -> bool:
+    """Whether the lines to insert already follow, and are not blank."""
+    start = change.after_line
+    return change.text.strip() != "" and lines == tuple(text.lines[start : start + len(lines)])
 
 
 def _is_within_file(change: Insert, text: Text, plan: ChangePlan) -> bool:
@@ -66,6 +68,13 @@ def _is_expected_line(change: Insert, text: Text, file: File, plan: ChangePlan) 
     actual = _line_before(change, text)
     if actual.rstrip(b"\r\n") == expected.encode():
         return True
+    _add_other_line_fault(change, expected, actual, text, file, plan)
+    return False
+
+
+def _add_other_line_fault(
+    change: Insert, expected: str, actual: bytes, text: Text, file: File, plan: ChangePlan
+) -> None:
     elsewhere = _lines_equal_to(expected, text)
     step = (
         "Read the current file; send the number of the line that you mean, and that line as"
@@ -85,10 +94,9 @@ def _is_expected_line(change: Insert, text: Text, file: File, plan: ChangePlan) 
         path=change.path,
         expected=(expected[:_MOST_CHARACTERS],),
         closest=Closest(row + 1, 0.0, excerpt(text, row, 3, row), difference),
-        candidates=tuple(text.candidate(number) for number in elsewhere),
+        candidates=tuple(map(text.candidate, elsewhere)),
         file_sha256=file.sha256,
     )
-    return False
 
 
 def _line_before(change: Insert, text: Text) -> bytes:
@@ -97,8 +105,9 @@ def _line_before(change: Insert, text: Text) -> bytes:
     """
     if change.after_line == 0:
         return b""
-    line = text.lines[change.after_line - 1]
-    return line.removeprefix(BOM) if change.after_line == 1 else line
+    if change.after_line == 1:
+        return text.lines[0].removeprefix(BOM)
+    return text.lines[change.after_line - 1]
 
 
 def _lines_equal_to(expected: str, text: Text) -> list[int]:

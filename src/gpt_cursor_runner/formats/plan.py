@@ -62,16 +62,22 @@ def _all_faults(plans: Sequence[ChangePlan]) -> list[Fault]:
     """Every fault. The last one of each change lists the later changes that
     could not be checked because of it.
     """
-    skipped: dict[int, list[int]] = {}
-    for plan in plans:
-        if plan.skipped_after is not None:
-            skipped.setdefault(plan.skipped_after, []).append(plan.change)
+    skipped = _skipped_changes(plans)
     faults: list[Fault] = []
     for plan in plans:
         faults += plan.faults
         if plan.faults and plan.change in skipped:
             faults[-1] = _with_skipped(faults[-1], skipped[plan.change])
     return faults
+
+
+def _skipped_changes(plans: Sequence[ChangePlan]) -> dict[int, list[int]]:
+    """The changes that were skipped after each change."""
+    skipped: dict[int, list[int]] = {}
+    for plan in plans:
+        if plan.skipped_after is not None:
+            skipped.setdefault(plan.skipped_after, []).append(plan.change)
+    return skipped
 
 
 def _with_skipped(fault: Fault, skipped: Sequence[int]) -> Fault:

@@ -28,27 +28,38 @@ def regex(change: Regex, plan: ChangePlan) -> None:
     with plan.collect_refusals(change.path):
         file = plan.tree.text_file(change.path)
         pattern = _compile(change, plan)
-        if pattern is None:
-            return
-        bom = BOM if file.data.startswith(BOM) else b""
-        # Undecodable bytes become lone surrogates, which are encoded to the
-        # same bytes again.
-        subject = file.data.removeprefix(bom).decode("utf-8", "surrogateescape")
-        matches = _find_matches(pattern, subject, change, plan)
-        if matches is None:
-            return
-        text = Text(file.data)
-        lines: list[int] = []
-        for match in matches[:_MOST_EXTRA_MATCHES]:
-            offset = len(bom) + len(_encode(subject[: match.start()]))
-            lines.append(text.line_of(offset))
-        if len(matches) != change.expect_matches:
-            _add_count_fault(change, len(matches), text, lines, plan)
-            return
-        replaced = _replace(change, subject, matches, plan)
-        if replaced is not None:
-            plan.tree.write(change.path, File(bom + _encode(replaced), file.mode))
-            plan.add_placed_hunk(change.path, lines[0], "regex")
+        if pattern is not None:
+            _replace_matches(pattern, change, file, plan)
+
+
+def _replace_matches(
+    pattern: engine.Pattern[str], change: Regex, file: File, plan: ChangePlan
+) -> None:
+    bom, data = _split_bom(file.data)
+    # Undecodable bytes become lone surrogates, which are encoded to the same
+    # bytes again.
+    subject = data.decode("utf-8", "surrogateescape")
+    matches = _find_matches(pattern, subject, change, plan)
+    if matches is None:
+        return
+    text = Text(file.data)
+    lines: list[int] = []
+    for match in matches[:_MOST_EXTRA_MATCHES]:
+        offset = len(bom) + len(_encode(subject[: match.start()]))
+        lines.append(text.line_of(offset))
+    if len(matches) != change.expect_matches:
+        _add_count_fault(change, len(matches), text, lines, plan)
+        return
+    replaced = _replace(change, subject, matches, plan)
+    if replaced is not None:
+        plan.tree.write(change.path, File(bom + _encode(replaced), file.mode))
+        plan.add_placed_hunk(change.path, lines[0], "regex")
+
+
+def _split_bom(data: bytes) -> tuple[bytes, bytes]:
+    if data.startswith(BOM):
+        return BOM, data.removeprefix(BOM)
+    return b"", data
 
 
 def _find_matches(
@@ -83,10 +94,7 @@ def _compile(change: Regex, plan: ChangePlan) -> engine.Pattern[str] | None:
     try:
         return engine.compile(change.pattern, flags)
     except (engine.error, RecursionError, OverflowError, ValueError) as error:
-        message = getattr(error, "msg", "") or "it cannot be compiled"
-        position = getattr(error, "pos", None)
-        if position is not None:
-            message += f", at character {position + 1} of the pattern"
+        message = _describe_error(error)
         plan.add_fault(
             "malformed",
             f"the pattern is not a regular expression: {message}",
@@ -95,6 +103,14 @@ def _compile(change: Regex, plan: ChangePlan) -> engine.Pattern[str] | None:
             path=change.path,
         )
         return None
+
+
+def _describe_error(error: Exception) -> str:
+    message = getattr(error, "msg", "") or "it cannot be compiled"
+    position = getattr(error, "pos", None)
+    if position is None:
+        return message
+    return f"{message}, at character {position + 1} of the pattern"
 
 
 def _add_count_fault(
@@ -117,7 +133,7 @@ def _add_count_fault(
         )
     candidates: tuple[str, ...] = ()
     if text.lines:
-        candidates = tuple(text.candidate(line) for line in lines)
+        candidates = tuple(map(text.candidate, lines))
     plan.add_fault(
         code,
         f"the pattern has {counted} matches in {change.path}, not the expected"
@@ -164,8 +180,8 @@ def _most_characters(replacement: str, match: engine.Match[str]) -> int:
     """The longest possible expansion of the replacement, known before it is
     built: each backslash may insert the longest group.
     """
-    longest = max(len(group or "") for group in (match[0], *match.groups()))
-    return len(replacement) + replacement.count("\\") * longest
+    longest = max((match[0], *match.groups("")), key=len)
+    return len(replacement) + replacement.count("\\") * len(longest)
 
 
 def _encode(text: str) -> bytes:

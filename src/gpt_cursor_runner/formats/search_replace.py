@@ -4,8 +4,9 @@ the dialects of aider, Cline and Roo.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from gpt_cursor_runner.formats.applying import apply_sections
 from gpt_cursor_runner.formats.blocks.numbering import count_numbered, first_number, without_numbers
@@ -34,30 +35,23 @@ def search_replace(change: SearchReplace, plan: ChangePlan) -> None:
     apply_sections(ParsedPatch((), faults), plan)
     for path, group in _group_by_file(blocks):
         # Section by section, since an earlier one may create the file.
-        text = _text_of(path, plan.tree)
-        if _is_new_file(group[0]):
-            section = _new_file_section(group[0], path, text)
-        else:
-            section = _edit_section(group, path, text)
+        section = _section(group, path, _text_of(path, plan.tree))
         apply_sections(ParsedPatch((section,)), plan)
 
 
-def _group_by_file(blocks: Iterable[Block]) -> list[tuple[str, list[Block]]]:
-    """Consecutive blocks for one file. A block with a whole new file is a group
-    of its own.
-    """
-    groups: list[tuple[str, list[Block]]] = []
-    joinable = False
-    for block in blocks:
-        if not block.path:
-            continue
-        is_new_file = _is_new_file(block)
-        if joinable and not is_new_file and groups[-1][0] == block.path:
-            groups[-1][1].append(block)
-        else:
-            groups.append((block.path, [block]))
-        joinable = not is_new_file
-    return groups
+def _group_by_file(blocks: Iterable[Block]) -> Iterator[tuple[str, list[Block]]]:
+    """Yield consecutive blocks for one file, apart from those without a file."""
+    named = [block for block in blocks if block.path]
+    for (path, _), group in groupby(named, key=_group_of):
+        yield path, list(group)
+
+
+def _group_of(block: Block) -> tuple[str, int | None]:
+    path = block.path or ""
+    # A block with a whole new file is a group of its own.
+    if _is_new_file(block):
+        return path, block.number
+    return path, None
 
 
 def _is_new_file(block: Block) -> bool:
@@ -84,6 +78,12 @@ def _text_of(name: str, tree: VirtualTree) -> Text | None:
         return None
 
 
+def _section(blocks: Sequence[Block], path: str, text: Text | None) -> Section:
+    if _is_new_file(blocks[0]):
+        return _new_file_section(blocks[0], path, text)
+    return _edit_section(blocks, path, text)
+
+
 def _new_file_section(block: Block, path: str, text: Text | None) -> Section:
     """The section of a block without old lines: it creates a file, or fills an
     empty one.
@@ -96,10 +96,11 @@ def _new_file_section(block: Block, path: str, text: Text | None) -> Section:
             " empty contents."
         )
         faults = (TextFault("no_op", message, step, block.patch_line, block.number),)
+    verb: Verb = "create"
+    if text is not None and not text.data:
+        verb = "change"
     lines = tuple(HunkLine("+", line, row) for line, row in block.new)
     hunk = Hunk(block.number, lines, block.patch_line, 0, 1)
-    is_empty_file = text is not None and not text.data
-    verb: Verb = "change" if is_empty_file else "create"
     return Section(block.patch_line, verb, path, path, (hunk,), faults=faults)
 
 
@@ -120,12 +121,16 @@ def _edit_section(blocks: Sequence[Block], path: str, text: Text | None) -> Sect
 
 
 def _refuse_without_effect(block: Block) -> Block:
-    if block.faults or [line for line, _ in block.old] != [line for line, _ in block.new]:
+    if block.faults or _without_rows(block.old) != _without_rows(block.new):
         return block
     # Models repeat the old lines by mistake; success would hide that.
     message = f"block {block.number + 1} replaces its lines by the same lines"
     step = "Put the lines that you want below '=======', or leave the block out."
     return _refused(block, "no_op", message, step)
+
+
+def _without_rows(lines: NumberedLines) -> list[bytes]:
+    return [line for line, _ in lines]
 
 
 def _without_line_numbers(block: Block, path: str, text: Text) -> Block:
@@ -135,16 +140,9 @@ def _without_line_numbers(block: Block, path: str, text: Text) -> Block:
     first = first_number(block.old)
     if first is None or _has_line_of(block, text):
         return block
-    numbered, last = count_numbered(block.new), first + len(block.old) - 1
-    step = "Read the file again, and send its lines without numbers."
-    if 0 < numbered < len(block.new):
-        message = f"block {block.number + 1} has line numbers before only some of its new lines"
-        return _refused(block, "malformed", message, step)
-    if last > len(text.lines):
-        message = (
-            f"block {block.number + 1} numbers its lines {first} to {last}, but {path}"
-            f" has {len(text.lines)} lines"
-        )
+    message = _describe_wrong_numbers(block, first, path, text)
+    if message:
+        step = "Read the file again, and send its lines without numbers."
         return _refused(block, "malformed", message, step)
     return replace(
         block,
@@ -152,6 +150,18 @@ def _without_line_numbers(block: Block, path: str, text: Text) -> Block:
         new=without_numbers(block.new),
         line_hint=block.line_hint or first,
     )
+
+
+def _describe_wrong_numbers(block: Block, first: int, path: str, text: Text) -> str | None:
+    if 0 < count_numbered(block.new) < len(block.new):
+        return f"block {block.number + 1} has line numbers before only some of its new lines"
+    last = first + len(block.old) - 1
+    if last > len(text.lines):
+        return (
+            f"block {block.number + 1} numbers its lines {first} to {last}, but {path}"
+            f" has {len(text.lines)} lines"
+        )
+    return None
 
 
 def _has_line_of(block: Block, text: Text) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES
-from gpt_cursor_runner.formats.line_diff import diff_lines
+from gpt_cursor_runner.formats.line_diff import NumberedLines, diff_lines
 from gpt_cursor_runner.formats.matching.already_applied import is_applied_at
 from gpt_cursor_runner.formats.matching.block_search import MOST_PLACES
 from gpt_cursor_runner.formats.matching.closest import expected_lines, find_closest
@@ -30,13 +33,7 @@ def str_replace(change: StrReplace, plan: ChangePlan) -> None:
     with plan.collect_refusals(change.path):
         file = plan.tree.text_file(change.path)
         if change.old == change.new:
-            plan.add_fault(
-                "no_op",
-                "old and new are the same text",
-                "Send the text that you want in new, or leave this change out.",
-                member="new",
-                path=change.path,
-            )
+            _add_no_op_fault(change, plan)
             return
         text = Text(file.data)
         if change.old.encode() in text.data:
@@ -45,6 +42,16 @@ def str_replace(change: StrReplace, plan: ChangePlan) -> None:
             _add_missing_fault(change, text, file, plan)
         else:
             _replace_lines(change, text, file, plan)
+
+
+def _add_no_op_fault(change: StrReplace, plan: ChangePlan) -> None:
+    plan.add_fault(
+        "no_op",
+        "old and new are the same text",
+        "Send the text that you want in new, or leave this change out.",
+        member="new",
+        path=change.path,
+    )
 
 
 def _replace_exactly(change: StrReplace, text: Text, file: File, plan: ChangePlan) -> None:
@@ -80,22 +87,23 @@ def _replace_lines(change: StrReplace, text: Text, file: File, plan: ChangePlan)
     hunk = Hunk(0, lines, 1, change.line_hint)
     result = search(text, hunk, plan.rungs, plan.budget)
     place = select_place(text, hunk, result.places, _hints(change, first=0))
-    if place is None and result.places:
-        _add_ambiguous_lines_fault(change, result, text, plan)
+    if place is None:
+        _add_unplaced_fault(change, result, text, file, plan)
         return
-    edits = None
-    if place is not None and not is_applied_at(hunk, place, result):
-        edits = _fitting_edits(hunk, place, text)
-    if place is None or edits is None:
+    edits = _fitting_edits(hunk, place, text)
+    if edits is None or is_applied_at(hunk, place, result):
         _add_missing_fault(change, text, file, plan)
         return
     plan.add_placed_hunk(change.path, place.start + 1, result.rung, 0, round(place.similarity, 3))
     plan.tree.write(change.path, File(text.apply_edits(edits), file.mode))
 
 
-def _add_ambiguous_lines_fault(
-    change: StrReplace, result: SearchResult, text: Text, plan: ChangePlan
+def _add_unplaced_fault(
+    change: StrReplace, result: SearchResult, text: Text, file: File, plan: ChangePlan
 ) -> None:
+    if not result.places:
+        _add_missing_fault(change, text, file, plan)
+        return
     places = result.places[:_MOST_CANDIDATES]
     candidates = tuple(text.candidate(place.start + 1) for place in places)
     _add_ambiguous_fault(change, candidates, result.rungs_tried, plan)
@@ -120,12 +128,16 @@ def _hints(change: StrReplace, *, first: int) -> tuple[int, ...]:
     return (change.line_hint - 1 + first,)
 
 
-def _complete_lines(text: str) -> list[tuple[bytes, int]]:
+def _complete_lines(text: str) -> NumberedLines:
     """The lines of a text with their numbers, the last one with a line end."""
-    lines = split_lines(text.encode())
-    if lines and not lines[-1].endswith(b"\n"):
-        lines[-1] += b"\n"
-    return [(line, number) for number, line in enumerate(lines, 1)]
+    data = text.encode()
+    if data and not data.endswith(b"\n"):
+        data += b"\n"
+    return _numbered_lines(data)
+
+
+def _numbered_lines(data: bytes) -> NumberedLines:
+    return [(line, number) for number, line in enumerate(split_lines(data), 1)]
 
 
 def _select_offset(change: StrReplace, text: Text, plan: ChangePlan) -> int | None:
@@ -135,7 +147,7 @@ def _select_offset(change: StrReplace, text: Text, plan: ChangePlan) -> int | No
         return _occurrence(change, offsets, change.occurrence, text, plan)
     if len(offsets) == 1:
         return offsets[0]
-    lines = [text.line_of(offset) for offset in offsets]
+    lines = list(map(text.line_of, offsets))
     line = preferred_row(lines, _hints(change, first=1))
     if line is not None:
         return offsets[lines.index(line)]
@@ -148,7 +160,9 @@ def _occurrence(
 ) -> int | None:
     if occurrence <= len(offsets):
         return offsets[occurrence - 1]
-    times = "once" if len(offsets) == 1 else f"{len(offsets)} times"
+    times = f"{len(offsets)} times"
+    if len(offsets) == 1:
+        times = "once"
     plan.add_fault(
         "no_match",
         f"the change asks for occurrence {occurrence}, but old occurs in {change.path} {times}",
@@ -183,16 +197,18 @@ def _offsets(data: bytes, change: StrReplace) -> list[int]:
     counted as two occurrences.
     """
     old = change.old.encode()
-    stride, most = 1, MOST_PLACES
-    if change.occurrence is not None:
-        stride, most = len(old), max(MOST_PLACES, change.occurrence)
-    offsets: list[int] = []
+    if change.occurrence is None:
+        # At `MOST_PLACES` the text is ambiguous anyway, so the search may stop.
+        return list(islice(_find_all(old, data, stride=1), MOST_PLACES))
+    most = max(MOST_PLACES, change.occurrence)
+    return list(islice(_find_all(old, data, stride=len(old)), most))
+
+
+def _find_all(old: bytes, data: bytes, *, stride: int) -> Iterator[int]:
     at = data.find(old)
-    # At `MOST_PLACES` the text is ambiguous anyway, so the search may stop.
-    while at != -1 and len(offsets) < most:
-        offsets.append(at)
+    while at != -1:
+        yield at
         at = data.find(old, at + stride)
-    return offsets
 
 
 def _candidates(text: Text, offsets: list[int]) -> tuple[str, ...]:
@@ -224,11 +240,13 @@ def _add_already_applied_fault(
 
 
 def _add_no_match_fault(change: StrReplace, text: Text, file: File, plan: ChangePlan) -> None:
-    sought = [(line, number) for number, line in enumerate(split_lines(change.old.encode()), 1)]
-    row_hint = None if change.line_hint is None else change.line_hint - 1
+    sought = _numbered_lines(change.old.encode())
+    row_hint = None
+    if change.line_hint is not None:
+        row_hint = change.line_hint - 1
     closest = find_closest(text, sought, row_hint, inside_line=True)
     patch_line = None
-    if closest and closest.first_difference:
+    if closest.first_difference:
         patch_line = closest.first_difference.patch_line
     plan.add_fault(
         "no_match",

@@ -117,14 +117,18 @@ class Text:
         it.
         """
         code_point = self.cores[1].get(sought_core)
-        return "" if code_point is None else chr(code_point)
+        if code_point is None:
+            return ""
+        return chr(code_point)
 
     def string_of(self, sought_cores: Iterable[bytes]) -> str:
         """Return the characters in `cores` of a sequence of cores, empty if the
         file lacks one of them.
         """
-        characters = [self.character_of(sought_core) for sought_core in sought_cores]
-        return "".join(characters) if all(characters) else ""
+        characters = list(map(self.character_of, sought_cores))
+        if not all(characters):
+            return ""
+        return "".join(characters)
 
     def rows_of(self, sought_core: bytes) -> Iterator[int]:
         """Yield the rows of the lines with this core, in order."""
@@ -187,11 +191,17 @@ class Text:
         """
         if self.uses_crlf and b"\r\n" not in data:
             data = data.replace(b"\n", b"\r\n")
-        lines = split_lines(data)
-        needs_line_end = after_line < len(self.lines) or self._ends_its_last_line
-        if lines and needs_line_end and not lines[-1].endswith(b"\n"):
-            lines[-1] += self._line_end
-        return tuple(lines)
+        if data and self._needs_line_end(after_line, data):
+            data += self._line_end
+        return tuple(split_lines(data))
+
+    def _needs_line_end(self, after_line: int, data: bytes) -> bool:
+        """Whether data to insert would be joined to the line below, or would
+        leave the file without its last line end.
+        """
+        if data.endswith(b"\n"):
+            return False
+        return after_line < len(self.lines) or self._ends_its_last_line
 
     def apply_edits(self, edits: Iterable[Edit]) -> bytes:
         """Return the bytes after `edits`, which must not overlap.
@@ -221,16 +231,15 @@ class Text:
         that has one.
         """
         for neighbour in (row, row - 1, row + 1):
-            line = self.lines[neighbour] if 0 <= neighbour < len(self.lines) else b""
-            if line.endswith(b"\r\n"):
-                return b"\r\n"
-            if line.endswith(b"\n"):
-                return b"\n"
+            if 0 <= neighbour < len(self.lines) and self.lines[neighbour].endswith(b"\n"):
+                return _line_end_of(self.lines[neighbour])
         return self._line_end
 
     @property
     def _line_end(self) -> bytes:
-        return b"\r\n" if self.uses_crlf else b"\n"
+        if self.uses_crlf:
+            return b"\r\n"
+        return b"\n"
 
     @property
     def _ends_its_last_line(self) -> bool:
@@ -251,6 +260,12 @@ class Text:
         if follows_open_line:
             lines.insert(0, self._line_end)
         return [*lines, last.removesuffix(b"\n").removesuffix(b"\r")]
+
+
+def _line_end_of(line: bytes) -> bytes:
+    if line.endswith(b"\r\n"):
+        return b"\r\n"
+    return b"\n"
 
 
 def _is_open(pieces: Sequence[bytes]) -> bool:

@@ -42,7 +42,7 @@ def merge_section(
     `direct` is the trial that applied the hunks to `now`. Its faults count when
     there is no version to merge from. Raises Refusal.
     """
-    base = plan.tree.version(section.old_blob) if section.old_blob else None
+    base = _base_of(section, plan)
     if base is None or base == now.data:
         plan.accept_trial(direct)
         return None
@@ -61,6 +61,12 @@ def merge_section(
         raise _nothing_left(path)
     _add_placed_hunks(trial, base, now.data, plan)
     return merged.text
+
+
+def _base_of(section: Section, plan: ChangePlan) -> bytes | None:
+    if not section.old_blob:
+        return None
+    return plan.tree.version(section.old_blob)
 
 
 def _block_rungs(rungs: Sequence[Rung]) -> list[Rung]:

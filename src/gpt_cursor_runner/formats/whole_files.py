@@ -16,11 +16,9 @@ def upsert(change: Upsert, plan: ChangePlan) -> None:
     """
     with plan.collect_refusals(change.path):
         if change.on_exists == "refuse":
-            plan.tree.create(change.path, File(change.data, _MODES[change.mode or "644"]))
+            plan.tree.create(change.path, File(change.data, _mode_after(change, None)))
             return
-        before = None
-        if plan.tree.kind(change.path) in FILE_KINDS:
-            before = plan.tree.file(change.path)
+        before = _file_at(change.path, plan)
         if not _is_expected(change.path, before, change.expect_sha256, plan):
             return
         after = File(change.data, _mode_after(change, before))
@@ -29,10 +27,18 @@ def upsert(change: Upsert, plan: ChangePlan) -> None:
             _add_idle(plan, change.path, f"{change.path} already has exactly these contents")
 
 
+def _file_at(path: str, plan: ChangePlan) -> File | None:
+    if plan.tree.kind(path) in FILE_KINDS:
+        return plan.tree.file(path)
+    return None
+
+
 def _mode_after(change: Upsert, before: File | None) -> FileMode:
     if change.mode:
         return _MODES[change.mode]
-    return before.mode if before else "100644"
+    if before:
+        return before.mode
+    return "100644"
 
 
 def delete(change: Delete, plan: ChangePlan) -> None:
