@@ -1,4 +1,4 @@
-"""A whole installation for tests: real gateway and runner processes on a free
+"""An installation for tests: real gateway and runner processes on a free
 port, over a real repository.
 """
 
@@ -26,7 +26,10 @@ from tests.building import Repo, make_ledger
 
 PASSING_CHECK = {"name": "tests", "command": [sys.executable, "-c", "pass"]}
 
-_LEAST_WAIT_SECONDS = 60.0
+# Long enough for a machine that is busy with other work; the benchmarks measure
+# the real durations.
+_WAIT_SECONDS = 60.0
+_ENDED = ("landed", "rejected", "failed", "previewed", "cancelled", "held")
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,11 @@ class Reply:
 
 @dataclass
 class Installation:
-    """One state directory, one settings file, one repository; processes are
-    started and killed at will.
+    """A state directory, a settings file and a repository, with the processes
+    that a test starts and kills.
     """
 
-    place: Path
+    directory: Path
     repo: Repo
     port: int
     key: str
@@ -51,48 +54,41 @@ class Installation:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @classmethod
-    def create(cls, place: Path, **repository: Any) -> Installation:
-        repo = Repo.create(place / "app")
-        port = free_port()
-        ledger = make_ledger(place / "state")
+    def create(cls, directory: Path, **repository: Any) -> Installation:
+        repo = Repo.create(directory / "app")
+        ledger = make_ledger(directory / "state")
         _, key = ledger.keys.create("a test", ["submit", "read", "approve"], time.time())
         ledger.close()
-        made = cls(place, repo, port, key, free_port())
-        made.configure(**repository)
-        return made
+        installation = cls(directory, repo, free_port(), key, free_port())
+        installation.configure(**repository)
+        return installation
 
     def configure(self, **repository: Any) -> None:
-        """Write runner.toml anew; the members are those of its one
-        [[repository]].
-        """
-        said = {
+        """Write runner.toml again, with these settings of its [[repository]]."""
+        repository_settings = {
             "name": "app",
             "path": str(self.repo.path),
             "checks": [PASSING_CHECK],
             "sandbox": "none",
         } | repository
-        lines = [
-            "[server]",
-            f"port = {self.port}",
-            "[state]",
-            f"dir = {json.dumps(str(self.place / 'state'))}",
-        ]
-        health = {"ops_port": self.ops_port} | self.health_settings
-        lines += ["[health]", *(f"{name} = {_toml(value)}" for name, value in health.items())]
-        lines += ["[[repository]]", *(f"{name} = {_toml(value)}" for name, value in said.items())]
+        health_settings = {"ops_port": self.ops_port} | self.health_settings
+        lines = ["[server]", f"port = {self.port}"]
+        lines += ["[state]", f"dir = {json.dumps(str(self.directory / 'state'))}"]
+        lines += ["[health]", *_toml_lines(health_settings)]
+        lines += ["[[repository]]", *_toml_lines(repository_settings)]
         self.config.write_text("\n".join(lines) + "\n")
 
     @property
     def config(self) -> Path:
-        return self.place / "runner.toml"
+        return self.directory / "runner.toml"
 
     def ledger(self) -> Ledger:
-        return make_ledger(self.place / "state")
+        return make_ledger(self.directory / "state")
 
     def start(self, *names: str) -> None:
         """Start `gateway`, `runner` or `up`."""
         for name in names:
-            log = (self.place / f"{name}.log").open("ab")
+            log = (self.directory / f"{name}.log").open("ab")
             command = [
                 sys.executable,
                 "-m",
@@ -107,7 +103,7 @@ class Installation:
             log.close()
 
     def kill(self, name: str) -> None:
-        """kill -9 of the process and of nothing else."""
+        """Send SIGKILL to the process, and not to its children."""
         self.processes[name].kill()
         self.processes.pop(name).wait()
 
@@ -131,94 +127,95 @@ class Installation:
         seconds: float = 40,
         key: str | None = "",
     ) -> Reply:
-        """One request with the installation's key; a body that is not bytes is
-        sent as JSON.
+        """Send a request with the installation's key, another key, or none
+        (None). A body that is not bytes is sent as JSON.
         """
-        said = {"Content-Type": "application/json"} if body is not None else {}
-        key = self.key if key == "" else key
-        said |= {"Authorization": f"Bearer {key}"} if key else {}
-        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        sent_headers = {}
+        if body is not None:
+            sent_headers["Content-Type"] = "application/json"
+        if key == "":
+            key = self.key
+        if key:
+            sent_headers["Authorization"] = f"Bearer {key}"
+        sent_headers |= headers or {}
+        if body is not None and not isinstance(body, bytes):
+            body = json.dumps(body).encode()
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
         try:
-            connection.request(method, path, data, {**said, **(headers or {})})
+            connection.request(method, path, body, sent_headers)
             answer = connection.getresponse()
             text = answer.read()
         finally:
             connection.close()
-        is_json = "json" in (answer.headers["Content-Type"] or "")
-        return Reply(
-            answer.status, json.loads(text) if is_json else text.decode(), dict(answer.headers)
-        )
+        is_json = "json" in answer.headers.get("Content-Type", "")
+        reply_body = json.loads(text) if is_json else text.decode()
+        return Reply(answer.status, reply_body, dict(answer.headers))
 
     def health(self) -> dict[str, Any]:
         body: dict[str, Any] = self.call("GET", "/health", key=None, seconds=10).body
         return body
 
     def answers(self) -> bool:
-        """Whether `/health` is answered, whatever it says."""
+        """Whether `/health` is answered, with any status."""
         try:
             return bool(self.health())
         except (OSError, http.client.HTTPException):
             return False
 
-    def wait_for_health(self, word: str, seconds: float = 20) -> float:
-        """How long it took until `/health` said the word."""
-        began = time.monotonic()
-        wait_until(lambda: self._says(word), seconds, f"health never said {word}")
-        return time.monotonic() - began
+    def wait_for_health(self, overall_status: str) -> None:
+        wait_until(
+            lambda: self._has_overall_status(overall_status),
+            f"health never became {overall_status}",
+        )
 
-    def wait_until_ended(self, patch_id: str, seconds: float = 30) -> dict[str, Any]:
+    def wait_until_ended(self, patch_id: str) -> dict[str, Any]:
         ledger = self.ledger()
-        ended = ("landed", "rejected", "failed", "previewed", "cancelled", "held")
         try:
             wait_until(
-                lambda: ledger.queries.get(patch_id).status in ended,
-                seconds,
-                f"{patch_id} did not end",
+                lambda: ledger.queries.get(patch_id).status in _ENDED, f"{patch_id} did not end"
             )
             return ledger.queries.get(patch_id).to_json()
         finally:
             ledger.close()
 
-    def _says(self, word: str) -> bool:
+    def _has_overall_status(self, status: str) -> bool:
         try:
-            said: str = self.health()["overall_status"]
-            return said == word
+            return bool(self.health()["overall_status"] == status)
         except (OSError, http.client.HTTPException):
             return False
 
 
 @contextmanager
-def installed(place: Path, *names: str, **repository: Any) -> Iterator[Installation]:
-    """An installation with these processes running, healthy when both are; all
-    ended afterwards.
+def installed(directory: Path, *names: str, **repository: Any) -> Iterator[Installation]:
+    """An installation with these processes running, healthy when both are; they
+    are ended after the block.
     """
-    made = Installation.create(place, **repository)
+    installation = Installation.create(directory, **repository)
     try:
-        made.start(*names)
+        installation.start(*names)
         if "up" in names or {"gateway", "runner"} <= set(names):
-            made.wait_for_health("healthy")
+            installation.wait_for_health("healthy")
         elif "gateway" in names:
-            wait_until(lambda: listens(made.port), 20, "the gateway does not listen")
-        yield made
+            wait_until(lambda: listens(installation.port), "the gateway does not listen")
+        yield installation
     finally:
-        made.stop()
+        installation.stop()
 
 
-def wait_until(is_so: Callable[[], bool], seconds: float, otherwise: str) -> None:
-    """Wait for a condition; on a machine that may be busy with other work, so
-    never less than a minute. Figures are measured by the benchmarks.
+def wait_until(condition: Callable[[], bool], failure: str) -> None:
+    """Wait for a condition; raise AssertionError with `failure` when it stays
+    false.
     """
-    give_up_at = time.monotonic() + max(seconds, _LEAST_WAIT_SECONDS)
-    while not is_so():
+    give_up_at = time.monotonic() + _WAIT_SECONDS
+    while not condition():
         if time.monotonic() > give_up_at:
-            raise AssertionError(otherwise)
+            raise AssertionError(failure)
         time.sleep(0.05)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process still runs. An orphan stays a zombie until init looks,
-    and some inits never do.
+    """Whether a process still runs. An orphan stays a zombie until init reaps
+    it, and some inits never do.
     """
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
@@ -242,9 +239,13 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def _toml_lines(settings: Mapping[str, object]) -> list[str]:
+    return [f"{name} = {_toml(value)}" for name, value in settings.items()]
+
+
 def _toml(value: object) -> str:
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{name} = {_toml(one)}" for name, one in value.items()) + " }"
+        return "{ " + ", ".join(_toml_lines(value)) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value)

@@ -88,7 +88,7 @@ def test_sleepers_end_when_their_owner_is_killed():
     assert len(orphans) == 5 and all(map(_runs, orphans))
     os.kill(owner.pid, signal.SIGKILL)
     owner.communicate()
-    wait_until(lambda: not any(map(_runs, orphans)), 10, "sleepers outlive their owner")
+    wait_until(lambda: not any(map(_runs, orphans)), "sleepers outlive their owner")
 
 
 def test_polls_tell_answers_from_silence():

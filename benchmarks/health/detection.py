@@ -129,11 +129,11 @@ def detection(options: Options) -> Section:
     to `healthy` once it is healed.
     """
     section = Section("detection: fault -> first truthful answer, one poll every 20 ms")
-    with installed(options.fresh("detection"), "gateway", "runner") as here:
+    with installed(options.fresh("detection"), "gateway", "runner") as installation:
         for case in CASES:
-            poller = Poller(here.port)
+            poller = Poller(installation.port)
             poller.wait_until(_is_healthy)
-            with case.strike(here):
+            with case.strike(installation):
                 reported_after = poller.wait_until(case.is_reported)
             healed = poller.wait_until(_is_healthy)
             poller.close()
@@ -155,13 +155,13 @@ def calm(options: Options) -> Section:
         if not _is_healthy(body):
             alarms[", ".join(body["reasons"]) or body["overall_status"]] += 1
 
-    with installed(options.fresh("calm"), "gateway", "runner") as here:
+    with installed(options.fresh("calm"), "gateway", "runner") as installation:
         over = threading.Event()
-        sender = threading.Thread(target=_send_until, args=(here, over), daemon=True)
+        sender = threading.Thread(target=_send_until, args=(installation, over), daemon=True)
         sender.start()
         polls = asyncio.run(
             poll(
-                here.port,
+                installation.port,
                 "/health",
                 _CALM_POLLS_PER_SECOND,
                 60 * options.calm_minutes,
@@ -176,9 +176,9 @@ def calm(options: Options) -> Section:
     return section
 
 
-def _send_until(here: Installation, over: threading.Event) -> None:
+def _send_until(installation: Installation, over: threading.Event) -> None:
     while not over.wait(_CALM_PATCH_EVERY_SECONDS):
-        here.call("POST", "/webhook", patch_body())
+        installation.call("POST", "/webhook", patch_body())
 
 
 def _is_healthy(body: Body) -> bool:

@@ -22,53 +22,53 @@ _FOREIGN_LISTENERS = 32
 _FOREIGN_ANSWER = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-def root_of(here: Installation) -> int:
+def root_of(installation: Installation) -> int:
     """The process under which everything of the installation's gateway runs."""
-    return (here.processes.get("up") or here.processes["gateway"]).pid
+    return (installation.processes.get("up") or installation.processes["gateway"]).pid
 
 
-def runner_of(here: Installation) -> psutil.Process:
+def runner_of(installation: Installation) -> psutil.Process:
     """The runner, started by us or by `up`."""
-    if "runner" in here.processes:
-        return psutil.Process(here.processes["runner"].pid)
-    below = psutil.Process(root_of(here)).children()
+    if "runner" in installation.processes:
+        return psutil.Process(installation.processes["runner"].pid)
+    below = psutil.Process(root_of(installation)).children()
     return next(child for child in below if "runner" in child.cmdline()[3:4])
 
 
 @contextmanager
-def runner_killed(here: Installation) -> Iterator[None]:
+def runner_killed(installation: Installation) -> Iterator[None]:
     """kill -9. Under `up` it comes back by itself, else when this is left."""
-    if "up" in here.processes:
-        runner_of(here).kill()
+    if "up" in installation.processes:
+        runner_of(installation).kill()
         yield
     else:
-        here.kill("runner")
+        installation.kill("runner")
         yield
-        here.start("runner")
+        installation.start("runner")
 
 
-def runner_stopped(here: Installation) -> AbstractContextManager[None]:
-    return _suspended(runner_of(here))
+def runner_stopped(installation: Installation) -> AbstractContextManager[None]:
+    return _suspended(runner_of(installation))
 
 
-def disk_hung(here: Installation) -> AbstractContextManager[None]:
+def disk_hung(installation: Installation) -> AbstractContextManager[None]:
     """The process that tests the disk does not return, as on a dead mount."""
-    return _suspended(helper_of(root_of(here)))
+    return _suspended(helper_of(root_of(installation)))
 
 
 @contextmanager
-def helper_killed(here: Installation) -> Iterator[None]:
+def helper_killed(installation: Installation) -> Iterator[None]:
     """Needs no repair: the next test starts another process."""
-    helper_of(root_of(here)).kill()
+    helper_of(root_of(installation)).kill()
     yield
 
 
 @contextmanager
-def patches_missing(here: Installation) -> Iterator[None]:
+def patches_missing(installation: Installation) -> Iterator[None]:
     """The directory of evidence is moved away. When another process creates it
     meanwhile, its files are kept.
     """
-    patches = here.place / "state/patches"
+    patches = installation.directory / "state/patches"
     away = patches.with_name("patches.away")
     patches.rename(away)
     try:
@@ -81,10 +81,10 @@ def patches_missing(here: Installation) -> Iterator[None]:
 
 
 @contextmanager
-def patches_a_file(here: Installation) -> Iterator[None]:
+def patches_a_file(installation: Installation) -> Iterator[None]:
     """A file stands where the directory of evidence should be."""
-    with patches_missing(here):
-        instead = here.place / "state/patches"
+    with patches_missing(installation):
+        instead = installation.directory / "state/patches"
         instead.touch()
         try:
             yield
@@ -93,10 +93,10 @@ def patches_a_file(here: Installation) -> Iterator[None]:
 
 
 @contextmanager
-def ledger_locked(here: Installation) -> Iterator[None]:
+def ledger_locked(installation: Installation) -> Iterator[None]:
     """Hold the ledger's write lock, as a faulty program would."""
     connection = sqlite3.connect(
-        here.place / "state" / LEDGER_NAME, timeout=10, isolation_level=None
+        installation.directory / "state" / LEDGER_NAME, timeout=10, isolation_level=None
     )
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -106,13 +106,15 @@ def ledger_locked(here: Installation) -> Iterator[None]:
 
 
 @contextmanager
-def port_foreign(here: Installation) -> Iterator[None]:
+def port_foreign(installation: Installation) -> Iterator[None]:
     """Another program shares the port and gets nearly every new connection,
     because it listens many times.
     """
     stopped = threading.Event()
     with ExitStack() as sockets:
-        listeners = [sockets.enter_context(_share(here.port)) for _ in range(_FOREIGN_LISTENERS)]
+        listeners = [
+            sockets.enter_context(_share(installation.port)) for _ in range(_FOREIGN_LISTENERS)
+        ]
         answering = threading.Thread(
             target=_answer_as_another, args=(listeners, stopped), daemon=True
         )

@@ -55,8 +55,8 @@ def memory(options: Options) -> Section:
     if options.polls < MILLION:
         length = f"shortened; --polls {MILLION} is the full length"
     section = Section(f"memory: {options.polls} polls over 64 connections ({length})")
-    with installed(options.fresh("memory"), "gateway", "runner") as here:
-        server, worker = ours(here), worker_of(here.processes["gateway"].pid)
+    with installed(options.fresh("memory"), "gateway", "runner") as installation:
+        server, worker = ours(installation), worker_of(installation.processes["gateway"].pid)
         points: list[tuple[float, float]] = []
         answered = refused = 0
         for number in range(10_000):

@@ -112,9 +112,7 @@ class Fleet:
             )
         self._processes[name] = process
         self.servers[name] = Server(name, port, PEERS[name][1], process.pid)
-        wait_until(
-            lambda: listens(port), 20, f"{name} does not listen; see {self.place / name}.log"
-        )
+        wait_until(lambda: listens(port), f"{name} does not listen; see {self.place / name}.log")
 
     def restart(self, name: str) -> None:
         self.end(name)

@@ -58,11 +58,11 @@ def soak(place: Path, hours: float, seed: int) -> Section:
         flush=True,
     )
     dice = random.Random(seed)  # noqa: S311  no secret
-    with installed(place, "up") as here:
+    with installed(place, "up") as installation:
         crowd, load, gauge = (
-            Crowd(here.port, POLLERS, dice),
-            Load(here),
-            Gauge(worker_of(root_of(here))),
+            Crowd(installation.port, POLLERS, dice),
+            Load(installation),
+            Gauge(worker_of(root_of(installation))),
         )
         crowd.start()
         load.start()
@@ -76,7 +76,7 @@ def soak(place: Path, hours: float, seed: int) -> Section:
                 deck = deck or dice.sample(
                     TROUBLES, len(TROUBLES)
                 )  # each comes before one comes again
-                recoveries.append(_one_fault(here, crowd, load, deck.pop()))
+                recoveries.append(_one_fault(installation, crowd, load, deck.pop()))
                 time.sleep(max(0.0, due - time.monotonic()))
         except KeyboardInterrupt:
             section.add("interrupted; the figures are those until then")
@@ -89,13 +89,13 @@ def soak(place: Path, hours: float, seed: int) -> Section:
     return section
 
 
-def _one_fault(here: Installation, crowd: Crowd, load: Load, trouble: Trouble) -> float:
+def _one_fault(installation: Installation, crowd: Crowd, load: Load, trouble: Trouble) -> float:
     """Strike, hold, heal; how long `/health` took to say healthy again."""
     if trouble.denies_storage:
         load.rest()
-    poller = Poller(here.port)
+    poller = Poller(installation.port)
     crowd.stage = Stage(trouble, time.monotonic())
-    with trouble.strike(here):
+    with trouble.strike(installation):
         began = time.monotonic()
         crowd.stage = Stage(trouble, began)
         reported_after = poller.wait_until(
@@ -121,14 +121,14 @@ class Load:
     fails would truly be trouble for long.
     """
 
-    here: Installation
+    installation: Installation
     sent: list[str] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
     _going: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def __post_init__(self) -> None:
-        self._ledger: Ledger = self.here.ledger()
+        self._ledger: Ledger = self.installation.ledger()
 
     def start(self) -> None:
         self._going.set()
@@ -155,7 +155,7 @@ class Load:
             facts = self._ledger.queue_facts()
             return facts.queued + facts.running == 0
 
-        wait_until(idle, 60, "patches do not end")
+        wait_until(idle, "patches do not end")
         time.sleep(1)  # the last report
 
     def unlanded(self) -> list[str]:
@@ -170,7 +170,7 @@ class Load:
             if self._going.is_set():
                 number += 1
                 body = patch_body(id=f"soak-{number}")
-                if self.here.call("POST", "/webhook", body).status == 202:
+                if self.installation.call("POST", "/webhook", body).status == 202:
                     self.sent.append(f"soak-{number}")
 
 

@@ -75,14 +75,14 @@ def saturated(options: Options) -> Section:
     section = Section(
         f"saturated: {SENDERS} connections post patches as fast as they can, 100 polls a second"
     )
-    with installed(options.fresh("saturated"), "gateway") as here:
-        here.wait_for_health("degraded")  # there is no runner
-        senders = _post(here, _SATURATED_SECONDS + 2)
+    with installed(options.fresh("saturated"), "gateway") as installation:
+        installation.wait_for_health("degraded")  # there is no runner
+        senders = _post(installation, _SATURATED_SECONDS + 2)
         time.sleep(1)
         reasons: Counter[str] = Counter()
         polls = asyncio.run(
             poll(
-                here.port,
+                installation.port,
                 "/health",
                 100,
                 _SATURATED_SECONDS,
@@ -122,12 +122,14 @@ def locked(options: Options) -> Section:
     def note_first_unknown(moment: float, body: dict[str, Any]) -> None:
         words.append((moment, body["overall_status"]))
 
-    with installed(options.fresh("locked"), "gateway") as here:
-        here.wait_for_health("degraded")
-        senders = _post(here, _LOCK_SECONDS + 1)
-        with ledger_locked(here):
+    with installed(options.fresh("locked"), "gateway") as installation:
+        installation.wait_for_health("degraded")
+        senders = _post(installation, _LOCK_SECONDS + 1)
+        with ledger_locked(installation):
             began = time.monotonic()
-            polls = asyncio.run(poll(here.port, "/health", 20, _LOCK_SECONDS, note_first_unknown))
+            polls = asyncio.run(
+                poll(installation.port, "/health", 20, _LOCK_SECONDS, note_first_unknown)
+            )
         wrk.finish(senders)
         section.add(f"/health {polls}; statuses {polls.statuses}")
         within = polls.share_within(1)
@@ -142,9 +144,9 @@ def locked(options: Options) -> Section:
 def slow(options: Options) -> Section:
     """200 clients that dribble a header, dribble a body, or say nothing."""
     section = Section(f"slow: {_SLOW_CLIENTS} clients that take their time, 20 polls a second")
-    with installed(options.fresh("slow"), "gateway", "runner") as here:
-        for name, opening, drip in _dawdlers(here):
-            polls = asyncio.run(_polled_among_dawdlers(here.port, opening, drip))
+    with installed(options.fresh("slow"), "gateway", "runner") as installation:
+        for name, opening, drip in _dawdlers(installation):
+            polls = asyncio.run(_polled_among_dawdlers(installation.port, opening, drip))
             within = polls.share_within(1)
             section.add(f"{name:8} {polls}")
             section.aim(
@@ -156,8 +158,8 @@ def slow(options: Options) -> Section:
     return section
 
 
-def _dawdlers(here: Installation) -> list[tuple[str, bytes, bytes]]:
-    head = f"POST /webhook HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {here.key}\r\n".encode()
+def _dawdlers(installation: Installation) -> list[tuple[str, bytes, bytes]]:
+    head = f"POST /webhook HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {installation.key}\r\n".encode()
     body = b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
     return [
         ("headers", head + b"X-Slow: ", b"x"),
@@ -187,5 +189,7 @@ async def _beside(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _post(here: Installation, seconds: int) -> subprocess.Popen[str]:
-    return wrk.start(f"http://127.0.0.1:{here.port}/webhook", SENDERS, seconds, here.key, "load")
+def _post(installation: Installation, seconds: int) -> subprocess.Popen[str]:
+    return wrk.start(
+        f"http://127.0.0.1:{installation.port}/webhook", SENDERS, seconds, installation.key, "load"
+    )

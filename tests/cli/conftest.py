@@ -14,9 +14,9 @@ def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """A user in an empty directory, with an installation beside them whose
     processes do not run.
     """
-    here = tmp_path / "here"
-    here.mkdir()
-    monkeypatch.chdir(here)
+    installation = tmp_path / "here"
+    installation.mkdir()
+    monkeypatch.chdir(installation)
     return Terminal(Installation.create(tmp_path))
 
 

@@ -153,7 +153,7 @@ def test_evidence_that_is_not_there_says_why(terminal, put):
 
 def test_a_report_that_follows_the_end_of_its_patch_is_waited_for(terminal, put):
     put(status="landed")
-    evidence = Evidence(terminal.installation.place / "state" / "patches" / "p1")
+    evidence = Evidence(terminal.installation.directory / "state" / "patches" / "p1")
     writing = threading.Timer(0.4, evidence.keep_report, (b"# Report\n", b"{}", b"{}"))
     writing.start()
     assert terminal.type("report", "p1").stdout == "# Report\n"
@@ -168,7 +168,7 @@ def test_a_report_that_does_not_come_is_not_waited_for_for_ever(terminal, put, m
 
 def test_evidence_is_printed_and_a_piped_diff_is_exact(terminal, put):
     put()
-    evidence = Evidence(terminal.installation.place / "state" / "patches" / "p1")
+    evidence = Evidence(terminal.installation.directory / "state" / "patches" / "p1")
     diff = b"--- a/x\r\n+\xff \x1b[31m\r\n"
     evidence.keep_diff(diff)
     evidence.keep_report(b"# Report\n", b'{"status": "landed"}', b"{}")
@@ -250,14 +250,16 @@ def test_a_file_that_is_no_patch_is_a_mistake(terminal, data, options, words):
 
 
 def test_a_ledger_that_cannot_be_used_is_1_and_leads_to_the_doctor(terminal):
-    for file in (terminal.installation.place / "state").glob("ledger.sqlite3*"):
+    for file in (terminal.installation.directory / "state").glob("ledger.sqlite3*"):
         file.unlink()
-    (terminal.installation.place / "state" / "ledger.sqlite3").write_bytes(b"no database" * 1000)
+    (terminal.installation.directory / "state" / "ledger.sqlite3").write_bytes(
+        b"no database" * 1000
+    )
     assert "next: gcr doctor" in refused(terminal.type("patches"), 1)
 
 
 def test_a_state_directory_that_cannot_be_made_is_1(terminal):
-    (terminal.installation.place / "state" / "patches").write_text("in the way")
+    (terminal.installation.directory / "state" / "patches").write_text("in the way")
     assert "next: gcr doctor" in refused(terminal.type("patches"), 1)
 
 
@@ -273,5 +275,5 @@ def test_no_command_leaves_a_connection_open(terminal, put, ledger):
         ["retry", "p1"],
     ):
         terminal.type(*words)
-    here = str(terminal.installation.place)
+    here = str(terminal.installation.directory)
     assert [file.path for file in psutil.Process().open_files() if file.path.startswith(here)] == []

@@ -62,9 +62,9 @@ def break_chain(installation):
 
 
 def break_ledger(installation):
-    for file in (installation.place / "state").glob("ledger.sqlite3*"):
+    for file in (installation.directory / "state").glob("ledger.sqlite3*"):
         file.unlink()
-    (installation.place / "state" / "ledger.sqlite3").write_bytes(b"no database" * 1000)
+    (installation.directory / "state" / "ledger.sqlite3").write_bytes(b"no database" * 1000)
 
 
 BROKEN: dict[str, Callable[[Installation], object]] = {

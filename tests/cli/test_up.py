@@ -47,24 +47,23 @@ def parts_of(pid: int) -> dict[str, psutil.Process]:
 
 
 def said(one: Installation) -> str:
-    return (one.place / "up.log").read_text()
+    return (one.directory / "up.log").read_text()
 
 
 def test_it_greets_with_the_url_and_serves(lasting):
-    wait_until(lambda: "gcr send FILE --wait" in said(lasting), 5, "it did not greet")
+    wait_until(lambda: "gcr send FILE --wait" in said(lasting), "it did not greet")
     assert f"gateway   http://127.0.0.1:{lasting.port}  (" in said(lasting)
     assert lasting.call("POST", "/webhook?wait=25", patch_body()).body["status"] == "landed"
-    assert (lasting.place / "state" / "logs").stat().st_mode & 0o777 == 0o700
+    assert (lasting.directory / "state" / "logs").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("name", ["runner", "gateway"])
 def test_it_starts_again_what_was_killed(lasting, name):
     killed = parts(lasting)[name]
     killed.kill()
-    wait_until(lambda: f"{name} ended (signal SIGKILL)" in said(lasting), 10, "nobody noticed")
+    wait_until(lambda: f"{name} ended (signal SIGKILL)" in said(lasting), "nobody noticed")
     wait_until(
         lambda: name in parts(lasting) and parts(lasting)[name].pid != killed.pid,
-        10,
         "it was not started again",
     )
     lasting.wait_for_health("healthy")
@@ -82,14 +81,14 @@ def test_told_to_end_it_leaves_no_process(up, number):
     assert not any(
         is_alive(one.pid) for one in both
     )  # ended by it, and not by noticing that it has gone
-    wait_until(lambda: not any(is_alive(one.pid) for one in family), 3, "something lives on")
+    wait_until(lambda: not any(is_alive(one.pid) for one in family), "something lives on")
     assert not listens(up.port) and said(up).rstrip().endswith("stopped")
 
 
 def test_killed_it_takes_both_with_it(up):
     family = psutil.Process(up.processes["up"].pid).children(recursive=True)
     up.kill("up")
-    wait_until(lambda: not any(is_alive(one.pid) for one in family), 10, "something lives on")
+    wait_until(lambda: not any(is_alive(one.pid) for one in family), "something lives on")
 
 
 def test_a_taken_port_is_1_and_names_who_has_it(lasting):

@@ -30,7 +30,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 
 
 def beat(installation: Installation) -> Beat | None:
-    return read_beat(installation.place / "state")
+    return read_beat(installation.directory / "state")
 
 
 def wait_for_activity(installation: Installation, activity: str, sequence: int = 0) -> int:
@@ -43,12 +43,12 @@ def wait_for_activity(installation: Installation, activity: str, sequence: int =
             reached.append(now.sequence)
         return bool(reached)
 
-    wait_until(is_reached, 30, f"the runner did not become {activity}")
+    wait_until(is_reached, f"the runner did not become {activity}")
     return reached[-1]
 
 
 def assert_ledger_stays_unwritten(installation: Installation, activity: str) -> None:
-    path = installation.place / "state" / LEDGER_NAME
+    path = installation.directory / "state" / LEDGER_NAME
     # data_version changes when any other connection, of any process, commits.
     with closing(sqlite3.connect(path, isolation_level=None)) as watcher:
         before = watcher.execute("PRAGMA data_version").fetchone()
@@ -70,7 +70,6 @@ def test_a_running_check_beats_without_writing_and_is_still_cancelled(
     ledger.intake.accept([make_admission(id="checked")])
     wait_until(
         lambda: [event.kind for event in ledger.queries.events("checked")][-1] == "sealed",
-        30,
         "the patch was not sealed",
     )
     assert_ledger_stays_unwritten(installation, "working")

@@ -48,9 +48,9 @@ class Pollers:
         connection.close()
 
     def wait_for(self, count: int) -> None:
-        """Wait until so many more polls are answered."""
-        enough = len(self.bodies) + count
-        wait_until(lambda: len(self.bodies) >= enough, 60, f"{count} polls were not answered")
+        """Wait until `count` more polls are answered."""
+        target = len(self.bodies) + count
+        wait_until(lambda: len(self.bodies) >= target, f"{count} polls were not answered")
 
     def stop(self) -> None:
         self._over.set()

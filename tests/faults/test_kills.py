@@ -1,5 +1,5 @@
-"""kill -9 at any moment: every accepted patch lands exactly once, and none is
-lost.
+"""Processes are killed at random moments: every accepted patch lands exactly
+once.
 """
 
 from __future__ import annotations
@@ -26,36 +26,36 @@ _KILLS_IN_A_ROW = MAX_ATTEMPTS - 1
 @pytest.mark.timeout(240)
 def test_fifty_patches_land_exactly_once_while_both_processes_are_killed(tmp_path: Path):
     dice = random.Random(20261123)
-    with installed(tmp_path, "gateway", "runner") as here:
+    with installed(tmp_path, "gateway", "runner") as installation:
         accepted: set[str] = set()
-        sender = threading.Thread(target=_send_all, args=(here, accepted), daemon=True)
+        sender = threading.Thread(target=_send_all, args=(installation, accepted), daemon=True)
         sender.start()
         kills = kills_in_a_row = landed = 0
-        while sender.is_alive() or _unfinished(here):
+        while sender.is_alive() or _unfinished(installation):
             time.sleep(dice.uniform(*_KILL_EVERY_SECONDS))
-            if _landed(here) > landed:
-                kills_in_a_row, landed = 0, _landed(here)
+            if _landed(installation) > landed:
+                kills_in_a_row, landed = 0, _landed(installation)
             if kills < 24 and kills_in_a_row < _KILLS_IN_A_ROW:
                 victim = dice.choice(["runner", "runner", "gateway"])
-                here.kill(victim)
-                here.start(victim)
+                installation.kill(victim)
+                installation.start(victim)
                 kills += 1
                 kills_in_a_row += 1
         assert kills >= 10
         assert len(accepted) == PATCHES
-        _assert_each_landed_once(here, accepted)
-        ledger = here.ledger()
+        _assert_each_landed_once(installation, accepted)
+        ledger = installation.ledger()
         assert ledger.first_broken_link() is None
         ledger.close()
 
 
-def _send_all(here: Installation, accepted: set[str]) -> None:
-    """Send each patch until it was accepted, as a sender does who got no answer."""
+def _send_all(installation: Installation, accepted: set[str]) -> None:
+    """Send each patch until it is accepted, as a sender without an answer does."""
     for number in range(PATCHES):
         body = patch_body(id=f"kill-{number}", changes=[_change(number)])
         while True:
             try:
-                reply = here.call("POST", "/webhook", body, seconds=5)
+                reply = installation.call("POST", "/webhook", body, seconds=5)
             except (OSError, http.client.HTTPException):
                 time.sleep(0.1)
                 continue
@@ -70,12 +70,12 @@ def _change(number: int) -> dict[str, str]:
     return {"type": "upsert", "path": f"files/{number}.txt", "contents": f"{number}\n"}
 
 
-def _landed(here: Installation) -> int:
-    return int(here.repo.run("rev-list", "--count", "main")) - 1
+def _landed(installation: Installation) -> int:
+    return int(installation.repo.run("rev-list", "--count", "main")) - 1
 
 
-def _unfinished(here: Installation) -> bool:
-    ledger = here.ledger()
+def _unfinished(installation: Installation) -> bool:
+    ledger = installation.ledger()
     try:
         facts = ledger.queue_facts()
         return facts.queued + facts.running > 0
@@ -83,12 +83,14 @@ def _unfinished(here: Installation) -> bool:
         ledger.close()
 
 
-def _assert_each_landed_once(here: Installation, accepted: set[str]) -> None:
+def _assert_each_landed_once(installation: Installation, accepted: set[str]) -> None:
     for patch_id in accepted:
-        assert here.wait_until_ended(patch_id)["status"] == "landed"
-    wait_until(lambda: not _unfinished(here), 10, "the queue is not empty")
-    ids = here.repo.run("log", "main", "--format=%(trailers:key=Patch-Id,valueonly)").split()
+        assert installation.wait_until_ended(patch_id)["status"] == "landed"
+    wait_until(lambda: not _unfinished(installation), "the queue is not empty")
+    ids = installation.repo.run(
+        "log", "main", "--format=%(trailers:key=Patch-Id,valueonly)"
+    ).split()
     assert sorted(ids) == sorted(accepted)
-    assert set(here.repo.run("tag").split()) == accepted
-    assert here.repo.run("for-each-ref", "refs/gcr") == ""
-    assert here.repo.run("status", "--short") == ""
+    assert set(installation.repo.run("tag").split()) == accepted
+    assert installation.repo.run("for-each-ref", "refs/gcr") == ""
+    assert installation.repo.run("status", "--short") == ""

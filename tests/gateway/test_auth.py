@@ -77,9 +77,9 @@ def test_a_revoked_key_is_refused_while_the_thread_refreshes(ledger):
     cache.start()
     try:
         key, header = create(ledger, "read")
-        wait_until(lambda: cache.may_read(header), 10, "the new key is missing")
+        wait_until(lambda: cache.may_read(header), "the new key is missing")
         ledger.keys.revoke(key.id, time.time())
-        wait_until(lambda: not cache.may_read(header), 10, "the revoked key is still valid")
+        wait_until(lambda: not cache.may_read(header), "the revoked key is still valid")
     finally:
         cache.stop()
 

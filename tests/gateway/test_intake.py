@@ -130,7 +130,7 @@ def test_a_preview_is_recorded_as_one(gateway):
 
 
 def land_once_recorded(gateway, patch_id: str) -> None:
-    wait_until(lambda: patch_id in gateway.ids(), 30, "the patch was not recorded")
+    wait_until(lambda: patch_id in gateway.ids(), "the patch was not recorded")
     gateway.move(patch_id, "landed")
 
 

@@ -208,7 +208,6 @@ def test_slow_senders_can_block_the_webhook_but_not_health(served):
             assert served.call("GET", "/livez", key=None).status == 200
     wait_until(
         lambda: served.call("POST", "/webhook", patch_body()).status == 202,
-        20,
         "the permits did not come back",
     )
 
@@ -222,18 +221,17 @@ def test_senders_without_a_permit_get_503_and_retry_after(served):
             connection.sendall(started)
             return bool(served.call("POST", "/webhook", patch_body()).status == 503)
 
-        wait_until(one_more, 20, "there was always a permit")
+        wait_until(one_more, "there was always a permit")
         busy = served.call("POST", "/webhook", patch_body())
         assert (busy.status, busy.body["code"], busy.headers["retry-after"]) == (503, "busy", "1")
     wait_until(
         lambda: served.call("POST", "/webhook", patch_body()).status == 202,
-        20,
         "the permits did not come back",
     )
 
 
 def test_a_ledger_locked_by_another_process_is_503_in_time_and_nothing_is_stored(served):
-    locker = sqlite3.connect(served.place / "state" / "ledger.sqlite3", isolation_level=None)
+    locker = sqlite3.connect(served.directory / "state" / "ledger.sqlite3", isolation_level=None)
     locker.execute("BEGIN IMMEDIATE")
     try:
         threads = [
@@ -250,7 +248,6 @@ def test_a_ledger_locked_by_another_process_is_503_in_time_and_nothing_is_stored
         locker.close()
     wait_until(
         lambda: served.call("POST", "/webhook", patch_body(id="free")).status < 300,
-        20,
         "it stayed locked",
     )
     for number in range(12):
@@ -273,7 +270,7 @@ def test_no_secret_is_in_any_log(served):
     served.call("GET", f"/{stray}?key={stray}", key=stray)
     served.call("POST", "/webhook", b"{", headers={"X-Patch-Id": served.key})
     raw(served, head(served, f"X-Long: {served.key}" + "a" * 40_000))
-    written = (served.place / "gateway.log").read_text()
+    written = (served.directory / "gateway.log").read_text()
     assert '"event": "request"' in written and "gcr_0123456789ab_…" in written
     assert served.key not in written and stray not in written
     assert served.key.rpartition("_")[2] not in written
@@ -291,7 +288,7 @@ def test_a_killed_worker_is_replaced(tmp_path):
     with installed(tmp_path, "gateway") as installation:
         killed = worker_of(installation)
         killed.kill()
-        wait_until(lambda: answers(installation), 30, "no worker came back")
+        wait_until(lambda: answers(installation), "no worker came back")
         assert worker_of(installation).pid != killed.pid
         assert installation.call("POST", "/webhook", patch_body()).status == 202
 
@@ -300,8 +297,8 @@ def test_a_worker_follows_its_killed_parent(tmp_path):
     with installed(tmp_path, "gateway") as installation:
         worker = worker_of(installation)
         installation.kill("gateway")
-        wait_until(lambda: not is_alive(worker.pid), 20, "the worker lives on")
-        wait_until(lambda: not listens(installation.port), 20, "the port is still open")
+        wait_until(lambda: not is_alive(worker.pid), "the worker lives on")
+        wait_until(lambda: not listens(installation.port), "the port is still open")
 
 
 def answers(installation: Installation) -> bool:
@@ -322,7 +319,6 @@ def test_a_waiting_sender_is_answered_when_the_gateway_is_terminated(tmp_path):
         sender.start()
         wait_until(
             lambda: installation.call("GET", "/v1/patches/waits").status == 200,
-            20,
             "it was not accepted",
         )
         process = installation.processes.pop("gateway")
@@ -391,7 +387,7 @@ def test_with_insecure_no_auth_it_starts_on_loopback(keyless):
     ]
     process = subprocess.Popen([*command, str(keyless.config)], cwd=ROOT)
     try:
-        wait_until(lambda: answers(keyless), 30, "it did not start")
+        wait_until(lambda: answers(keyless), "it did not start")
         assert keyless.call("POST", "/webhook", patch_body(), key=None).status == 202
     finally:
         process.send_signal(signal.SIGTERM)

@@ -72,7 +72,7 @@ def record_together(
         answers = [pool.submit(record, admitted) for admitted in admissions]
         assert intake.arrived.wait(60)
         held = intake.arrived_count
-        wait_until(lambda: writer._queue.qsize() >= len(admissions) - held, 60, "some are missing")
+        wait_until(lambda: writer._queue.qsize() >= len(admissions) - held, "some are missing")
         intake.released.set()
         return [answer.result() for answer in answers]
 

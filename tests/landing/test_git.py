@@ -110,7 +110,6 @@ def test_a_git_that_hangs_is_ended_with_its_children(repo: Repo, tmp_path: Path)
     # A process ends a moment after the signal was sent.
     wait_until(
         lambda: not any(is_alive(int(pid)) for pid in pids.read_text().split()),
-        2,
         "something lives on",
     )
 

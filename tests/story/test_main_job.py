@@ -1,4 +1,6 @@
-"""One patch walks all the way, over real HTTP and between real processes."""
+"""A patch from its arrival to its report, over real HTTP and between real
+processes.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,18 @@ USERS_TITLE = "Real-time system liveliness reporting"
 
 
 def test_the_users_own_example_lands_with_its_subject_tag_and_report(tmp_path: Path):
-    with installed(tmp_path, "gateway", "runner", sandbox="best") as here:
-        accepted = here.call("POST", "/webhook", patch_body(id=USERS_ID, title=USERS_TITLE))
+    with installed(tmp_path, "gateway", "runner", sandbox="best") as installation:
+        accepted = installation.call("POST", "/webhook", patch_body(id=USERS_ID, title=USERS_TITLE))
         assert accepted.status == 202
-        assert here.wait_until_ended(USERS_ID)["status"] == "landed"
+        assert installation.wait_until_ended(USERS_ID)["status"] == "landed"
         assert (
-            here.repo.run("log", "-1", "--format=%s")
+            installation.repo.run("log", "-1", "--format=%s")
             == "[PATCH P8.13.23] flask-health-endpoint-hardening — Real-time system liveliness"
             " reporting"
         )
-        assert here.repo.run("tag", "--points-at", "main") == USERS_ID
-        assert here.repo.run("status", "--short") == ""
-        report = _report(here, USERS_ID)
+        assert installation.repo.run("tag", "--points-at", "main") == USERS_ID
+        assert installation.repo.run("status", "--short") == ""
+        report = _report(installation, USERS_ID)
         for part in (
             "Objective",
             "Execution results",
@@ -34,19 +36,19 @@ def test_the_users_own_example_lands_with_its_subject_tag_and_report(tmp_path: P
             assert f"## {part}" in report
         for part in ("System status", "Git operations", "Impact", "Next steps", "Conclusion"):
             assert f"## {part}" in report
-        assert here.repo.tip() in report
+        assert installation.repo.tip() in report
         assert "1 files changed, 1 insertions, 0 deletions" in report
 
 
-def test_the_tree_that_lands_is_the_tree_that_was_checked(tmp_path: Path):
-    with installed(tmp_path, "gateway", "runner") as here:
-        answer = here.call("POST", "/webhook?wait=20", patch_body(id="one"))
+def test_the_landed_tree_is_the_checked_tree(tmp_path: Path):
+    with installed(tmp_path, "gateway", "runner") as installation:
+        answer = installation.call("POST", "/webhook?wait=20", patch_body(id="one"))
         assert answer.status == 200
-        assert answer.body["outcome"]["tree"] == here.repo.tip("main^{tree}")
-        trailers = here.repo.run(
+        assert answer.body["outcome"]["tree"] == installation.repo.tip("main^{tree}")
+        trailers = installation.repo.run(
             "log", "-1", "--format=%(trailers:key=Checked-Tree,valueonly)"
         ).strip()
-        assert trailers == here.repo.tip("main^{tree}")
+        assert trailers == installation.repo.tip("main^{tree}")
 
 
 def test_one_answer_lists_every_fault_and_nothing_changes(tmp_path: Path):
@@ -60,67 +62,71 @@ def test_one_answer_lists_every_fault_and_nothing_changes(tmp_path: Path):
         {"type": "rename_everything"},
         {"type": "unified_diff", "text": stale},
     ]
-    with installed(tmp_path, "gateway") as here:
-        before = here.repo.state()
-        answer = here.call("POST", "/webhook", {"id": "faulty", "changes": changes})
+    with installed(tmp_path, "gateway") as installation:
+        before = installation.repo.state()
+        answer = installation.call("POST", "/webhook", {"id": "faulty", "changes": changes})
         assert answer.status == 422
-        found = {error["pointer"]: error for error in answer.body["errors"]}
-        assert found["/title"]["code"] == "missing"
-        assert found["/changes/1/after_line"]["code"] == "wrong_type"
-        assert found["/changes/2/type"]["code"] == "unknown_type"
-        plan = next(error for pointer, error in found.items() if pointer.startswith("/changes/3"))
+        errors = {error["pointer"]: error for error in answer.body["errors"]}
+        assert errors["/title"]["code"] == "missing"
+        assert errors["/changes/1/after_line"]["code"] == "wrong_type"
+        assert errors["/changes/2/type"]["code"] == "unknown_type"
+        plan = next(error for pointer, error in errors.items() if pointer.startswith("/changes/3"))
         assert plan["code"] == "no_match"
         assert plan["closest"]["first_difference"]["actual"] == "def greet():"
         assert all(error["hint"] for error in answer.body["errors"])
-        assert answer.body["base"] == here.repo.tip()
-        assert here.repo.state() == before
-        assert here.call("GET", "/v1/patches/faulty").status == 404
+        assert answer.body["base"] == installation.repo.tip()
+        assert installation.repo.state() == before
+        assert installation.call("GET", "/v1/patches/faulty").status == 404
 
 
-def test_uncommitted_work_beside_the_patch_survives_and_the_checkout_follows(tmp_path: Path):
-    with installed(tmp_path, "gateway", "runner") as here:
-        here.repo.write({"README.md": "# App, half rewritten", "scratch.txt": "untracked"})
+def test_uncommitted_work_in_other_files_survives_and_the_checkout_follows(tmp_path: Path):
+    with installed(tmp_path, "gateway", "runner") as installation:
+        installation.repo.write({"README.md": "# App, half rewritten", "scratch.txt": "untracked"})
         change = {"type": "str_replace", "path": "greeting.py", "old": "hi", "new": "hello"}
-        answer = here.call("POST", "/webhook?wait=20", patch_body(changes=[change]))
+        answer = installation.call("POST", "/webhook?wait=20", patch_body(changes=[change]))
         assert answer.body["status"] == "landed"
-        assert (here.repo.path / "README.md").read_text() == "# App, half rewritten"
-        assert (here.repo.path / "scratch.txt").read_text() == "untracked"
-        assert "hello" in (here.repo.path / "greeting.py").read_text()
+        assert (installation.repo.path / "README.md").read_text() == "# App, half rewritten"
+        assert (installation.repo.path / "scratch.txt").read_text() == "untracked"
+        assert "hello" in (installation.repo.path / "greeting.py").read_text()
 
 
-def test_uncommitted_work_under_the_patch_holds_it_and_survives_byte_for_byte(tmp_path: Path):
-    with installed(tmp_path, "gateway", "runner") as here:
-        here.repo.write({"greeting.py": "def greet():\n    return 'mine'\n"})
-        before = here.repo.state()
+def test_uncommitted_work_in_a_patched_file_holds_the_patch_and_survives(tmp_path: Path):
+    with installed(tmp_path, "gateway", "runner") as installation:
+        installation.repo.write({"greeting.py": "def greet():\n    return 'mine'\n"})
+        before = installation.repo.state()
         change = {"type": "str_replace", "path": "greeting.py", "old": "hi", "new": "hello"}
-        answer = here.call("POST", "/webhook?wait=20", patch_body(id="held-1", changes=[change]))
+        answer = installation.call(
+            "POST", "/webhook?wait=20", patch_body(id="held-1", changes=[change])
+        )
         assert answer.body["status"] == "held"
         assert answer.body["outcome"]["code"] == "checkout_in_the_way"
-        after = {name: data for name, data in here.repo.state().items() if "refs/gcr" not in name}
+        after = {
+            name: data for name, data in installation.repo.state().items() if "refs/gcr" not in name
+        }
         assert {name: _digest(data) for name, data in after.items()} == {
             n: _digest(d) for n, d in before.items()
         }
-        here.repo.run("checkout", "--", "greeting.py")
-        assert here.call("POST", "/v1/patches/held-1/approve").status == 200
-        assert here.wait_until_ended("held-1")["status"] == "landed"
+        installation.repo.run("checkout", "--", "greeting.py")
+        assert installation.call("POST", "/v1/patches/held-1/approve").status == 200
+        assert installation.wait_until_ended("held-1")["status"] == "landed"
 
 
 def test_without_a_runner_health_is_degraded_and_recovers(tmp_path: Path):
-    with installed(tmp_path, "gateway", "runner") as here:
-        here.kill("runner")
-        here.wait_for_health("degraded")
-        answer = here.call("GET", "/health", key=None)
+    with installed(tmp_path, "gateway", "runner") as installation:
+        installation.kill("runner")
+        installation.wait_for_health("degraded")
+        answer = installation.call("GET", "/health", key=None)
         assert answer.status == 200
         assert answer.body["components"]["ghost_runner"] == "down"
-        here.start("runner")
-        here.wait_for_health("healthy")
-        assert here.health()["components"]["ghost_runner"] == "up"
+        installation.start("runner")
+        installation.wait_for_health("healthy")
+        assert installation.health()["components"]["ghost_runner"] == "up"
 
 
-def _report(here: Installation, patch_id: str) -> str:
+def _report(installation: Installation, patch_id: str) -> str:
     path = f"/v1/patches/{patch_id}/report"
-    wait_until(lambda: here.call("GET", path).status == 200, 5, "there is no report")
-    text: str = here.call("GET", path).body
+    wait_until(lambda: installation.call("GET", path).status == 200, "there is no report")
+    text: str = installation.call("GET", path).body
     return text
 
 

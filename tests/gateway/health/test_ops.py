@@ -47,7 +47,7 @@ def listening(port: int, application: Any = hello) -> Iterator[OpsListener]:
 
 
 def wait_for(listener: OpsListener, state: str) -> None:
-    wait_until(lambda: listener.state() == state, 30, f"it is not {state}")
+    wait_until(lambda: listener.state() == state, f"it is not {state}")
 
 
 def ask(port: int, path: str = "/", method: str = "GET", seconds: float = 30) -> tuple[int, bytes]:
@@ -76,7 +76,7 @@ def test_a_connection_left_open_delays_neither_the_end_nor_the_next_start(monkey
         wait_for(listener, "listening")
         with socket.create_connection(("127.0.0.1", port)):
             listener.close()
-            wait_until(lambda: not listens(port), 30, "it still listens")
+            wait_until(lambda: not listens(port), "it still listens")
             with listening(port) as following:
                 wait_for(following, "listening")
 
@@ -141,11 +141,10 @@ def serving(place: Path) -> Iterator[Served]:
     try:
         wait_until(
             lambda: listens(installation.port) and listens(ops_port),
-            60,
             "the gateway does not listen",
         )
         served = Served(installation, ops_port, done, process)
-        wait_until(lambda: served.reasons() == ["runner.down"], 60, "the gateway does not start")
+        wait_until(lambda: served.reasons() == ["runner.down"], "the gateway does not start")
         yield served
     finally:
         done.touch()
@@ -169,7 +168,6 @@ def test_the_ops_listener_answers_while_every_thread_of_the_main_port_is_busy(tm
         slow = started(lambda: gateway.installation.call("GET", "/slow"), BLOCKING_THREADS)
         wait_until(
             lambda: "web.web_saturated" in gateway.reasons(),
-            60,
             "the busy threads are not reported",
         )
         status, body = gateway.ops("/health")
@@ -180,7 +178,7 @@ def test_the_ops_listener_answers_while_every_thread_of_the_main_port_is_busy(tm
         gateway.done.touch()
         for thread in slow:
             thread.join()
-        wait_until(lambda: gateway.reasons() == ["runner.down"], 60, "it did not recover")
+        wait_until(lambda: gateway.reasons() == ["runner.down"], "it did not recover")
         assert gateway.installation.call("GET", "/readyz", key=None).status == 200
 
 
@@ -231,11 +229,10 @@ def in_flight(gateway: Served) -> None:
         ("127.0.0.1", gateway.installation.port), timeout=60
     ) as connection:
         connection.sendall("\r\n".join(lines).encode() + body[:10])
-        wait_until(lambda: is_in_flight(gateway), 60, "the request is not read")
+        wait_until(lambda: is_in_flight(gateway), "the request is not read")
         gateway.process.send_signal(signal.SIGTERM)
         wait_until(
             lambda: "gateway.draining" in gateway.ops("/readyz")[1]["reasons"],
-            60,
             "draining is not reported",
         )
         assert gateway.ops("/readyz")[0] == 503 and gateway.ops("/livez")[0] == 200
