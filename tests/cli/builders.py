@@ -1,6 +1,4 @@
-"""A user at a terminal: commands run inside the test's process, their answers
-split as a shell splits them.
-"""
+"""A user at a terminal: commands run inside the test's process."""
 
 from __future__ import annotations
 
@@ -19,15 +17,15 @@ class Terminal:
     installation: Installation
 
     def type(self, *words: str, stdin: bytes | None = None, configured: bool = True) -> Result:
-        """One command, with the installation's settings unless it shall find
-        its own.
-        """
-        config = ["--config", str(self.installation.config)] if configured else []
-        return CliRunner().invoke(main, [*words, *config], input=stdin, prog_name="gcr")
+        """Run a command; with `configured`, on the installation's settings."""
+        arguments = list(words)
+        if configured:
+            arguments += ["--config", str(self.installation.config)]
+        return CliRunner().invoke(main, arguments, input=stdin, prog_name="gcr")
 
     def json(self, *words: str, code: int = 0, **named: Any) -> dict[str, Any]:
-        """The JSON of a command that ends with this code; nothing else may
-        stand on its standard output.
+        """The JSON of a command that ends with this code and prints nothing
+        else on standard output.
         """
         result = self.type(*words, "--json", **named)
         assert result.exit_code == code, result.output
@@ -37,8 +35,8 @@ class Terminal:
 
 
 def refused(result: Result, code: int) -> str:
-    """What a failure said, after a look at its form: one code, nothing on
-    standard output, a next command.
+    """The standard error of a failed command, after a check of its form: the
+    exit code, nothing on standard output, a next command.
     """
     assert result.exit_code == code, result.output
     assert result.stdout == "" and "Traceback" not in result.output

@@ -11,17 +11,17 @@ from tests.running import Installation, installed
 
 @pytest.fixture
 def terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """A user in an empty directory, with an installation beside them whose
-    processes do not run.
+    """A user in an empty directory, with an installation whose processes do not
+    run.
     """
-    installation = tmp_path / "here"
-    installation.mkdir()
-    monkeypatch.chdir(installation)
+    directory = tmp_path / "here"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
     return Terminal(Installation.create(tmp_path))
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Gateway and runner, for the tests of one file."""
-    with installed(tmp_path_factory.mktemp("running"), "gateway", "runner") as one:
-        yield one
+    with installed(tmp_path_factory.mktemp("running"), "gateway", "runner") as installation:
+        yield installation

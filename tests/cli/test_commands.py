@@ -1,4 +1,4 @@
-"""The commands that need no process: their codes, their JSON, their words."""
+"""The commands that need no process: their exit codes, JSON and texts."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ def ledger(terminal):
 
 @pytest.fixture
 def put(ledger):
-    """Leave a patch in the ledger in any state."""
+    """Stores a patch in the ledger in any state."""
 
-    def put_one(patch_id="p1", status="queued", outcome=None, **members):
+    def put_patch(patch_id="p1", status="queued", outcome=None, **members):
         ledger.intake.accept([make_admission(id=patch_id, **members)])
         with ledger.database.write() as connection:
-            row = (status, json.dumps(outcome) if outcome else None, patch_id)
+            stored_outcome = json.dumps(outcome) if outcome else None
             connection.exec_driver_sql(
-                "UPDATE patches SET status = ?, outcome = ? WHERE id = ?", row
+                "UPDATE patches SET status = ?, outcome = ? WHERE id = ?",
+                (status, stored_outcome, patch_id),
             )
 
-    return put_one
+    return put_patch
 
 
 def test_every_command_has_its_module_and_its_help():
     for name in main.list_commands(click.Context(main)):
-        found = main.get_command(click.Context(main), name)
-        assert found is not None and found.name == name and found.get_short_help_str()
+        command = main.get_command(click.Context(main), name)
+        assert command is not None and command.name == name and command.get_short_help_str()
 
 
 MISTAKES = [
@@ -58,13 +59,13 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("line", MISTAKES)
-def test_a_mistake_in_the_command_line_is_2_and_shows_the_help_to_ask_for(terminal, line):
+def test_a_wrong_command_line_is_2_and_names_the_help(terminal, line):
     assert "--help" in refused(terminal.type(*line.split(), configured=False), 2)
 
 
-def test_a_mistake_is_told_in_json_too(terminal):
-    said = terminal.json("show", code=2, configured=False)
-    assert said["error"]["next_command"] == "gcr show --help"
+def test_a_wrong_command_line_is_reported_in_json(terminal):
+    body = terminal.json("show", code=2, configured=False)
+    assert body["error"]["next_command"] == "gcr show --help"
 
 
 NEED_SETTINGS = [
@@ -74,7 +75,7 @@ NEED_SETTINGS = [
 
 
 @pytest.mark.parametrize("words", NEED_SETTINGS, ids=" ".join)
-def test_without_settings_every_command_is_2_and_leads_to_init(terminal, words):
+def test_without_settings_every_command_is_2_and_points_to_init(terminal, words):
     assert "next: gcr init" in refused(terminal.type(*words, configured=False), 2)
     assert terminal.json(*words, code=2, configured=False)["error"]["next_command"] == "gcr init"
 
@@ -82,7 +83,7 @@ def test_without_settings_every_command_is_2_and_leads_to_init(terminal, words):
 @pytest.mark.parametrize(
     "text", ["[server]\nprot = 1\n", "[server", "[server]\nport = 99999\n", "[[repository]]\n"]
 )
-def test_settings_that_are_wrong_are_2_with_the_key(terminal, text):
+def test_wrong_settings_are_2_and_name_the_file(terminal, text):
     terminal.installation.config.write_text(text)
     assert str(terminal.installation.config) in refused(terminal.type("patches"), 2)
 
@@ -92,7 +93,7 @@ UNKNOWN = ["show", "diff", "log", "report", "cancel", "retry", "approve", "rejec
 
 @pytest.mark.parametrize("name", UNKNOWN)
 @pytest.mark.parametrize("patch_id", ["nobody", "../../etc/passwd", "a b", "\x1b[31m"])
-def test_an_unknown_patch_is_1_and_leads_to_the_list(terminal, name, patch_id):
+def test_an_unknown_patch_is_1_and_points_to_the_list(terminal, name, patch_id):
     assert "next: gcr patches" in refused(terminal.type(name, patch_id), 1)
 
 
@@ -117,16 +118,15 @@ def test_the_reason_of_a_rejection_is_kept(terminal, put, ledger):
     assert ledger.queries.get("p1").outcome["message"] == "too wide"
 
 
-def test_the_list_is_tabs_when_piped(terminal, put):
+def test_the_list_has_tabs_when_piped(terminal, put):
     assert "gcr send FILE --wait" in terminal.type("patches").stdout
     put("p1", title="A title that is far longer than any terminal is wide " * 4)
     put("p2", "landed")
     rows = [line.split("\t") for line in terminal.type("patches").stdout.splitlines()]
     assert [row[:3] for row in rows] == [["landed", "p2", "app"], ["queued", "p1", "app"]]
     assert rows[1][4].endswith("wide")
-    assert [
-        one["patch_id"] for one in terminal.json("patches", "--status", "landed")["patches"]
-    ] == ["p2"]
+    (landed,) = terminal.json("patches", "--status", "landed")["patches"]
+    assert landed["patch_id"] == "p2"
     assert terminal.json("patches", "--repository", "other")["patches"] == []
 
 
@@ -140,18 +140,18 @@ def test_a_patch_is_shown_step_by_step(terminal, put):
     assert "a.py      no such line" in shown and "accepted" in shown
     shown = terminal.type("show", "p2").stdout
     assert "message   disk full" in shown and "next_step Wait." in shown
-    said = terminal.json("show", "p1")
-    assert (said["patch"]["patch_id"], said["events"][0]["kind"]) == ("p1", "accepted")
+    body = terminal.json("show", "p1")
+    assert (body["patch"]["patch_id"], body["events"][0]["kind"]) == ("p1", "accepted")
 
 
-def test_evidence_that_is_not_there_says_why(terminal, put):
+def test_missing_evidence_is_reported_with_its_reason(terminal, put):
     put()
     assert "not sealed" in refused(terminal.type("diff", "p1"), 1)
     assert "not ended" in refused(terminal.type("report", "p1"), 1)
     assert terminal.json("log", "p1")["checks"] == {}
 
 
-def test_a_report_that_follows_the_end_of_its_patch_is_waited_for(terminal, put):
+def test_a_report_that_is_written_late_is_waited_for(terminal, put):
     put(status="landed")
     evidence = Evidence(terminal.installation.directory / "state" / "patches" / "p1")
     writing = threading.Timer(0.4, evidence.keep_report, (b"# Report\n", b"{}", b"{}"))
@@ -160,7 +160,7 @@ def test_a_report_that_follows_the_end_of_its_patch_is_waited_for(terminal, put)
     writing.join()
 
 
-def test_a_report_that_does_not_come_is_not_waited_for_for_ever(terminal, put, monkeypatch):
+def test_the_wait_for_a_report_has_a_limit(terminal, put, monkeypatch):
     put(status="landed")
     monkeypatch.setattr(show, "_REPORT_TIMEOUT_SECONDS", 0.1)
     assert "not written yet" in refused(terminal.type("report", "p1"), 1)
@@ -205,17 +205,17 @@ def test_keys_are_made_listed_revoked_and_rotated(terminal, ledger):
 @pytest.mark.parametrize(
     "words", [["health"], ["status"], ["health", "--wait", "0.3"]], ids=" ".join
 )
-def test_where_nobody_answers_it_is_5(terminal, words):
+def test_without_a_gateway_it_is_5(terminal, words):
     assert "next: gcr up" in refused(terminal.type(*words), 5)
     assert terminal.json(*words, code=5)["error"]["next_command"] == "gcr up"
 
 
-def test_a_quiet_probe_says_nothing_at_all(terminal):
+def test_a_quiet_probe_prints_nothing(terminal):
     result = terminal.type("health", "--quiet")
     assert (result.exit_code, result.output) == (5, "")
 
 
-def test_sending_where_nobody_answers_is_5(terminal, tmp_path):
+def test_sending_without_a_gateway_is_5(terminal, tmp_path):
     file = tmp_path / "patch.json"
     file.write_text('{"id": "x", "title": "t", "changes": []}')
     assert "next: gcr up" in refused(terminal.type("send", str(file)), 5)
@@ -224,11 +224,11 @@ def test_sending_where_nobody_answers_is_5(terminal, tmp_path):
 @pytest.mark.parametrize(
     "url", ["127.0.0.1:5555", "ftp://x", "http://127.0.0.1:notaport", "http://[", ""]
 )
-def test_an_address_that_is_none_is_a_mistake(terminal, url):
+def test_an_invalid_address_is_a_wrong_command_line(terminal, url):
     refused(terminal.type("health", "--url", url), 2)
 
 
-def test_a_key_that_cannot_be_a_header_is_a_mistake(terminal, monkeypatch):
+def test_a_key_that_fits_no_header_is_a_wrong_command_line(terminal, monkeypatch):
     monkeypatch.setenv("GCR_KEY", "gcr_x\r\nX-Injected: yes")
     refused(terminal.type("status"), 2)
 
@@ -245,11 +245,11 @@ SENT = [
 
 
 @pytest.mark.parametrize(("data", "options", "words"), SENT)
-def test_a_file_that_is_no_patch_is_a_mistake(terminal, data, options, words):
+def test_a_file_that_is_not_a_patch_is_a_wrong_command_line(terminal, data, options, words):
     assert words in refused(terminal.type("send", "-", *options, stdin=data), 2)
 
 
-def test_a_ledger_that_cannot_be_used_is_1_and_leads_to_the_doctor(terminal):
+def test_an_unusable_ledger_is_1_and_points_to_the_doctor(terminal):
     for file in (terminal.installation.directory / "state").glob("ledger.sqlite3*"):
         file.unlink()
     (terminal.installation.directory / "state" / "ledger.sqlite3").write_bytes(
@@ -258,7 +258,7 @@ def test_a_ledger_that_cannot_be_used_is_1_and_leads_to_the_doctor(terminal):
     assert "next: gcr doctor" in refused(terminal.type("patches"), 1)
 
 
-def test_a_state_directory_that_cannot_be_made_is_1(terminal):
+def test_an_unusable_state_directory_is_1(terminal):
     (terminal.installation.directory / "state" / "patches").write_text("in the way")
     assert "next: gcr doctor" in refused(terminal.type("patches"), 1)
 
@@ -275,5 +275,6 @@ def test_no_command_leaves_a_connection_open(terminal, put, ledger):
         ["retry", "p1"],
     ):
         terminal.type(*words)
-    here = str(terminal.installation.directory)
-    assert [file.path for file in psutil.Process().open_files() if file.path.startswith(here)] == []
+    paths = [file.path for file in psutil.Process().open_files()]
+    directory = str(terminal.installation.directory)
+    assert not any(path.startswith(directory) for path in paths)

@@ -1,5 +1,5 @@
-"""`gcr doctor`: every broken precondition is a FAIL with what mends it, and the
-exit code says so.
+"""`gcr doctor`: each broken precondition is a FAIL with its remedy, and decides
+the exit code.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from tests.running import Installation
 
 
 def findings(terminal: Terminal, code: int) -> dict[str, Any]:
-    said = terminal.json("doctor", code=code)
-    assert said["failed"] == sum(one["result"] == "FAIL" for one in said["findings"])
-    for one in said["findings"]:
-        assert one["result"] == "PASS" or one["next_command"], one
-        assert one["fact"] and one["why"]
-    return {one["id"]: one for one in said["findings"]}
+    body = terminal.json("doctor", code=code)
+    results = [finding["result"] for finding in body["findings"]]
+    assert body["failed"] == results.count("FAIL")
+    for finding in body["findings"]:
+        assert finding["result"] == "PASS" or finding["next_command"], finding
+        assert finding["fact"] and finding["why"]
+    return {finding["id"]: finding for finding in body["findings"]}
 
 
-def test_a_sound_installation_has_no_failure(terminal):
-    found = findings(terminal, 0)
+def test_a_correct_installation_has_no_failure(terminal):
+    results = findings(terminal, 0)
     assert {
         "python",
         "git",
@@ -41,9 +42,9 @@ def test_a_sound_installation_has_no_failure(terminal):
         "history",
         "keys",
         "repository app",
-    } <= set(found)
-    assert (found["runner"]["result"], found["gateway"]["result"]) == ("WARN", "WARN")
-    assert found["gateway"]["next_command"] == "gcr up"
+    } <= set(results)
+    assert (results["runner"]["result"], results["gateway"]["result"]) == ("WARN", "WARN")
+    assert results["gateway"]["next_command"] == "gcr up"
 
 
 def revoke_all(installation):
@@ -71,13 +72,13 @@ BROKEN: dict[str, Callable[[Installation], object]] = {
     "keys": revoke_all,
     "history": break_chain,
     "ledger": break_ledger,
-    "settings": lambda one: one.config.write_text("[server]\nprot = 1\n"),
-    "repository app": lambda one: shutil.rmtree(one.repo.path / ".git"),
-    "checks app": lambda one: one.configure(
+    "settings": lambda installation: installation.config.write_text("[server]\nprot = 1\n"),
+    "repository app": lambda installation: shutil.rmtree(installation.repo.path / ".git"),
+    "checks app": lambda installation: installation.configure(
         checks=[{"name": "tests", "command": ["no-such-program"]}]
     ),
-    "repositories": lambda one: one.config.write_text(
-        one.config.read_text().split("[[repository]]")[0]
+    "repositories": lambda installation: installation.config.write_text(
+        installation.config.read_text().split("[[repository]]")[0]
     ),
 }
 
@@ -85,8 +86,8 @@ BROKEN: dict[str, Callable[[Installation], object]] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_precondition_fails_by_name(terminal, name):
     BROKEN[name](terminal.installation)
-    found = findings(terminal, 1)
-    assert found[name]["result"] == "FAIL"
+    results = findings(terminal, 1)
+    assert results[name]["result"] == "FAIL"
 
 
 def test_a_branch_without_a_commit_fails(terminal):
@@ -94,30 +95,30 @@ def test_a_branch_without_a_commit_fails(terminal):
     assert "release" in findings(terminal, 1)["repository app"]["fact"]
 
 
-def test_no_git_at_all_fails(terminal, monkeypatch, tmp_path):
+def test_a_missing_git_fails(terminal, monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert findings(terminal, 1)["git"]["fact"] == "git is not installed"
 
 
 def test_settings_that_others_can_read_are_a_warning(terminal):
     terminal.installation.config.chmod(0o644)
-    found = findings(terminal, 0)["settings"]
-    assert (found["result"], found["next_command"]) == (
+    finding = findings(terminal, 0)["settings"]
+    assert (finding["result"], finding["next_command"]) == (
         "WARN",
         f"chmod 600 {terminal.installation.config}",
     )
 
 
-def test_a_port_held_by_a_program_that_is_no_gateway_fails_and_names_it(terminal):
+def test_a_port_held_by_another_program_fails_and_names_it(terminal):
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         other.bind(("127.0.0.1", terminal.installation.port))
         other.listen()
-        found = findings(terminal, 1)["gateway"]
-    assert found["result"] == "FAIL" and f"pid {os.getpid()}" in found["fact"]
+        finding = findings(terminal, 1)["gateway"]
+    assert finding["result"] == "FAIL" and f"pid {os.getpid()}" in finding["fact"]
 
 
-class Foreign(BaseHTTPRequestHandler):
+class ForeignServer(BaseHTTPRequestHandler):
     def do_GET(self):
         body = b'["not", "a", "gateway"]'
         self.send_response(200)
@@ -129,8 +130,8 @@ class Foreign(BaseHTTPRequestHandler):
         """Nothing is printed."""
 
 
-def test_a_foreign_server_is_no_gateway_for_any_command(terminal):
-    server = HTTPServer(("127.0.0.1", terminal.installation.port), Foreign)
+def test_a_foreign_server_does_not_count_as_the_gateway(terminal):
+    server = HTTPServer(("127.0.0.1", terminal.installation.port), ForeignServer)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -143,7 +144,7 @@ def test_a_foreign_server_is_no_gateway_for_any_command(terminal):
         thread.join()
 
 
-def test_words_for_people_end_with_the_count(terminal):
+def test_the_text_ends_with_the_count(terminal):
     result = terminal.type("doctor")
     assert result.stdout.splitlines()[-1].endswith("with a warning") and "\x1b" not in result.stdout
 
@@ -155,18 +156,18 @@ def test_words_for_people_end_with_the_count(terminal):
         ("raise SystemExit('no such module')", "FAIL", "no such module"),
     ],
 )
-def test_checks_are_run_on_the_branch_as_it_stands_when_asked(terminal, program, result, fact):
+def test_checks_run_on_the_branch_with_the_option(terminal, program, result, fact):
     terminal.installation.configure(
         checks=[{"name": "tests", "command": [sys.executable, "-c", program]}]
     )
-    said = terminal.json("doctor", "--checks", code=int(result == "FAIL"))
-    rehearsed = said["findings"][-1]
+    body = terminal.json("doctor", "--checks", code=int(result == "FAIL"))
+    rehearsed = body["findings"][-1]
     assert (rehearsed["id"], rehearsed["result"]) == ("checks app", result)
     assert fact in rehearsed["fact"]
     assert terminal.installation.repo.run("status", "--short") == ""
 
 
-def test_checks_that_cannot_be_run_are_a_failure_of_their_own(terminal):
+def test_checks_that_cannot_run_are_a_failure(terminal):
     terminal.installation.configure(branch="nowhere")
-    said = terminal.json("doctor", "--checks", code=1)
-    assert "no branch nowhere" in said["findings"][-1]["fact"]
+    body = terminal.json("doctor", "--checks", code=1)
+    assert "no branch nowhere" in body["findings"][-1]["fact"]

@@ -29,7 +29,7 @@ def lines(body: dict[str, Any]) -> list[str]:
     return [click.unstyle(line) for line in history_lines(body)]
 
 
-def test_a_strip_per_check_the_whole_first_and_worse_is_taller():
+def test_every_check_has_a_strip_after_the_overall_one():
     shown = lines(history())
     assert [line.split()[:2] for line in shown[1:4]] == [
         ["overall", "▁▁▃"],
@@ -38,24 +38,24 @@ def test_a_strip_per_check_the_whole_first_and_worse_is_taller():
     ]
 
 
-def test_a_share_is_never_rounded_up_to_all():
+def test_a_share_is_never_rounded_up_to_100_percent():
     shown = {line.split()[0]: line.split()[2] for line in lines(history())[1:4]}
     assert shown == {"overall": "<100%", "disk": "100.00%", "runner": "50.00%"}
 
 
-def test_what_nobody_saw_has_no_share():
+def test_an_unobserved_window_has_no_share():
     body = history(uptime={})
     assert lines(body)[1].split()[2:] == ["-"] * 4
 
 
-def test_the_last_changes_are_told_with_what_was_before():
+def test_the_last_flips_are_listed_with_the_state_before():
     flip = {"at": "2026-08-01T12:00:00+00:00", "check": "runner", "status": "fail", "code": "down"}
     before = {"status": "ok", "code": "up"}
-    told = lines(history(flips=[{**flip, "before": before}, {**flip, "before": None}]))
-    assert told[-2].endswith("runner: ok (up) -> fail (down)")
-    assert told[-1].endswith("runner: not observed before -> fail (down)")
+    shown = lines(history(flips=[{**flip, "before": before}, {**flip, "before": None}]))
+    assert shown[-2].endswith("runner: ok (up) -> fail (down)")
+    assert shown[-1].endswith("runner: not observed before -> fail (down)")
 
 
-def test_a_gateway_that_has_just_begun_says_so():
+def test_a_gateway_without_history_is_reported():
     body = history(strip={"seconds": 60, "since": "", "checks": {}})
     assert lines(body) == ["nothing is recorded yet; the gateway records every minute"]

@@ -1,4 +1,4 @@
-"""`gcr init`: everything or nothing, in whatever place it is typed."""
+"""`gcr init` writes everything or nothing, in any directory."""
 
 from __future__ import annotations
 
@@ -12,45 +12,45 @@ from tests.cli.builders import Terminal, refused
 
 
 @pytest.fixture
-def here(make_repo, monkeypatch):
-    """A repository to stand in, whatever it is called."""
+def enter_repository(make_repo, monkeypatch):
+    """Creates a repository of any name and makes it the current directory."""
 
-    def stand_in(name="project"):
+    def enter(name="project"):
         repo = make_repo(name)
         monkeypatch.chdir(repo.path)
         return repo
 
-    return stand_in
+    return enter
 
 
 def init(terminal: Terminal, *words: str) -> Result:
     return terminal.type("init", *words, configured=False)
 
 
-def test_it_writes_private_settings_and_shows_a_key_once(terminal, here):
-    repo = here()
-    said = terminal.json("init", "--state", "state", configured=False)
+def test_it_writes_private_settings_and_shows_a_key_once(terminal, enter_repository):
+    repo = enter_repository()
+    body = terminal.json("init", "--state", "state", configured=False)
     config = load_config(repo.path / "runner.toml")
     assert (repo.path / "runner.toml").stat().st_mode & 0o777 == 0o600
     assert (repo.path / "state").stat().st_mode & 0o777 == 0o700
     assert (config.repository[0].path, config.repository[0].branch) == (repo.path, "main")
     ledger = make_ledger(repo.path / "state")
-    key = match_key(ledger.keys.unrevoked(), said["key"], ledger.clock())
+    key = match_key(ledger.keys.unrevoked(), body["key"], ledger.clock())
     assert key and key.scopes == {"submit", "read"}
-    assert said["key"] not in (repo.path / "runner.toml").read_text()
+    assert body["key"] not in (repo.path / "runner.toml").read_text()
     ledger.close()
 
 
-def test_its_own_files_stay_out_of_the_history(terminal, here):
-    repo = here()
+def test_its_own_files_stay_out_of_the_history(terminal, enter_repository):
+    repo = enter_repository()
     assert init(terminal, "--state", "my state [1]").exit_code == 0
     assert repo.run("status", "--porcelain") == ""
     repo.write({"my state 1": "another file, which is the owner's"})
     assert repo.run("status", "--porcelain") == '?? "my state 1"'
 
 
-def test_a_second_time_changes_nothing_and_shows_no_key(terminal, here):
-    repo = here()
+def test_a_repeat_changes_nothing_and_shows_no_key(terminal, enter_repository):
+    repo = enter_repository()
     init(terminal)
     before = repo.state()
     result = init(terminal)
@@ -73,14 +73,14 @@ def test_without_a_commit_it_leaves_nothing(terminal, tmp_path, monkeypatch):
     assert not (empty / "runner.toml").exists()
 
 
-def test_a_branch_that_is_not_there_is_refused(terminal, here):
-    repo = here()
+def test_a_missing_branch_is_refused(terminal, enter_repository):
+    repo = enter_repository()
     assert "no branch release" in refused(init(terminal, "--branch", "release"), 1)
     assert not (repo.path / "runner.toml").exists()
 
 
-def test_values_that_cannot_be_used_leave_nothing(terminal, here, tmp_path):
-    repo = here()
+def test_unusable_values_leave_nothing(terminal, enter_repository, tmp_path):
+    repo = enter_repository()
     (tmp_path / "file").write_text("")
     refused(init(terminal, "--state", str(tmp_path / "file" / "state")), 1)
     refused(init(terminal, "--check", "no spaces allowed=true"), 1)
@@ -105,22 +105,22 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_any_directory_can_be_registered(terminal, here, name):
-    repo = here(name)
+def test_any_directory_can_be_registered(terminal, enter_repository, name):
+    repo = enter_repository(name)
     assert init(terminal, "--state", "s t'\"ä").exit_code == 0
     config = load_config(repo.path / "runner.toml")
     assert (config.repository[0].path, config.state.dir) == (repo.path, repo.path / "s t'\"ä")
     assert repo.run("status", "--porcelain") == ""
 
 
-def test_a_path_that_is_no_text_is_refused_before_anything_is_written(terminal, here):
-    repo = here("caf\udce9")
+def test_a_path_that_is_not_text_is_refused_and_nothing_written(terminal, enter_repository):
+    repo = enter_repository("caf\udce9")
     assert "UTF-8" in refused(init(terminal), 1)
     assert not (repo.path / "runner.toml").exists()
 
 
-def test_checks_are_taken_over_word_by_word(terminal, here):
-    repo = here()
+def test_checks_are_split_into_words_like_a_shell(terminal, enter_repository):
+    repo = enter_repository()
     init(terminal, "--check", "tests=python3 -m pytest -q", "--check", "odd=sh -c 'echo \"a b\"'")
     checks = load_config(repo.path / "runner.toml").repository[0].checks
     assert [check.command for check in checks] == [
@@ -130,9 +130,9 @@ def test_checks_are_taken_over_word_by_word(terminal, here):
 
 
 def test_it_finds_the_repository_from_inside_and_from_a_worktree(
-    terminal, here, monkeypatch, tmp_path
+    terminal, enter_repository, monkeypatch, tmp_path
 ):
-    repo = here()
+    repo = enter_repository()
     (repo.path / "deep").mkdir()
     monkeypatch.chdir(repo.path / "deep")
     assert init(terminal).exit_code == 0
@@ -144,8 +144,8 @@ def test_it_finds_the_repository_from_inside_and_from_a_worktree(
     assert Repo(tmp_path / "beside").run("status", "--porcelain") == ""
 
 
-def test_an_exclude_file_in_another_encoding_is_kept(terminal, here):
-    repo = here()
+def test_an_exclude_file_in_another_encoding_is_kept(terminal, enter_repository):
+    repo = enter_repository()
     exclude = repo.path / ".git" / "info" / "exclude"
     exclude.write_bytes(b"caf\xe9")
     assert init(terminal).exit_code == 0

@@ -64,7 +64,7 @@ def _has_option(command: click.Command, option: str) -> bool:
 @pytest.mark.parametrize(
     "path", [*SOURCES, *DOCUMENTS], ids=lambda path: str(path.relative_to(ROOT))
 )
-def test_every_command_that_is_named_exists(path: Path) -> None:
+def test_every_named_command_exists(path: Path) -> None:
     source = path.read_text()
     named = texts(source) if path.suffix == ".py" else [source]
     assert [wrong for text in named for wrong in wrong_commands(text)] == []
@@ -80,7 +80,7 @@ def test_every_command_that_is_named_exists(path: Path) -> None:
         "run gcr <value>",
     ],
 )
-def test_a_command_that_does_not_exist_is_found(text: str) -> None:
+def test_a_command_that_does_not_exist_is_detected(text: str) -> None:
     assert list(wrong_commands(text))
 
 
@@ -94,5 +94,5 @@ def test_a_command_that_does_not_exist_is_found(text: str) -> None:
         "Settings: gcr, as in /usr/bin/gcr x",
     ],
 )
-def test_a_command_that_exists_is_let_through(text: str) -> None:
+def test_a_command_that_exists_is_accepted(text: str) -> None:
     assert not list(wrong_commands(text))

@@ -1,4 +1,4 @@
-"""Commands that speak with a running gateway, and a runner behind it."""
+"""Commands that call a running gateway, and a runner behind it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def user(running: Installation) -> Terminal:
 
 def file_with(tmp_path: Path, body: object) -> str:
     file = tmp_path / "patch.json"
-    file.write_bytes(body if isinstance(body, bytes) else json.dumps(body).encode())
+    file.write_text(json.dumps(body))
     return str(file)
 
 
@@ -56,8 +56,8 @@ def test_json_and_wait_answer_once_with_the_outcome(user):
 
 def test_a_preview_lands_nothing(user, running):
     tip = running.repo.tip()
-    said = user.json("send", "-", "--wait", "--preview", stdin=json.dumps(patch_body()).encode())
-    assert (said["status"], running.repo.tip()) == ("previewed", tip)
+    body = user.json("send", "-", "--wait", "--preview", stdin=json.dumps(patch_body()).encode())
+    assert (body["status"], running.repo.tip()) == ("previewed", tip)
 
 
 def test_a_raw_diff_is_sent_with_an_id_and_a_title(user, running):
@@ -65,11 +65,11 @@ def test_a_raw_diff_is_sent_with_an_id_and_a_title(user, running):
         b'--- a/greeting.py\n+++ b/greeting.py\n@@ -1,2 +1,2 @@\n def greet():\n-    return "hi"\n+'
         b'    return "ho"\n'
     )
-    said = user.json("send", "-", "--id", "raw", "--title", "Raw", "--wait", stdin=diff)
-    assert said["status"] == "landed" and running.repo.show("greeting.py").endswith('"ho"')
+    body = user.json("send", "-", "--id", "raw", "--title", "Raw", "--wait", stdin=diff)
+    assert body["status"] == "landed" and running.repo.show("greeting.py").endswith('"ho"')
 
 
-def test_a_refusal_is_told_fault_by_fault(user, tmp_path):
+def test_a_refusal_lists_every_fault(user, tmp_path):
     words = refused(
         user.type("send", file_with(tmp_path, {"id": "x", "changes": [{"type": "rewrite"}]})), 1
     )
@@ -78,14 +78,14 @@ def test_a_refusal_is_told_fault_by_fault(user, tmp_path):
     assert (problem["status"], problem["code"]) == (422, "invalid_patch")
 
 
-def test_a_key_that_may_not_is_4(user, tmp_path, monkeypatch):
+def test_a_key_without_the_scope_is_4(user, tmp_path, monkeypatch):
     monkeypatch.setenv("GCR_KEY", "gcr_000000000000_" + "A" * 43)
     assert "next: gcr key create" in refused(
         user.type("send", file_with(tmp_path, patch_body())), 4
     )
 
 
-def test_the_users_own_key_is_used_and_no_passing_one_made(user, running, tmp_path, monkeypatch):
+def test_the_users_own_key_is_used(user, running, tmp_path, monkeypatch):
     monkeypatch.setenv("GCR_KEY", running.key)
     user.json("send", file_with(tmp_path, patch_body(id="own-key")))
     ledger = running.ledger()
@@ -93,14 +93,14 @@ def test_the_users_own_key_is_used_and_no_passing_one_made(user, running, tmp_pa
     ledger.close()
 
 
-def test_passing_keys_are_forgotten(user, running):
+def test_temporary_keys_are_revoked(user, running):
     user.type("status")
     ledger = running.ledger()
-    assert [one.name for one in ledger.keys.list()] == ["a test"]
+    assert [key.name for key in ledger.keys.list()] == ["a test"]
     ledger.close()
 
 
-def test_a_wait_that_ends_first_is_6(user, running, monkeypatch):
+def test_a_wait_that_times_out_is_6(user, running, monkeypatch):
     running.kill("runner")
     try:
         sent = user.type(
@@ -117,22 +117,22 @@ def test_a_wait_that_ends_first_is_6(user, running, monkeypatch):
         running.wait_for_health("healthy")
 
 
-def test_too_many_who_wait_do_not_make_the_command_rush(user, running, monkeypatch):
-    asked: list[float] = []
+def test_answers_without_a_wait_do_not_cause_rapid_requests(user, running, monkeypatch):
+    requested_at: list[float] = []
 
-    class Hasty:
-        def call(self, *said, **named):
-            asked.append(time.monotonic())
+    class HastyClient:
+        def call(self, *arguments, **options):
+            requested_at.append(time.monotonic())
 
         def expect(self, reply):
             return {"status": "queued"}
 
     with pytest.raises(CommandFailed):
-        _follow(cast(Client, Hasty()), "x", time.monotonic() + 1)
-    assert len(asked) <= 6
+        _follow(cast(Client, HastyClient()), "x", time.monotonic() + 1)
+    assert len(requested_at) <= 6
 
 
-def test_health_and_status_tell_the_word_by_their_code(user, running):
+def test_health_and_status_are_0_when_healthy(user, running):
     running.wait_for_health("healthy")
     assert user.json("health")["overall_status"] == "healthy"
     assert json.loads(user.type("health").stdout)["components"]["ghost_runner"] == "up"
@@ -148,11 +148,11 @@ def test_a_dead_runner_is_3(user, running):
     try:
         running.wait_for_health("degraded")
         assert user.type("health", "--quiet").exit_code == 3
-        told = user.type("status")
+        status = user.type("status")
         assert (
-            told.exit_code == 3
-            and "down: no runner holds the lock" in told.stdout
-            and "`gcr up`" in told.stdout
+            status.exit_code == 3
+            and "down: no runner holds the lock" in status.stdout
+            and "`gcr up`" in status.stdout
         )
     finally:
         running.start("runner")
@@ -163,7 +163,7 @@ def test_a_second_runner_is_refused(user, running):
     assert "another runner" in refused(user.type("runner"), 1)
 
 
-def test_a_wait_for_health_ends_when_it_comes(user, running):
+def test_a_wait_for_health_ends_at_recovery(user, running):
     running.kill("runner")
     running.wait_for_health("degraded")
     threading.Timer(0.5, running.start, ("runner",)).start()
@@ -173,9 +173,10 @@ def test_a_wait_for_health_ends_when_it_comes(user, running):
 @pytest.mark.parametrize(
     "words", [["--version"], ["patches"], ["status"], ["doctor"]], ids=" ".join
 )
-def test_a_real_process_says_the_same_without_escapes(running, words):
-    settings = [] if words == ["--version"] else ["--config", str(running.config)]
-    command = [sys.executable, "-m", "gpt_cursor_runner", *words, *settings]
+def test_a_real_process_prints_no_escapes(running, words):
+    command = [sys.executable, "-m", "gpt_cursor_runner", *words]
+    if words != ["--version"]:
+        command += ["--config", str(running.config)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=60, env={**os.environ, "FORCE_COLOR": ""}
     )
@@ -183,32 +184,34 @@ def test_a_real_process_says_the_same_without_escapes(running, words):
     assert done.stdout and ESCAPE not in done.stdout + done.stderr
 
 
-def test_a_closed_pipe_ends_a_command_in_silence(running):
+def test_a_closed_pipe_ends_a_command_without_a_traceback(running):
     command = f"{sys.executable} -m gpt_cursor_runner patches --config '{running.config}' | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60)
     assert "Traceback" not in done.stderr
 
 
-def test_a_failing_check_is_told_with_the_end_of_what_it_printed(tmp_path, monkeypatch):
+def test_a_failing_check_is_shown_with_the_end_of_its_output(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     failing = {
         "name": "tests",
         "command": [sys.executable, "-c", "print('1 failed: test_greeting'); raise SystemExit(1)"],
     }
-    with installed(tmp_path / "one", "gateway", "runner", checks=[failing]) as one:
-        ended = Terminal(one).type("send", "-", "--wait", stdin=json.dumps(patch_body()).encode())
+    with installed(tmp_path / "one", "gateway", "runner", checks=[failing]) as installation:
+        ended = Terminal(installation).type(
+            "send", "-", "--wait", stdin=json.dumps(patch_body()).encode()
+        )
     assert ended.exit_code == 1
     assert "the check 'tests' failed with exit code 1" in ended.stderr
     assert "    | 1 failed: test_greeting" in ended.stderr
 
 
-def test_status_without_a_key_that_may_read_still_names_every_part(running, monkeypatch):
+def test_status_without_a_valid_key_lists_every_component(running, monkeypatch):
     monkeypatch.setenv("GCR_KEY", "gcr_0123456789ab_" + "x" * 43)
     shown = Terminal(running).type("status").stdout
     assert "ghost_runner\tup" in shown
     assert "fs_writable\tTrue" in shown
 
 
-def test_status_shows_the_checks_although_its_key_is_younger_than_the_gateways_ring(user):
+def test_status_shows_the_checks_with_a_key_just_created(user):
     for _ in range(3):
         assert list(user.json("status")["checks"])[:2] == ["web", "port"]

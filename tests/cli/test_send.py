@@ -1,6 +1,4 @@
-"""`gcr send` with every form of patch, and the preview it shows before anything
-is sent.
-"""
+"""`gcr send` with every form of patch, and its preview."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ NAMED = ("--id", "one", "--title", "One")
 
 @pytest.fixture
 def user(running, monkeypatch):
-    """A user in the checkout, which holds FILES on the branch."""
+    """A user in the checkout; the branch holds FILES."""
     monkeypatch.chdir(running.repo.path)
     running.repo.commit(FILES)
     return Terminal(running)
@@ -44,7 +42,7 @@ def user(running, monkeypatch):
 
 @pytest.fixture
 def named(request):
-    """The options that name a patch as nobody else's of this file."""
+    """Options with an id that no other test of this file uses."""
     name = f"send-{abs(hash(request.node.name))}"
     return ("--id", name, "--title", "A title")
 
@@ -60,7 +58,9 @@ def test_every_raw_form_lands_from_a_file_or_standard_input(
 ):
     file, text = tmp_path / "patch.txt", f"Here it is:\n\n```\n{FORMS[kind]}```\n"
     file.write_text(text)
-    source, stdin = (str(file), None) if where == "file" else ("-", text.encode())
+    source, stdin = str(file), None
+    if where == "stdin":
+        source, stdin = "-", text.encode()
     assert user.json("send", source, *named, "--wait", stdin=stdin)["status"] == "landed"
     assert landed(running)
 
@@ -74,7 +74,7 @@ def test_a_single_change_or_tool_call_lands_with_a_name(user, running, named, bo
     assert landed(running)
 
 
-def test_hunks_alone_land_in_the_file_that_is_named(user, running, named):
+def test_hunks_alone_land_in_the_given_file(user, running, named):
     assert (
         user.json("send", "-", *named, "--path", "app.py", "--wait", stdin=HUNK.encode())["status"]
         == "landed"
@@ -82,7 +82,7 @@ def test_hunks_alone_land_in_the_file_that_is_named(user, running, named):
     assert landed(running)
 
 
-def test_base_and_tolerance_go_with_the_patch(user, running, named):
+def test_base_and_tolerance_are_sent_with_the_patch(user, running, named):
     base = running.repo.tip()
     running.repo.commit({"other.txt": "newer\n"})
     strict = user.type(
@@ -109,7 +109,7 @@ def test_a_preview_shows_files_hunks_and_diff_and_sends_nothing(user, running, t
     assert "next: gcr patches" in refused(user.type("show", named[1]), 1)
 
 
-def test_the_command_that_a_preview_ends_with_lands_what_was_seen(user, running, tmp_path, named):
+def test_the_next_command_of_a_preview_lands_the_previewed_plan(user, running, tmp_path, named):
     file = tmp_path / "my patch.diff"
     file.write_text(DIFF)
     shown = user.type("send", str(file), *named, "--preview").stdout.splitlines()[-1]
@@ -120,17 +120,17 @@ def test_the_command_that_a_preview_ends_with_lands_what_was_seen(user, running,
     assert landed(running)
 
 
-def test_that_command_lands_nothing_once_the_file_has_changed(user, running, named):
-    told = user.json("send", "-", *named, "--preview", stdin=DIFF.encode())
-    assert shlex.split(told["next_command"])[2] == "-"
+def test_the_next_command_lands_nothing_after_the_file_changed(user, running, named):
+    body = user.json("send", "-", *named, "--preview", stdin=DIFF.encode())
+    assert shlex.split(body["next_command"])[2] == "-"
     running.repo.commit({"app.py": f"{FILES['app.py']}# newer\n"})
     late = user.type(
-        "send", "-", *named, "--expect-plan", told["preview"]["plan_digest"], stdin=DIFF.encode()
+        "send", "-", *named, "--expect-plan", body["preview"]["plan_digest"], stdin=DIFF.encode()
     )
     assert "/expect_plan" in refused(late, 1)
 
 
-def test_a_preview_of_what_does_not_fit_is_refused_like_the_patch(user, named):
+def test_a_preview_of_a_patch_that_does_not_apply_is_refused(user, named):
     words = refused(
         user.type("send", "-", *named, "--preview", stdin=DIFF.replace("old", "older").encode()), 1
     )
@@ -138,11 +138,11 @@ def test_a_preview_of_what_does_not_fit_is_refused_like_the_patch(user, named):
 
 
 def test_a_preview_of_a_patch_in_json_needs_no_options(user):
-    told = user.json(
+    body = user.json(
         "send", "-", "--preview", stdin=json.dumps(patch_body(id="json", changes=[CHANGE])).encode()
     )
-    assert told["preview"]["patch_id"] == "json" and told["preview"]["files"][0]["path"] == "app.py"
-    assert "--id" not in told["next_command"]
+    assert body["preview"]["patch_id"] == "json" and body["preview"]["files"][0]["path"] == "app.py"
+    assert "--id" not in body["next_command"]
 
 
 @pytest.mark.parametrize(
@@ -155,25 +155,28 @@ def test_a_preview_of_a_patch_in_json_needs_no_options(user):
         (DIFF, (*NAMED, "--tolerance", "lax"), "lax"),
     ],
 )
-def test_what_cannot_be_sent_is_a_mistake_told_before_anybody_is_asked(
-    terminal, text, options, words
-):
+def test_an_invalid_patch_is_refused_before_a_request(terminal, text, options, words):
     assert words in refused(terminal.type("send", "-", *options, stdin=text.encode()), 2)
 
 
 def test_the_diff_is_coloured_on_a_terminal_only(monkeypatch):
-    told: dict[str, Any] = {"repository": "app", "branch": "main", "tip": "0" * 40, "patch_id": "x"}
-    told |= {"files": [], "files_total": 0, "insertions": 1, "deletions": 1, "hunks": []}
-    told |= {"warnings": ["a\x1b[31mb"], "diff": "-old\n+new \x1b[2J\n", "diff_truncated": True}
-    plainly = "\n".join(preview_text.preview_lines(told, "gcr send"))
-    assert "\x1b" not in plainly and "\\x1b[2J" in plainly and "it is cut here" in plainly
+    preview: dict[str, Any] = {
+        "repository": "app",
+        "branch": "main",
+        "tip": "0" * 40,
+        "patch_id": "x",
+    }
+    preview |= {"files": [], "files_total": 0, "insertions": 1, "deletions": 1, "hunks": []}
+    preview |= {"warnings": ["a\x1b[31mb"], "diff": "-old\n+new \x1b[2J\n", "diff_truncated": True}
+    text = "\n".join(preview_text.preview_lines(preview, "gcr send"))
+    assert "\x1b" not in text and "\\x1b[2J" in text and "it is cut here" in text
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
-    assert "\x1b[31m-old\x1b[0m" in "\n".join(preview_text.preview_lines(told, "gcr send"))
+    assert "\x1b[31m-old\x1b[0m" in "\n".join(preview_text.preview_lines(preview, "gcr send"))
 
 
-def test_the_help_tells_the_two_previews_apart(terminal):
-    said = " ".join(terminal.type("send", "--help", configured=False).stdout.split())
+def test_the_help_describes_both_previews(terminal):
+    text = " ".join(terminal.type("send", "--help", configured=False).stdout.split())
     assert (
-        "--preview alone plans" in said
-        and "With --wait it is sent as a patch of mode preview" in said
+        "--preview alone plans" in text
+        and "With --wait it is sent as a patch of mode preview" in text
     )

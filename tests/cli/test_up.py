@@ -1,6 +1,4 @@
-"""`gcr up`: both processes, whatever happens to one of them, and none of them
-afterwards.
-"""
+"""`gcr up` keeps both processes running and leaves none behind."""
 
 from __future__ import annotations
 
@@ -9,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 
 import psutil
 import pytest
@@ -21,19 +20,19 @@ from tests.running import Installation, installed, is_alive, listens, wait_until
 
 @pytest.fixture
 def up(tmp_path):
-    """For a test that ends it."""
-    with installed(tmp_path, "up") as one:
-        yield one
+    """An installation that the test ends."""
+    with installed(tmp_path, "up") as installation:
+        yield installation
 
 
 @pytest.fixture(scope="module")
 def lasting(tmp_path_factory):
-    with installed(tmp_path_factory.mktemp("lasting"), "up") as one:
-        yield one
+    with installed(tmp_path_factory.mktemp("lasting"), "up") as installation:
+        yield installation
 
 
-def parts(one: Installation) -> dict[str, psutil.Process]:
-    return parts_of(one.processes["up"].pid)
+def parts(installation: Installation) -> dict[str, psutil.Process]:
+    return parts_of(installation.processes["up"].pid)
 
 
 def parts_of(pid: int) -> dict[str, psutil.Process]:
@@ -46,22 +45,30 @@ def parts_of(pid: int) -> dict[str, psutil.Process]:
     }
 
 
-def said(one: Installation) -> str:
-    return (one.directory / "up.log").read_text()
+def output_of(installation: Installation) -> str:
+    return (installation.directory / "up.log").read_text()
 
 
-def test_it_greets_with_the_url_and_serves(lasting):
-    wait_until(lambda: "gcr send FILE --wait" in said(lasting), "it did not greet")
-    assert f"gateway   http://127.0.0.1:{lasting.port}  (" in said(lasting)
+def any_alive(processes: Iterable[psutil.Process]) -> bool:
+    return any(is_alive(process.pid) for process in processes)
+
+
+def test_it_prints_the_url_and_serves(lasting):
+    wait_until(
+        lambda: "gcr send FILE --wait" in output_of(lasting), "it did not print the greeting"
+    )
+    assert f"gateway   http://127.0.0.1:{lasting.port}  (" in output_of(lasting)
     assert lasting.call("POST", "/webhook?wait=25", patch_body()).body["status"] == "landed"
     assert (lasting.directory / "state" / "logs").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.mark.parametrize("name", ["runner", "gateway"])
-def test_it_starts_again_what_was_killed(lasting, name):
+def test_it_restarts_a_killed_process(lasting, name):
     killed = parts(lasting)[name]
     killed.kill()
-    wait_until(lambda: f"{name} ended (signal SIGKILL)" in said(lasting), "nobody noticed")
+    wait_until(
+        lambda: f"{name} ended (signal SIGKILL)" in output_of(lasting), "the end was not reported"
+    )
     wait_until(
         lambda: name in parts(lasting) and parts(lasting)[name].pid != killed.pid,
         "it was not started again",
@@ -71,27 +78,26 @@ def test_it_starts_again_what_was_killed(lasting, name):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_told_to_end_it_leaves_no_process(up, number):
+def test_ended_by_a_signal_it_leaves_no_process(up, number):
     process = up.processes.pop("up")
     family = psutil.Process(process.pid).children(recursive=True)
     both = parts_of(process.pid).values()
     assert len(both) == 2 and len(family) >= 3
     process.send_signal(number)
     assert process.wait(20) == 0
-    assert not any(
-        is_alive(one.pid) for one in both
-    )  # ended by it, and not by noticing that it has gone
-    wait_until(lambda: not any(is_alive(one.pid) for one in family), "something lives on")
-    assert not listens(up.port) and said(up).rstrip().endswith("stopped")
+    # It ended both itself; they did not end because their parent was gone.
+    assert not any_alive(both)
+    wait_until(lambda: not any_alive(family), "a process is still alive")
+    assert not listens(up.port) and output_of(up).rstrip().endswith("stopped")
 
 
-def test_killed_it_takes_both_with_it(up):
+def test_killed_it_ends_both_processes(up):
     family = psutil.Process(up.processes["up"].pid).children(recursive=True)
     up.kill("up")
-    wait_until(lambda: not any(is_alive(one.pid) for one in family), "something lives on")
+    wait_until(lambda: not any_alive(family), "a process is still alive")
 
 
-def test_a_taken_port_is_1_and_names_who_has_it(lasting):
+def test_a_taken_port_is_1_and_names_the_process(lasting):
     command = [sys.executable, "-m", "gpt_cursor_runner", "up", "--config", str(lasting.config)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
@@ -108,7 +114,7 @@ def test_without_a_key_it_refuses_at_once(terminal):
     assert "next: gcr key create NAME" in refused(terminal.type("up"), 4)
 
 
-def test_what_keeps_dying_is_started_ever_more_rarely(tmp_path):
+def test_a_child_that_keeps_dying_is_restarted_with_growing_pauses(tmp_path):
     child = Child("broken", [sys.executable, "-c", "raise SystemExit(7)"], tmp_path / "broken.out")
     now, pauses = 1000.0, []
     for _ in range(4):
@@ -122,8 +128,8 @@ def test_what_keeps_dying_is_started_ever_more_rarely(tmp_path):
     assert pauses == [0.2, 0.4, 0.8, 1.6]
 
 
-def test_json_greets_in_json(tmp_path):
-    one = Installation.create(tmp_path)
+def test_the_greeting_is_json_with_the_option(tmp_path):
+    installation = Installation.create(tmp_path)
     command = [
         sys.executable,
         "-m",
@@ -131,7 +137,7 @@ def test_json_greets_in_json(tmp_path):
         "up",
         "--json",
         "--config",
-        str(one.config),
+        str(installation.config),
     ]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
@@ -139,16 +145,19 @@ def test_json_greets_in_json(tmp_path):
     try:
         assert process.stdout is not None
         greeting = json.loads(process.stdout.readline())
-        assert (greeting["url"], greeting["pid"]) == (f"http://127.0.0.1:{one.port}", process.pid)
-        # On a busy machine it greets after five seconds, whatever the state is then.
+        assert (greeting["url"], greeting["pid"]) == (
+            f"http://127.0.0.1:{installation.port}",
+            process.pid,
+        )
+        # On a busy machine the greeting follows after five seconds, in any state.
         assert greeting["health"] in ("healthy", "degraded")
     finally:
         process.terminate()
         assert process.wait(20) == 0
-    assert not listens(one.port)
+    assert not listens(installation.port)
 
 
-def test_looking_at_the_version_imports_no_part_of_the_product():
+def test_the_version_is_printed_without_heavy_imports():
     program = (
         "import sys\nfrom gpt_cursor_runner.cli import main\ntry:\n    main(['--version'])\nexcept"
         " SystemExit:\n    pass\nheavy = {'flask', 'sqlalchemy', 'pydantic', 'alembic', 'granian',"
@@ -157,7 +166,7 @@ def test_looking_at_the_version_imports_no_part_of_the_product():
     subprocess.run([sys.executable, "-c", program], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_asking_for_health_imports_no_server_and_no_database(terminal):
+def test_the_health_command_imports_no_server_and_no_database(terminal):
     program = (
         "import sys\nfrom gpt_cursor_runner.cli import main\n"
         "try:\n    main(['health', '--quiet', '--config', sys.argv[1]])\n"
