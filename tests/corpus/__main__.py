@@ -1,5 +1,5 @@
-"""`make corpus`: every case in a real repository, and the table of what became
-of it.
+"""`make corpus` runs every case in a real repository and prints the table of
+results.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from pathlib import Path
 from tests.corpus.cases import PLACE, Case, read_corpus
 from tests.corpus.judging import ProbeResult
 from tests.corpus.running import judged_in_git
-from tests.corpus.table import aims, show
+from tests.corpus.table import aims, report
 
 
 def main(words: list[str]) -> int:
-    """With words, only the cases whose names hold one of them."""
+    """With words, only cases whose name contains one of them."""
     cases = [
         case for case in read_corpus() if not words or any(word in case.name for word in words)
     ]
@@ -26,8 +26,8 @@ def main(words: list[str]) -> int:
         return 2
     with ProcessPoolExecutor(os.cpu_count()) as workers:
         judged = list(workers.map(run, cases, chunksize=8))
-    print(show(judged))
-    return 0 if all(met for _, met in aims(judged)) else 1
+    print(report(judged))
+    return int(not all(met for _, met in aims(judged)))
 
 
 def run(case: Case) -> ProbeResult:

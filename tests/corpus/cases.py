@@ -1,5 +1,5 @@
-"""The corpus of patches that others wrote, read from where it lies: beside the
-checkout, or where GCR_CORPUS says.
+"""The corpus of patches from other projects, read from the folder beside the
+checkout or from GCR_CORPUS.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ PLACE = Path(os.environ.get("GCR_CORPUS") or Path(__file__).parents[3] / "shared
 
 @dataclass(frozen=True)
 class Files:
-    """A tree: contents and link targets by path. Paths hold bytes that are no
-    UTF-8 as lone surrogates.
+    """A tree: contents and link targets by path. Bytes of a path that are not
+    UTF-8 are lone surrogates.
     """
 
     contents: Mapping[str, bytes] = field(default_factory=dict)
@@ -27,8 +27,8 @@ class Files:
 
 @dataclass(frozen=True)
 class Case:
-    """A patch, the tree it meets, and what should come of it. `after` are the
-    trees that are right, the best first.
+    """A patch, the tree before it, and the expected result. `after` holds the
+    correct trees, the best first.
     """
 
     name: str
@@ -47,33 +47,33 @@ class Case:
 
 def read_corpus(place: Path = PLACE) -> list[Case]:
     """Every case, sorted by name; none when there is no corpus."""
-    return [read_case(told.parent) for told in sorted(place.glob("*/case.json"))]
+    return [read_case(file.parent) for file in sorted(place.glob("*/case.json"))]
 
 
 def read_case(folder: Path) -> Case:
-    told = json.loads((folder / "case.json").read_bytes())
-    after = _tree(folder, told, "after")
-    other = {path: text.encode() for path, text in told.get("alternative_after", {}).items()}
+    description = json.loads((folder / "case.json").read_bytes())
+    after = _tree(folder, description, "after")
+    other = {path: text.encode() for path, text in description.get("alternative_after", {}).items()}
     return Case(
         name=folder.name,
-        format=told["format"],
-        group=told["group"],
-        source=told["source"]["repo"],
+        format=description["format"],
+        group=description["group"],
+        source=description["source"]["repo"],
         sent=(folder / "patch.txt").read_bytes(),
-        options=told.get("options", {}),
-        before=_tree(folder, told, "before"),
+        options=description.get("options", {}),
+        before=_tree(folder, description, "before"),
         after=(after, Files({**after.contents, **other}, after.executable, after.links)),
-        must_fail=told["expect"] == "fail",
-        escapes=bool(told.get("security")),
-        changes_nothing=bool(told.get("no_change")),
+        must_fail=description["expect"] == "fail",
+        escapes=bool(description.get("security")),
+        changes_nothing=bool(description.get("no_change")),
         blobs=tuple(_contents(folder / "base").values()),
     )
 
 
-def _tree(folder: Path, told: Mapping[str, Any], which: str) -> Files:
-    links = told.get("links", {}).get(which, {})
-    modes = told.get("modes", {}).get(which, [])
-    return Files(_contents(folder / which), frozenset(modes), links)
+def _tree(folder: Path, description: Mapping[str, Any], name: str) -> Files:
+    links = description.get("links", {}).get(name, {})
+    modes = description.get("modes", {}).get(name, [])
+    return Files(_contents(folder / name), frozenset(modes), links)
 
 
 def _contents(folder: Path) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""What became of a case, held against what its authors say should."""
+"""Compares the outcome of a case with the expectation of its authors."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ Verdict = Literal[
 
 @dataclass(frozen=True)
 class Outcome:
-    """`tree` is None when the patch was refused; `why` are the codes of its
-    faults. `strays` are paths changed that a patch may not touch: anything
-    at all when it was refused, anything outside its commit when it was not.
-    `named` tells of each fault `no_match` that looked for lines whether it
-    names the first difference.
+    """`tree` is None when the patch was refused; `why` holds the codes of its
+    faults. `strays` are changed paths that the patch may not touch: all paths
+    after a refusal, otherwise those outside its commit. `named` holds, for each
+    fault `no_match` that searched lines, whether it names the first difference.
     """
 
     tree: Files | None = None
@@ -44,7 +43,7 @@ class ProbeResult:
 
 
 def judge(case: Case, outcome: Outcome) -> ProbeResult:
-    """The verdict, worst first."""
+    """The worst verdict that applies."""
     why = outcome.crash or ", ".join(outcome.strays or outcome.why)
     return ProbeResult(case, _verdict(case, outcome), why, outcome.named)
 
@@ -57,12 +56,18 @@ def _verdict(case: Case, outcome: Outcome) -> Verdict:
     if outcome.strays:
         return "TOUCHED"
     if outcome.tree is None:
-        return _of_refusal(case, outcome)
+        return _verdict_of_refusal(case, outcome)
     if case.must_fail:
         return "wrongly accepted"
-    return "right" if outcome.tree in case.after else "WRONG TREE"
+    if outcome.tree in case.after:
+        return "right"
+    return "WRONG TREE"
 
 
-def _of_refusal(case: Case, outcome: Outcome) -> Verdict:
-    told = case.changes_nothing and set(outcome.why) <= {"no_op", "already_applied"}
-    return "right" if case.must_fail or case.group == "policy" or told else "lost"
+def _verdict_of_refusal(case: Case, outcome: Outcome) -> Verdict:
+    no_change_reported = set(outcome.why) <= {"no_op", "already_applied"}
+    if case.changes_nothing and no_change_reported:
+        return "right"
+    if case.must_fail or case.group == "policy":
+        return "right"
+    return "lost"

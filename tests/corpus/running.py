@@ -1,5 +1,5 @@
-"""Running a case: in memory, or in a real repository whose whole surroundings
-are watched.
+"""Runs a case in memory, or in a real repository whose surroundings are
+compared before and after.
 """
 
 from __future__ import annotations
@@ -30,15 +30,13 @@ _SEALING = (
 
 
 def judged_in_memory(case: Case) -> ProbeResult:
-    """The verdict on what the planner makes of a case; nothing is written
-    anywhere.
-    """
+    """The verdict on the plan of a case; nothing is written."""
     return _judged(case, lambda: _tree_after(case, _plan(case, _memory_tree(case))))
 
 
 def judged_in_git(case: Case, sandbox: Path) -> ProbeResult:
     """The verdict on the sealed commit of a case, in a repository three folders
-    deep in a sandbox of its own.
+    deep in its own sandbox.
     """
     repo = _repository(case, sandbox / _PLACE)
     before = _everything(sandbox)
@@ -70,16 +68,15 @@ def _judged(
 
 
 def _codes(refused: PatchRefused | Unsendable) -> tuple[str, ...]:
-    return (
-        tuple(fault.code for fault in refused.faults)
-        if isinstance(refused, PatchRefused)
-        else refused.args
-    )
+    if isinstance(refused, PatchRefused):
+        return tuple(fault.code for fault in refused.faults)
+    return refused.args
 
 
 def _named(refused: PatchRefused | Unsendable) -> tuple[bool, ...]:
-    faults = refused.faults if isinstance(refused, PatchRefused) else ()
-    sought = [fault for fault in faults if fault.code == "no_match" and fault.expected]
+    if isinstance(refused, Unsendable):
+        return ()
+    sought = [fault for fault in refused.faults if fault.code == "no_match" and fault.expected]
     return tuple(
         fault.closest is not None and fault.closest.first_difference is not None for fault in sought
     )
@@ -111,8 +108,8 @@ def _tree_after(case: Case, plan: Plan) -> Files:
 
 
 def _repository(case: Case, place: Path) -> Repo:
-    """A repository whose only commit, and whose checkout, are the tree before;
-    bytes are what they are in the case.
+    """A repository whose only commit and checkout are the tree before, byte for
+    byte.
     """
     repo, files = Repo(place), case.before
     place.mkdir(parents=True)
@@ -139,13 +136,11 @@ def _stream(files: Files) -> bytes:
         *files.contents.items(),
         *((path, os.fsencode(to)) for path, to in files.links.items()),
     ]:
-        mode = (
-            b"120000"
-            if path in files.links
-            else b"100755"
-            if path in files.executable
-            else b"100644"
-        )
+        mode = b"100644"
+        if path in files.executable:
+            mode = b"100755"
+        if path in files.links:
+            mode = b"120000"
         parts.append(b"M %s inline %s\ndata %d\n%s\n" % (mode, _quoted(path), len(data), data))
     return b"".join(parts)
 
@@ -174,21 +169,17 @@ def _tree_of(repo: Repo, tree: str) -> Files:
 
 
 def _everything(sandbox: Path) -> Mapping[str, tuple[int, bytes]]:
-    """Every path below a folder, with its mode and its bytes; links are not
-    followed.
-    """
-    seen = {}
+    """The mode and bytes of every path below a folder; links are not followed."""
+    entries = {}
     for path in sandbox.rglob("*"):
         mode = path.lstat().st_mode
-        data = (
-            os.fsencode(path.readlink())
-            if path.is_symlink()
-            else path.read_bytes()
-            if stat.S_ISREG(mode)
-            else b""
-        )
-        seen[f"/{path.relative_to(sandbox)}"] = (mode, data)
-    return seen
+        data = b""
+        if path.is_symlink():
+            data = os.fsencode(path.readlink())
+        elif stat.S_ISREG(mode):
+            data = path.read_bytes()
+        entries[f"/{path.relative_to(sandbox)}"] = (mode, data)
+    return entries
 
 
 def _changed(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""A case of the corpus becomes the body that a client would send for it."""
+"""Turns a case of the corpus into the body that a client would send."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.corpus.cases import Case
 
-# What a caller can say beside a patch here. Cases that need another flag are
-# told apart, not judged.
+# The options that a request can have here. Cases that need another flag are not
+# judged.
 _OFFERED = {
     "path",
     "strip",
@@ -30,17 +30,17 @@ _TOLERANCE = {
 
 
 class Unsendable(Exception):
-    """No client could send this: it is refused at the door, by its code."""
+    """No client could send this: the parser refuses it with this code."""
 
 
 def is_offered(case: Case) -> bool:
-    """Whether every flag that a case needs is one that this product has."""
+    """Whether this product has every flag that a case needs."""
     return set(case.options) <= _OFFERED | set(_TOLERANCE)
 
 
 def body_of(case: Case) -> dict[str, Any]:
-    """The JSON body; raise Unsendable for a text that is no UTF-8 and a tool
-    call that is no JSON.
+    """The JSON body; raises Unsendable for a text that is not UTF-8 or a tool
+    call that is not JSON.
     """
     try:
         text = case.sent.decode()
@@ -81,7 +81,7 @@ def _change(case: Case, text: str) -> Any:
 
 
 def _hinted(text: str, line: int | None) -> str:
-    """The blocks with the hint in the place where Roo's dialect has it."""
+    """The blocks with the hint in the place of Roo's dialect."""
     if line is None:
         return text
     return re.sub(

@@ -1,5 +1,5 @@
-"""What the corpus says, as a table: by source, by format, by group, then every
-case that is not right, and the aims.
+"""The results of the corpus as a table by source and format, then every case
+that is not right, and the aims.
 """
 
 from __future__ import annotations
@@ -7,18 +7,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tests.corpus.cases import Case
-from tests.corpus.judging import ProbeResult
+from tests.corpus.judging import ProbeResult, Verdict
 
 _GROUPS = ("core", "lenient", "options", "policy")
+_MARKS = {True: "met ", False: "MISS"}
 
 
-def show(judged: Sequence[ProbeResult]) -> str:
-    """The whole report."""
+def report(judged: Sequence[ProbeResult]) -> str:
+    """The tables, the cases that are not right, and the aims."""
     lines = [*_table("source", judged, lambda case: case.source), ""]
     lines += [*_table("format", judged, lambda case: case.format), ""]
     lines += [
         *_not_right(judged),
-        *(f"{'met ' if met else 'MISS'}  {aim}" for aim, met in aims(judged)),
+        *(f"{_MARKS[met]}  {aim}" for aim, met in aims(judged)),
     ]
     return "\n".join(lines)
 
@@ -29,9 +30,11 @@ def aims(judged: Sequence[ProbeResult]) -> list[tuple[str, bool]]:
     wrong, touched, crashed = (
         _count(judged, verdict) for verdict in ("WRONG TREE", "TOUCHED", "CRASHED")
     )
-    escapes = [one for one in judged if one.case.escapes]
+    escapes = [result for result in judged if result.case.escapes]
     refused = _count(escapes, "right")
-    named = [one for case in judged for one in case.named]
+    named: list[bool] = []
+    for result in judged:
+        named += result.named
     return [
         (f"core: {core[0]} of {core[1]} right (aim: all)", core[0] == core[1]),
         (f"wrong trees in any group: {wrong} (aim: 0)", not wrong),
@@ -54,34 +57,40 @@ def aims(judged: Sequence[ProbeResult]) -> list[tuple[str, bool]]:
 
 
 def _share(judged: Iterable[ProbeResult], group: str) -> tuple[int, int]:
-    scored = [one for one in judged if one.case.group == group and one.verdict != "not offered"]
+    of_group = [result for result in judged if result.case.group == group]
+    scored = [result for result in of_group if result.verdict != "not offered"]
     return _count(scored, "right"), len(scored)
 
 
-def _count(judged: Iterable[ProbeResult], verdict: str) -> int:
-    return sum(1 for one in judged if one.verdict == verdict)
+def _count(judged: Iterable[ProbeResult], verdict: Verdict) -> int:
+    return [result.verdict for result in judged].count(verdict)
 
 
 def _table(title: str, judged: Sequence[ProbeResult], key: Callable[[Case], str]) -> Iterator[str]:
     yield f"{title:28}" + "".join(f"{group:>12}" for group in _GROUPS) + "   (right / scored)"
-    for name in sorted({key(one.case) for one in judged}):
-        yield _row(name, [one for one in judged if key(one.case) == name])
+    for name in sorted({key(result.case) for result in judged}):
+        yield _row(name, [result for result in judged if key(result.case) == name])
     yield _row("all", judged)
 
 
 def _row(name: str, judged: Sequence[ProbeResult]) -> str:
-    shares = (_share(judged, group) for group in _GROUPS)
-    return f"{name:28}" + "".join(
-        f"{f'{right}/{scored}' if scored else '-':>12}" for right, scored in shares
-    )
+    row = f"{name:28}"
+    for group in _GROUPS:
+        right, scored = _share(judged, group)
+        cell = f"{right}/{scored}"
+        if not scored:
+            cell = "-"
+        row += f"{cell:>12}"
+    return row
 
 
 def _not_right(judged: Sequence[ProbeResult]) -> Iterator[str]:
-    for one in sorted(
-        judged, key=lambda one: (_GROUPS.index(one.case.group), one.verdict, one.case.name)
-    ):
-        if not all(one.named):
-            yield f"{one.case.group:8} {'no difference':16} {one.case.name}"
-        if one.verdict != "right":
-            yield f"{one.case.group:8} {one.verdict:16} {one.case.name}  {one.why[:160]}"
+    def by_group(result: ProbeResult) -> tuple[int, str, str]:
+        return _GROUPS.index(result.case.group), result.verdict, result.case.name
+
+    for result in sorted(judged, key=by_group):
+        if not all(result.named):
+            yield f"{result.case.group:8} {'no difference':16} {result.case.name}"
+        if result.verdict != "right":
+            yield f"{result.case.group:8} {result.verdict:16} {result.case.name}  {result.why[:160]}"
     yield ""

@@ -1,5 +1,5 @@
-"""The corpus of others' patches, planned in memory; `make corpus` does the same
-in real repositories, with a table.
+"""The corpus of other projects' patches, planned in memory; `make corpus` plans
+it in real repositories.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_patch_of_others_ends_as_they_say(case: Case):
+def test_a_patch_of_another_project_ends_as_expected(case: Case):
     judged = judged_in_memory(case)
     # Refusing what others take is allowed where the patch is sloppy; taking it
     # for something else never is.
@@ -27,7 +27,7 @@ def test_a_patch_of_others_ends_as_they_say(case: Case):
 
 
 @pytest.mark.parametrize(("group", "kept"), [("lenient", 0.75), ("options", 0.75)])
-def test_the_share_of_forgiven_patches_does_not_fall(group: str, kept: float):
-    """What is reached is kept; the aims themselves are in table.py."""
+def test_the_share_of_lenient_patches_does_not_fall(group: str, kept: float):
+    """The aims are in table.py; this keeps the share that is reached."""
     verdicts = [judged_in_memory(case).verdict for case in CASES if case.group == group]
     assert verdicts.count("right") >= kept * (len(verdicts) - verdicts.count("not offered"))

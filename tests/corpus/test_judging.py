@@ -1,5 +1,5 @@
-"""The judge of the corpus can condemn: each verdict, and a sandbox that notices
-what was done to it.
+"""The judge of the corpus can give each verdict, and its sandbox detects a
+change.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ REFUSED = Outcome(why=("no_match",))
         (replace(CASE, changes_nothing=True), REFUSED, "lost"),
     ],
 )
-def test_the_judge_knows_each_verdict(case: Case, outcome: Outcome, verdict: str):
+def test_each_verdict_is_given(case: Case, outcome: Outcome, verdict: str):
     assert judge(case, outcome).verdict == verdict
 
 
@@ -58,11 +58,11 @@ def test_the_judge_knows_each_verdict(case: Case, outcome: Outcome, verdict: str
         (replace(CASE, options={"whitespace": "fix"}), "not offered"),
     ],
 )
-def test_memory_and_repository_come_to_the_same_verdict(case: Case, verdict: str, tmp_path: Path):
+def test_memory_and_repository_give_the_same_verdict(case: Case, verdict: str, tmp_path: Path):
     assert judged_in_memory(case).verdict == judged_in_git(case, tmp_path).verdict == verdict
 
 
-def test_a_change_outside_the_sealed_commit_is_noticed(
+def test_a_change_outside_the_sealed_commit_is_detected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(

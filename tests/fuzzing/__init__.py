@@ -1,3 +1,3 @@
-"""Hostile and broken patches without end: `make fuzz`. Every input follows from
-a seed and a number alone.
+"""Hostile and broken patches: `make fuzz`. A seed and a number determine each
+input.
 """

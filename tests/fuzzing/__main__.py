@@ -1,8 +1,6 @@
-"""`make fuzz`: hostile patches for ten minutes, or MINUTES, two processes at
-once. Exit code 1 when a promise broke.
-
-Every input follows from the printed seed and its number: `python -m
-tests.fuzzing --seed SEED --only NUMBER` runs one again.
+"""`make fuzz`: hostile patches for ten minutes, or MINUTES, in two processes.
+Exit code 1 when a promise broke. The printed seed and the number of an input
+determine it: `python -m tests.fuzzing --seed SEED --only NUMBER` runs it again.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzzing.inputs import Input
-from tests.fuzzing.working import Done, Found, checked, input_of, starts_of, work
+from tests.fuzzing.working import Done, Finding, checked, input_of, starts_of, work
 
 _WORKERS = 2
 _HANGS_AFTER_SECONDS = 120.0
@@ -33,16 +31,16 @@ _context = multiprocessing.get_context("fork")
 
 @dataclass
 class Run:
-    """What both workers have told so far. `since` is what each of them is at:
-    an input's number, from when.
+    """The results of both workers. `since` holds the number of each worker's
+    current input and its start.
     """
 
     seed: int
     until: float
-    told: Any = field(default_factory=_context.Queue)
+    messages: Any = field(default_factory=_context.Queue)
     workers: dict[int, ForkProcess] = field(default_factory=dict)
     since: dict[int, tuple[int, float]] = field(default_factory=dict)
-    found: dict[str, list[Found]] = field(default_factory=dict)
+    findings: dict[str, list[Finding]] = field(default_factory=dict)
     slowest: list[tuple[float, int, Done]] = field(default_factory=list)
     inputs: int = 0
     accepted: int = 0
@@ -54,29 +52,31 @@ class Run:
             first,
             _WORKERS,
             self.until,
-            lambda what: self.told.put((worker, what)),
+            lambda message: self.messages.put((worker, message)),
         )
         self.workers[worker] = _context.Process(target=work, args=arguments, daemon=True)
         self.workers[worker].start()
 
-    def take(self, worker: int, what: Found | Done | int) -> None:
-        if isinstance(what, int):
-            self.since[worker] = (what, time.time())
+    def take(self, worker: int, message: Finding | Done | int) -> None:
+        if isinstance(message, int):
+            self.since[worker] = (message, time.time())
             return
         self.inputs += 1
-        if isinstance(what, Found):
-            self.note(what)
+        if isinstance(message, Finding):
+            self.note(message)
             return
-        self.accepted += what.checked.accepted > 0
-        heapq.heappush(self.slowest, (what.checked.seconds, what.number, what))
+        self.accepted += message.checked.accepted > 0
+        heapq.heappush(self.slowest, (message.checked.seconds, message.number, message))
         if len(self.slowest) > 10:
             heapq.heappop(self.slowest)
 
-    def note(self, found: Found) -> None:
-        kind = self.found.setdefault(found.where, [])
-        kind.append(found)
+    def note(self, finding: Finding) -> None:
+        kind = self.findings.setdefault(finding.where, [])
+        kind.append(finding)
         if len(kind) == 1:
-            print(f"BROKEN by input {found.number} ({found.origin}): {found.where}", flush=True)
+            print(
+                f"BROKEN by input {finding.number} ({finding.origin}): {finding.where}", flush=True
+            )
 
     def look_after(self) -> None:
         """End a worker that hangs, and start another in place of one that died."""
@@ -87,12 +87,10 @@ class Run:
                 continue
             if hangs or process.exitcode:
                 process.kill()
-                what = (
-                    f"no end after {_HANGS_AFTER_SECONDS:.0f} s"
-                    if hangs
-                    else f"the process died: {process.exitcode}"
-                )
-                self.note(Found(number, "see the input", what, what))
+                reason = f"the process died: {process.exitcode}"
+                if hangs:
+                    reason = f"no end after {_HANGS_AFTER_SECONDS:.0f} s"
+                self.note(Finding(number, "see the input", reason, reason))
             del self.workers[worker]
             if time.time() < self.until:
                 self.start(worker, number + _WORKERS)
@@ -100,9 +98,9 @@ class Run:
 
 def main() -> int:
     arguments = _arguments()
-    seed = (
-        arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1_000_000)
-    )
+    seed = arguments.seed
+    if seed is None:
+        seed = random.SystemRandom().randrange(1_000_000)
     if arguments.only is not None:
         return _once_more(seed, arguments.only)
     print(f"seed {seed}, {arguments.minutes:g} minutes, {_WORKERS} processes", flush=True)
@@ -112,7 +110,7 @@ def main() -> int:
     while run.workers:
         try:
             while True:
-                run.take(*run.told.get(timeout=0.5))
+                run.take(*run.messages.get(timeout=0.5))
         except queue.Empty:
             run.look_after()
     return _report(run)
@@ -125,36 +123,41 @@ def _report(run: Run) -> int:
     )
     for seconds, number, done in sorted(run.slowest, reverse=True):
         print(f"  {seconds:7.2f} s  {done.size:9} bytes  input {number}  {done.origin}")
-    print(f"{sum(map(len, run.found.values()))} promises broken, of {len(run.found)} kinds")
-    starts = starts_of(run.seed) if run.found else []
-    for where, several in list(run.found.items())[:_KINDS_SHOWN]:
-        first = min(several, key=lambda one: one.number)
+    print(f"{sum(map(len, run.findings.values()))} promises broken, of {len(run.findings)} kinds")
+    if not run.findings:
+        return 0
+    starts = starts_of(run.seed)
+    for where, several in list(run.findings.items())[:_KINDS_SHOWN]:
+        first = min(several, key=lambda finding: finding.number)
         kept = _keep(run.seed, first, input_of(run.seed, first.number, starts))
         print(
             f"\n{where}, {len(several)} times; first by input {first.number} ({first.origin}), kept"
             f" in {kept}"
         )
         print(
-            f"again: python -m tests.fuzzing --seed {run.seed} --only {first.number}\n{first.what}"
+            f"again: python -m tests.fuzzing --seed {run.seed} --only {first.number}\n{first.report}"
         )
-    return 1 if run.found else 0
+    return 1
 
 
 def _once_more(seed: int, number: int) -> int:
     given = input_of(seed, number, starts_of(seed))
-    what = checked(number, given)
-    print(f"{given.origin}, {given.size} bytes, kept in {_keep(seed, what, given)}")
-    print(what.what if isinstance(what, Found) else what)
-    return 1 if isinstance(what, Found) else 0
+    result = checked(number, given)
+    print(f"{given.origin}, {given.size} bytes, kept in {_keep(seed, result, given)}")
+    if isinstance(result, Finding):
+        print(result.report)
+        return 1
+    print(result)
+    return 0
 
 
-def _keep(seed: int, what: Found | Done, given: Input) -> Path:
-    """Write an input down where somebody can look at it."""
+def _keep(seed: int, result: Finding | Done, given: Input) -> Path:
+    """Write an input to a file for inspection."""
     place = Path(tempfile.mkdtemp(prefix="gcr-fuzz-"))
     files = {path: base64.b64encode(data).decode() for path, data in given.files.items()}
     body = {
         "seed": seed,
-        "number": what.number,
+        "number": result.number,
         "changes": given.changes,
         "others": given.others,
         "files_b64": files,

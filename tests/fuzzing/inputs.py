@@ -1,5 +1,5 @@
-"""One input of the fuzzer, and where inputs start from: the corpus, git's own
-diffs, rendered edits, plain soup.
+"""One input of the fuzzer, and its origins: the corpus, git's own diffs,
+rendered edits, and random text.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Files = Mapping[str, bytes]
 
 @dataclass(frozen=True)
 class Input:
-    """A tree and a patch for it. `wanted` is the only tree that a plan may
-    give, where one is known.
+    """A tree and a patch for it. `wanted` is the only correct tree of the plan,
+    or None when it is not determined.
     """
 
     origin: str
@@ -39,12 +39,12 @@ class Input:
 
 
 def seeds(random: Random) -> list[Input]:
-    """What mutations start from, apart from edits rendered afresh."""
+    """The inputs from which mutations start, without the rendered edits."""
     return [*_corpus(), *(_git_diff(random) for _ in range(12))]
 
 
 def rendered(random: Random) -> Input:
-    """An edit of one to three files in any format, right in every byte."""
+    """An edit of one to three files in any format, correct in every byte."""
     edits = [
         random_edit(random, f"{random.choice(['', 'src/', 'a b/'])}f{number}.py")
         for number in range(1, 4)
@@ -55,19 +55,18 @@ def rendered(random: Random) -> Input:
     changes = [change for edit in edits for change in RENDERINGS[name](random, edit)]
     if random.random() < 0.5:
         changes = _merged(changes)
-    # Where a format cannot say whether the last line ends, or says something
-    # else, nothing is wanted.
-    whole = all(
-        text.endswith(b"\n") or not text for edit in edits for text in (edit.before, edit.after)
-    )
-    known = name in SAYS_EVERYTHING or (whole and name in SAYS_LINES)
-    return Input(
-        name, files, changes, wanted={edit.path: edit.after for edit in edits} if known else None
-    )
+    # A format that cannot express a missing end of the last line determines no
+    # tree.
+    texts = [text for edit in edits for text in (edit.before, edit.after)]
+    has_complete_lines = all(text.endswith(b"\n") or not text for text in texts)
+    wanted = None
+    if name in SAYS_EVERYTHING or (has_complete_lines and name in SAYS_LINES):
+        wanted = {edit.path: edit.after for edit in edits}
+    return Input(name, files, changes, wanted=wanted)
 
 
 def soup(random: Random) -> Input:
-    """Text that is no patch, or hardly one: bytes, code points and marks in no
+    """Text that is hardly a patch: bytes, code points and marks in random
     order.
     """
     marks = [
@@ -125,8 +124,8 @@ def soup(random: Random) -> Input:
 
 
 def _merged(changes: Sequence[Any]) -> list[Any]:
-    """Several textual changes of one kind as one text, where that is how a
-    model would send them.
+    """Several textual changes of one kind as one text, in the formats where a
+    model would send them so.
     """
     kinds = {change.get("type") for change in changes}
     if kinds not in ({"unified_diff"}, {"search_replace"}) or any(
@@ -137,7 +136,7 @@ def _merged(changes: Sequence[Any]) -> list[Any]:
 
 
 def _corpus() -> list[Input]:
-    found = []
+    inputs = []
     for case in read_corpus():
         try:
             changes = body_of(case)["changes"]
@@ -145,13 +144,13 @@ def _corpus() -> list[Input]:
             continue
         others: dict[str, EntryKind] = dict.fromkeys(case.before.links, "symlink")
         files = {path: data for path, data in case.before.contents.items() if len(data) < 200_000}
-        found.append(Input(f"corpus {case.name}", files, changes, others, case.blobs))
-    return found
+        inputs.append(Input(f"corpus {case.name}", files, changes, others, case.blobs))
+    return inputs
 
 
 def _git_diff(random: Random) -> Input:
-    """A diff that git itself made between two trees with moves, modes, binaries
-    and odd names.
+    """A diff made by git between two trees with moves, modes, binaries and odd
+    names.
     """
     names = ["a.py", "dir/b.py", 'odd "name"\t.txt', "ünï.txt", "bin.dat", "run.sh", "gone.txt"]
     before: dict[str, bytes] = {name: random_edit(random, name).before for name in names}

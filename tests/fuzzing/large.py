@@ -1,6 +1,4 @@
-"""Inputs whose size is the attack: each is a trap for something that is
-quadratic, deep or greedy.
-"""
+"""Large inputs: each is a trap for code that is quadratic, recursive or greedy."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ _FILE = b"".join(b"line %d\n" % number for number in range(60_000))
 
 
 def large(random: Random) -> Input:
-    """One of the traps, a tenth to all of its full size."""
+    """One of the traps, at a tenth to all of its full size."""
     trap = random.choice(_TRAPS)
     files, change = trap(max(10, int(random.choice([0.1, 0.3, 1]) * 100_000)))
     return Input(f"large {trap.__name__}", files, [change])

@@ -1,6 +1,4 @@
-"""What may happen to a patch on its way, and what somebody may do to it on
-purpose.
-"""
+"""Mutations of a patch: damage on its way, and changes on purpose."""
 
 from __future__ import annotations
 
@@ -77,7 +75,7 @@ _VALUES: list[Any] = [
 
 
 def mutated(random: Random, start: Input, other: Input) -> Input:
-    """One to five mutations. What is wanted is not known any more."""
+    """One to five mutations. The correct tree is then not determined."""
     made = replace(start, wanted=None, origin=f"{start.origin}, mutated")
     for _ in range(random.randint(1, 5)):
         made = random.choices([_of_text, _of_file, _of_path, _of_value, _joined], [12, 5, 2, 2, 1])[
@@ -112,8 +110,8 @@ def _of_file(random: Random, start: Input, other: Input) -> Input:
 
 
 def _of_path(random: Random, start: Input, other: Input) -> Input:
-    """Another name, wherever the patch says a file's name; or a link or a
-    submodule where the file was.
+    """Another name in place of a file's name in the patch; or a link or
+    submodule in place of the file.
     """
     if not start.files:
         return start
@@ -166,7 +164,9 @@ def _joined(random: Random, start: Input, other: Input) -> Input:
 
 def _cut(random: Random, text: str) -> str:
     at = random.randint(0, len(text))
-    return text[:at] if random.random() < 0.8 else text[at:]
+    if random.random() < 0.8:
+        return text[:at]
+    return text[at:]
 
 
 def _lines(change: Callable[[Random, list[str]], None]) -> Callable[[Random, str], str]:
@@ -189,8 +189,8 @@ def _repeat(random: Random, lines: list[str]) -> None:
 
 
 def _swap(random: Random, lines: list[str]) -> None:
-    one, other = random.randrange(len(lines)), random.randrange(len(lines))
-    lines[one], lines[other] = lines[other], lines[one]
+    first, second = random.randrange(len(lines)), random.randrange(len(lines))
+    lines[first], lines[second] = lines[second], lines[first]
 
 
 def _sign(random: Random, lines: list[str]) -> None:
@@ -221,7 +221,7 @@ def _unmarked(random: Random, text: str) -> str:
 
 def _numbered(random: Random, text: str) -> str:
     return re.sub(
-        r"\d+", lambda found: random.choice([found[0], found[0], random.choice(_NUMBERS)]), text
+        r"\d+", lambda match: random.choice([match[0], match[0], random.choice(_NUMBERS)]), text
     )
 
 

@@ -1,5 +1,5 @@
-"""What must hold for every input whatever: the promises of the planner, checked
-from outside.
+"""The promises of the planner that must hold for every input, checked from
+outside.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class Checked:
 
 
 def check(given: Input) -> Checked:
-    """Plan an input at every tolerance; raise Broken, or whatever escaped from
-    the planner.
+    """Plan an input at every tolerance; raise Broken, or any exception that
+    escapes the planner.
     """
     for change in given.changes:
         if isinstance(change, dict) and isinstance(change.get("text"), str):
@@ -83,17 +83,18 @@ def check(given: Input) -> Checked:
         seconds = max(seconds, time.process_time() - began)
         _hold("memory", _peak() - before, _ROOM + 20 * given.size)
     _hold("processor seconds", seconds, SECONDS * max(1, given.size / 1e6))
-    for one, tolerance, wider in zip(plans, TOLERANCES, plans[1:], strict=False):
-        if one is not None and (wider is None or wider.actions != one.actions):
-            raise Broken(
-                f"what {tolerance} accepts, the next tolerance"
-                f" {'refuses' if wider is None else 'does otherwise'}"
-            )
+    for plan, tolerance, wider in zip(plans, TOLERANCES, plans[1:], strict=False):
+        if plan is None:
+            continue
+        if wider is None:
+            raise Broken(f"what {tolerance} accepts, the next tolerance refuses")
+        if wider.actions != plan.actions:
+            raise Broken(f"what {tolerance} accepts, the next tolerance does otherwise")
     return Checked(seconds, sum(plan is not None for plan in plans))
 
 
 def _parsed(given: Input) -> Parsed | None:
-    """The changes as the gateway reads them; None when the body is no JSON
+    """The changes as the gateway reads them; None when the body is not a JSON
     object.
     """
     body = {"id": "fuzz", "title": "fuzz", "changes": list(given.changes)}
@@ -124,7 +125,7 @@ def _planned(given: Input, parsed: Parsed, tolerance: Tolerance) -> Plan | None:
 
 
 def _check_refusal(refused: PatchRefused) -> None:
-    told = json.dumps(Rejected.of(refused).to_json(), ensure_ascii=False).encode()
+    answer = json.dumps(Rejected.of(refused).to_json(), ensure_ascii=False).encode()
     if not refused.faults:
         raise Broken("a refusal without a fault")
     for fault in refused.faults:
@@ -133,8 +134,8 @@ def _check_refusal(refused: PatchRefused) -> None:
                 f"a fault with code {fault.code!r}, message {fault.message!r}, next step"
                 f" {fault.next_step!r}"
             )
-    if len(told) > 20_000 * len(refused.faults) + 500 * len(refused.good):
-        raise Broken(f"a refusal of {len(told)} bytes for {len(refused.faults)} faults")
+    if len(answer) > 20_000 * len(refused.faults) + 500 * len(refused.good):
+        raise Broken(f"a refusal of {len(answer)} bytes for {len(refused.faults)} faults")
 
 
 def _check_plan(plan: Plan, given: Input, tree: MemoryTree) -> None:
@@ -161,8 +162,8 @@ def _after(files: Files, plan: Plan) -> dict[str, bytes]:
 
 
 def _present(files: Files) -> dict[str, bytes]:
-    """An empty file and none are alike here: not every format can say which is
-    meant.
+    """An empty file and a missing one count as equal: not every format can
+    distinguish them.
     """
     return {path: data for path, data in files.items() if data}
 
@@ -186,9 +187,7 @@ def _hold(what: str, figure: float, most: float) -> None:
 
 
 def _forget_peak() -> int:
-    """Have the kernel count the peak of memory from now on; the bytes in use
-    now.
-    """
+    """Reset the kernel's peak of memory; returns the bytes in use now."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -203,5 +202,7 @@ def _peak() -> int:
 
 
 def _status(name: str) -> int:
-    found = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) * 1024 if found else 0
+    match = re.search(rf"{name}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    if match is None:
+        return 0
+    return int(match[1]) * 1024

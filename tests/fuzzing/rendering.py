@@ -1,4 +1,4 @@
-"""A random edit of one file, and the ways a client can say it."""
+"""A random edit of one file, and its forms in every format."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def _pieces(edit: Edit) -> list[tuple[str, str]]:
         pieces.append(
             ("".join(old[group[0][1] : group[-1][2]]), "".join(new[group[0][3] : group[-1][4]]))
         )
-    return [(_ended(one), _ended(other)) for one, other in pieces]
+    return [(_ended(old), _ended(new)) for old, new in pieces]
 
 
 def _ended(text: str) -> str:

@@ -1,5 +1,5 @@
-"""The fuzzer itself: the same seed gives the same inputs, and every promise can
-be seen to break.
+"""The fuzzer: the same seed gives the same inputs, and each broken promise is
+detected.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gpt_cursor_runner.formats.tree import Plan
 from gpt_cursor_runner.patch.faults import Fault, PatchRefused
 from tests.fuzzing import properties
 from tests.fuzzing.inputs import Input, rendered
-from tests.fuzzing.working import Done, Found, checked, input_of
+from tests.fuzzing.working import Done, Finding, checked, input_of
 
 GIVEN = Input(
     "test",
@@ -42,7 +42,7 @@ def test_the_same_seed_gives_the_same_inputs():
     assert input_of(7, 1, starts) != input_of(8, 1, starts)
 
 
-def test_a_sound_planner_keeps_every_promise():
+def test_the_real_planner_keeps_every_promise():
     assert isinstance(checked(1, GIVEN), Done)
 
 
@@ -63,18 +63,18 @@ def test_a_sound_planner_keeps_every_promise():
         (lambda plan, tolerance: Plan(()), "a third tree at strict"),
     ],
 )
-def test_a_broken_promise_is_found(
+def test_a_broken_promise_is_detected(
     spoil: Callable[[Plan, str], Plan], broken: str, monkeypatch: pytest.MonkeyPatch
 ):
     def spoiled(changes: Any, tree: Any, tolerance: Any) -> Plan:
         return spoil(make_plan(changes, tree, tolerance), tolerance)
 
     monkeypatch.setattr(properties, "make_plan", spoiled)
-    found = checked(1, GIVEN)
-    assert isinstance(found, Found) and broken in found.what
+    finding = checked(1, GIVEN)
+    assert isinstance(finding, Finding) and broken in finding.report
 
 
-def test_a_slow_plan_is_found(monkeypatch: pytest.MonkeyPatch):
+def test_a_slow_plan_is_detected(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(properties, "SECONDS", 0)
-    found = checked(1, GIVEN)
-    assert isinstance(found, Found) and "processor seconds" in found.what
+    finding = checked(1, GIVEN)
+    assert isinstance(finding, Finding) and "processor seconds" in finding.report

@@ -1,5 +1,5 @@
-"""One worker: input after input, until its time is over. The parent watches how
-long it stays with one.
+"""A worker checks one input after the other until its time is over. The parent
+watches how long each takes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ _MOST_MEMORY = 4_000_000_000  # beyond it an allocation fails, instead of the ma
 
 
 @dataclass(frozen=True)
-class Found:
-    """A promise broken by input `number`; `where` tells two of a kind from two
-    kinds.
+class Finding:
+    """A promise broken by input `number`; findings with the same `where` are of
+    one kind.
     """
 
     number: int
     origin: str
     where: str
-    what: str
+    report: str
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,19 @@ class Done:
 
 
 def input_of(seed: int, number: int, starts: Sequence[Input]) -> Input:
-    """The input with this number; the same for the same seed, whoever asks."""
+    """The input with this number; the same seed gives the same input."""
     random = Random(f"{seed} {number}")
     if number % 150 == 149:
         return large(random)
     if random.random() < 0.08:
         return soup(random)
-    start = rendered(random) if random.random() < 0.5 else random.choice(starts)
-    return start if random.random() < 0.2 else mutated(random, start, random.choice(starts))
+    if random.random() < 0.5:
+        start = rendered(random)
+    else:
+        start = random.choice(starts)
+    if random.random() < 0.2:
+        return start
+    return mutated(random, start, random.choice(starts))
 
 
 def starts_of(seed: int) -> list[Input]:
@@ -56,37 +61,35 @@ def starts_of(seed: int) -> list[Input]:
 
 
 def work(
-    seed: int, first: int, step: int, until: float, tell: Callable[[Found | Done | int], None]
+    seed: int, first: int, step: int, until: float, send: Callable[[Finding | Done | int], None]
 ) -> None:
-    """Check inputs `first`, `first + step`, … until that time; tell each number
-    before, and what came of it.
+    """Check inputs `first`, `first + step`, … until that time; send each number
+    before its check, and the result after it.
     """
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
     starts, number = starts_of(seed), first
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     while time.time() < until:
         given = input_of(seed, number, starts)
-        tell(number)
-        tell(checked(number, given))
+        send(number)
+        send(checked(number, given))
         number += step
 
 
-def checked(number: int, given: Input) -> Found | Done:
+def checked(number: int, given: Input) -> Finding | Done:
     try:
         return Done(number, given.origin, given.size, check(given))
-    except Exception as broken:  # noqa: BLE001  whatever escapes is what is looked for
+    except Exception as broken:  # noqa: BLE001  any escaped exception is a finding
         frames = traceback.extract_tb(broken.__traceback__)
         where = next(
             (frame for frame in reversed(frames) if "gpt_cursor_runner" in frame.filename),
             frames[-1],
         )
         place = f"{where.filename.rpartition('/')[2]}:{where.lineno}"
-        kind = (
-            str(broken).split(":")[0]
-            if type(broken).__name__ == "Broken"
-            else type(broken).__name__
-        )
-        return Found(
+        kind = type(broken).__name__
+        if kind == "Broken":
+            kind = str(broken).split(":")[0]
+        return Finding(
             number,
             given.origin,
             f"{kind} at {place}",
