@@ -1,6 +1,4 @@
-"""Builders with a default for everything, so that a test says only what it is
-about.
-"""
+"""Builders with a default for everything."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Repo:
-    """A real repository with a checkout, driven as its owner would drive it."""
+    """A real repository with a checkout, used as its owner would use it."""
 
     path: Path
 
@@ -39,7 +37,9 @@ class Repo:
         path.mkdir(parents=True)
         made = cls(path)
         made.run("init", "--quiet", "--initial-branch=main")
-        made.commit(FIRST_FILES if files is None else files, "First")
+        if files is None:
+            files = FIRST_FILES
+        made.commit(files, "First")
         return made
 
     def run(self, *arguments: str, data: bytes | None = None) -> str:
@@ -57,10 +57,11 @@ class Repo:
         return done.stdout.decode(errors="surrogateescape").rstrip("\n")
 
     def write(self, files: Mapping[str, str | bytes]) -> None:
-        for name, text in files.items():
+        for name, content in files.items():
             target = self.path / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(text if isinstance(text, bytes) else text.encode())
+            data = content.encode() if isinstance(content, str) else content
+            target.write_bytes(data)
 
     def commit(self, files: Mapping[str, str | bytes], message: str = "Change") -> str:
         self.write(files)
@@ -75,8 +76,8 @@ class Repo:
         return self.run("cat-file", "-p", f"{revision}:{path}")
 
     def state(self) -> dict[str, bytes]:
-        """Every byte an owner could lose: refs, index and work tree, objects
-        apart.
+        """Every byte that an owner could lose: refs, index and work tree,
+        without objects.
         """
         return {
             str(file.relative_to(self.path)): file.read_bytes()
@@ -100,8 +101,9 @@ def make_ledger(directory: Path, busy_seconds: float = 5.0) -> Ledger:
 
 @dataclass(frozen=True)
 class Templates:
-    """A repository and a ledger to copy, in a fifth of the time that it takes
-    to make them: git starts four processes, Alembic runs every migration.
+    """A repository and a ledger to copy. Copying takes a fifth of the time of
+    making them, when git starts four processes and Alembic runs every
+    migration.
     """
 
     directory: Path
@@ -160,5 +162,5 @@ def make_admission(
 
 
 def an_outcome(status: Status) -> Outcome:
-    """Some outcome that leaves a patch in this status."""
+    """An outcome that leaves a patch in this status."""
     return read_outcome(status, {"code": "some_code"})

@@ -1,4 +1,4 @@
-"""What every test stands on: no home directory, no foreign settings, real git
+"""Fixtures of all tests: no home directory, no foreign settings, real git
 repositories and real ledgers.
 """
 
@@ -16,17 +16,15 @@ from tests.building import Repo, make_ledger
 
 @pytest.fixture(autouse=True)
 def no_home(tmp_path: Path) -> Iterator[None]:
-    """A test that writes to the user's home, or reads their settings, would
-    prove nothing elsewhere.
-
-    What a command under test exports to its children goes with the test.
+    """A test may neither read the user's settings nor write to their home.
+    Variables that a command under test exports are removed after the test.
     """
     kept = dict(os.environ)
     for name in kept:
         if name.startswith(("GCR_", "GIT_")):
             del os.environ[name]
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
-        os.environ[name] = str(tmp_path / "home-of-nobody")
+        os.environ[name] = str(tmp_path / "no-home")
     yield
     os.environ.clear()
     os.environ.update(kept)

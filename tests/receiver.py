@@ -1,6 +1,4 @@
-"""A real HTTP server on loopback that accepts requests, refuses them or hangs,
-as a test needs it.
-"""
+"""A real HTTP server on loopback that accepts requests, refuses them or hangs."""
 
 from __future__ import annotations
 
@@ -55,7 +53,9 @@ class _Server(ThreadingHTTPServer):
     block_on_close = False  # a request that hangs on purpose must not hold the test
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Some tests let the sender hang up; that is no error."""
+        """In some tests the sender closes the connection, which is not an
+        error.
+        """
 
 
 def _handler(receiver: Receiver) -> type[socketserver.BaseRequestHandler]:
@@ -76,6 +76,6 @@ def _handler(receiver: Receiver) -> type[socketserver.BaseRequestHandler]:
         do_GET = do_POST  # noqa: N815  the name that http.server looks for
 
         def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  as http.server has it
-            """Nothing on standard error."""
+            """Nothing is printed."""
 
     return Handler

@@ -1,5 +1,5 @@
-"""What the benchmarks of health stand on: a fault is a lie untold, and nothing
-they start outlives them.
+"""The benchmarks of health: a wrong answer counts as wrong, and no process
+outlives them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.health.truth import RECOVERY_SECONDS, TROUBLES, Stage, malformed
 from tests.running import free_port, wait_until
 
 ROOT = Path(__file__).parents[1]
-DISK_HUNG = next(one for one in TROUBLES if one.name == "disk_hung")
+DISK_HUNG = next(trouble for trouble in TROUBLES if trouble.name == "disk_hung")
 STARTS_SLEEPERS = """
 import sys
 from benchmarks.health.sleepers import sleepers
@@ -47,11 +47,13 @@ with sleepers(5):
         (Stage(DISK_HUNG, 100, 120), "error", 121, False),
     ],
 )
-def test_a_word_is_held_against_what_is_so(stage: Stage, word: str, moment: float, is_true: bool):
+def test_a_status_is_compared_with_the_injected_trouble(
+    stage: Stage, word: str, moment: float, is_true: bool
+):
     assert stage.allows(word, moment) is is_true
 
 
-def test_an_answer_is_wrong_in_itself_when_its_word_status_or_age_do_not_fit():
+def test_an_answer_with_inconsistent_members_is_malformed():
     raw, fresh = b'{"overall_status": "unknown"', {"age_ms": 1, "max_age_ms": 2}
     assert malformed(503, raw, {"overall_status": "unknown", **fresh}) is None
     assert malformed(200, raw, {"overall_status": "unknown", **fresh}) == "unknown with HTTP 200"
@@ -72,7 +74,7 @@ def test_sleepers_end_with_their_block():
         assert count == 7
         mine = _sleepers_below(psutil.Process())
         assert len(mine) == 7 and all(map(_runs, mine))
-    assert not any(one.is_running() for one in mine)
+    assert not any(process.is_running() for process in mine)
 
 
 def test_sleepers_end_when_their_owner_is_killed():
@@ -91,18 +93,18 @@ def test_sleepers_end_when_their_owner_is_killed():
     wait_until(lambda: not any(map(_runs, orphans)), "sleepers outlive their owner")
 
 
-def test_polls_tell_answers_from_silence():
+def test_polls_count_answers_and_missing_answers():
     async def answered_and_not() -> tuple[int, int, list[int]]:
         port = free_port()
         server = await asyncio.start_server(_answer, "127.0.0.1", port)
         async with server:
-            seen: list[str] = []
-            polls = await poll(port, "/", 50, 0.2, lambda _, body: seen.append(body["said"]))
+            texts: list[str] = []
+            polls = await poll(port, "/", 50, 0.2, lambda _, body: texts.append(body["text"]))
             served = await fairness(port, "/", 3, 0.2)
         assert polls.statuses == {200: 10}
-        assert seen == ["x"] * 10
-        nobody = await poll(port, "/", 50, 0.1)
-        return len(polls.seconds), nobody.unanswered, served
+        assert texts == ["x"] * 10
+        silent = await poll(port, "/", 50, 0.1)
+        return len(polls.seconds), silent.unanswered, served
 
     answered, unanswered, served = asyncio.run(answered_and_not())
     assert (answered, unanswered) == (10, 5)
@@ -118,7 +120,7 @@ def test_figures_are_medians_with_quartiles_and_fitted_lines():
     assert str(Aim("speed", ">= 2", "1", met=False)) == "MISS  speed: 1  (aim: >= 2)"
 
 
-def test_the_peers_run_on_the_versions_that_we_run_on():
+def test_the_peers_use_the_same_versions_as_we_do():
     ours, theirs = (
         _pins(ROOT / "constraints.txt"),
         _pins(ROOT / "benchmarks/health/requirements.txt"),
@@ -129,7 +131,7 @@ def test_the_peers_run_on_the_versions_that_we_run_on():
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while head := await reader.read(1024):
-        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"said": "x"}')
+        writer.write(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"text": "x"}')
         await writer.drain()
         if b"close" in head:
             break
@@ -141,7 +143,7 @@ def _pins(path: Path) -> dict[str, str]:
 
 
 def _sleepers_below(parent: psutil.Process) -> list[psutil.Process]:
-    return [one for one in parent.children() if one.name() == "cat"]
+    return [child for child in parent.children() if child.name() == "cat"]
 
 
 def _runs(process: psutil.Process) -> bool:

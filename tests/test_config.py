@@ -1,4 +1,4 @@
-"""Settings: found, read, overridden, and refused with the key and the fix."""
+"""Settings: located, read, overridden, and refused with the key and the remedy."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def repository(where: Path, **members: Any) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
-    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list) else json.dumps(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value)
 
 
 def load(tmp_path: Path, text: str) -> Config:
@@ -208,12 +210,12 @@ def test_a_wrong_repository_is_refused_with_its_key_and_its_fix(
     assert fix in message
 
 
-def test_two_repositories_of_one_name_are_refused(tmp_path: Path, app: Path) -> None:
+def test_two_repositories_of_the_same_name_are_refused(tmp_path: Path, app: Path) -> None:
     message = refusal(tmp_path, repository(app) + repository(app, branch="develop"))
     assert "repository: the name 'app' is used twice; rename one" in message
 
 
-def test_two_checks_of_one_name_are_refused(tmp_path: Path, app: Path) -> None:
+def test_two_checks_of_the_same_name_are_refused(tmp_path: Path, app: Path) -> None:
     check = {"name": "tests", "command": ["true"]}
     message = refusal(tmp_path, repository(app, checks=[check, check]))
     assert "repository[0].checks: the name 'tests' is used twice; rename one" in message
@@ -231,12 +233,12 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
     assert all(f"  {key}: " in message for key in ("server.port", "server.hots", "state.database"))
 
 
-def test_a_file_that_is_no_toml_is_refused_with_its_line(tmp_path: Path) -> None:
+def test_a_file_that_is_not_toml_is_refused_with_the_line(tmp_path: Path) -> None:
     assert "not TOML" in refusal(tmp_path, "[server\n")
     assert "line 1" in refusal(tmp_path, "[server\n")
 
 
-def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "runner.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigRefused, match="not TOML"):
         load_config(tmp_path / "runner.toml")
@@ -370,9 +372,7 @@ def test_the_url_is_reachable_from_this_machine(tmp_path: Path, host: str, url: 
     assert load(tmp_path, f'[server]\nhost = "{host}"\n').server.url == url
 
 
-def test_a_name_chooses_among_repositories_and_none_chooses_among_many(
-    tmp_path: Path, app: Path
-) -> None:
+def test_a_repository_is_chosen_by_its_name(tmp_path: Path, app: Path) -> None:
     config = load(tmp_path, repository(app) + repository(app, name="site"))
     site = config.repository_named("site")
     assert site is not None

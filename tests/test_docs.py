@@ -1,4 +1,4 @@
-"""What the documents say is so."""
+"""The documents agree with the code."""
 
 from __future__ import annotations
 
@@ -94,17 +94,18 @@ def test_every_setting_is_documented(section: str, model: type[BaseModel]):
         for line in _text("docs/operating.md").splitlines()
         if line.startswith(f"| `{section}.")
     ]
-    told = {
-        name.removeprefix(f"{section}.").removeprefix(".") for row in rows for name in _names(row)
-    }
-    assert told == set(model.model_fields)
+    documented = set()
+    for row in rows:
+        for name in _names(row):
+            documented.add(name.removeprefix(f"{section}.").removeprefix("."))
+    assert documented == set(model.model_fields)
     assert set(Config.model_fields) == {"server", "state", "health", "alerts", "repository"}
 
 
 def test_every_command_is_documented():
-    said = _text("docs/operating.md").split("## Commands")[1].split("## ")[0]
-    told = set(re.findall(r"`([a-z]+)`", said.split("Each has")[0]))
-    assert told == set(cli.main.list_commands(click.Context(cli.main)))
+    section = _text("docs/operating.md").split("## Commands")[1].split("## ")[0]
+    documented = set(re.findall(r"`([a-z]+)`", section.split("Each has")[0]))
+    assert documented == set(cli.main.list_commands(click.Context(cli.main)))
 
 
 def test_every_kind_of_change_and_state_is_documented():
@@ -199,8 +200,8 @@ def test_the_documented_limits_of_the_monitor_are_the_shipped_ones():
 
 
 def test_every_member_of_a_health_answer_is_documented():
-    seen, identity = snapshot(*gateway_checks()), Identity("instance-1", 35205)
-    answer = view.detailed_body(seen, judging.judge(seen, NOW), identity, NOW)
+    published, identity = snapshot(*gateway_checks()), Identity("instance-1", 35205)
+    answer = view.detailed_body(published, judging.judge(published, NOW), identity, NOW)
     text = _text("docs/health.md")
     for name in (*answer, *answer["components"]):
         assert f"`{name}`" in text or f'"{name}"' in text, name
@@ -211,18 +212,16 @@ def test_every_member_of_a_health_answer_is_documented():
 
 
 def test_every_metric_is_documented_and_no_other():
-    seen = snapshot(*gateway_checks())
+    published = snapshot(*gateway_checks())
     text = exposition.exposition(
-        seen, judging.judge(seen, NOW), Identity("instance-1", 5555), NOW
+        published, judging.judge(published, NOW), Identity("instance-1", 5555), NOW
     ).decode()
-    names = {
-        f"{one.name}{ {'counter': '_total', 'info': '_info'}.get(one.type, '') }"
-        for one in _families(text)
-    }
+    suffixes = {"counter": "_total", "info": "_info"}
+    names = {family.name + suffixes.get(family.type, "") for family in _families(text)}
     assert set(re.findall(r"`(gcr_\w+)`", _text("docs/health.md"))) == names
 
 
-def test_the_documented_alert_is_the_one_that_is_sent():
+def test_the_documented_alert_is_the_alert_that_is_sent():
     shown = json.loads(_example("docs/health.md", "alert", "json"))
     incident = Incident(shown["incident_id"], "runner", "warning", "down", 0.0, 0.0)
     context = AlertContext("trigger", "ghost_runner", "warning", "fail", "down", "degraded", 0.0)
@@ -244,9 +243,9 @@ def test_the_documented_lines_verify_a_signature():
 
 
 def test_every_health_route_is_documented():
-    door = (ROOT / "src/gpt_cursor_runner/gateway/health/routes.py").read_text()
+    routes = (ROOT / "src/gpt_cursor_runner/gateway/health/routes.py").read_text()
     table = _section("docs/health.md", "## Routes", "## The answer")
-    for route in re.findall(r'^            "(/[a-z/]+)": self', door, re.MULTILINE):
+    for route in re.findall(r'^            "(/[a-z/]+)": self', routes, re.MULTILINE):
         assert f"| `{route}` |" in table, route
 
 
@@ -271,9 +270,9 @@ def _section(name: str, begin: str, end: str) -> str:
 
 
 def _example(name: str, what: str, language: str) -> str:
-    found = re.search(rf"<!-- example: {what} -->\n```{language}\n(.*?)```", _text(name), re.DOTALL)
-    assert found is not None
-    return found[1]
+    match = re.search(rf"<!-- example: {what} -->\n```{language}\n(.*?)```", _text(name), re.DOTALL)
+    assert match is not None
+    return match[1]
 
 
 def _text(name: str) -> str:

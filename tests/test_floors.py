@@ -1,5 +1,5 @@
-"""The house stands as it is drawn: a floor imports lower floors alone, and the
-side rooms stay what they are.
+"""The import rules: a floor imports only lower floors, and the side packages
+keep to their own rules.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import pytest
 PACKAGE = "gpt_cursor_runner"
 SOURCE = Path(__file__).parent.parent / "src" / PACKAGE
 
-# What each package may import of the others: whole packages, or single modules of
-# them. Every package may import `patch`, and the package itself for its version.
-# Two packages of one floor are independent unless it is listed here.
+# The packages, or single modules of them, that each package may import. Every
+# package may import `patch`, and the package itself for its version. Two packages
+# of one floor are independent unless it is listed here.
 _TOOLS = frozenset({"system", "config"})
 MAY_IMPORT: dict[str, frozenset[str]] = {
     # floor 0: knows nothing of this product, not even a patch
@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "config": frozenset({"system"}),
     "patch": frozenset(),
     "formats": frozenset(),
-    # The plan it carries out; how plans are made is not its affair.
+    # The value types of a plan; landing does not make plans.
     "landing": _TOOLS | {"formats.tree"},
     # floor 4: the engine claims from the ledger
     "ledger": _TOOLS,
@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "__init__": frozenset(),
 }
 
-# Libraries that would bring the outside world to where it has no business.
+# Libraries that a package must not import.
 _PURE = frozenset(
     {"os", "subprocess", "socket", "http", "sqlite3", "sqlalchemy", "flask", "pathlib", "time"}
 )
@@ -77,7 +77,7 @@ UNWELCOME = {
 }
 
 
-def room_of(module: str) -> str:
+def package_of(module: str) -> str:
     return module.split(".")[0]
 
 
@@ -98,34 +98,48 @@ def imports(module: str, text: str) -> Iterator[str]:
 
 
 def _packages() -> set[str]:
-    return {PACKAGE, *(f"{PACKAGE}.{room}" for room in MAY_IMPORT if (SOURCE / room).is_dir())}
+    return {
+        PACKAGE,
+        *(f"{PACKAGE}.{package}" for package in MAY_IMPORT if (SOURCE / package).is_dir()),
+    }
 
 
-def trespasses(module: str, text: str) -> list[str]:
-    """What a module imports that its room may not."""
-    room, found = room_of(module), []
-    everywhere = {room, "__version__"} if room == "system" else {room, "patch", "__version__"}
-    allowed = MAY_IMPORT[room] | everywhere
+def wrong_imports(module: str, text: str) -> list[str]:
+    """The imports of a module that its package is not allowed."""
+    package, wrong = package_of(module), []
+    everywhere = {package, "__version__"}
+    if package != "system":
+        everywhere.add("patch")
+    allowed = MAY_IMPORT[package] | everywhere
     for name in imports(module, text):
         outer, _, inner = name.partition(".")
         if outer == PACKAGE:
-            free = not inner or any(inner == one or inner.startswith(f"{one}.") for one in allowed)
-            found += [] if free else [f"{module} imports {inner}"]
-        elif outer in FOREIGN.get(room, frozenset()):
-            found.append(f"{module} imports {outer}")
-    return found
+            if not _is_within(inner, allowed):
+                wrong.append(f"{module} imports {inner}")
+        elif outer in FOREIGN.get(package, frozenset()):
+            wrong.append(f"{module} imports {outer}")
+    return wrong
+
+
+def _is_within(module: str, packages: frozenset[str]) -> bool:
+    """Whether a module is the project's root, or in one of these packages."""
+    if not module:
+        return True
+    return any(module == name or module.startswith(f"{name}.") for name in packages)
 
 
 def sources() -> dict[str, str]:
-    found = {}
+    texts = {}
     for file in sorted(SOURCE.rglob("*.py")):
         if "migrations" not in file.parts:
-            found[".".join(file.relative_to(SOURCE).with_suffix("").parts)] = file.read_text()
-    return found
+            texts[".".join(file.relative_to(SOURCE).with_suffix("").parts)] = file.read_text()
+    return texts
 
 
-def test_no_room_imports_what_it_may_not() -> None:
-    assert [wrong for module, text in sources().items() for wrong in trespasses(module, text)] == []
+def test_no_package_imports_outside_its_rules() -> None:
+    assert [
+        wrong for module, text in sources().items() for wrong in wrong_imports(module, text)
+    ] == []
 
 
 # Words of the product that a module about clocks, threads and processes has no
@@ -135,13 +149,13 @@ _PRODUCT_WORDS = re.compile(r"(?i)\b(gcr|patch(es)?|runners?|gateway|ledger|curs
 
 def test_system_does_not_mention_the_product() -> None:
     for module, text in sources().items():
-        if room_of(module) == "system":
+        if package_of(module) == "system":
             own_imports = text.replace(f"from {PACKAGE}.system", "")
             assert not _PRODUCT_WORDS.findall(own_imports), module
 
 
-def test_every_room_is_in_the_table() -> None:
-    assert {room_of(module) for module in sources()} == set(MAY_IMPORT)
+def test_every_package_is_in_the_table() -> None:
+    assert {package_of(module) for module in sources()} == set(MAY_IMPORT)
 
 
 @pytest.mark.parametrize(
@@ -180,8 +194,8 @@ def test_every_room_is_in_the_table() -> None:
         ("system.clock", "from gpt_cursor_runner.patch.model import Patch", "patch.model"),
     ],
 )
-def test_a_wrong_import_is_found(module: str, text: str, wrong: str) -> None:
-    assert trespasses(module, text) == [f"{module} imports {wrong}"]
+def test_a_wrong_import_is_detected(module: str, text: str, wrong: str) -> None:
+    assert wrong_imports(module, text) == [f"{module} imports {wrong}"]
 
 
 @pytest.mark.parametrize(
@@ -194,8 +208,8 @@ def test_a_wrong_import_is_found(module: str, text: str, wrong: str) -> None:
         ("runner.reporting", "from gpt_cursor_runner import __version__"),
     ],
 )
-def test_a_right_import_is_let_through(module: str, text: str) -> None:
-    assert trespasses(module, text) == []
+def test_a_right_import_is_accepted(module: str, text: str) -> None:
+    assert wrong_imports(module, text) == []
 
 
 def environment_reads(text: str) -> list[int]:
@@ -212,7 +226,7 @@ def environment_reads(text: str) -> list[int]:
         or (
             isinstance(node, ast.ImportFrom)
             and node.module == "os"
-            and names & {one.name for one in node.names}
+            and names & {alias.name for alias in node.names}
         )
     ]
 
@@ -226,11 +240,11 @@ def test_only_the_settings_read_the_environment() -> None:
 @pytest.mark.parametrize(
     "text", ["import os\nos.environ['X']", "import os\nos.getenv('X')", "from os import environ"]
 )
-def test_a_read_of_the_environment_is_found(text: str) -> None:
+def test_a_read_of_the_environment_is_detected(text: str) -> None:
     assert environment_reads(text)
 
 
-def test_no_module_is_named_for_having_no_name() -> None:
+def test_no_module_has_an_unwelcome_name() -> None:
     words = {word for module in sources() for part in module.split(".") for word in part.split("_")}
     assert words & UNWELCOME == set()
 
@@ -244,13 +258,13 @@ def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def test_every_library_that_is_imported_is_declared() -> None:
-    """A dependency that another one happens to bring is there today, and
-    missing on a fresh machine tomorrow.
+def test_every_imported_library_is_declared() -> None:
+    """A library that only another dependency installs can be missing on a fresh
+    machine.
     """
     project = tomllib.loads((SOURCE.parent.parent / "pyproject.toml").read_text())["project"]
-    said = [*project["dependencies"], *project["optional-dependencies"]["alerts"]]
-    declared = {_normal(re.split(r"[<>=\[]", one)[0]) for one in said}
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["alerts"]]
+    declared = {_normal(re.split(r"[<>=\[]", requirement)[0]) for requirement in requirements}
     brought_by = packages_distributions()
     outer = {
         name.partition(".")[0]

@@ -1,5 +1,5 @@
-"""`make setup` on machines that lack something: the package is named, and
-nothing is left half made.
+"""`make setup` on an incomplete machine names the missing package and leaves no
+partial environment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PYTHON_WITHOUT_VENV = f'case "$2" in *"import venv"*) exit 1;; *) exec {sys.exec
 
 
 @pytest.mark.parametrize(
-    ("programs", "told"),
+    ("programs", "message"),
     [
         ({"git": GOOD_GIT}, "there is no Python 3.11 or newer"),
         ({"git": GOOD_GIT, "python3": OLD_PYTHON}, "there is no Python 3.11 or newer"),
@@ -30,24 +30,24 @@ PYTHON_WITHOUT_VENV = f'case "$2" in *"import venv"*) exit 1;; *) exec {sys.exec
     ],
     ids=["no python", "old python", "no git", "old git", "no venv"],
 )
-def test_what_is_missing_is_named_with_its_package(
-    tmp_path: Path, programs: dict[str, str], told: str
+def test_a_missing_program_is_named_with_its_package(
+    tmp_path: Path, programs: dict[str, str], message: str
 ):
     done = _setup(tmp_path, programs)
     assert done.returncode == 1
-    assert told in done.stderr
+    assert message in done.stderr
     assert "next: install" in done.stderr
     assert not (tmp_path / ".venv").exists()
 
 
-def test_the_venv_package_is_named_for_the_python_that_is_there(tmp_path: Path):
+def test_the_venv_package_is_named_for_the_installed_python(tmp_path: Path):
     done = _setup(tmp_path, {"git": GOOD_GIT, "python3": PYTHON_WITHOUT_VENV})
     assert f"apt install python{sys.version_info[0]}.{sys.version_info[1]}-venv" in done.stderr
 
 
 def _setup(place: Path, programs: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the set-up where only these programs, and the shell's own tools, are
-    to be found.
+    """Run the set-up with only these programs and the shell's own tools on the
+    path.
     """
     (place / "scripts").mkdir()
     script = shutil.copy(ROOT / "scripts/setup.sh", place / "scripts")

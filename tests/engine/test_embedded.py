@@ -25,7 +25,7 @@ def engine(ledger: Ledger) -> EmbeddedEngine:
 
 @pytest.fixture
 def gateway(tmp_path: Path, ledger: Ledger) -> Iterator[Ledger]:
-    """The same ledger as another process has it open."""
+    """The same ledger, opened as by another process."""
     other = make_ledger(tmp_path / "state")
     yield other
     other.close()

@@ -97,7 +97,7 @@ def test_a_ledger_at_its_head_is_opened_while_another_process_writes(tmp_path: P
     writer.close()
 
 
-def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+def test_a_ledger_of_a_newer_version_is_unchanged(tmp_path: Path) -> None:
     newer = make_ledger(tmp_path)
     with newer.database.write() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
@@ -300,7 +300,7 @@ def test_an_accepted_patch_survives_a_kill(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_a_file_that_is_no_database_is_rejected(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database_is_rejected(tmp_path: Path) -> None:
     (tmp_path / LEDGER_NAME).write_text("not a database, but long enough to be read as one" * 40)
     database = open_database(tmp_path, 1)
     with pytest.raises(Exception, match="not a database"):

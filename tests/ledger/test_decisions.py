@@ -105,7 +105,7 @@ def test_a_patch_that_is_queued_again_starts_without_attempts(
     assert ledger.leases.any_due(300.0)
 
 
-def test_a_retry_is_no_approval(ledger: Ledger) -> None:
+def test_a_retry_does_not_approve(ledger: Ledger) -> None:
     bring_to(ledger, Status.HELD)
     ledger.decisions.retry("a", "the owner", 300.0)
     assert ledger.queries.get("a").approved_by is None

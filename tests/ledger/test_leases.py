@@ -50,7 +50,7 @@ def test_a_claim_names_its_runner_and_counts_the_attempt(ledger: Ledger) -> None
     assert ledger.queries.events("a")[-1].data == {"attempt": 1, "token": 1}
 
 
-def test_a_claim_skips_a_branch_that_is_busy(ledger: Ledger) -> None:
+def test_a_claim_skips_a_busy_branch(ledger: Ledger) -> None:
     accept(ledger, "a")
     accept(ledger, "same")
     accept(ledger, "other-branch", branch="develop")

@@ -21,7 +21,7 @@ def test_an_id_in_the_grammar_gives_its_parts_and_the_subject_of_the_commit():
 @pytest.mark.parametrize(
     "text", ["a", "7", "fix-login", "patch-3", "v1.2+build_(x)", "x" * 128, "patch-v(P1)_x"]
 )
-def test_any_other_legal_id_is_written_whole_in_the_subject(text):
+def test_any_other_legal_id_is_written_unchanged_in_the_subject(text):
     assert PatchId.parse(text).subject("Title") == f"[PATCH] {text} — Title"
 
 

@@ -11,7 +11,7 @@ PATTERN = {
 }
 
 
-def test_a_body_in_todays_shape_is_left_alone():
+def test_a_body_in_todays_shape_is_unchanged():
     assert lift(body()).body == body()
     assert lift(body()).warnings == ()
 
@@ -91,7 +91,7 @@ def test_commands_of_a_historical_patch_are_recorded_with_a_warning():
     assert {change.type for change in parsed.patch.changes} == {"regex"}
 
 
-def test_commands_that_are_no_list_are_ignored_and_long_lists_are_bounded():
+def test_commands_that_are_not_a_list_are_ignored_and_lists_are_bounded():
     assert lift(PATTERN | {"validate": {"shell": "rm -rf /"}}).body.get("claimed_commands") is None
     many = lift(PATTERN | {"validate": {"shell": ["x" * 5000] * 500}}).body["claimed_commands"]
     assert (len(many), len(many[0])) == (50, 1000)

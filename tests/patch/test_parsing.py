@@ -26,7 +26,7 @@ MISSPELT = "string_pattern_mismatch"
         (b"null", "not_an_object"),
     ],
 )
-def test_a_body_that_is_no_single_object_is_unreadable(sent, code):
+def test_a_body_that_is_not_a_single_object_is_unreadable(sent, code):
     with pytest.raises(Unreadable) as unreadable:
         read_json(sent)
     assert unreadable.value.fault.code == code
@@ -38,7 +38,7 @@ def test_every_type_of_change_in_the_contract_is_known():
     }  # fmt: skip
 
 
-def test_a_sound_body_becomes_a_patch_with_the_defaults():
+def test_a_valid_body_becomes_a_patch_with_the_defaults():
     parsed = parse_patch(body())
     assert parsed.patch and not parsed.faults
     assert (parsed.patch.mode, parsed.patch.tolerance, parsed.patch.priority) == (
@@ -77,7 +77,7 @@ def test_all_faults_are_named_at_once_each_with_a_pointer_into_the_body():
     assert [fault.change for fault in parsed.faults] == [None, None, 0, 1, 2, 4, 4, 5, None]
 
 
-def test_the_sound_changes_of_a_bad_body_keep_their_index():
+def test_the_valid_changes_of_a_faulty_body_keep_their_index():
     parsed = parse_patch(body({"type": "nope"}, {"type": "delete", "path": "ok.py"}))
     assert [(index, change.type) for index, change in parsed.sound] == [(1, "delete")]
 
@@ -146,7 +146,7 @@ def test_another_patch_has_another_digest():
     assert first.digest() != other.digest()
 
 
-def test_a_patch_survives_its_own_json():
+def test_a_patch_is_read_back_from_its_json():
     patch = parse_patch(
         body(
             {"type": "move", "from": "a", "to": "b"},

@@ -68,7 +68,7 @@ CALLS = [
 
 
 @pytest.mark.parametrize(("sent", "change"), CALLS)
-def test_a_call_of_an_editor_tool_becomes_the_change_it_means(sent, change):
+def test_a_call_of_an_editor_tool_becomes_a_change(sent, change):
     parsed = parse_patch(body(sent))
     assert parsed.patch, parsed.faults
     assert parsed.patch.changes == (change,)
@@ -144,7 +144,7 @@ def test_faults_of_a_call_have_the_names_and_places_as_sent(sent, faults):
 @pytest.mark.parametrize(
     "sent", [None, "text", [], {}, {"type": None}, {"type": 3}, {"path": "a"}, {"type": "nope"}]
 )
-def test_an_object_that_is_no_call_is_left_to_validation(sent):
+def test_an_object_that_is_not_a_call_is_left_to_validation(sent):
     assert lift_call(sent).change == sent
 
 

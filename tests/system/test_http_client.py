@@ -21,8 +21,8 @@ def answering(
     answer: Callable[[socket.socket, bytes], None],
     wrap: Callable[[socket.socket], socket.socket] = lambda raw: raw,
 ) -> Iterator[int]:
-    """A server that hands every connection and its request to `answer`; its
-    port.
+    """A server that passes each connection and its request to `answer`; yields
+    its port.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -42,18 +42,19 @@ def answering(
 
 
 def received(connection: socket.socket) -> bytes:
-    """A whole request, which may come in several pieces."""
+    """A complete request, which may arrive in several pieces."""
     request = b""
     while piece := connection.recv(65536):
         request += piece
         head, end, body = request.partition(b"\r\n\r\n")
         length = re.search(rb"(?i)content-length: (\d+)", head)
-        if end and len(body) >= (int(length[1]) if length else 0):
+        body_bytes = int(length[1]) if length else 0
+        if end and len(body) >= body_bytes:
             break
     return request
 
 
-def saying(*pieces: bytes, pause: float = 0.0) -> Callable[[socket.socket, bytes], None]:
+def sending(*pieces: bytes, pause: float = 0.0) -> Callable[[socket.socket, bytes], None]:
     def answer(connection: socket.socket, _: bytes) -> None:
         for piece in pieces:
             connection.sendall(piece)
@@ -76,20 +77,20 @@ def test_an_answer_has_its_status_headers_and_body():
         connection.sendall(b"HTTP/1.1 207 Some\r\nX-Part: One\r\nContent-Length: 4\r\n\r\nbody")
 
     with answering(answer) as port:
-        found = fetch("POST", f"http://127.0.0.1:{port}/a?b=c", b"mine", {"X-Mine": "yes"})
-    assert (found.status, found.headers["x-part"], found.body) == (207, "One", b"body")
+        reply = fetch("POST", f"http://127.0.0.1:{port}/a?b=c", b"mine", {"X-Mine": "yes"})
+    assert (reply.status, reply.headers["x-part"], reply.body) == (207, "One", b"body")
     assert asked[0].startswith(b"POST /a?b=c HTTP/1.1\r\n") and asked[0].endswith(b"\r\n\r\nmine")
     assert b"X-Mine: yes\r\n" in asked[0]
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed():
     with answering(
-        saying(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+        sending(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
     ) as port:
         assert fetch("GET", f"http://127.0.0.1:{port}/").status == 302
 
 
-def test_a_name_and_a_secret_in_the_address_are_sent_as_such():
+def test_credentials_in_the_address_are_sent_as_authorization():
     asked: list[bytes] = []
 
     def answer(connection: socket.socket, request: bytes) -> None:
@@ -112,30 +113,30 @@ def test_a_name_and_a_secret_in_the_address_are_sent_as_such():
 )
 def test_an_answer_in_drips_has_one_deadline_for_all_of_it(head):
     drips = [b"x" for _ in range(100)]
-    with answering(saying(head, *drips, pause=0.1)) as port:
+    with answering(sending(head, *drips, pause=0.1)) as port:
         # All drips take ten seconds; a deadline for each of them never passes.
         assert refusal(f"http://127.0.0.1:{port}/", seconds=0.5) == "timed_out"
 
 
-def test_of_a_body_without_end_the_first_part_is_kept():
-    more_to_come = saying(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MAX_BODY_BYTES + 5), pause=3)
+def test_an_endless_body_is_cut_at_the_limit():
+    more_to_come = sending(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * (MAX_BODY_BYTES + 5), pause=3)
     with answering(more_to_come) as port:
         assert fetch("GET", f"http://127.0.0.1:{port}/", seconds=2.0).body == b"x" * MAX_BODY_BYTES
 
 
-def test_each_way_of_no_answer_has_its_word():
+def test_each_failure_has_its_code():
     assert refusal(f"http://127.0.0.1:{free_port()}/") == "refused"
     assert refusal("http://nobody.invalid/") == "no_host"
     assert refusal("ftp://127.0.0.1/") == "bad_url"
     assert refusal("not an address") == "bad_url"
-    with answering(saying()) as port:
+    with answering(sending()) as port:
         assert refusal(f"http://127.0.0.1:{port}/") == "broken"
-    with answering(saying(b"no http at all\r\n\r\n")) as port:
+    with answering(sending(b"no http at all\r\n\r\n")) as port:
         assert refusal(f"http://127.0.0.1:{port}/") == "not_http"
 
 
-def test_a_header_that_would_split_the_request_is_refused_here():
-    with answering(saying(b"HTTP/1.1 200 OK\r\n\r\n")) as port, pytest.raises(RequestFailed):
+def test_a_header_that_would_split_the_request_is_refused():
+    with answering(sending(b"HTTP/1.1 200 OK\r\n\r\n")) as port, pytest.raises(RequestFailed):
         fetch("GET", f"http://127.0.0.1:{port}/", headers={"X": "a\r\nY: b"})
 
 
@@ -165,11 +166,11 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return signed, key
 
 
-def test_a_certificate_counts_only_if_the_system_trusts_it_for_that_name(certificate, monkeypatch):
+def test_a_certificate_must_be_trusted_for_the_host_name(certificate, monkeypatch):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
-    said = saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
-    with answering(said, lambda raw: context.wrap_socket(raw, server_side=True)) as port:
+    answer = sending(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+    with answering(answer, lambda raw: context.wrap_socket(raw, server_side=True)) as port:
         assert refusal(f"https://localhost:{port}/") == "tls"
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
         assert fetch("GET", f"https://localhost:{port}/").body == b"hi"

@@ -9,18 +9,18 @@ from gpt_cursor_runner.system.periodic import PeriodicThread
 from tests.health.builders import until
 
 
-def test_turns_follow_one_another_until_the_last_one():
-    seen: list[str] = []
+def test_turns_repeat_until_the_last_one():
+    events: list[str] = []
 
     def turn() -> float:
-        seen.append("turn")
+        events.append("turn")
         return 0.01
 
-    rounds = PeriodicThread("test", turn, 2.0, last=lambda: seen.append("last"))
+    rounds = PeriodicThread("test", turn, 2.0, last=lambda: events.append("last"))
     rounds.start()
-    assert until(lambda: len(seen) > 3)
+    assert until(lambda: len(events) > 3)
     rounds.stop()
-    assert seen[-1] == "last" and seen.count("last") == 1
+    assert events[-1] == "last" and events.count("last") == 1
 
 
 def test_a_turn_that_raises_is_logged_and_the_next_one_comes():
@@ -38,7 +38,7 @@ def test_a_turn_that_raises_is_logged_and_the_next_one_comes():
         rounds.start()
         assert came.wait(5)
         rounds.stop()
-    assert [(one["event"], one["thread"]) for one in logs] == [("turn_failed", "test")]
+    assert [(entry["event"], entry["thread"]) for entry in logs] == [("turn_failed", "test")]
 
 
 def test_stopping_ends_a_long_rest_and_waits_for_no_endless_turn():
@@ -52,7 +52,7 @@ def test_stopping_ends_a_long_rest_and_waits_for_no_endless_turn():
     assert hanging.is_alive()
 
 
-def test_what_never_began_can_be_stopped():
+def test_a_thread_that_never_began_can_be_stopped():
     PeriodicThread("never", lambda: 0.0, 2.0).stop()
 
 

@@ -58,12 +58,12 @@ def test_run_starts_in_the_directory(tmp_path):
     assert completed.stdout.decode().strip() == str(tmp_path.resolve())
 
 
-def test_a_program_that_is_missing_is_an_error_of_the_system():
+def test_a_missing_program_is_an_error_of_the_system():
     with pytest.raises(FileNotFoundError):
         processes.run(["/no/such/program"], 10)
 
 
-def test_the_deadline_ends_also_what_the_child_started(tmp_path):
+def test_the_deadline_ends_the_children_of_the_child(tmp_path):
     note = tmp_path / "pid"
     with pytest.raises(DeadlinePassed):
         processes.run(["/bin/sh", "-c", f"sleep 60 & echo $! > {note}; wait"], 0.5)
@@ -122,11 +122,11 @@ def test_a_bounded_output_keeps_both_ends_and_counts_the_rest():
     for chunk in (b"abcdef", b"ghij", b"klmn", b"op"):
         output.add(chunk)
     assert output.size == 16
-    # The tail is kept in whole chunks: never less than was asked for.
+    # The tail is kept in whole chunks: never less than requested.
     assert output.kept() == "abcd\n[… 6 bytes left out …]\nklmnop".encode()
 
 
-def test_an_output_within_its_bounds_is_kept_whole():
+def test_an_output_within_its_bounds_is_kept_complete():
     output = BoundedOutput(4, 4)
     for chunk in (b"ab", b"cdef", b"gh"):
         output.add(chunk)
