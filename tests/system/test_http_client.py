@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gpt_cursor_runner.system.http_client import MAX_BODY_BYTES, RequestFailed, fetch
+from gpt_cursor_runner.system.http_client import MAX_BODY_BYTES, RequestFailed, Response, fetch
 from tests.running import free_port
 
 
@@ -81,6 +81,12 @@ def test_an_answer_has_its_status_headers_and_body():
     assert (reply.status, reply.headers["x-part"], reply.body) == (207, "One", b"body")
     assert asked[0].startswith(b"POST /a?b=c HTTP/1.1\r\n") and asked[0].endswith(b"\r\n\r\nmine")
     assert b"X-Mine: yes\r\n" in asked[0]
+
+
+def test_only_a_json_object_is_read_from_a_body():
+    assert Response(200, {}, b'{"a": 1}').json_object() == {"a": 1}
+    for body in (b"", b"[]", b"null", b"{", b"\xff", b"[" * 100_000):
+        assert Response(200, {}, body).json_object() is None
 
 
 def test_a_redirect_is_an_answer_and_is_not_followed():

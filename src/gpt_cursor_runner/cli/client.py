@@ -4,7 +4,6 @@ temporary one is made, used and removed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,7 +50,7 @@ class Client:
             response = fetch(method, url, body, all_headers, seconds, _MAX_RESPONSE_BYTES)
         except RequestFailed as error:
             raise self._failure(error) from error
-        answer = _json_object(response.body)
+        answer = response.json_object()
         if answer is None:
             status = response.status
             message = f"{self.url} is not a gateway: it answered {status} without a JSON object"
@@ -113,16 +112,6 @@ def anonymous(session: Session, url: str | None) -> Client:
         message = f"{url} is not the address of a gateway"
         raise CommandFailed(Exit.USAGE, message, "gcr status --url http://127.0.0.1:5555")
     return Client((url or session.config().server.url).rstrip("/"), client_key())
-
-
-def _json_object(text: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict):
-        return None
-    return value
 
 
 def _problem_lines(reply: Reply) -> Iterator[str]:

@@ -4,6 +4,7 @@ verified against the certificates of the system.
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import BadStatusLine, HTTPException, LineTooLong, RemoteDisconnected
+from typing import Any
 
 from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -47,6 +49,16 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+    def json_object(self) -> dict[str, Any] | None:
+        """The body as a JSON object; None when it is not one."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(value, dict):
+            return None
+        return value
 
 
 def fetch(

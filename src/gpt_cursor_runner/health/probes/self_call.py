@@ -7,7 +7,6 @@ listeners, and does not show whether a process accepts.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import threading
@@ -15,7 +14,7 @@ import time
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gpt_cursor_runner.system.http_client import RequestFailed, fetch
+from gpt_cursor_runner.system.http_client import RequestFailed, Response, fetch
 
 # A route of Flask, not of the middleware in front of it.
 PULSE = "/pulse"
@@ -106,15 +105,12 @@ class SelfCall:
             listener = _LISTENER_BY_CODE.get(error.code, Listener.SILENT)
             return SelfCallResult(listener, time.monotonic() - began_at, error=str(error))
         listener = Listener.FOREIGN
-        if self._is_ours(response.body, nonce):
+        if self._is_ours(response, nonce):
             listener = Listener.OURS
         return SelfCallResult(listener, time.monotonic() - began_at, response.status)
 
-    def _is_ours(self, body: bytes, nonce: str) -> bool:
-        try:
-            content = json.loads(body)
-        except (ValueError, RecursionError):
-            return False
-        if not isinstance(content, dict):
+    def _is_ours(self, response: Response, nonce: str) -> bool:
+        content = response.json_object()
+        if content is None:
             return False
         return content.get("nonce") == nonce and content.get("instance_id") == self._instance_id
