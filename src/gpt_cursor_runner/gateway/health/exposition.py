@@ -126,7 +126,7 @@ def _machine_metrics(snapshot: Snapshot, verdict: Verdict, now: float) -> Iterat
     yield _gauge_by_kind(
         "gcr_system_memory_bytes",
         "The machine's memory.",
-        {kind: memory[kind] for kind in ("total", "available", "used")},
+        _members(memory, "total", "available", "used"),
     )
     yield _gauge(
         "gcr_system_cgroup_cpu_count",
@@ -146,7 +146,7 @@ def _machine_metrics(snapshot: Snapshot, verdict: Verdict, now: float) -> Iterat
     yield _gauge_by_kind(
         "gcr_system_disk_bytes",
         "The disk of the patches' evidence.",
-        {kind: disk[kind] for kind in ("total", "used", "free")},
+        _members(disk, "total", "used", "free"),
     )
     yield _counter_by_direction(
         "gcr_network_bytes",
@@ -167,6 +167,10 @@ def _ratio(percent: float | None) -> float | None:
     return percent / 100
 
 
+def _members(figures: Mapping[str, float | None], *names: str) -> dict[str, float | None]:
+    return {name: figures[name] for name in names}
+
+
 def _gauge(name: str, documentation: str, value: float | None) -> Metric:
     family = GaugeMetricFamily(name, documentation, labels=[])
     # A zero instead would look like a measurement.
@@ -177,9 +181,7 @@ def _gauge(name: str, documentation: str, value: float | None) -> Metric:
 
 def _gauge_by_kind(name: str, documentation: str, values: Mapping[str, float | None]) -> Metric:
     family = GaugeMetricFamily(name, documentation, labels=["kind"])
-    for kind, value in values.items():
-        if value is not None:
-            family.add_metric([kind], value)
+    _add_samples(family, values)
     return family
 
 
@@ -187,10 +189,16 @@ def _counter_by_direction(
     name: str, documentation: str, values: Mapping[str, float | None]
 ) -> Metric:
     family = CounterMetricFamily(name, documentation, labels=["direction"])
-    for direction, value in values.items():
-        if value is not None:
-            family.add_metric([direction], value)
+    _add_samples(family, values)
     return family
+
+
+def _add_samples(
+    family: GaugeMetricFamily | CounterMetricFamily, values: Mapping[str, float | None]
+) -> None:
+    for label, value in values.items():
+        if value is not None:
+            family.add_metric([label], value)
 
 
 def _load_average(load: Iterable[float] | None) -> Metric:
