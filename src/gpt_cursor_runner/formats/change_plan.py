@@ -43,24 +43,17 @@ class ChangePlan:
         **details: Any,  # noqa: ANN401  the members of Fault
     ) -> Fault:
         """Record a fault; `member` is the part of the change it is about."""
-        fault = self.make_fault(code, message, next_step, member=member, **details)
+        pointer = self.pointer(member)
+        fault = Fault(code, message, next_step, pointer, self.change, **details)
         self.faults.append(fault)
         return fault
 
-    def make_fault(
-        self,
-        code: str,
-        message: str,
-        next_step: str,
-        *,
-        member: str = "",
-        **details: Any,  # noqa: ANN401  the members of Fault
-    ) -> Fault:
-        """Return a fault of this change without recording it."""
+    def pointer(self, member: str) -> str:
+        """Return the JSON pointer of this change, or of one member of it."""
         pointer = f"/changes/{self.change}"
         if member:
             pointer += f"/{member}"
-        return Fault(code, message, next_step, pointer, self.change, **details)
+        return pointer
 
     def add_placed_hunk(
         self, path: str, line: int, rung: str, hunk: int = 0, similarity: float = 1.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.overlay import FILE_KINDS
 from gpt_cursor_runner.formats.tree import File, FileMode
+from gpt_cursor_runner.patch.faults import Fault
 from gpt_cursor_runner.patch.model import Chmod, Delete, Mode, Move, Upsert
 
 _MODES: dict[Mode, FileMode] = {"644": "100644", "755": "100755"}
@@ -96,11 +97,12 @@ def _is_expected(path: str, file: File | None, sha256: str | None, plan: ChangeP
 
 def _add_idle(plan: ChangePlan, path: str, message: str) -> None:
     # A change without effect is a fault only if all others have none either.
-    fault = plan.make_fault(
+    fault = Fault(
         "already_applied",
         message,
         "Do not send this patch again: it has no effect.",
-        member="path",
+        plan.pointer("path"),
+        plan.change,
         path=path,
     )
     plan.no_effect.append(fault)
