@@ -96,7 +96,7 @@ class Delivery:
 @dataclass(frozen=True)
 class AdmittedPatch:
     """A valid patch for a branch of a repository, ready to be recorded.
-    `health` is the verdict of the runner's health at that moment.
+    `health` is the overall status of /health at that moment.
     """
 
     patch: Patch

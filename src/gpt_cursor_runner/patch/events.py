@@ -90,7 +90,7 @@ class Payload:
 
 @dataclass(frozen=True)
 class Accepted(Payload):
-    """`health` is the verdict of the runner's health at that moment."""
+    """`health` is the overall status of /health at that moment."""
 
     kind: ClassVar[EventKind] = EventKind.ACCEPTED
     request_id: str = ""
