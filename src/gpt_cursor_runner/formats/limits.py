@@ -15,7 +15,7 @@ MAX_TOTAL_BYTES = 256 * 1024 * 1024  # of all files touched, before and after
 
 @dataclass
 class Budget:
-    """What all changes of one patch may still cost together; each consumer
+    """The costs that remain for all changes of one patch; each consumer
     subtracts its share.
     """
 
