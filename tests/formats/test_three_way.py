@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from gpt_cursor_runner.formats.applying import apply_sections
+from gpt_cursor_runner.formats.applying_sections import apply_sections
 from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.limits import MAX_FILE_BYTES, Budget

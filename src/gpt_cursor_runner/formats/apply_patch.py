@@ -4,7 +4,7 @@ bare V4A hunks for one file.
 
 from __future__ import annotations
 
-from gpt_cursor_runner.formats.applying import apply_sections
+from gpt_cursor_runner.formats.applying_sections import apply_sections
 from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.envelope.parsing import (
     is_enveloped,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from gpt_cursor_runner.formats.applying import apply_sections
+from gpt_cursor_runner.formats.applying_sections import apply_sections
 from gpt_cursor_runner.formats.blocks.numbering import count_numbered, first_number, without_numbers
 from gpt_cursor_runner.formats.blocks.parsing import Block, parse_blocks
 from gpt_cursor_runner.formats.change_plan import ChangePlan

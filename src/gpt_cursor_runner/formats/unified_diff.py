@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from gpt_cursor_runner.formats.applying import apply_sections
+from gpt_cursor_runner.formats.applying_sections import apply_sections
 from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.diff.binary import BinaryPatch
 from gpt_cursor_runner.formats.diff.files import FileDiff, Operation, reverse
