@@ -60,26 +60,31 @@ class Commands(click.Group):
         standalone_mode: bool = True,
         **extra: Any,  # noqa: ANN401  as click has it
     ) -> Any:  # noqa: ANN401
-        arguments = list(sys.argv[1:] if args is None else args)
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        if args is None:
+            args = sys.argv[1:]
         try:
             # In standalone mode click prints usage errors itself, without a
             # next command and never as JSON.
-            code = super().main(arguments, prog_name, complete_var, standalone_mode=False, **extra)
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, **extra)
         except click.Abort:
             raise SystemExit(1) from None
         except click.ClickException as error:
-            if not standalone_mode:
-                raise
-            _exit_with_usage_error(error, as_json="--json" in arguments)
-        if not standalone_mode:
-            return code
-        raise SystemExit(code if isinstance(code, int) else 0)
+            _exit_with_usage_error(error, as_json="--json" in args)
+        raise SystemExit(_exit_code(code))
+
+
+def _exit_code(result: object) -> int:
+    if isinstance(result, int):
+        return result
+    return 0
 
 
 def _exit_with_usage_error(error: click.ClickException, as_json: bool) -> NoReturn:
     # Only usage errors know the command they belong to.
     context = getattr(error, "ctx", None)
-    command_path = context.command_path if context else "gcr"
+    command_path = getattr(context, "command_path", "gcr")
     next_command = f"{command_path} --help"
     if as_json:
         facts = {"message": error.format_message(), "next_command": next_command}

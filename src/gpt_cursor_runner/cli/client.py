@@ -42,9 +42,7 @@ class Client:
         """Send one request and return the reply, whatever its status. Raises
         CommandFailed when there is none within `seconds`.
         """
-        all_headers = dict(headers or {})
-        if self.key:
-            all_headers.setdefault("Authorization", f"Bearer {self.key}")
+        all_headers = {**self._authorization(), **(headers or {})}
         url = self.url + path
         try:
             response = fetch(method, url, body, all_headers, seconds, _MAX_RESPONSE_BYTES)
@@ -71,6 +69,11 @@ class Client:
             next_command = "gcr status, then the same command again"
         message = "\n".join(_problem_lines(reply))
         raise CommandFailed(code, message, next_command, {"problem": reply.body})
+
+    def _authorization(self) -> dict[str, str]:
+        if self.key:
+            return {"Authorization": f"Bearer {self.key}"}
+        return {}
 
     def _failure(self, error: RequestFailed) -> CommandFailed:
         match error.code:

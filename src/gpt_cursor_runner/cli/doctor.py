@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -91,17 +92,17 @@ def doctor(session: Session, run_checks: bool) -> None:
 def _print(session: Session, findings: list[Finding]) -> None:
     counts = Counter(finding.result for finding in findings)
     failed, warned = counts["FAIL"], counts["WARN"]
-    lines: list[str] = []
-    for finding in findings:
-        lines += _lines(finding)
+    lines = list(chain.from_iterable(map(_lines, findings)))
     lines.append(f"{len(findings)} checked, {failed} failed, {warned} with a warning")
     facts = {
-        "findings": [asdict(finding) for finding in findings],
+        "findings": list(map(asdict, findings)),
         "failed": failed,
         "warned": warned,
     }
     session.print(facts, lines)
-    raise SystemExit(int(Exit.FAILED if failed else Exit.FINE))
+    if failed:
+        raise SystemExit(int(Exit.FAILED))
+    raise SystemExit(int(Exit.FINE))
 
 
 def _lines(finding: Finding) -> Iterator[str]:

@@ -152,16 +152,17 @@ def _detail(check: dict[str, Any]) -> str:
     """The message of a check and its remedy; for an outdated reading only its
     age.
     """
-    code, message, remedy = str(check["code"]), str(check["message"]), check["remedy"]
+    code, message = str(check["code"]), str(check["message"])
     if code in ("late", "stale"):
         age_seconds = (check["age_ms"] or 0) / 1000
         return f"{code}: its last reading is {age_seconds:.0f} s old"
     if check["status"] == "ok":
         return message or code
-    detail = f"{code}: {message}".rstrip(".") + "."
-    if remedy:
-        detail += f" {remedy.rstrip('.')}."
-    return detail
+    return " ".join(_sentences(f"{code}: {message}", check["remedy"]))
+
+
+def _sentences(*texts: str | None) -> list[str]:
+    return [text.rstrip(".") + "." for text in texts if text]
 
 
 def _local(moment: str | None) -> str:

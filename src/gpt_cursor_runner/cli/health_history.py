@@ -17,6 +17,7 @@ from gpt_cursor_runner.system.clock import format_local, parse_rfc3339
 _BARS = {"ok": "▁", "warn": "▃", "unknown": "▆", "fail": "█"}
 _COLOURS = {"ok": "green", "warn": "yellow", "unknown": "magenta", "fail": "red"}
 _NOT_OBSERVED = "·"
+_UNITS = {60: "minutes"}
 _WINDOWS = ("1h", "24h", "7d", "30d")
 _LEGEND = (
     "▁ ok   ▃ warn   ▆ unknown   █ fail   · not observed;  percentages are of the observed time"
@@ -30,14 +31,13 @@ def history_lines(body: Mapping[str, Any]) -> list[str]:
         return ["nothing is recorded yet; the gateway records every minute"]
     name_width = max(map(len, strips))
     length = max(map(len, strips.values()))
-    unit = "minutes" if body["strip"]["seconds"] == 60 else "hours"
+    unit = _UNITS.get(body["strip"]["seconds"], "hours")
     head = f"last {length} {unit}".ljust(length)
     lines = [f"{'':{name_width}}  {head}  {_columns(_WINDOWS)}"]
     # The overall state first, then the checks by name.
     for name in sorted(strips, key=lambda name: (name != "overall", name)):
         uptime = body["uptime"].get(name, {})
-        percentages = _columns([_percentage(uptime.get(window)) for window in _WINDOWS])
-        lines.append(f"{name:{name_width}}  {_strip(strips[name])}  {percentages}")
+        lines.append(f"{name:{name_width}}  {_strip(strips[name])}  {_percentages(uptime)}")
     lines += ["", _LEGEND]
     if body["flips"]:
         lines.append("")
@@ -58,13 +58,16 @@ def _strip(states: Sequence[str | None]) -> str:
     return text
 
 
+def _percentages(uptime: Mapping[str, Any]) -> str:
+    return _columns([_percentage(uptime.get(window)) for window in _WINDOWS])
+
+
 def _percentage(uptime: Mapping[str, Any] | None) -> str:
-    ratio = uptime["ratio"] if uptime else None
-    if ratio is None:
+    if not uptime or uptime["ratio"] is None:
         return "-"
-    text = f"{100 * ratio:.2f}%"
+    text = f"{100 * uptime['ratio']:.2f}%"
     # Rounding must not hide an outage.
-    if text == "100.00%" and ratio < 1:
+    if text == "100.00%" and uptime["ratio"] < 1:
         return "<100%"
     return text
 

@@ -97,18 +97,19 @@ def init(
         session.print(facts, f"{path} exists already; nothing was changed.")
         return
     git, top = _open_repository(repository)
+    own_paths = [path]
     if state is not None:
         state = state.expanduser().resolve()
+        own_paths.append(state)
     settings = _Settings(
         port=port,
         state=state,
         repository=top,
         branch=_branch(git, repository, branch),
-        checks=[_parse_check(text) for text in checks],
+        checks=list(map(_parse_check, checks)),
         sandbox=sandbox,
     )
     key, url = _set_up(path, _toml(settings))
-    own_paths = [path] if state is None else [path, state]
     _exclude_from_repository(git, top, own_paths)
     facts = {"created": True, "config": str(path), "key": key, "url": url, "repository": str(top)}
     session.print(facts, _instructions(path, key, url, bool(checks)))
@@ -246,16 +247,22 @@ def _exclude_from_repository(git: Git, top: Path, paths: Sequence[Path]) -> None
     committed.
     """
     exclude = git.directory / "info" / "exclude"
-    present = exclude.read_bytes() if exclude.exists() else b""
-    # The owner's last line may lack its newline.
-    if present and not present.endswith(b"\n"):
-        present += b"\n"
-    missing = [
-        line for line in _exclude_lines(top, paths) if line not in present.splitlines(keepends=True)
-    ]
+    present = _ended_lines(exclude)
+    missing = [line for line in _exclude_lines(top, paths) if line not in present]
     if missing:
         exclude.parent.mkdir(exist_ok=True)
-        exclude.write_bytes(present + b"".join(missing))
+        exclude.write_bytes(b"".join([*present, *missing]))
+
+
+def _ended_lines(path: Path) -> list[bytes]:
+    """The lines of a file, which need not exist, each with a line end."""
+    if not path.exists():
+        return []
+    data = path.read_bytes()
+    # The owner's last line may lack its newline.
+    if data and not data.endswith(b"\n"):
+        data += b"\n"
+    return data.splitlines(keepends=True)
 
 
 def _exclude_lines(top: Path, paths: Sequence[Path]) -> Iterator[bytes]:

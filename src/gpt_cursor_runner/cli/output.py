@@ -118,16 +118,8 @@ def command(name: str | None = None, **named: Any) -> Callable[[Callable[..., An
         @functools.wraps(function)
         def run(*args: Any, config_path: Path | None, as_json: bool, **rest: Any) -> Any:  # noqa: ANN401
             session = Session(config_path, as_json)
-            try:
+            with _report_failures(session):
                 return function(session, *args, **rest)
-            except CommandFailed as failure:
-                _exit_with_failure(session, failure)
-            except BrokenPipeError:
-                # The reader of the pipe has gone; click ends the command silently.
-                raise
-            except OSError as error:
-                message = f"the operating system reported: {error}"
-                _exit_with_failure(session, CommandFailed(Exit.FAILED, message, "gcr doctor"))
 
         run = click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")(run)
         run = click.option(
@@ -142,6 +134,20 @@ def command(name: str | None = None, **named: Any) -> Callable[[Callable[..., An
     return decorate
 
 
+@contextmanager
+def _report_failures(session: Session) -> Iterator[None]:
+    try:
+        yield
+    except CommandFailed as failure:
+        _exit_with_failure(session, failure)
+    except BrokenPipeError:
+        # The reader of the pipe has gone; click ends the command silently.
+        raise
+    except OSError as error:
+        message = f"the operating system reported: {error}"
+        _exit_with_failure(session, CommandFailed(Exit.FAILED, message, "gcr doctor"))
+
+
 def plain(text: str) -> str:
     """Escape the control characters of a text, except line feeds and tabs."""
     text = text.replace("\r\n", "\n")
@@ -152,7 +158,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]
     """Format rows as aligned columns with a header on a terminal, and as
     tab-separated lines without one when piped.
     """
-    lines = [_plain_cells(row) for row in rows]
+    lines = list(map(_plain_cells, rows))
     if not sys.stdout.isatty():
         return ["\t".join(cells) for cells in lines]
     return _aligned_table(headers, lines)

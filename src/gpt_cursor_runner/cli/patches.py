@@ -19,12 +19,14 @@ _HEADERS = ("STATUS", "ID", "REPOSITORY", "ACCEPTED", "TITLE")
 @click.option("--limit", type=click.IntRange(1, 1000), default=30, show_default=True)
 def patches(session: Session, status: str | None, repository: str | None, limit: int) -> None:
     """List patches, the latest first."""
-    wanted_status = Status(status) if status else None
+    wanted_status = None
+    if status:
+        wanted_status = Status(status)
     with session.ledger() as ledger:
         page = ledger.queries.page(wanted_status, repository, limit)
     facts = {"patches": [patch.to_json() for patch in page]}
     if page:
-        session.print(facts, table(_HEADERS, [_row(patch) for patch in page]))
+        session.print(facts, table(_HEADERS, list(map(_row, page))))
     else:
         session.print(facts, "No patches yet. Send one: gcr send FILE --wait")
 

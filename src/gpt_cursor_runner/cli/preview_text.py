@@ -26,10 +26,10 @@ def preview_lines(preview: dict[str, Any], next_command: str) -> Iterator[str]:
     for warning in preview["warnings"]:
         yield plain(f"warning: {warning}")
     yield ""
-    yield from table(("ACTION", "FILE", "LINES"), [_file_row(file) for file in preview["files"]])
+    yield from table(("ACTION", "FILE", "LINES"), list(map(_file_row, preview["files"])))
     if preview["hunks"]:
         yield ""
-        rows = [_hunk_row(hunk) for hunk in preview["hunks"]]
+        rows = list(map(_hunk_row, preview["hunks"]))
         yield from table(("HUNK", "PLACE", "RUNG", "SIMILARITY"), rows)
     yield ""
     yield from map(_coloured, plain(preview["diff"]).splitlines())

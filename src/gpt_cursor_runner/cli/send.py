@@ -92,20 +92,27 @@ def send(
     members["id"] = patch_id
     if preview and wait:
         members["mode"] = "preview"
-    given = {name: value for name, value in members.items() if value is not None}
-    body = _body(file.read(), given, path)
+    body = _body(file.read(), _given(members), path)
     with connect(session, url, "submit", "read") as client:
         if wait:
             _send_and_follow(session, client, body, timeout)
         elif preview:
             _preview(session, client, body)
         else:
-            accepted = client.expect(client.call("POST", "/webhook", body, _JSON))
+            accepted = _submit(client, body)
             session.print(accepted, _summary(accepted))
 
 
+def _given(options: dict[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _submit(client: Client, body: bytes) -> dict[str, Any]:
+    return client.expect(client.call("POST", "/webhook", body, _JSON))
+
+
 def _send_and_follow(session: Session, client: Client, body: bytes, timeout: float) -> None:
-    accepted = client.expect(client.call("POST", "/webhook", body, _JSON))
+    accepted = _submit(client, body)
     # With --json the one answer is that of the end.
     if not session.as_json:
         click.echo(_summary(accepted))
@@ -124,14 +131,20 @@ def _preview(session: Session, client: Client, body: bytes) -> None:
 def _landing_command(session: Session, digest: str) -> str:
     """This command again, without --preview and bound to the plan just shown."""
     given = click.get_current_context().params
-    name = getattr(given["file"], "name", "<stdin>")
-    words = ["gcr", "send", "-" if name == "<stdin>" else name]
+    words = ["gcr", "send", _file_argument(given["file"])]
     options = {option: given[parameter] for option, parameter in _REPEATED_OPTIONS.items()}
     options |= {"--config": session.config_path, "--expect-plan": digest}
     for option, value in options.items():
         if value is not None:
             words += [option, str(value)]
     return shlex.join([*words, "--wait"])
+
+
+def _file_argument(file: Any) -> str:  # noqa: ANN401  click's binary stream
+    name: str = getattr(file, "name", "<stdin>")
+    if name == "<stdin>":
+        return "-"
+    return name
 
 
 def _body(data: bytes, members: dict[str, str], path: str | None) -> bytes:
@@ -160,10 +173,7 @@ def _json_object(data: bytes) -> dict[str, Any]:
 
 
 def _patch_of_raw_text(data: bytes, members: dict[str, str], path: str | None) -> dict[str, Any]:
-    missing = [f"--{name}" for name in ("id", "title") if name not in members]
-    if missing:
-        message = f"a raw text needs {' and '.join(missing)}"
-        raise CommandFailed(Exit.USAGE, message, "gcr send FILE --id ID --title TITLE")
+    _require_id_and_title(members)
     try:
         return {"changes": [sniff(data.decode(), path)]}
     except UnicodeDecodeError as error:
@@ -174,6 +184,13 @@ def _patch_of_raw_text(data: bytes, members: dict[str, str], path: str | None) -
         fault = refusal.faults[0]
         message = f"{fault.message}\n{fault.next_step}"
         raise CommandFailed(Exit.USAGE, message, "gcr send --help") from None
+
+
+def _require_id_and_title(members: dict[str, str]) -> None:
+    missing = [f"--{name}" for name in ("id", "title") if name not in members]
+    if missing:
+        message = f"a raw text needs {' and '.join(missing)}"
+        raise CommandFailed(Exit.USAGE, message, "gcr send FILE --id ID --title TITLE")
 
 
 def _follow(client: Client, patch_id: str, deadline: float) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import StoredPatch, UnknownPatch
-from gpt_cursor_runner.patch.faults import CheckoutInUse
+from gpt_cursor_runner.patch.faults import CheckoutInUse, Fault
 from gpt_cursor_runner.patch.landed import Landed, Previewed
 from gpt_cursor_runner.patch.outcome import (
     Cancelled,
@@ -86,11 +86,15 @@ def _outcome_facts(outcome: Outcome) -> list[tuple[str, str | None]]:
         case Held() | Failed() | Requeued():
             return _reason(outcome)
         case Rejected():
-            return [(fault.path or "error", fault.message) for fault in outcome.faults]
+            return list(map(_fault_fact, outcome.faults))
         case RejectedByOwner() | Cancelled():
             return [("message", outcome.message)]
         case Previewed() | Interrupted():
             return []
+
+
+def _fault_fact(fault: Fault) -> tuple[str, str]:
+    return fault.path or "error", fault.message
 
 
 def _reason(outcome: Held | Failed | Requeued) -> list[tuple[str, str | None]]:
@@ -152,13 +156,16 @@ def _wait_for_report(session: Session, patch_id: str) -> tuple[bytes, bytes]:
         markdown, as_json = evidence.report(), evidence.report_json()
         if markdown is not None and as_json is not None:
             return markdown, as_json
-        with session.ledger() as ledger:
-            has_ended = _find(ledger, patch_id).status in FINAL
-        if not has_ended:
+        if not _has_ended(session, patch_id):
             raise _no_report(patch_id, "has not ended, so it has no report")
         if time.monotonic() > deadline:
             raise _no_report(patch_id, "has ended, but its report is not written yet")
         time.sleep(_POLL_SECONDS)
+
+
+def _has_ended(session: Session, patch_id: str) -> bool:
+    with session.ledger() as ledger:
+        return _find(ledger, patch_id).status in FINAL
 
 
 def _no_report(patch_id: str, reason: str) -> CommandFailed:

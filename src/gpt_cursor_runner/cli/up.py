@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,15 +48,14 @@ class Child:
     def keep_alive(self, now: float) -> str | None:
         """Start the process when it is due. Returns a message when it has died."""
         if self.process is None:
-            if now >= self._start_at:
-                self._start(now)
+            self._start_when_due(now)
             return None
         exit_code = self.process.poll()
-        if exit_code is None:
-            if now - self._start_at > _STEADY_SECONDS:
-                self._backoff_seconds = _FIRST_BACKOFF_SECONDS
-            return None
-        return self._schedule_restart(now, exit_code)
+        if exit_code is not None:
+            return self._schedule_restart(now, exit_code)
+        if now - self._start_at > _STEADY_SECONDS:
+            self._backoff_seconds = _FIRST_BACKOFF_SECONDS
+        return None
 
     def end(self) -> None:
         """Stop the process: politely first, by force after a deadline."""
@@ -76,6 +76,10 @@ class Child:
         self._backoff_seconds = min(pause * 2, _LONGEST_BACKOFF_SECONDS)
         ending = f"{self.name} ended ({_exit_text(exit_code)})"
         return f"{ending}; restarting it in {pause:.1f} s. See {self.output.parent}"
+
+    def _start_when_due(self, now: float) -> None:
+        if now >= self._start_at:
+            self._start(now)
 
     def _start(self, now: float) -> None:
         with self.output.open("ab") as output:
@@ -114,10 +118,7 @@ def _supervise(session: Session, config: Config) -> None:
     try:
         while not stop.is_set():
             now = time.monotonic()
-            for child in children:
-                message = child.keep_alive(now)
-                if message:
-                    click.echo(message, err=True)
+            _keep_alive(children, now)
             greeting.print_when_ready(now)
             stop.wait(_POLL_SECONDS)
     finally:
@@ -125,6 +126,13 @@ def _supervise(session: Session, config: Config) -> None:
         for child in children:
             child.end()
         click.echo("stopped", err=True)
+
+
+def _keep_alive(children: Sequence[Child], now: float) -> None:
+    for child in children:
+        message = child.keep_alive(now)
+        if message:
+            click.echo(message, err=True)
 
 
 def _children(config: Config) -> list[Child]:
@@ -153,7 +161,7 @@ class _Greeting:
             return
         elapsed = now - self.started_at
         health = self._health()
-        if health == "healthy" or (health is not None and elapsed > _SETTLE_SECONDS):
+        if health is not None and _is_settled(health, elapsed):
             self._print(health)
             self.is_done = True
         elif elapsed > _READY_SECONDS:
@@ -186,6 +194,10 @@ class _Greeting:
             "next      gcr send FILE --wait    (Ctrl-C stops both)",
         ]
         self.session.print(facts, lines)
+
+
+def _is_settled(health: str, elapsed: float) -> bool:
+    return health == "healthy" or elapsed > _SETTLE_SECONDS
 
 
 def _exit_text(exit_code: int) -> str:
