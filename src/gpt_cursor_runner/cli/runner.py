@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import signal
-import threading
 
 import click
 
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.engine.runner_lock import RunnerAlreadyHere
-from gpt_cursor_runner.system.supervision import parent_is_gone
+from gpt_cursor_runner.system.supervision import event_at_signals, parent_is_gone
 from gpt_cursor_runner.wiring.logs import configure_logs
 from gpt_cursor_runner.wiring.runner import build_runner
 
@@ -20,9 +19,7 @@ def runner(session: Session, parent: int | None) -> None:
     """Claim and land patches, in the foreground."""
     config = session.config()
     configure_logs(config.state, "runner")
-    stop_requested = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop_requested.set())
+    stop_requested = event_at_signals(signal.SIGTERM, signal.SIGINT)
 
     def should_stop() -> bool:
         if parent is not None and parent_is_gone(parent):

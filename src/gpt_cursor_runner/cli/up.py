@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.config import Config, export, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 from gpt_cursor_runner.system import processes
+from gpt_cursor_runner.system.supervision import event_at_signals
 
 _READY_SECONDS = 30.0
 # How long the greeting waits for a healthy answer before it reports another.
@@ -110,9 +110,7 @@ def up(session: Session, insecure_no_auth: bool) -> None:
 
 
 def _supervise(session: Session, config: Config) -> None:
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
+    stop = event_at_signals(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     children = _children(config)
     greeting = _Greeting(session, config, started_at=time.monotonic())
     try:

@@ -34,6 +34,14 @@ def follow_parent(expected: int, leave: Callable[[], None]) -> None:
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
+def event_at_signals(*numbers: signal.Signals) -> threading.Event:
+    """Return an event that is set when one of these signals arrives."""
+    event = threading.Event()
+    for number in numbers:
+        signal.signal(number, lambda *_: event.set())
+    return event
+
+
 def call_on_termination(notify: Callable[[], None]) -> None:
     """Call `notify` once, in a thread, when SIGTERM or SIGINT arrives, also
     when other code installs its handlers for them, now or later.
