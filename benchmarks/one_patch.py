@@ -77,9 +77,7 @@ def by_package(modules: set[str]) -> Counter[str]:
 
 @contextmanager
 def modules_called() -> Iterator[set[str]]:
-    """Collect the modules of the product whose code runs, also in threads that
-    start meanwhile.
-    """
+    """Collect the modules of the product whose code runs, in all threads."""
     modules: set[str] = set()
 
     def note(frame: FrameType, event: str, _: object) -> None:
@@ -125,7 +123,7 @@ def open_ledger(directory: Path) -> Ledger:
 
 
 def count_transactions(ledger: Ledger) -> Counter[str]:
-    """Count the transactions that begin from now on, reads and writes apart."""
+    """Count the transactions from now on, reads and writes separately."""
     counts: Counter[str] = Counter()
 
     @event.listens_for(ledger.database.engine, "before_cursor_execute")

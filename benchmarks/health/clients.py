@@ -1,5 +1,5 @@
-"""Clients of our own where wrk cannot say it: polls on a fixed plan, fairness
-between connections, slow senders.
+"""Clients for measurements that wrk cannot make: polls on a fixed plan,
+fairness between connections, slow senders.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _GIVE_UP_SECONDS = 5.0
 
 @dataclass
 class Polls:
-    """Answers to polls that were sent when their moment came, whatever became
-    of those before.
+    """Answers to polls, each sent at its planned moment whether or not the
+    earlier ones were answered.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -35,9 +35,7 @@ class Polls:
         return sum(seconds <= limit for seconds in self.seconds) / max(1, self.asked)
 
     def ms(self, share: float) -> float:
-        """A percentile of those that were answered, counted from the planned
-        moment.
-        """
+        """A percentile of the answered polls, counted from the planned moment."""
         return 1000 * percentile(self.seconds, share)
 
     def __str__(self) -> str:

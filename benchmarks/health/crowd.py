@@ -1,5 +1,5 @@
-"""A hundred pollers, each about once a second; every answer is read, held
-against the truth and counted.
+"""A hundred pollers, each about once a second; every answer is read, compared
+with the truth and counted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ _EXAMPLES = 20
 
 @dataclass
 class UptimeTally:
-    """The answers so far. The pollers' thread writes them; they are read at the end."""
+    """The answers so far. The pollers' thread writes them; they are read at the
+    end.
+    """
 
     answers: int = 0
     words: Counter[str] = field(default_factory=Counter)
@@ -45,8 +47,8 @@ class UptimeTally:
 
 
 class Crowd:
-    """Polls from `start` to `stop` in a thread of its own; `stage` is what the
-    pollers hold answers against.
+    """Polls from `start` to `stop` on its own thread; the answers are compared
+    with `stage`.
     """
 
     def __init__(self, port: int, pollers: int, dice: random.Random) -> None:

@@ -109,7 +109,7 @@ class Poller:
     def wait_until(
         self, is_reported: Callable[[Body], bool], give_up_seconds: float = _GIVE_UP_SECONDS
     ) -> float | None:
-        """Seconds until an answer reports it; None when none did."""
+        """Seconds until an answer reports it, or None."""
         began = time.monotonic()
         while (waited := time.monotonic() - began) < give_up_seconds:
             body = self.poll()
@@ -125,8 +125,8 @@ class Poller:
 
 
 def detection(options: Options) -> Section:
-    """Each fault in its turn: the time to the first truthful answer, and back
-    to `healthy` once it is healed.
+    """Each fault in turn: the time to the first truthful answer, and back to
+    `healthy` after the repair.
     """
     section = Section("detection: fault -> first truthful answer, one poll every 20 ms")
     with installed(options.fresh("detection"), "gateway", "runner") as installation:
@@ -187,4 +187,6 @@ def _is_healthy(body: Body) -> bool:
 
 
 def _seconds(span: float | None) -> str:
-    return f"not in {_GIVE_UP_SECONDS:.0f} s" if span is None else f"{span:.2f} s"
+    if span is None:
+        return f"not in {_GIVE_UP_SECONDS:.0f} s"
+    return f"{span:.2f} s"

@@ -1,5 +1,5 @@
-"""Real faults of a real installation. Each strikes when it is entered and is
-healed when it is left.
+"""Real faults of a real installation. Each begins on entering its context and
+is repaired on leaving it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FOREIGN_ANSWER = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: c
 
 
 def root_of(installation: Installation) -> int:
-    """The process under which everything of the installation's gateway runs."""
+    """The root process of the installation's gateway."""
     return (installation.processes.get("up") or installation.processes["gateway"]).pid
 
 
@@ -37,7 +37,9 @@ def runner_of(installation: Installation) -> psutil.Process:
 
 @contextmanager
 def runner_killed(installation: Installation) -> Iterator[None]:
-    """kill -9. Under `up` it comes back by itself, else when this is left."""
+    """SIGKILL. Under `up` the runner is restarted, otherwise it is started on
+    leaving the context.
+    """
     if "up" in installation.processes:
         runner_of(installation).kill()
         yield
@@ -58,7 +60,7 @@ def disk_hung(installation: Installation) -> AbstractContextManager[None]:
 
 @contextmanager
 def helper_killed(installation: Installation) -> Iterator[None]:
-    """Needs no repair: the next test starts another process."""
+    """Needs no repair: the next test starts a new process."""
     helper_of(root_of(installation)).kill()
     yield
 
@@ -82,7 +84,7 @@ def patches_missing(installation: Installation) -> Iterator[None]:
 
 @contextmanager
 def patches_a_file(installation: Installation) -> Iterator[None]:
-    """A file stands where the directory of evidence should be."""
+    """A file in place of the directory of evidence."""
     with patches_missing(installation):
         instead = installation.directory / "state/patches"
         instead.touch()
@@ -107,7 +109,7 @@ def ledger_locked(installation: Installation) -> Iterator[None]:
 
 @contextmanager
 def port_foreign(installation: Installation) -> Iterator[None]:
-    """Another program shares the port and gets nearly every new connection,
+    """Another program shares the port and gets nearly all new connections,
     because it listens many times.
     """
     stopped = threading.Event()

@@ -22,9 +22,7 @@ _LEAK_MIB = 4.0  # in a million answers: four bytes each
 
 
 def monitor(options: Options) -> Section:
-    """The gateway with nothing to do, beside a granian that serves the trivial
-    route and has nothing to do.
-    """
+    """The idle gateway, beside an idle granian that serves the trivial route."""
     section = Section(f"monitor: CPU without requests, over {_IDLE_SECONDS:.0f} s")
     with fleet(options.fresh("monitor"), (TRIVIAL,)) as servers:
         time.sleep(_SETTLE_SECONDS)
@@ -48,8 +46,8 @@ def monitor(options: Options) -> Section:
 
 
 def memory(options: Options) -> Section:
-    """The worker's memory over many polls, by the line through it after warming
-    up.
+    """The worker's memory over many polls: the slope of the fitted line after
+    warming up.
     """
     length = "full length"
     if options.polls < MILLION:

@@ -56,7 +56,7 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The smallest value that is not below this share of all; 0 of none."""
+    """The smallest value that is not below this share of all; 0 without values."""
     if not values:
         return 0.0
     ordered = sorted(values)
@@ -64,7 +64,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def fitted_slope(points: Sequence[tuple[float, float]]) -> float:
-    """Least squares: how much y grows for each x."""
+    """The slope of the line fitted by least squares."""
     if len({x for x, _ in points}) < 2:
         return 0.0
     return statistics.linear_regression([x for x, _ in points], [y for _, y in points]).slope

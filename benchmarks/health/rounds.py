@@ -1,5 +1,5 @@
-"""Every server in its turn, the order rotating; a ratio is taken within a
-round, where the machine was the same.
+"""All servers in turn, in a rotating order; ratios are taken within a round,
+where the machine is the same.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ _DEAF_LIMIT_SECONDS = 4.0
 
 @dataclass(frozen=True)
 class Pace:
-    """Few rounds, and long ones, for who needs seconds to be seen answering at
-    all.
-    """
+    """Few and long rounds, for servers that need seconds for an answer."""
 
     rounds: int
     seconds: int
@@ -31,7 +29,7 @@ class Pace:
 
 @dataclass
 class Row:
-    """One server under one number of connections, round by round."""
+    """The measurements of one server at one number of connections, by round."""
 
     slices: list[Slice] = field(default_factory=list)
     beside: list[Slice] = field(default_factory=list)  # the trivial route's of the same rounds
@@ -49,7 +47,7 @@ class Row:
         return statistics.median(slice_.rate for slice_ in self.slices)
 
     def answering(self) -> Row:
-        """The rounds in which there was an answer to time."""
+        """The rounds with at least one answer."""
         pairs = [pair for pair in zip(self.slices, self.beside, strict=True) if pair[0].answers]
         return Row([slice_ for slice_, _ in pairs], [base for _, base in pairs])
 
@@ -70,7 +68,9 @@ def measure(
     seconds: int,
     slow: Mapping[str, Pace],
 ) -> dict[str, Row]:
-    """A slice of each server in each round; those in `slow` at their own pace."""
+    """A slice of each server in each round; the servers in `slow` have their
+    own pace.
+    """
     rows = {name: Row() for name in names}
     for number in range(rounds):
         turn = number % len(names)
@@ -96,8 +96,8 @@ def table(rows: Mapping[str, Row]) -> list[str]:
 
 
 def against(rows: Mapping[str, Row], name: str = NAIVE) -> tuple[str, float]:
-    """How many times our rate is that server's; one that never answered is
-    taken for one answer in all.
+    """The ratio of our rate to that server's; a server that never answered
+    counts as one answer in total.
     """
     theirs = rows[name]
     rate = max(theirs.answered, 1) / theirs.seconds
@@ -115,7 +115,9 @@ def _line(name: str, row: Row) -> str:
 
     def beside(of: Callable[[Slice], float]) -> str:
         ratios = timed.ratios(of)
-        return f"{statistics.median(ratios):6.2f}" if ratios else "     -"
+        if not ratios:
+            return "     -"
+        return f"{statistics.median(ratios):6.2f}"
 
     ratio = spread(row.ratios(lambda slice_: slice_.rate), 3)
     if not row.answered:
@@ -150,8 +152,8 @@ def _cpu(slice_: Slice) -> float:
 
 
 def _rest(fleet: Fleet, name: str) -> float:
-    """Seconds until the server answers again after its clients have left. One that
-    does not is restarted.
+    """Seconds until the server answers again after its clients have left. A
+    server that does not answer is restarted.
     """
     deaf = fleet.servers[name].answers_after(_DEAF_LIMIT_SECONDS)
     if deaf >= _DEAF_LIMIT_SECONDS and name != OURS:

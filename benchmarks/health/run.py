@@ -1,4 +1,4 @@
-"""The benchmark of `/health`: prints what was measured beside what was aimed at."""
+"""The benchmark of `/health`: prints the measurements beside their aims."""
 
 from __future__ import annotations
 

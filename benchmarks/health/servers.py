@@ -1,5 +1,5 @@
-"""The servers under measure: ours is the real installation, the peers run in a
-venv of their own.
+"""The measured servers: ours is the real installation, the peers run in their
+own venv.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _GONE = (psutil.NoSuchProcess, psutil.AccessDenied)
 
 @dataclass(frozen=True)
 class Server:
-    """One that listens, and the process at the root of it."""
+    """A listening server and the process at its root."""
 
     name: str
     port: int
@@ -51,7 +51,7 @@ class Server:
         return total
 
     def answers_after(self, limit: float) -> float:
-        """How long until one request is answered; the limit when it is not."""
+        """Seconds until one request is answered, or the limit."""
         began = time.monotonic()
         while (waited := time.monotonic() - began) < limit:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit - waited)
@@ -80,7 +80,7 @@ def helper_of(pid: int) -> psutil.Process:
 
 
 def worker_of(pid: int) -> psutil.Process:
-    """The process that serves: the one whose child tests the disk."""
+    """The serving process: its child tests the disk."""
     worker = helper_of(pid).parent()
     if worker is None:
         raise psutil.NoSuchProcess(pid)
@@ -130,7 +130,9 @@ class Fleet:
 
 @contextmanager
 def fleet(place: Path, names: Sequence[str] = tuple(PEERS)) -> Iterator[Fleet]:
-    """Ours (gateway and runner, healthy) and these peers, all ended afterwards."""
+    """Ours (gateway and runner, healthy) and these peers; all are ended after
+    the block.
+    """
     if not PEERS_PYTHON.exists():
         raise SystemExit("the peers' venv is not there\nnext: make bench-health")
     with installed(place / OURS, "gateway", "runner") as installation:

@@ -1,5 +1,5 @@
-"""Thousands of idle processes. Each reads a pipe whose other end is ours alone:
-when we end, however, they end.
+"""Thousands of idle processes. Each reads a pipe whose other end only this
+process holds, so that they end with it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PROGRAM = "cat"
 
 @contextmanager
 def sleepers(count: int) -> Iterator[int]:
-    """Start this many; yields how many the system allowed."""
+    """Start `count` processes; yields the number that the system allowed."""
     program = shutil.which(_PROGRAM)
     if program is None:
         raise SystemExit(f"{_PROGRAM} is not installed")

@@ -42,7 +42,9 @@ _GROWTH_HANDLES = 8.0
 
 def main() -> None:
     arguments = _arguments()
-    seed = arguments.seed if arguments.seed is not None else random.randrange(1_000_000)  # noqa: S311  no secret
+    seed = arguments.seed
+    if seed is None:
+        seed = random.randrange(1_000_000)  # noqa: S311  no secret
     with tempfile.TemporaryDirectory(prefix="gcr-soak-") as place:
         section = soak(Path(place), arguments.hours, seed)
     print(section)
@@ -50,7 +52,9 @@ def main() -> None:
 
 
 def soak(place: Path, hours: float, seed: int) -> Section:
-    """Strike and heal until the hours are over or Ctrl-C; then the report."""
+    """Inject and repair faults until the hours are over or Ctrl-C; then return
+    the report.
+    """
     section = Section(f"soak: {hours:g} hours, seed {seed}")
     every = _EVERY_SECONDS[hours > _SHORT_HOURS]
     print(
@@ -90,7 +94,9 @@ def soak(place: Path, hours: float, seed: int) -> Section:
 
 
 def _one_fault(installation: Installation, crowd: Crowd, load: Load, trouble: Trouble) -> float:
-    """Strike, hold, heal; how long `/health` took to say healthy again."""
+    """Inject, hold and repair a fault; returns the seconds until `/health` was
+    healthy again.
+    """
     if trouble.denies_storage:
         load.rest()
     poller = Poller(installation.port)
@@ -110,15 +116,19 @@ def _one_fault(installation: Installation, crowd: Crowd, load: Load, trouble: Tr
     report = "not reported"
     if reported_after is not None:
         report = f"reported after {reported_after:.2f} s"
-    back = "not healthy again" if recovered is None else f"healthy {recovered:.2f} s after its end"
-    print(f"{time.strftime('%H:%M:%S')} {trouble.name:16} {report}, {back}", flush=True)
-    return float("inf") if recovered is None else recovered
+    recovery = "not healthy again"
+    if recovered is not None:
+        recovery = f"healthy {recovered:.2f} s after its end"
+    print(f"{time.strftime('%H:%M:%S')} {trouble.name:16} {report}, {recovery}", flush=True)
+    if recovered is None:
+        return float("inf")
+    return recovered
 
 
 @dataclass
 class Load:
-    """A patch every five seconds, but none while storage is denied: what then
-    fails would truly be trouble for long.
+    """A patch every five seconds, but none while storage is denied: patches
+    that fail then would be reported as trouble for a long time.
     """
 
     installation: Installation
@@ -136,7 +146,7 @@ class Load:
         self._thread.start()
 
     def rest(self) -> None:
-        """Return when nothing is on its way."""
+        """Wait until no patch is in progress."""
         self._going.clear()
         time.sleep(0.5)
         self.wait_until_idle()
@@ -193,7 +203,7 @@ class Gauge:
             self._thread.join()
 
     def growth(self, column: int) -> float:
-        """How much the fitted line rises from warm to the end."""
+        """The rise of the fitted line from the end of the warm-up to the end."""
         warm = self.points[int(_WARM_UP_SHARE * len(self.points)) :]
         line = [(point[0], float(point[column])) for point in warm]
         return fitted_slope(line) * (line[-1][0] - line[0][0])

@@ -65,8 +65,8 @@ def _judge(section: Section, rows: dict[str, Row], connections: int) -> None:
 
 
 def _starvation(section: Section, servers: Fleet) -> None:
-    """wrk waits with whom it is kept waiting, so it cannot tell a connection
-    that was never served.
+    """wrk waits for every connection, so that it cannot show a connection that
+    is never served.
     """
     for connections in (64, 256):
         server = servers.servers[OURS]
@@ -77,7 +77,7 @@ def _starvation(section: Section, servers: Fleet) -> None:
 
 
 def processes(options: Options) -> Section:
-    """The same with a thousand and five thousand idle processes beside."""
+    """The same with a thousand and five thousand idle processes on the machine."""
     section = Section("processes: 64 connections, with more and more idle processes on the machine")
     names = (TRIVIAL, OURS, NAIVE)
     base = 0.0
@@ -127,7 +127,7 @@ def _judge_crowd(section: Section, rows: dict[str, Row], crowd: int, base: float
 
 
 def _alone(servers: Fleet) -> dict[str, str]:
-    """The wait of one poll at each server, all at once."""
+    """The time of one poll at each server, all at once."""
     with ThreadPoolExecutor() as pool:
         waits = pool.map(
             lambda server: server.answers_after(_ALONE_SECONDS), servers.servers.values()
@@ -140,7 +140,7 @@ def _alone(servers: Fleet) -> dict[str, str]:
 
 
 def hung(options: Options) -> Section:
-    """One check of each server hangs: our disk's helper is stopped, the peers'
+    """One check of each server hangs: our disk helper is stopped, the peers'
     file test does not return.
     """
     section = Section("hung: 64 connections, one check of each server does not return")

@@ -1,5 +1,5 @@
-"""Sections `open-loop`, `saturated`, `locked` and `slow`: `/health` while
-others make it hard.
+"""Sections `open-loop`, `saturated`, `locked` and `slow`: `/health` under
+difficult clients.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ async def _polled(server: Server, seconds: float) -> tuple[Polls, float]:
 
 
 def saturated(options: Options) -> Section:
-    """More senders than permits post as fast as they are answered; no runner works on
-    their patches.
+    """More senders than permits post as fast as they are answered; no runner
+    takes their patches.
     """
     section = Section(
         f"saturated: {SENDERS} connections post patches as fast as they can, 100 polls a second"
@@ -111,8 +111,8 @@ def saturated(options: Options) -> Section:
 
 
 def locked(options: Options) -> Section:
-    """Another process's transaction keeps the ledger's write lock, while
-    senders wait for it inside.
+    """Another process holds the ledger's write lock, while senders wait for it
+    in the gateway.
     """
     section = Section(
         f"locked: the ledger's write lock held for {_LOCK_SECONDS} s, {SENDERS} connections posting"
@@ -135,17 +135,19 @@ def locked(options: Options) -> Section:
         within = polls.share_within(1)
         section.aim("answered within 1 s", "100 %", f"{100 * within:.1f} %", within == 1)
         first = min((moment - began for moment, word in words if word == "unknown"), default=None)
-        figure = "never" if first is None else f"after {first:.1f} s"
+        figure = "never"
+        if first is not None:
+            figure = f"after {first:.1f} s"
         in_time = first is not None and first <= _LOCK_SEEN_SECONDS
         section.aim("it reported unknown", f"within {_LOCK_SEEN_SECONDS:.0f} s", figure, in_time)
     return section
 
 
 def slow(options: Options) -> Section:
-    """200 clients that dribble a header, dribble a body, or say nothing."""
+    """200 clients that send a header slowly, a body slowly, or nothing."""
     section = Section(f"slow: {_SLOW_CLIENTS} clients that take their time, 20 polls a second")
     with installed(options.fresh("slow"), "gateway", "runner") as installation:
-        for name, opening, drip in _dawdlers(installation):
+        for name, opening, drip in _slow_clients(installation):
             polls = asyncio.run(_polled_among_dawdlers(installation.port, opening, drip))
             within = polls.share_within(1)
             section.add(f"{name:8} {polls}")
@@ -158,7 +160,7 @@ def slow(options: Options) -> Section:
     return section
 
 
-def _dawdlers(installation: Installation) -> list[tuple[str, bytes, bytes]]:
+def _slow_clients(installation: Installation) -> list[tuple[str, bytes, bytes]]:
     head = f"POST /webhook HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {installation.key}\r\n".encode()
     body = b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
     return [

@@ -1,5 +1,5 @@
-"""wrk, the load generator: as many requests as its connections can make, each
-waiting for its answer.
+"""wrk, the load generator: each connection sends its next request after the
+answer to the last.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def require() -> None:
 
 
 def press(server: Server, connections: int, seconds: int) -> Slice:
-    """Ask the server for its answer over this many kept-alive connections."""
+    """Send requests over this many kept-alive connections."""
     used = server.cpu_seconds()
     heard = finish(start(f"http://127.0.0.1:{server.port}{server.path}", connections, seconds))
     return replace(heard, cpu_seconds=server.cpu_seconds() - used)
@@ -76,7 +76,9 @@ def start(url: str, connections: int, seconds: int, *arguments: str) -> subproce
 
 
 def finish(process: subprocess.Popen[str]) -> Slice:
-    """Wait for its end; raise SystemExit with its words when it failed."""
+    """Wait for the end of wrk; raises SystemExit with its error output when it
+    failed.
+    """
     output, _ = process.communicate()
     last = output.strip().splitlines()[-1] if output.strip() else ""
     if not last.startswith("{"):

@@ -25,7 +25,7 @@ _MEASURE = "from benchmarks.planner.measuring import main; main()"
 
 
 def main(words: list[str]) -> int:
-    """With words, only the cases whose names hold one of them."""
+    """With words, only cases whose name contains one of them."""
     print(
         f"{'case':42}{'ms':>9}{'aim':>8}{'memory':>9}{'aim':>5}  {'':4}{'git apply':>12}  outcome"
     )
@@ -34,7 +34,7 @@ def main(words: list[str]) -> int:
         if not words or any(word in case.name for word in words):
             missed += not _measure(case)
     print(f"{missed} missed")
-    return 1 if missed else 0
+    return int(missed > 0)
 
 
 def _measure(case: Case) -> bool:

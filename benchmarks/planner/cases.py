@@ -1,4 +1,4 @@
-"""The cases: a file, a change to it, and what both should cost at most."""
+"""The cases: a file, a change to it, and the limits of their cost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Case:
-    """`wanted` is how it should end: planned, or refused with a code. `seconds`
+    """`wanted` is the expected end: planned, or refused with a code. `seconds`
     is the aim.
     """
 
@@ -46,8 +46,8 @@ class Spoil:
 
 
 def code(size: int) -> list[str]:
-    """About `size` bytes of lines as programs have them: mostly different, one
-    in ten blank, one in ten common.
+    """About `size` bytes of lines as in programs: mostly different, one in ten
+    blank, one in ten common.
     """
     lines, written, number = list[str](), 0, 0
     while written < size:
@@ -115,7 +115,7 @@ def _unified(text: str) -> dict[str, Any]:
 
 
 def _typo(number: int, line: str) -> str:
-    """One context line of each hunk is a little off."""
+    """One context line of each hunk differs a little."""
     return line.replace("compute", "computed") if number % 10 in (2, 3) else line
 
 
@@ -125,7 +125,7 @@ def _foreign(number: int, line: str) -> str:
 
 def _ellipses() -> Load:
     """The same change with the middle line of each context left out; every line
-    of the file is another.
+    of the file is unique.
     """
     lines = [
         line if "value" in line else f"    only_{number} = 0\n"
@@ -197,8 +197,8 @@ def _nearly_alike(count: int, fuzz: int) -> Callable[[], Load]:
 
 
 def _equal_but_last(tolerance: str) -> Callable[[], Load]:
-    """A hunk of a thousand equal lines that fits nowhere for its last one: the
-    quadratic trap of every matcher.
+    """A hunk of a thousand equal lines that fits nowhere because of its last
+    one: quadratic for a simple matcher.
     """
 
     def build() -> Load:

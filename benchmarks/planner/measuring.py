@@ -1,4 +1,4 @@
-"""One case, measured in a process of its own."""
+"""Measures one case in its own process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STATUS = Path("/proc/self/status")
 
 @dataclass(frozen=True)
 class Figures:
-    """`memory` is a multiple of what was planned with."""
+    """`memory` is a multiple of the size of the input."""
 
     seconds: float
     memory: float
@@ -37,21 +37,27 @@ class Figures:
 
 
 class OneFile:
-    """A tree that holds one file, and the blob a merge may start from."""
+    """A tree with one file, and the blob from which a merge may start."""
 
     def __init__(self, load: Load) -> None:
         self._data = load.data
         self._blobs = {_blob_id(data): data for data in (load.data, load.base) if data is not None}
 
     def kind(self, path: str) -> EntryKind | None:
-        return "file" if path == PATH else "directory" if PATH.startswith(path + "/") else None
+        if path == PATH:
+            return "file"
+        if PATH.startswith(path + "/"):
+            return "directory"
+        return None
 
     def read(self, path: str) -> bytes:
         return self._data
 
     def names(self, directory: str) -> Set[str]:
         start = directory + "/" if directory else ""
-        return {PATH[len(start) :].split("/")[0]} if PATH.startswith(start) else set()
+        if not PATH.startswith(start):
+            return set()
+        return {PATH[len(start) :].split("/")[0]}
 
     def blob(self, oid: str) -> bytes | None:
         for blob_oid, data in self._blobs.items():
@@ -98,8 +104,8 @@ def _plan(load: Load, change: Change) -> tuple[str, float]:
 
 
 def _forget_peak() -> int:
-    """Have the kernel count the peak from now on; the bytes in use now. Without
-    /proc the peak since the start.
+    """Reset the kernel's peak; returns the bytes in use now, or the peak since
+    the start without /proc.
     """
     try:
         Path("/proc/self/clear_refs").write_text("5")

@@ -152,5 +152,5 @@ def test_a_record_caught_between_two_writes_is_read_again(tmp_path: Path) -> Non
     assert beat.activity == "idle"
 
 
-def test_no_record_is_no_beat(tmp_path: Path) -> None:
+def test_a_missing_record_reads_as_no_beat(tmp_path: Path) -> None:
     assert read_beat(tmp_path) is None

@@ -187,7 +187,7 @@ def test_a_commit_that_the_owner_reset_does_not_return_with_the_patch(long: Repo
     assert diff_stat(long.git, moved.base, moved.commit).files == ("long.txt",)
 
 
-def test_a_commit_that_the_owner_amended_is_no_conflict(long: Repo) -> None:
+def test_an_amended_commit_of_the_owner_causes_no_conflict(long: Repo) -> None:
     long.commit({"other.txt": "first try\n"})
     sealed = seal_files(long, {"long.txt": changed(n2="ours")})
     long.write({"other.txt": "second try\n"})

@@ -92,7 +92,7 @@ def test_an_alert_that_is_no_longer_pending_is_not_changed(ledger: Ledger) -> No
     assert not ledger.alerts.give_up(alert, late, "late")
 
 
-def test_an_alert_withdrawn_after_it_was_read_is_not_mistaken_for_the_next(
+def test_an_alert_withdrawn_after_reading_is_not_confused_with_the_next(
     ledger: Ledger,
 ) -> None:
     add(ledger, make_alert("a"))

@@ -44,7 +44,7 @@ def test_a_patch_is_kept_with_its_delivery_and_its_first_event(ledger: Ledger) -
     assert rows(ledger) == {"patches": 1, "deliveries": 1, "events": 1}
 
 
-def test_a_deleted_delivery_is_no_error(ledger: Ledger) -> None:
+def test_a_deleted_delivery_reads_as_none(ledger: Ledger) -> None:
     accept(ledger, id="a")
     with ledger.database.write() as connection:
         connection.execute(deliveries.delete())

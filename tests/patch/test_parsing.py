@@ -119,7 +119,7 @@ def test_more_than_two_hundred_changes_are_too_many():
     ]
 
 
-def test_no_change_at_all_is_too_few():
+def test_an_empty_list_of_changes_is_refused():
     assert codes_and_pointers(parse_patch(body() | {"changes": []}).faults) == [
         ("too_short", "/changes")
     ]

@@ -18,7 +18,7 @@ _HUNG = PLACE / "hung"
 
 
 def write_a_file() -> None:
-    """Raise OSError when it cannot be done."""
+    """Raises OSError when the file cannot be written."""
     hang_while_told()
     path = PLACE / f"probe-{uuid4().hex}"
     path.write_text("probe")
@@ -26,7 +26,7 @@ def write_a_file() -> None:
 
 
 def ask_the_database() -> None:
-    """Raise sqlite3.Error when it does not answer."""
+    """Raises sqlite3.Error when the database does not answer."""
     connection = sqlite3.connect(PLACE / "peers.sqlite3")
     try:
         connection.execute("SELECT 1").fetchone()

@@ -1,4 +1,4 @@
-"""The measure of all: a Flask route that does nothing."""
+"""The baseline: a Flask route that does nothing."""
 
 from __future__ import annotations
 
