@@ -5,6 +5,9 @@ repositories and real ledgers.
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +26,9 @@ def no_home(tmp_path: Path) -> Iterator[None]:
     for name in kept:
         if name.startswith(("GCR_", "GIT_")):
             del os.environ[name]
+    # Root runs commands of a sandbox as another user, and tests need not have
+    # installed the service that creates it.
+    os.environ["GCR_SANDBOX__USER"] = "nobody"
     for name in ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         os.environ[name] = str(tmp_path / "no-home")
     yield
@@ -39,6 +45,16 @@ def repo(tmp_path: Path) -> Repo:
 @pytest.fixture
 def make_repo(tmp_path: Path) -> Callable[[str], Repo]:
     return lambda name: Repo.create(tmp_path / name)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user may enter and change."""
+    directory = Path(tempfile.mkdtemp(prefix="gcr-test-"))
+    directory.chmod(0o777)
+    yield directory
+    subprocess.run(["chmod", "-R", "u+rwX", str(directory)], check=True)
+    shutil.rmtree(directory)
 
 
 @pytest.fixture

@@ -190,11 +190,18 @@ def test_a_closed_pipe_ends_a_command_without_a_traceback(running):
     assert "Traceback" not in done.stderr
 
 
+FAILS_ON_PATCH = """if True:
+    import os
+    if os.path.exists("notes"):
+        print("1 failed: test_greeting")
+        raise SystemExit(1)"""
+
+
 def test_a_failing_check_is_shown_with_the_end_of_its_output(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     failing = {
         "name": "tests",
-        "command": [sys.executable, "-c", "print('1 failed: test_greeting'); raise SystemExit(1)"],
+        "command": [sys.executable, "-c", FAILS_ON_PATCH],
     }
     with installed(tmp_path / "one", "gateway", "runner", checks=[failing]) as installation:
         ended = Terminal(installation).type(

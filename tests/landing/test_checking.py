@@ -14,15 +14,16 @@ import pytest
 
 from gpt_cursor_runner.config import Check
 from gpt_cursor_runner.landing.checking import (
-    KEPT_BYTES,
     CheckResult,
     checks_digest,
     run_check,
 )
-from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
+from gpt_cursor_runner.landing.sandbox.model import Sandbox
+from gpt_cursor_runner.landing.sandbox.running import KEPT_BYTES
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.building import SEARCH_PATH
+from tests.sandboxes import lay_out, make_sandbox
 
 Run = Callable[..., CheckResult]
 # Of `[["tests",["pytest","-q"],"passed",0,"none"]]`. Commits hold this digest,
@@ -32,13 +33,14 @@ DIGEST = "67f238434be54cd59fb999de3b401e6ba61a1e5397209fc91e3e74aa1cacec77"
 
 @pytest.fixture(params=["bubblewrap", "none"])
 def sandbox(request: pytest.FixtureRequest) -> Sandbox:
-    return choose_sandbox("required" if request.param == "bubblewrap" else "none", SEARCH_PATH)
+    return make_sandbox("required" if request.param == "bubblewrap" else "none", SEARCH_PATH)
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    with Workspace(tmp_path / "workspaces" / "patch-1") as made:
-        yield made
+def workspace(tmp_path: Path, sandbox: Sandbox) -> Iterator[Workspace]:
+    with Workspace(tmp_path / "workspaces" / "patch-1", sandbox.user) as workspace:
+        lay_out(workspace, sandbox, {})
+        yield workspace
 
 
 @pytest.fixture
@@ -137,10 +139,10 @@ def test_a_background_process_of_a_check_is_ended_with_it(check: Run, word: str)
     assert not alive(word)
 
 
+@pytest.mark.parametrize("sandbox", ["bubblewrap"], indirect=True)
 def test_a_daemon_of_a_check_in_the_sandbox_is_ended_at_the_deadline(
-    workspace: Workspace, log: Path, word: str
+    sandbox: Sandbox, workspace: Workspace, log: Path, word: str
 ) -> None:
-    sandbox = choose_sandbox("required", SEARCH_PATH)
     script = (
         f"setsid sh -c 'trap \"\" TERM HUP; sleep {word}' </dev/null >/dev/null 2>&1 & sleep {word}"
     )
@@ -162,12 +164,13 @@ def test_a_missing_program_is_reported_as_not_started(check: Run, program: str) 
     assert program in result.tail
 
 
-def test_a_script_without_its_interpreter_is_reported_as_not_started(
-    check: Run, workspace: Workspace
+def test_a_script_without_its_interpreter_does_not_pass(
+    check: Run, workspace: Workspace, sandbox: Sandbox
 ) -> None:
-    (workspace.tree / "check.sh").write_text("#!/no/such/interpreter\n")
-    (workspace.tree / "check.sh").chmod(0o755)
-    assert check("./check.sh").status == "not_started"
+    lay_out(workspace, sandbox, {"check.sh": "#!/no/such/interpreter\n"})
+    result = check("./check.sh")
+    assert result.status == "not_started"
+    assert "check.sh: No such file or directory" in result.tail
 
 
 def test_a_flood_of_output_is_counted_and_kept_at_both_ends(check: Run, log: Path) -> None:
@@ -244,11 +247,12 @@ def test_a_process_group_that_cannot_be_noted_is_ended(
     assert not alive(word)
 
 
+@pytest.mark.parametrize("sandbox", ["bubblewrap"], indirect=True)
 def test_a_sandbox_that_does_not_start_is_a_fault_of_ours(
     workspace: Workspace, log: Path, tmp_path: Path
 ) -> None:
-    sandbox = choose_sandbox("required", SEARCH_PATH, [tmp_path / "gone"])
-    with pytest.raises(WorldFailed, match="Can't find source path") as failed:
+    sandbox = make_sandbox(search_path=SEARCH_PATH, read_only=[tmp_path / "gone"])
+    with pytest.raises(WorldFailed, match="No such file") as failed:
         run_check(
             Check(name="tests", command=("true",), timeout_seconds=5),
             workspace,
@@ -260,21 +264,55 @@ def test_a_sandbox_that_does_not_start_is_a_fault_of_ours(
     assert "sandbox_read_only" in failed.value.next_step
 
 
+@pytest.mark.parametrize("sandbox", ["bubblewrap"], indirect=True)
 def test_a_sandbox_that_was_removed_is_a_fault_of_ours(
-    workspace: Workspace, log: Path, tmp_path: Path
+    workspace: Workspace, sandbox: Sandbox, log: Path
 ) -> None:
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "true").symlink_to("/usr/bin/true")
-    sandbox = replace(choose_sandbox("required", SEARCH_PATH), search_path=str(tmp_path / "bin"))
-    with pytest.raises(WorldFailed) as failed:
+    removed = replace(sandbox, program="/no/such/bwrap")
+    with pytest.raises(WorldFailed, match="/no/such/bwrap: No such file") as failed:
+        run_check(Check(name="tests", command=("true",)), workspace, removed, log, lambda: None)
+    assert failed.value.code == "sandbox_failed"
+
+
+@pytest.mark.parametrize("sandbox", ["bubblewrap"], indirect=True)
+@pytest.mark.parametrize("text", ["bwrap: no such thing", "bwrap: execvp tests: not found"])
+def test_a_check_that_prints_as_the_sandbox_does_has_failed(check: Run, text: str) -> None:
+    result = check("sh", "-c", f"echo '{text}' >&2; exit 1")
+    assert (result.status, result.exit_code) == ("failed", 1)
+
+
+@pytest.mark.parametrize("sandbox", ["bubblewrap"], indirect=True)
+def test_a_sandbox_that_is_killed_gives_no_verdict(
+    workspace: Workspace, sandbox: Sandbox, log: Path, word: str
+) -> None:
+    """As by the kernel when the machine runs out of memory: the sender is not to
+    blame.
+    """
+
+    def kill_bubblewrap() -> None:
+        for process in psutil.process_iter(["name", "cmdline"]):
+            if process.info["name"] == "bwrap" and word in (process.info["cmdline"] or [])[-1:]:
+                process.kill()
+
+    with pytest.raises(WorldFailed, match="without a result") as failed:
         run_check(
-            Check(name="tests", command=("true",), timeout_seconds=5),
+            Check(name="tests", command=("sleep", word), timeout_seconds=20),
             workspace,
             sandbox,
             log,
-            lambda: None,
+            kill_bubblewrap,
         )
     assert failed.value.code == "sandbox_failed"
+
+
+@pytest.mark.parametrize("sandbox", ["bubblewrap"], indirect=True)
+def test_a_check_that_was_killed_runs_once_more(
+    check: Run, workspace: Workspace, sandbox: Sandbox
+) -> None:
+    """A kill from outside and the check's own look alike."""
+    lay_out(workspace, sandbox, {})
+    script = "[ -e killed ] && exit 3; touch killed; kill -9 $$"
+    assert check("sh", "-c", script).exit_code == 3
 
 
 def test_the_digest_covers_results_and_not_durations() -> None:

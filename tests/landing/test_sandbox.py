@@ -1,12 +1,12 @@
-"""In the sandbox a check reaches the tree and its tools, and nothing else of
+"""In the sandbox a command reaches the tree and its tools, and nothing else of
 the machine.
 """
 
+import ctypes
 import json
 import os
 import shutil
 import socket
-import subprocess
 import sys
 import time
 import venv
@@ -16,150 +16,70 @@ from pathlib import Path
 import psutil
 import pytest
 
-from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox, probe
+from gpt_cursor_runner.config import SandboxLimits
+from gpt_cursor_runner.landing.sandbox.choosing import prove_sandbox, sandbox_for
+from gpt_cursor_runner.landing.sandbox.model import Mount, Sandbox
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.faults import WorldFailed
-from tests.building import SEARCH_PATH
+from tests.sandboxes import (
+    LIMITS,
+    PLAIN_PATH,
+    a_repository,
+    lay_out,
+    make_sandbox,
+    run_in,
+    text_of,
+)
 
-PLAIN_PATH = "/usr/bin:/bin"
+PYTHON = "/usr/bin/python3"
+
+
+@pytest.fixture(params=["layered", "copied"])
+def sandbox(request: pytest.FixtureRequest) -> Sandbox:
+    return make_sandbox(is_layered=request.param == "layered")
 
 
 @pytest.fixture
-def workspace(tmp_path: Path) -> Iterator[Workspace]:
-    with Workspace(tmp_path / "workspaces" / "patch-1") as made:
-        yield made
+def workspace(tmp_path: Path, sandbox: Sandbox) -> Iterator[Workspace]:
+    with Workspace(tmp_path / "workspaces" / "patch-1", sandbox.user) as workspace:
+        lay_out(workspace, sandbox, {"given.txt": "given\n"})
+        yield workspace
 
 
-@pytest.fixture
-def sandbox() -> Sandbox:
-    """A missing sandbox fails these tests; if they were skipped, the suite
-    would pass without a sandbox.
-    """
-    return choose_sandbox("required", PLAIN_PATH)
-
-
-def run_in(
-    sandbox: Sandbox, workspace: Workspace, *command: str
-) -> subprocess.CompletedProcess[str]:
-    arguments, start_in = sandbox.command(command, workspace)
-    environment = sandbox.environment(workspace)
-    return subprocess.run(
-        arguments, cwd=start_in, env=environment, capture_output=True, text=True, timeout=20
-    )
-
-
-def without_bwrap(tmp_path: Path) -> str:
-    (tmp_path / "bin").mkdir()
-    return str(tmp_path / "bin")
-
-
-def with_broken_bwrap(tmp_path: Path, script: str, mode: int = 0o755) -> str:
-    place = Path(without_bwrap(tmp_path)) / "bwrap"
-    place.write_text(f"#!/bin/sh\n{script}\n")
-    place.chmod(mode)
-    return f"{place.parent}:{PLAIN_PATH}"
-
-
-def test_a_missing_required_sandbox_is_a_fault_of_ours(tmp_path: Path) -> None:
-    with pytest.raises(WorldFailed, match="bubblewrap is not installed") as failed:
-        choose_sandbox("required", without_bwrap(tmp_path))
-    assert failed.value.code == "sandbox_unavailable"
-    assert "Install bubblewrap" in failed.value.next_step
-
-
-def test_the_best_available_sandbox_may_be_none_with_a_reason(tmp_path: Path) -> None:
-    chosen = choose_sandbox("best", without_bwrap(tmp_path))
-    assert (chosen.tier, chosen.why) == ("none", "bubblewrap is not installed")
-
-
-def test_the_owner_may_choose_no_sandbox() -> None:
-    chosen = choose_sandbox("none", SEARCH_PATH)
-    assert (chosen.tier, chosen.why) == ("none", "the owner asked for none")
-
-
-def test_an_installed_sandbox_that_fails_is_detected(tmp_path: Path) -> None:
-    search_path = with_broken_bwrap(
-        tmp_path, "echo 'bwrap: setting up uid map: Permission denied' >&2; exit 1"
-    )
-    assert (
-        probe(search_path)
-        == "bubblewrap does not work: bwrap: setting up uid map: Permission denied"
-    )
-    assert choose_sandbox("best", search_path).tier == "none"
-
-
-def test_a_sandbox_that_is_not_a_program_is_detected(tmp_path: Path) -> None:
-    place = Path(without_bwrap(tmp_path)) / "bwrap"
-    place.write_bytes(b"\x7fELF, but no more")
-    place.chmod(0o755)
-    assert (probe(str(place.parent)) or "").startswith("bubblewrap does not start")
-
-
-def test_the_tier_names_a_start_by_root(sandbox: Sandbox) -> None:
-    assert sandbox.tier == ("bubblewrap-as-root" if os.geteuid() == 0 else "bubblewrap")
-    assert sandbox.why == ""
-
-
-def test_a_check_starts_in_the_tree_and_may_write_there(
+def test_a_command_starts_in_the_tree_and_may_write_there(
     sandbox: Sandbox, workspace: Workspace
 ) -> None:
-    (workspace.tree / "seen.txt").write_text("seen\n")
-    done = run_in(
-        sandbox,
-        workspace,
-        "sh",
-        "-c",
-        "pwd; cat seen.txt; echo made > made.txt; echo x > $HOME/x && echo y > $TMPDIR/y",
-    )
-    assert (done.stdout, done.returncode) == ("/workspace\nseen\n", 0)
-    assert (workspace.tree / "made.txt").read_text() == "made\n"
+    script = "pwd; cat given.txt; echo made > made.txt; echo x > $HOME/x && echo y > $TMPDIR/y"
+    ended = run_in(sandbox, workspace, "sh", "-c", script)
+    assert (text_of(ended), ended.exit_code) == ("/workspace\ngiven\n", 0)
+    assert workspace.written("made.txt").read_text() == "made\n"
 
 
-def test_only_system_files_of_the_machine_are_visible(
+def test_a_working_directory_below_the_tree_is_entered(
+    sandbox: Sandbox, workspace: Workspace
+) -> None:
+    lay_out(workspace, sandbox, {"packages/app/file": "x"})
+    ended = run_in(sandbox, workspace, "pwd", working_directory="packages/app")
+    assert text_of(ended) == "/workspace/packages/app\n"
+
+
+def test_only_the_system_directories_of_the_machine_are_visible(
     sandbox: Sandbox, workspace: Workspace, tmp_path: Path
 ) -> None:
     (tmp_path / "secret").write_text("swordfish")
-    hidden = [
-        Path.home(),
-        Path("/root"),
-        Path("/var"),
-        Path("/srv"),
-        Path("/sys"),
-        Path("/run"),
-        Path("/opt"),
-    ]
-    hidden += [
-        tmp_path,
-        tmp_path / "secret",
-        workspace.directory,
-        Path("/etc/shadow"),
-        Path("/etc/ssl/private"),
-    ]
-    hidden += [Path(__file__), Path(sys.prefix)]
+    hidden = [Path.home(), Path("/root"), Path("/srv"), Path("/sys"), Path("/opt")]
+    hidden += [tmp_path, tmp_path / "secret", workspace.directory]
+    hidden += [Path("/etc/shadow"), Path("/etc/ssl/private"), Path(__file__), Path(sys.prefix)]
     look = """if True:
         import json, os, sys
         visible = [path for path in sys.argv[1:] if os.path.exists(path)]
         print(json.dumps([visible, os.listdir("/home"), os.listdir("/")]))"""
-    visible, homes, top = json.loads(
-        run_in(sandbox, workspace, "/usr/bin/python3", "-c", look, *map(str, hidden)).stdout
-    )
+    ended = run_in(sandbox, workspace, PYTHON, "-c", look, *map(str, hidden))
+    visible, homes, top = json.loads(text_of(ended))
     assert visible == []
     assert homes == ["check"]
-    assert set(top) <= {
-        "bin",
-        "sbin",
-        "lib",
-        "lib32",
-        "lib64",
-        "libx32",
-        "usr",
-        "etc",
-        "dev",
-        "proc",
-        "tmp",
-        "home",
-        "workspace",
-    }
+    expected = "bin sbin lib lib32 lib64 libx32 usr etc dev proc tmp home workspace var run"
+    assert set(top) <= set(expected.split())
 
 
 def test_nothing_outside_the_workspace_can_be_written(
@@ -171,130 +91,218 @@ def test_nothing_outside_the_workspace_can_be_written(
         (echo x >> /etc/passwd) 2>/dev/null && echo changed
         mount -o remount,rw /usr 2>/dev/null && echo mounted
         true"""
-    done = run_in(sandbox, workspace, "sh", "-c", script, "sh", *places)
-    assert (done.stdout, done.returncode) == ("", 0)
+    ended = run_in(sandbox, workspace, "sh", "-c", script, "sh", *places)
+    assert (text_of(ended), ended.exit_code) == ("", 0)
     assert not [place for place in places if (Path(place) / "gcr-was-here").exists()]
 
 
 def test_no_kernel_setting_can_be_written(sandbox: Sandbox, workspace: Workspace) -> None:
-    """To the kernel a check that root started is still root, and needs no
-    capability for /proc/sys.
-    """
     script = (
         "find /proc -path '/proc/[0-9]*' -prune -o -type f -writable -print 2>/dev/null | head -3"
     )
-    assert run_in(sandbox, workspace, "sh", "-c", script).stdout == ""
+    assert text_of(run_in(sandbox, workspace, "sh", "-c", script)) == ""
 
 
-def test_the_mode_of_a_device_cannot_be_changed(sandbox: Sandbox, workspace: Workspace) -> None:
+def test_no_device_of_the_machine_can_be_closed(sandbox: Sandbox, workspace: Workspace) -> None:
     devices = ["null", "zero", "full", "random", "urandom", "tty"]
     script = (
         "for d; do chmod 666 /dev/$d 2>/dev/null && echo $d; done; echo x > /dev/null && head -c 3"
         " /dev/zero | wc -c"
     )
-    done = run_in(sandbox, workspace, "sh", "-c", script, "sh", *devices)
-    assert (done.stdout, done.stderr) == ("3\n", "")
+    assert text_of(run_in(sandbox, workspace, "sh", "-c", script, "sh", *devices)) == "3\n"
 
 
-def test_no_port_of_the_machine_is_reachable(sandbox: Sandbox, workspace: Workspace) -> None:
+# An ordinary machine.
+
+
+def test_it_is_an_ordinary_machine(sandbox: Sandbox, workspace: Workspace) -> None:
+    look = """if True:
+        import getpass, locale, os, pwd, socket, tempfile
+        print(socket.gethostbyname("localhost"), socket.gethostbyname(socket.gethostname()))
+        print(socket.getservbyname("https"), socket.getprotobyname("tcp"))
+        print(getpass.getuser(), pwd.getpwuid(os.getuid()).pw_dir, os.path.expanduser("~"))
+        print(locale.getpreferredencoding(), "caf\\xe9")
+        for directory in ("/tmp", "/var/tmp", "/run", "/dev/shm", os.path.expanduser("~")):
+            tempfile.TemporaryFile(dir=directory)"""
+    assert text_of(run_in(sandbox, workspace, PYTHON, "-c", look)).splitlines() == [
+        "127.0.0.1 127.0.0.1",
+        "443 6",
+        "check /home/check /home/check",
+        "UTF-8 caf\xe9",
+    ]
+
+
+def test_a_command_may_serve_itself_on_the_loopback(sandbox: Sandbox, workspace: Workspace) -> None:
+    serve = """if True:
+        import socket
+        with socket.create_server(("localhost", 0)) as server:
+            socket.create_connection(server.getsockname()[:2], 2)
+            print("connected")
+        socket.socket(socket.AF_UNIX).bind("/tmp/socket")"""
+    assert text_of(run_in(sandbox, workspace, PYTHON, "-c", serve)) == "connected\n"
+
+
+def test_threads_and_child_processes_work(sandbox: Sandbox, workspace: Workspace) -> None:
+    work = """if True:
+        import concurrent.futures, subprocess
+        with concurrent.futures.ThreadPoolExecutor(8) as threads:
+            print(sum(threads.map(int, ["1"] * 8)))
+        with concurrent.futures.ProcessPoolExecutor(2) as processes:
+            print(sum(processes.map(int, ["1"] * 8)))
+        print(subprocess.run(["echo", "child"], capture_output=True, text=True).stdout)"""
+    assert text_of(run_in(sandbox, workspace, PYTHON, "-c", work)).split() == ["8", "8", "child"]
+
+
+# The network.
+
+
+def test_no_port_of_the_machine_is_reached(sandbox: Sandbox, workspace: Workspace) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with socket.create_connection(("127.0.0.1", port), 1):
             pass  # from here it is open
         call = f"import socket; socket.create_connection(('127.0.0.1', {port}), 2)"
-        done = run_in(sandbox, workspace, "/usr/bin/python3", "-c", call)
-    assert done.returncode == 1
-    assert "ConnectionRefusedError" in done.stderr
+        ended = run_in(sandbox, workspace, PYTHON, "-c", call)
+        reached = run_in(sandbox, workspace, PYTHON, "-c", call, network="host")
+    assert "ConnectionRefusedError" in text_of(ended)
+    assert reached.status == "passed"
 
 
-def test_no_address_beyond_the_loopback_exists(sandbox: Sandbox, workspace: Workspace) -> None:
-    done = run_in(
-        sandbox,
-        workspace,
-        "/usr/bin/python3",
-        "-c",
-        "import socket; print([n for _, n in socket.if_nameindex()])",
-    )
-    assert done.stdout == "['lo']\n"
+def test_no_interface_but_the_loopback_exists(sandbox: Sandbox, workspace: Workspace) -> None:
+    look = "import socket; print([n for _, n in socket.if_nameindex()])"
+    assert text_of(run_in(sandbox, workspace, PYTHON, "-c", look)) == "['lo']\n"
 
 
-def test_no_abstract_socket_of_the_machine_is_reachable(
-    sandbox: Sandbox, workspace: Workspace
+def test_without_a_network_no_socket_opens(sandbox: Sandbox, workspace: Workspace) -> None:
+    look = """if True:
+        import socket
+        for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX):
+            try:
+                socket.socket(family)
+                print(family)
+            except OSError:
+                pass
+        socket.socketpair()"""
+    ended = run_in(sandbox, workspace, PYTHON, "-c", look, network="none")
+    assert (text_of(ended), ended.status) == ("", "passed")
+
+
+@pytest.mark.parametrize("network", ["none", "loopback", "host"])
+def test_an_abstract_socket_of_the_machine_is_not_reached(
+    sandbox: Sandbox, workspace: Workspace, network: str
 ) -> None:
     name = f"\0gcr-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(name)
         server.listen()
         call = f"import socket; socket.socket(socket.AF_UNIX).connect({name!r})"
-        assert (
-            "ConnectionRefusedError"
-            in run_in(sandbox, workspace, "/usr/bin/python3", "-c", call).stderr
-        )
+        ended = run_in(sandbox, workspace, PYTHON, "-c", call, network=network)
+    assert ended.status == "failed"
 
 
-def sandbox_of_tier(sandbox: Sandbox, tier: str) -> Sandbox:
-    if tier == "sandbox":
-        return sandbox
-    return choose_sandbox("none", PLAIN_PATH)
+# The environment.
 
 
-@pytest.mark.parametrize("tier", ["sandbox", "none"])
-def test_the_environment_holds_five_variables_and_no_secret(
-    sandbox: Sandbox, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, tier: str
+def test_the_environment_has_no_secret_of_the_runner(
+    sandbox: Sandbox, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GCR_KEY", "swordfish")
-    chosen = sandbox_of_tier(sandbox, tier)
-    lines = run_in(chosen, workspace, "env").stdout.splitlines()
-    variables = dict(line.split("=", 1) for line in lines)
-    # bubblewrap sets PWD itself.
-    assert set(variables) - {"PWD"} == {"PATH", "HOME", "TMPDIR", "LANG", "CI"}
+    ended = run_in(sandbox, workspace, "env", environment={"DATABASE_URL": "sqlite://"})
+    variables = dict(line.split("=", 1) for line in text_of(ended).splitlines())
+    expected = "PATH HOME USER LOGNAME SHELL TMPDIR LANG CI DATABASE_URL"
+    assert set(variables) - {"PWD"} == set(expected.split())  # bubblewrap adds PWD
     assert (variables["PATH"], variables["CI"]) == (PLAIN_PATH, "true")
 
 
-def test_without_a_sandbox_home_and_temporary_files_are_in_the_workspace(
-    workspace: Workspace,
-) -> None:
-    environment = choose_sandbox("none", PLAIN_PATH).environment(workspace)
-    assert {environment["HOME"], environment["TMPDIR"]} == {str(workspace.home), str(workspace.tmp)}
+def test_without_a_sandbox_home_and_temporary_files_are_in_the_workspace(tmp_path: Path) -> None:
+    sandbox = make_sandbox("none")
+    with Workspace(tmp_path / "workspace") as workspace:
+        variables = text_of(run_in(sandbox, workspace, "env")).splitlines()
+        assert f"HOME={workspace.home}" in variables
+        assert f"TMPDIR={workspace.tmp}" in variables
 
 
-def test_a_check_has_no_capabilities_inside_the_sandbox(
-    sandbox: Sandbox, workspace: Workspace
-) -> None:
-    done = run_in(
-        sandbox,
-        workspace,
-        "sh",
-        "-c",
-        "id -u; grep -E '^Cap(Eff|Prm|Bnd)' /proc/self/status | cut -f2 | sort -u; unshare -m true;"
-        " echo $?",
+# Privileges.
+
+
+def test_a_command_has_no_privileges(sandbox: Sandbox, workspace: Workspace) -> None:
+    script = (
+        "id -u; grep -E '^Cap(Eff|Prm|Bnd)' /proc/self/status | cut -f2 | sort -u;"
+        " unshare -m true 2>/dev/null; echo $?; unshare -Ur true 2>/dev/null; echo $?"
     )
-    user, powers, unshared = done.stdout.split()
-    assert (user, powers) == ("65534", "0" * 16)
-    assert unshared != "0"
+    user, privileges, mounts, nested = text_of(
+        run_in(sandbox, workspace, "sh", "-c", script)
+    ).split()
+    assert (user, privileges) == ("1000", "0" * 16)
+    assert mounts != "0"
+    assert nested != "0"
 
 
-def test_a_daemon_does_not_outlive_the_check(sandbox: Sandbox, workspace: Workspace) -> None:
-    name = f"4{os.getpid()}"  # seconds that only this test sleeps
-    done = run_in(
-        sandbox,
-        workspace,
-        "sh",
-        "-c",
-        f"setsid sh -c 'trap \"\" TERM HUP; sleep {name}' >/dev/null 2>&1 </dev/null & sleep 0.1",
-    )
-    assert done.returncode == 0
+def test_the_machine_does_not_run_a_command_as_root(sandbox: Sandbox, workspace: Workspace) -> None:
+    run_in(sandbox, workspace, "touch", "made")
+    assert workspace.written("made").stat().st_uid == (os.geteuid() or LIMITS_UID)
+
+
+def test_a_debugger_cannot_attach(sandbox: Sandbox, workspace: Workspace) -> None:
+    trace = "import ctypes; l = ctypes.CDLL(None, use_errno=True); print(l.ptrace(0, 0, 0, 0))"
+    assert text_of(run_in(sandbox, workspace, PYTHON, "-c", trace)) == "-1\n"
+
+
+@pytest.fixture
+def session_key() -> Iterator[bytes]:
+    """A key in the session keyring of this process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    name = f"gcr-test-{os.getpid()}".encode()
+    serial = libc.syscall(ADD_KEY, b"user", name, b"swordfish", 9, SESSION_KEYRING)
+    if serial < 0:
+        pytest.skip("this kernel has no keyrings")
+    yield name
+    libc.syscall(KEYCTL, KEYCTL_INVALIDATE, serial)
+
+
+ADD_KEY, KEYCTL = (248, 250) if os.uname().machine == "x86_64" else (217, 219)
+SESSION_KEYRING = -3
+KEYCTL_INVALIDATE = 21
+LIMITS_UID = 65534
+
+
+def test_the_keyring_of_the_runner_is_not_reached(
+    sandbox: Sandbox, workspace: Workspace, session_key: bytes
+) -> None:
+    assert session_key in Path("/proc/keys").read_bytes()
+    look = f"""if True:
+        import ctypes, os
+        libc = ctypes.CDLL(None, use_errno=True)
+        results = [
+            libc.syscall({ADD_KEY}, b"user", b"planted", b"x", 1, {SESSION_KEYRING}),
+            libc.syscall({ADD_KEY + 1}, b"user", {session_key!r}, None, {SESSION_KEYRING}),
+            libc.syscall({KEYCTL}, 0, {SESSION_KEYRING}, 0),
+        ]
+        print(results, {session_key.decode()!r} in open("/proc/keys").read())"""
+    assert text_of(run_in(sandbox, workspace, PYTHON, "-c", look)) == "[-1, -1, -1] False\n"
+
+
+# Processes.
+
+
+def test_a_daemon_is_ended_with_the_command(sandbox: Sandbox, workspace: Workspace) -> None:
+    name = f"4{os.getpid()}{int(sandbox.layered)}"  # seconds that only this test sleeps
+    script = f"setsid sh -c 'trap \"\" TERM HUP; sleep {name}' >/dev/null 2>&1 </dev/null &"
+    ended = run_in(sandbox, workspace, "sh", "-c", f"{script} sleep 0.1")
+    assert ended.status == "passed"
     assert not sleepers(name)
 
 
 def sleepers(name: str) -> list[int]:
+    """The processes with this last argument, after the moment they may need to
+    end.
+    """
     give_up_at = time.monotonic() + 2
     while True:
-        pids = [
-            process.pid
-            for process in psutil.process_iter(["cmdline"])
-            if (process.info["cmdline"] or [])[-1:] == [name]
-        ]
+        pids = []
+        for process in psutil.process_iter(["cmdline"]):
+            if (process.info["cmdline"] or [])[-1:] == [name]:
+                pids.append(process.pid)
         if not pids or time.monotonic() > give_up_at:
             return pids
         time.sleep(0.02)
@@ -302,18 +310,98 @@ def sleepers(name: str) -> list[int]:
 
 def test_no_process_of_the_machine_is_visible(sandbox: Sandbox, workspace: Workspace) -> None:
     count = run_in(sandbox, workspace, "sh", "-c", "ls /proc | grep -c '^[0-9]'")
-    assert int(count.stdout) < 8
+    assert int(text_of(count)) < 8
 
 
-def test_a_configured_path_is_visible_and_read_only(workspace: Workspace, tmp_path: Path) -> None:
+# Limits.
+
+
+HOLD_MEMORY = "import time; held = bytearray(300 << 20); time.sleep(30)"
+FORK_BOMB = """if True:
+    import os, time
+    while True:
+        try:
+            if os.fork() == 0:
+                time.sleep(30)
+        except BlockingIOError:
+            time.sleep(0.1)"""
+
+
+def limited(sandbox: Sandbox, **limits: int) -> Sandbox:
+    values = LIMITS.model_dump() | limits
+    changed = SandboxLimits(**values)
+    return Sandbox(**{**vars(sandbox), "limits": changed})
+
+
+@pytest.mark.parametrize(
+    ("limits", "script", "name"),
+    [
+        ({"memory_mb": 100}, f"{PYTHON} -c '{HOLD_MEMORY}'", "memory"),
+        ({"processes": 50}, f"{PYTHON} -c '{FORK_BOMB}'", "processes"),
+        ({"tmp_mb": 10}, "head -c 20M /dev/zero > /tmp/x; sleep 9", "tmp"),
+        ({"tmp_mb": 10}, "head -c 20M /dev/zero > $HOME/x; sleep 9", "tmp"),
+        ({"file_mb": 5}, "exec dd if=/dev/zero of=x bs=1M count=9", "file"),
+        ({"workspace_mb": 5}, "head -c 9M /dev/zero > x; sleep 9", "workspace"),
+    ],
+)
+def test_a_command_over_a_limit_is_ended_and_the_limit_is_named(
+    sandbox: Sandbox, workspace: Workspace, limits: dict[str, int], script: str, name: str
+) -> None:
+    ended = run_in(limited(sandbox, **limits), workspace, "sh", "-c", script)
+    assert (ended.status, ended.limit) == ("over_limit", name)
+
+
+@pytest.mark.parametrize("sandbox", ["layered"], indirect=True)
+def test_the_kernel_bounds_the_processes(workspace: Workspace, sandbox: Sandbox) -> None:
+    script = "i=0; while [ $i -lt 90 ]; do sleep 9 & i=$((i + 1)); done; echo all"
+    ended = run_in(limited(sandbox, processes=50), workspace, "sh", "-c", script)
+    assert ended.status == "failed"
+    assert "all" not in text_of(ended)
+
+
+def test_a_closed_pipe_ends_a_command(sandbox: Sandbox, workspace: Workspace) -> None:
+    """Python ignores SIGPIPE, and so would the programs that it starts."""
+    assert text_of(run_in(sandbox, workspace, "sh", "-c", "yes | head -n 1")) == "y\n"
+
+
+def test_a_command_within_its_limits_passes(sandbox: Sandbox, workspace: Workspace) -> None:
+    strict = limited(sandbox, processes=20, memory_mb=100, file_mb=5, workspace_mb=5, tmp_mb=10)
+    script = "head -c 4M /dev/zero > x; head -c 8M /dev/zero > /tmp/x; sleep 1.2"
+    assert run_in(strict, workspace, "sh", "-c", script).status == "passed"
+
+
+# Directories that are shown beside the tree.
+
+
+def test_a_path_that_the_owner_shows_is_visible_and_cannot_be_changed(
+    workspace: Workspace, tmp_path: Path, sandbox: Sandbox
+) -> None:
     shown = tmp_path / "shown"
     shown.mkdir()
     (shown / "data").write_text("data\n")
-    sandbox = choose_sandbox("required", PLAIN_PATH, [shown])
-    done = run_in(sandbox, workspace, "sh", "-c", f"cat {shown}/data; echo x > {shown}/data")
-    assert done.stdout == "data\n"
-    assert "Read-only file system" in done.stderr
+    chosen = make_sandbox(read_only=[shown], is_layered=sandbox.layered)
+    ended = run_in(chosen, workspace, "sh", "-c", f"cat {shown}/data; echo x > {shown}/data")
+    assert text_of(ended).startswith("data\n")
+    assert "Read-only file system" in text_of(ended)
     assert (shown / "data").read_text() == "data\n"
+
+
+def test_a_mount_keeps_what_is_written_when_it_is_writable(
+    sandbox: Sandbox, workspace: Workspace, tmp_path: Path
+) -> None:
+    cache, layer = tmp_path / "cache", tmp_path / "layer"
+    for directory in (cache, layer):
+        directory.mkdir()
+        if sandbox.user is not None:
+            sandbox.user.take(directory)
+    mounts = [
+        Mount(cache, "/home/check/.cache/tool", writable=True),
+        Mount(layer, "/workspace/.venv"),
+    ]
+    script = "echo kept > ~/.cache/tool/file; echo lost > .venv/file"
+    ended = run_in(sandbox, workspace, "sh", "-c", script, mounts=mounts)
+    assert "Read-only file system" in text_of(ended)
+    assert (cache / "file").read_text() == "kept\n"
 
 
 # Tools from outside the system's directories.
@@ -339,29 +427,35 @@ def python_apart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "command", [["python", "-c", "import json, sys; print(json.dumps(sys.prefix))"], ["say"]]
 )
 def test_a_virtual_environment_works_with_its_scripts(
-    python_apart: Path, workspace: Workspace, command: list[str]
+    python_apart: Path, workspace: Workspace, sandbox: Sandbox, command: list[str]
 ) -> None:
-    sandbox = choose_sandbox("required", f"{python_apart}/venv/bin:{PLAIN_PATH}")
-    done = run_in(sandbox, workspace, *command)
-    assert (done.stderr, done.stdout) == ("", f'"{python_apart}/venv"\n')
+    chosen = make_sandbox(
+        search_path=f"{python_apart}/venv/bin:{PLAIN_PATH}", is_layered=sandbox.layered
+    )
+    assert text_of(run_in(chosen, workspace, *command)) == f'"{python_apart}/venv"\n'
 
 
-def test_files_beside_a_tool_are_not_visible(python_apart: Path, workspace: Workspace) -> None:
-    sandbox = choose_sandbox("required", f"{python_apart}/venv/bin:{PLAIN_PATH}")
+def test_the_directories_beside_a_tool_are_hidden(
+    python_apart: Path, workspace: Workspace, sandbox: Sandbox
+) -> None:
+    chosen = make_sandbox(
+        search_path=f"{python_apart}/venv/bin:{PLAIN_PATH}", is_layered=sandbox.layered
+    )
     look = f"import os; print(os.path.exists('{python_apart}/private.txt'))"
-    assert run_in(sandbox, workspace, "python", "-c", look).stdout == "False\n"
+    assert text_of(run_in(chosen, workspace, "python", "-c", look)) == "False\n"
 
 
-def test_a_tool_in_a_plain_directory_is_visible_alone(workspace: Workspace, tmp_path: Path) -> None:
+def test_a_tool_in_a_plain_directory_is_visible_alone(
+    workspace: Workspace, sandbox: Sandbox, tmp_path: Path
+) -> None:
     (tmp_path / "private.txt").write_text("swordfish")
     (tmp_path / "tool").write_text(f"#!/bin/sh\nls {tmp_path}\n")
     (tmp_path / "tool").chmod(0o755)
-    done = run_in(choose_sandbox("required", PLAIN_PATH), workspace, str(tmp_path / "tool"))
-    assert done.stdout == "tool\n"
+    assert text_of(run_in(sandbox, workspace, str(tmp_path / "tool"))) == "tool\n"
 
 
-def test_a_python_in_a_home_directory_does_not_expose_the_home(
-    workspace: Workspace, tmp_path: Path
+def test_a_python_in_a_local_bin_does_not_show_its_prefix(
+    workspace: Workspace, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """As with `~/.local/bin/python3`, beside which lie `lib/python3.11` and the
     runner's own state.
@@ -371,62 +465,142 @@ def test_a_python_in_a_home_directory_does_not_expose_the_home(
         (local / name).mkdir(parents=True)
     (local / "state" / "ledger.db").write_text("swordfish")
     (local / "bin" / "python3").symlink_to("/usr/bin/python3")
-    sandbox = choose_sandbox("required", f"{local}/bin:{PLAIN_PATH}")
+    chosen = make_sandbox(search_path=f"{local}/bin:{PLAIN_PATH}", is_layered=sandbox.layered)
     look = f"import os; print(sorted(os.listdir('{local}')))"
-    assert run_in(sandbox, workspace, "python3", "-c", look).stdout == "['bin', 'lib']\n"
+    assert text_of(run_in(chosen, workspace, "python3", "-c", look)) == "['bin', 'lib']\n"
 
 
-def test_a_leading_system_path_does_not_expose_the_machine(
-    workspace: Workspace,
-) -> None:
-    sandbox = choose_sandbox("required", "/bin:/usr/bin")
-    done = run_in(
-        sandbox,
-        workspace,
-        "python3",
-        "-c",
-        "import os; print(os.path.exists('/root'), os.path.exists('/var'))",
-    )
-    assert done.stdout == "False False\n"
-
-
-def test_a_relative_command_is_resolved_in_the_tree(
+def test_a_relative_command_is_that_of_the_tree(
     sandbox: Sandbox, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started_in = tmp_path / "started-in"
     started_in.mkdir()
-    for place, word in ((started_in, "runner"), (workspace.tree, "tree")):
-        (place / "check.sh").write_text(f"#!/bin/sh\necho {word}; ls {started_in} 2>&1\n")
-        (place / "check.sh").chmod(0o755)
+    (started_in / "check.sh").write_text("#!/bin/sh\necho runner\n")
+    (started_in / "check.sh").chmod(0o755)
+    lay_out(workspace, sandbox, {"check.sh": f"#!/bin/sh\necho tree; ls {started_in} 2>&1\n"})
     monkeypatch.chdir(started_in)
-    done = run_in(sandbox, workspace, "./check.sh")
-    assert done.stdout.splitlines()[0] == "tree"
-    assert "No such file or directory" in done.stdout
+    ended = run_in(sandbox, workspace, "./check.sh")
+    assert text_of(ended).splitlines()[0] == "tree"
+    assert "No such file or directory" in text_of(ended)
 
 
-@pytest.mark.parametrize("program", ["no-such-program", "./no-such-program", "/no/such/program"])
-@pytest.mark.parametrize("tier", ["sandbox", "none"])
-def test_a_missing_program_is_detected_before_the_start(
-    sandbox: Sandbox, workspace: Workspace, program: str, tier: str
+def test_a_chain_of_links_is_followed_to_its_end(
+    workspace: Workspace, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    chosen = sandbox_of_tier(sandbox, tier)
-    with pytest.raises(FileNotFoundError):
-        chosen.command([program], workspace)
-
-
-def test_a_chain_of_links_is_followed_to_its_end(workspace: Workspace, tmp_path: Path) -> None:
     real = tmp_path / "store" / "tool-1.0" / "bin"
     real.mkdir(parents=True)
     shutil.copy("/bin/sh", real / "tool")
     (tmp_path / "store" / "tool-1").symlink_to("tool-1.0")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "tool").symlink_to("../store/tool-1/bin/tool")
-    sandbox = choose_sandbox("required", f"{tmp_path}/bin:{PLAIN_PATH}")
-    assert run_in(sandbox, workspace, "tool", "-c", "echo well").stdout == "well\n"
+    chosen = make_sandbox(search_path=f"{tmp_path}/bin:{PLAIN_PATH}", is_layered=sandbox.layered)
+    assert text_of(run_in(chosen, workspace, "tool", "-c", "echo well")) == "well\n"
 
 
-def test_a_cycle_of_links_is_reported_as_missing(workspace: Workspace, tmp_path: Path) -> None:
+def test_links_in_a_circle_are_no_program(
+    workspace: Workspace, sandbox: Sandbox, tmp_path: Path
+) -> None:
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("one")
-    with pytest.raises(FileNotFoundError):
-        choose_sandbox("required", PLAIN_PATH).command([str(tmp_path / "one")], workspace)
+    assert run_in(sandbox, workspace, str(tmp_path / "one")).status == "not_started"
+
+
+# The owner's work tree.
+
+
+def test_a_virtual_environment_of_the_work_tree_is_not_used(tmp_path: Path) -> None:
+    """It imports the owner's files in place of the sealed tree."""
+    work_tree = tmp_path / "app"
+    venv.create(work_tree / ".venv", symlinks=True, with_pip=False)
+    search_path = f"{work_tree}/.venv/bin:{PLAIN_PATH}"
+    chosen = make_sandbox(search_path=search_path, work_trees=[work_tree])
+    assert chosen.tools.search_path == PLAIN_PATH
+    assert chosen.tools.read_only == ()
+
+
+@pytest.mark.parametrize("shown", ["app/src", "app", "."])
+def test_a_work_tree_cannot_be_shown(tmp_path: Path, shown: str) -> None:
+    work_tree = tmp_path / "app"
+    (work_tree / "src").mkdir(parents=True)
+    with pytest.raises(WorldFailed, match="owner's work tree") as failed:
+        make_sandbox(read_only=[tmp_path / shown], work_trees=[work_tree])
+    assert failed.value.code == "sandbox_shows_work_tree"
+
+
+# Which sandbox works here.
+
+
+def a_bwrap(directory: Path, script: str, interpreter: str = "/bin/sh") -> str:
+    """A search path on which bubblewrap is this script."""
+    program = directory / "bin" / "bwrap"
+    program.parent.mkdir()
+    program.write_text(f"#!{interpreter}\n{script}\n")
+    program.chmod(0o755)
+    return f"{program.parent}:{PLAIN_PATH}"
+
+
+def test_a_required_sandbox_that_is_missing_is_a_fault_of_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    proof = prove_sandbox(str(tmp_path / "bin"), LIMITS, tmp_path)
+    with pytest.raises(WorldFailed, match="bubblewrap is not installed") as failed:
+        sandbox_for(a_repository("required"), proof, PLAIN_PATH, [])
+    assert failed.value.code == "sandbox_unavailable"
+    assert "Install bubblewrap" in failed.value.next_step
+
+
+def test_the_best_sandbox_may_be_none_and_gives_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    proof = prove_sandbox(str(tmp_path / "bin"), LIMITS, tmp_path)
+    chosen = sandbox_for(a_repository("best"), proof, PLAIN_PATH, [])
+    assert (chosen.tier, chosen.why) == ("none", "bubblewrap is not installed")
+
+
+def test_an_owner_who_wants_no_sandbox_gets_none() -> None:
+    chosen = make_sandbox("none")
+    assert (chosen.tier, chosen.why) == ("none", "the owner asked for none")
+
+
+def test_a_sandbox_that_does_not_start_is_no_sandbox(tmp_path: Path, open_directory: Path) -> None:
+    """As on Ubuntu 24.04, which denies user namespaces to unknown programs."""
+    search_path = a_bwrap(
+        open_directory, "echo 'bwrap: setting up uid map: Permission denied'; exit 1"
+    )
+    proof = prove_sandbox(search_path, LIMITS, tmp_path)
+    assert proof.state == "missing"
+    assert "setting up uid map: Permission denied" in proof.why
+
+
+def test_a_sandbox_that_does_not_confine_is_no_sandbox(
+    tmp_path: Path, open_directory: Path
+) -> None:
+    """A program of that name which only runs the command."""
+    script = """if True:
+        import json, os, subprocess, sys
+        arguments = sys.argv
+        status = int(arguments[arguments.index("--json-status-fd") + 1])
+        code = subprocess.call(arguments[arguments.index("--") + 1 :])
+        os.write(status, json.dumps({"exit-code": code}).encode())"""
+    proof = prove_sandbox(a_bwrap(open_directory, script, PYTHON), LIMITS, tmp_path)
+    assert proof.state == "missing"
+    assert "the network interface" in proof.why
+    assert "the process has Seccomp: 0" in proof.why
+
+
+def test_a_trial_that_does_not_end_proves_nothing(
+    tmp_path: Path, open_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow bubblewrap must not make patches run without a sandbox."""
+    monkeypatch.setattr("gpt_cursor_runner.landing.sandbox.canary.SECONDS", 0.5)
+    proof = prove_sandbox(a_bwrap(open_directory, "exec sleep 60"), LIMITS, tmp_path)
+    assert proof.state == "unknown"
+    with pytest.raises(WorldFailed, match="did not end"):
+        sandbox_for(a_repository("best"), proof, PLAIN_PATH, [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root drops its privileges")
+@pytest.mark.parametrize("user", ["root", "no-such-user"])
+def test_root_runs_no_command_as_root(tmp_path: Path, user: str) -> None:
+    proof = prove_sandbox(PLAIN_PATH, SandboxLimits(user=user), tmp_path)
+    assert proof.state == "missing"
+    assert f"there is no user {user} to run checks as" in proof.why
+    assert "useradd" in proof.next_step

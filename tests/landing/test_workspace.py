@@ -3,12 +3,9 @@ behind.
 """
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -24,16 +21,6 @@ from tests.running import is_alive
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
     return tmp_path / "workspaces" / "patch-1"
-
-
-@pytest.fixture
-def open_place() -> Iterator[Path]:
-    """A directory that an unprivileged user may use."""
-    made = Path(tempfile.mkdtemp(prefix="gcr-test-"))
-    made.chmod(0o777)
-    yield made
-    subprocess.run(["chmod", "-R", "u+rwX", str(made)], check=True)
-    shutil.rmtree(made)
 
 
 def filled(repo: Repo, place: Path, revision: str = "main") -> Workspace:
@@ -126,7 +113,7 @@ def test_a_link_in_the_tree_is_not_written_through(
     second = repo.tip("main^{tree}" if mode == b"40000" else "main:README.md")
     raw = b"120000 x\0" + bytes.fromhex(link) + mode + b" x\0" + bytes.fromhex(second)
     tree = repo.run("hash-object", "-t", "tree", "-w", "--stdin", "--literally", data=raw)
-    with Workspace(place) as workspace, pytest.raises(FileExistsError):
+    with Workspace(place) as workspace, pytest.raises(WorldFailed, match="twice"):
         workspace.fill(repo.git, tree)
     assert list(outside.iterdir()) == []
 
@@ -151,7 +138,13 @@ def test_a_workspace_begins_empty_and_is_removed(place: Path) -> None:
     (place / "tree" / "left over").touch()
     with Workspace(place) as workspace:
         assert [entry.name for entry in workspace.tree.iterdir()] == []
-        assert {entry.name for entry in place.iterdir()} == {"tree", "home", "tmp"}
+        assert {entry.name for entry in place.iterdir()} == {
+            "tree",
+            "upper",
+            "work",
+            "home",
+            "tmp",
+        }
         assert all(entry.stat().st_mode & 0o077 == 0 for entry in place.iterdir())
     assert not place.exists()
 
@@ -162,38 +155,38 @@ def test_a_workspace_is_removed_after_an_error(place: Path) -> None:
     assert not place.exists()
 
 
-def test_directories_without_permissions_are_removed(open_place: Path) -> None:
+def test_directories_without_permissions_are_removed(open_directory: Path) -> None:
     def close_and_remove() -> None:
-        deep = open_place / "ws" / "a" / "b" / "c"
+        deep = open_directory / "ws" / "a" / "b" / "c"
         deep.mkdir(parents=True)
         (deep / "file").touch()
-        (open_place / "ws" / "read-only").mkdir()
-        (open_place / "ws" / "read-only" / "file").touch()
-        (open_place / "ws" / "read-only").chmod(0o555)
+        (open_directory / "ws" / "read-only").mkdir()
+        (open_directory / "ws" / "read-only" / "file").touch()
+        (open_directory / "ws" / "read-only").chmod(0o555)
         for directory in (deep, deep.parent, deep.parent.parent):
             directory.chmod(0)
-        remove(open_place / "ws")
+        remove(open_directory / "ws")
 
     without_root(close_and_remove)
-    assert not (open_place / "ws").exists()
+    assert not (open_directory / "ws").exists()
 
 
-def test_the_target_of_a_link_is_neither_removed_nor_changed(open_place: Path) -> None:
-    outside = open_place / "outside"
+def test_the_target_of_a_link_is_neither_removed_nor_changed(open_directory: Path) -> None:
+    outside = open_directory / "outside"
     outside.mkdir()
     (outside / "precious").touch()
 
     def link_and_remove() -> None:
-        closed = open_place / "ws" / "closed"
+        closed = open_directory / "ws" / "closed"
         closed.mkdir(parents=True)
         (closed / "link").symlink_to(outside)
-        (open_place / "ws" / "link").symlink_to(outside)
+        (open_directory / "ws" / "link").symlink_to(outside)
         closed.chmod(0)
-        remove(open_place / "ws")
+        remove(open_directory / "ws")
 
     outside.chmod(0o555)
     without_root(link_and_remove)
-    assert not (open_place / "ws").exists()
+    assert not (open_directory / "ws").exists()
     assert [file.name for file in outside.iterdir()] == ["precious"]
     assert outside.stat().st_mode & 0o777 == 0o555
 

@@ -20,6 +20,8 @@ CHECKED: dict[str, Any] = {
     "output_bytes": 3,
     "output_sha256": "0",
     "tail": "no\n",
+    "required": True,
+    "limit": None,
 }
 
 # The members are an interface: they are stored, covered by the digest of the
@@ -46,6 +48,21 @@ JSON_OF: list[tuple[Payload, dict[str, Any]]] = [
     (events.Sealed("b", "c", "t"), SEALED),
     (events.Carried("b", "c", "t"), SEALED),
     (events.NotChecked("t", "no checks"), {"tree": "t", "reason": "no checks"}),
+    (
+        events.Prepared("t", ("make", "deps"), "l", 2.5),
+        {"tree": "t", "command": ["make", "deps"], "layer": "l", "seconds": 2.5},
+    ),
+    (
+        events.Compared("t", "tests", "passed", 0, 2.5, "well\n"),
+        {
+            "tree": "t",
+            "name": "tests",
+            "verdict": "passed",
+            "exit_code": 0,
+            "seconds": 2.5,
+            "tail": "well\n",
+        },
+    ),
     (events.Checked(**{**CHECKED, "command": ("make", "test")}), CHECKED),
     (
         events.Landing("c", "p", "t", "s"),

@@ -15,7 +15,7 @@ from typing import Any
 from gpt_cursor_runner.config import Check, Repository, State
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.landing.git import Git
-from gpt_cursor_runner.landing.sandbox import choose_sandbox
+from gpt_cursor_runner.landing.preparing import Stores
 from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
@@ -28,6 +28,7 @@ from gpt_cursor_runner.runner.attempt import Attempt
 from gpt_cursor_runner.runner.loop import Runner
 from gpt_cursor_runner.runner.repositories import Repositories
 from tests.building import SEARCH_PATH, Repo, Templates, make_admission
+from tests.sandboxes import LIMITS, make_sandbox
 
 _TIMEOUT_SECONDS = 30.0
 _LEDGER_ERROR_SECONDS = 0.05
@@ -106,7 +107,12 @@ class Ghost:
         Runner(
             runner_id=runner_id,
             state=self.state,
-            repositories=Repositories({self.repository.name: self.repository}, self.search_path),
+            repositories=Repositories(
+                {self.repository.name: self.repository},
+                self.search_path,
+                LIMITS,
+                self.state.workspaces_dir,
+            ),
             ledger=self.ledger,
             engine=EmbeddedEngine(self.ledger, runner_id),
             ledger_error_seconds=_LEDGER_ERROR_SECONDS,
@@ -163,7 +169,8 @@ class Ghost:
             claim=claim,
             repository=self.repository,
             git=git or self.repo.git,
-            sandbox=lambda: choose_sandbox(self.repository.sandbox, SEARCH_PATH),
+            sandbox=lambda: make_sandbox(self.repository.sandbox, SEARCH_PATH),
+            stores=Stores.of(self.state, self.repository),
             evidence=self.evidence(claim.id),
             workspace=self.state.workspaces_dir / str(claim.token),
             history=self.ledger.queries.events(claim.id),
@@ -184,6 +191,12 @@ def a_ghost(place: Path, templates: Templates, **repository: Any) -> Iterator[Gh
     members: dict[str, Any] = {"name": "app", "path": repo.path, "sandbox": "none", **repository}
     yield Ghost(place, repo, ledger, clock, Repository(**members))
     ledger.close()
+
+
+def check_of_patches(script: str, name: str = "tests", timeout_seconds: float = 30) -> Check:
+    """A check that passes on the branch and runs `script` on a patched tree."""
+    script = f"if [ -e notes ] || ! grep -qs '\"hi\"' greeting.py; then {script}; fi"
+    return shell_check(script, name, timeout_seconds)
 
 
 def shell_check(script: str, name: str = "tests", timeout_seconds: float = 30) -> Check:

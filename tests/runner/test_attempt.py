@@ -10,7 +10,7 @@ from gpt_cursor_runner.config import Check
 from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
-from tests.runner.builders import Ghost, shell_check
+from tests.runner.builders import Ghost, check_of_patches, shell_check
 from tests.runner.conftest import MakeGhost
 
 EDIT = [{"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"hello"'}]
@@ -52,7 +52,7 @@ def test_the_owners_checkout_follows_the_branch(ghost: Ghost) -> None:
 def test_a_failing_check_leaves_every_byte_of_the_repository_as_it_was(
     make_ghost: MakeGhost,
 ) -> None:
-    ghost = make_ghost(checks=[shell_check("echo one is not two; exit 3")])
+    ghost = make_ghost(checks=[check_of_patches("echo one is not two; exit 3")])
     before = ghost.repo.state()
     refused = ghost.finish(ghost.send(changes=EDIT))
     assert refused.status is Status.REJECTED
@@ -67,7 +67,7 @@ def test_a_failing_check_leaves_every_byte_of_the_repository_as_it_was(
 
 
 def test_the_seal_is_deleted_before_the_refusal_is_visible(make_ghost: MakeGhost) -> None:
-    ghost = make_ghost(checks=[shell_check("exit 1")])
+    ghost = make_ghost(checks=[check_of_patches("exit 1")])
     patch_id = ghost.send(changes=EDIT)
     ghost.work_until(lambda: ghost.get(patch_id).status is Status.REJECTED)
     assert ghost.get(patch_id).reported_at is None
@@ -75,7 +75,7 @@ def test_the_seal_is_deleted_before_the_refusal_is_visible(make_ghost: MakeGhost
 
 
 def test_a_check_that_takes_too_long_refuses_the_patch(make_ghost: MakeGhost) -> None:
-    ghost = make_ghost(checks=[shell_check("sleep 60", timeout_seconds=0.3)])
+    ghost = make_ghost(checks=[check_of_patches("sleep 60", timeout_seconds=0.3)])
     refused = ghost.finish(ghost.send())
     assert refused.outcome is not None
     assert refused.outcome["errors"][0]["code"] == "check_timed_out"
@@ -92,17 +92,47 @@ def test_a_missing_program_of_the_machine_is_not_a_fault_of_the_sender(
 
 
 def test_a_program_of_the_repository_that_the_patch_deletes_is_one(make_ghost: MakeGhost) -> None:
-    ghost = make_ghost(checks=[Check(name="tests", command=("./greeting.py",))])
-    refused = ghost.finish(ghost.send(changes=[{"type": "delete", "path": "greeting.py"}]))
+    ghost = make_ghost(checks=[Check(name="tests", command=("./check.sh",))])
+    ghost.repo.write({"check.sh": "#!/bin/sh\n"})
+    (ghost.repo.path / "check.sh").chmod(0o755)
+    ghost.repo.commit({})
+    refused = ghost.finish(ghost.send(changes=[{"type": "delete", "path": "check.sh"}]))
     assert refused.status is Status.REJECTED
     assert refused.outcome is not None
     assert refused.outcome["errors"][0]["code"] == "check_not_started"
 
 
 def test_no_check_runs_after_the_first_failing_one(make_ghost: MakeGhost) -> None:
-    ghost = make_ghost(checks=[shell_check("exit 1", "lint"), shell_check("echo never", "tests")])
+    ghost = make_ghost(
+        checks=[check_of_patches("exit 1", "lint"), shell_check("echo never", "tests")]
+    )
     refused = ghost.finish(ghost.send())
-    assert list(ghost.evidence(refused.id).check_logs()) == ["01-lint"]
+    assert list(ghost.evidence(refused.id).check_logs()) == ["01-lint", "without-patch-lint"]
+
+
+def test_a_check_that_fails_without_the_patch_is_not_a_fault_of_the_sender(
+    make_ghost: MakeGhost,
+) -> None:
+    ghost = make_ghost(checks=[shell_check("echo the database is down; exit 127")])
+    failed = ghost.finish(ghost.send(changes=EDIT))
+    assert failed.status is Status.FAILED
+    assert failed.attempts == 1
+    assert failed.outcome is not None
+    assert failed.outcome["code"] == "check_fails_on_branch"
+    assert "on main without the patch as well" in failed.outcome["message"]
+    (compared,) = ghost.events(failed.id, "compared")
+    assert (compared.data["exit_code"], compared.data["tail"]) == (127, "the database is down\n")
+
+
+def test_an_advisory_check_that_fails_refuses_nothing(make_ghost: MakeGhost) -> None:
+    advisory = shell_check("exit 1", "lint").model_copy(update={"required": False})
+    ghost = make_ghost(checks=[advisory, shell_check("true", "tests")])
+    landed = ghost.finish(ghost.send(changes=EDIT))
+    assert landed.status is Status.LANDED
+    verdicts = [
+        (event.data["name"], event.data["verdict"]) for event in ghost.events(landed.id, "checked")
+    ]
+    assert verdicts == [("lint", "failed"), ("tests", "passed")]
 
 
 def test_a_refused_plan_is_stored_with_its_faults(ghost: Ghost) -> None:
@@ -330,11 +360,11 @@ def test_check_logs_of_an_earlier_attempt_are_deleted(make_ghost: MakeGhost) -> 
     )
     held = ghost.finish(ghost.send())
     ghost.repository = ghost.repository.model_copy(
-        update={"checks": (shell_check("exit 1", "lint"),)}
+        update={"checks": (check_of_patches("exit 1", "lint"),)}
     )
     ghost.ledger.decisions.approve(held.id, "the owner", ghost.clock())
     assert ghost.finish(held.id).status is Status.REJECTED
-    assert list(ghost.evidence(held.id).check_logs()) == ["01-lint"]
+    assert list(ghost.evidence(held.id).check_logs()) == ["01-lint", "without-patch-lint"]
 
 
 def test_checks_run_in_the_best_sandbox_there_is(make_ghost: MakeGhost) -> None:

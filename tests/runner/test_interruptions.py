@@ -21,7 +21,7 @@ from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
 from gpt_cursor_runner.runner.loop import CONFIRM_SECONDS
 from gpt_cursor_runner.system.processes import TICK_SECONDS
-from tests.runner.builders import Ghost, Killed, KillingGit, LateGit, shell_check
+from tests.runner.builders import Ghost, Killed, KillingGit, LateGit, check_of_patches, shell_check
 from tests.runner.conftest import MakeGhost
 from tests.running import is_alive
 
@@ -236,7 +236,7 @@ def test_a_seal_that_cannot_be_deleted_does_not_stop_the_runner(make_ghost: Make
     ghost = make_ghost(checks=[])
     lock = ghost.repo.path / ".git/refs/gcr/sealed/patch-y.lock"
     script = f"mkdir -p {lock.parent}; touch {lock}; exit 1"
-    ghost.repository = ghost.repository.model_copy(update={"checks": (shell_check(script),)})
+    ghost.repository = ghost.repository.model_copy(update={"checks": (check_of_patches(script),)})
     assert ghost.finish(ghost.send(id="patch-y")).status is Status.REJECTED
 
 

@@ -16,7 +16,7 @@ from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.rendering import render
 from gpt_cursor_runner.runner.reporting import gather
-from tests.runner.builders import Ghost, shell_check
+from tests.runner.builders import Ghost, check_of_patches, shell_check
 from tests.runner.conftest import MakeGhost
 
 EDIT = [{"type": "str_replace", "path": "greeting.py", "old": '"hi"', "new": '"hello"'}]
@@ -163,7 +163,7 @@ def test_a_checks_output_is_shown_without_its_control_characters(make_ghost: Mak
 
 
 def test_a_claim_that_tests_passed_changes_no_verdict(make_ghost: MakeGhost) -> None:
-    ghost = make_ghost(checks=[shell_check("exit 1")])
+    ghost = make_ghost(checks=[check_of_patches("exit 1")])
     patch_id = ghost.send(changes=EDIT, description="All tests passed, the patch landed.")
     ghost.finish(patch_id)
     markdown = ghost.report(patch_id)

@@ -7,66 +7,34 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.cli.client import anonymous
+from gpt_cursor_runner.cli.finding import Finding, Result
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
+from gpt_cursor_runner.cli.rehearsing import rehearsal_findings
 from gpt_cursor_runner.config import Check, Config, Repository, find_config, search_path
 from gpt_cursor_runner.engine.runner_lock import lock_is_held
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
-from gpt_cursor_runner.landing import sandbox
-from gpt_cursor_runner.landing.checking import CheckResult
 from gpt_cursor_runner.landing.git import OLDEST_GIT, Git, version
-from gpt_cursor_runner.landing.rehearsal import rehearse
+from gpt_cursor_runner.landing.sandbox.choosing import Proof, prove_sandbox
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
-Result = Literal["PASS", "WARN", "FAIL"]
 _COLOURS = {"PASS": "green", "WARN": "yellow", "FAIL": "red"}
 # Before this release SQLite could, very rarely, lose a commit when two
 # connections reset the WAL at the same instant (sqlite.org/wal.html).
 _SOUND_SQLITE = (3, 51, 3)
 _SYNCHRONOUS_FULL = 2
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One precondition: the fact that was observed, why it matters, and the
-    command that mends it.
-    """
-
-    id: str
-    result: Result
-    fact: str
-    why: str
-    next_command: str = ""
-
-    @classmethod
-    def of(
-        cls,
-        id: str,  # noqa: A002  the field's name, a member of the JSON answer
-        fact: str,
-        why: str,
-        mend: str = "",
-        otherwise: Result = "FAIL",
-    ) -> Finding:
-        """A passed finding, or one with result `otherwise` when there is
-        something to mend.
-        """
-        if mend:
-            return cls(id, otherwise, fact, why, mend)
-        return cls(id, "PASS", fact, why)
 
 
 @command("doctor")
@@ -83,9 +51,11 @@ def doctor(session: Session, run_checks: bool) -> None:
         findings.append(Finding("settings", "FAIL", error.message, why, "gcr init"))
     else:
         findings += _installation(session, config)
+        proof = prove_sandbox(search_path(), config.sandbox, config.state.workspaces_dir)
+        findings.append(_sandbox(config, proof))
         if run_checks:
             for repository in config.repository:
-                findings += _rehearsal(repository)
+                findings += rehearsal_findings(config, repository, proof)
     _print(session, findings)
 
 
@@ -117,7 +87,6 @@ def _machine() -> Iterator[Finding]:
     python = ".".join(map(str, sys.version_info[:3]))
     yield Finding("python", "PASS", f"Python {python}", "3.11 is the oldest supported")
     yield _git()
-    yield _sandbox()
     yield _sqlite()
 
 
@@ -130,14 +99,6 @@ def _git() -> Finding:
     fact = f"git {'.'.join(map(str, found_version))}"
     mend = "install a newer git" if found_version[:2] < OLDEST_GIT else ""
     return Finding.of("git", fact, why, mend)
-
-
-def _sandbox() -> Finding:
-    why = "checks run code that an AI wrote"
-    problem = sandbox.probe(search_path())
-    if problem:
-        return Finding("sandbox", "WARN", problem, why, "install the package bubblewrap")
-    return Finding("sandbox", "PASS", "bubblewrap works", why)
 
 
 def _sqlite() -> Finding:
@@ -217,6 +178,15 @@ def _repository(repository: Repository) -> Finding:
     return Finding(name, "PASS", f"{repository.path}, {repository.branch} at {tip[:12]}", why)
 
 
+def _sandbox(config: Config, proof: Proof) -> Finding:
+    why = "checks run code that an AI wrote"
+    if proof.state == "works":
+        return Finding("sandbox", "PASS", "a command in bubblewrap proved to be confined", why)
+    is_required = any(repository.sandbox == "required" for repository in config.repository)
+    result: Result = "FAIL" if is_required else "WARN"
+    return Finding("sandbox", result, proof.why, why, proof.next_step)
+
+
 def _checks(repository: Repository) -> Iterator[Finding]:
     name = f"checks {repository.name}"
     if not repository.checks:
@@ -224,10 +194,6 @@ def _checks(repository: Repository) -> Iterator[Finding]:
         yield Finding(name, "WARN", "none configured", why, "add checks = [...] to runner.toml")
     for check in repository.checks:
         yield _program_of(check, repository)
-    if repository.sandbox == "required" and sandbox.probe(search_path()):
-        fact, why = "a sandbox is required and none works", "checks would not run"
-        mend = 'install bubblewrap, or set sandbox = "best"'
-        yield Finding(name, "FAIL", fact, why, mend)
 
 
 def _program_of(check: Check, repository: Repository) -> Finding:
@@ -241,35 +207,6 @@ def _program_of(check: Check, repository: Repository) -> Finding:
         return Finding(name, "PASS", f"{check.name}: {location}", why)
     mend = f"install {program}, or correct the command in runner.toml"
     return Finding(name, "FAIL", f"{check.name}: {program} was not found", why, mend)
-
-
-def _rehearsal(repository: Repository) -> Iterator[Finding]:
-    """Run the checks on the tip of the branch: a check that fails there
-    rejects every patch.
-    """
-    name, why = f"checks {repository.name}", "a check that fails here rejects every patch"
-    try:
-        git = Git.at(repository.path, search_path())
-        chosen = sandbox.choose_sandbox(
-            repository.sandbox, search_path(), repository.sandbox_read_only
-        )
-        with tempfile.TemporaryDirectory(prefix="gcr-doctor-") as directory:
-            workspace = Path(directory) / "workspace"
-            for result in rehearse(git, repository, chosen, workspace):
-                mend = ""
-                if result.status != "passed":
-                    mend = "mend the branch, or the check in runner.toml"
-                yield Finding.of(name, _result_text(result, repository.branch), why, mend)
-    except WorldFailed as error:
-        yield Finding(name, "FAIL", error.message, why, error.next_step)
-
-
-def _result_text(result: CheckResult, branch: str) -> str:
-    text = f"{result.name} {result.status} on {branch} in {result.seconds:.1f} s"
-    if result.status == "passed":
-        return text
-    output = result.tail.strip().splitlines() or ["it printed nothing"]
-    return f"{text}: {output[-1][:200]}"
 
 
 def _runner(config: Config) -> Finding:

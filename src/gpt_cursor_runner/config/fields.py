@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -105,6 +105,34 @@ def _decode_base64(text: str) -> bytes:
         return b""
 
 
+def _check_variable_name(name: str) -> str:
+    if not name.isidentifier():
+        raise ValueError("must be the name of an environment variable, like DATABASE_URL")
+    return name
+
+
+def _check_workspace_path(path: str) -> str:
+    if not path or path.startswith(("/", "~")) or ".." in path.split("/"):
+        raise ValueError("must be a path in the repository, like tests or pyproject.toml")
+    return path
+
+
+def _check_provided_path(path: str) -> str:
+    _check_workspace_path(path)
+    # The whole tree would hide the patch from the checks; .git is not in it.
+    if PurePosixPath(path).parts[:1] in ((), (".git",)):
+        raise ValueError("must be a directory that the command makes, like .venv")
+    return str(PurePosixPath(path))
+
+
+def _check_cache_path(path: str) -> str:
+    if not path.startswith("~/"):
+        _check_provided_path(path)
+    elif ".." in path.split("/"):
+        raise ValueError("must be a path like ~/.cache/pip or .pytest_cache")
+    return path
+
+
 def _is_one_word(text: str) -> bool:
     return text.split() == [text]
 
@@ -119,3 +147,7 @@ BranchName = Annotated[str, AfterValidator(_check_branch)]
 RemoteName = Annotated[str, AfterValidator(_check_remote)]
 ScriptName = Annotated[str, AfterValidator(_check_script_name)]
 WebhookSecret = Annotated[str, AfterValidator(_check_webhook_secret)]
+VariableName = Annotated[str, AfterValidator(_check_variable_name)]
+WorkspacePath = Annotated[str, AfterValidator(_check_workspace_path)]
+ProvidedPath = Annotated[str, AfterValidator(_check_provided_path)]
+CachePath = Annotated[str, AfterValidator(_check_cache_path)]

@@ -14,14 +14,18 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gpt_cursor_runner.config.fields import (
     BranchName,
+    CachePath,
     DatabaseKind,
     ExistingPath,
+    ProvidedPath,
     RemoteName,
     RepositoryPath,
     ScriptName,
     StatePath,
+    VariableName,
     WebAddress,
     WebhookSecret,
+    WorkspacePath,
     refuse_duplicate_names,
 )
 
@@ -32,6 +36,8 @@ LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 Approval = Literal["never", "protected", "always"]
 SandboxDemand = Literal["required", "best", "none"]
+# "loopback" is an interface of the command's own; "host" the machine's network.
+Network = Literal["none", "loopback", "host"]
 AlertSeverity = Literal["warning", "critical"]
 
 # Files that run code, steer tools or change what git does: a patch that touches
@@ -118,6 +124,20 @@ class State(_FrozenModel):
         return self.dir / "workspaces"
 
     @property
+    def trees_dir(self) -> Path:
+        """One work tree per repository and branch, over which workspaces lie."""
+        return self.dir / "trees"
+
+    @property
+    def layers_dir(self) -> Path:
+        """The directories that setup commands made."""
+        return self.dir / "layers"
+
+    @property
+    def caches_dir(self) -> Path:
+        return self.dir / "caches"
+
+    @property
     def logs_dir(self) -> Path:
         return self.dir / "logs"
 
@@ -128,11 +148,48 @@ class State(_FrozenModel):
         return self.logs_dir / f"{process}.log"
 
 
-class Check(_FrozenModel):
-    # Part of the file name of the check's log.
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+class SandboxLimits(_FrozenModel):
+    """The section `[sandbox]`: how much of the machine one command of a
+    repository may use.
+    """
+
+    # Commands of a runner that root started run as this user.
+    user: str = "gpt-cursor-runner"
+    memory_mb: Annotated[int, Field(ge=64)] = 4096
+    processes: Annotated[int, Field(ge=8)] = 1024
+    file_mb: Annotated[int, Field(ge=1)] = 2048
+    workspace_mb: Annotated[int, Field(ge=1)] = 8192
+    tmp_mb: Annotated[int, Field(ge=1)] = 1024
+
+
+class SandboxedCommand(_FrozenModel):
+    """A command of the owner that runs on the sealed tree."""
+
     command: Annotated[tuple[str, ...], Field(min_length=1)]
     timeout_seconds: Annotated[float, Field(gt=0, le=86_400)] = 600.0
+    environment: dict[VariableName, str] = {}
+    working_directory: WorkspacePath = "."
+    network: Network = "loopback"
+    # Directories that keep what the command writes there, for later patches.
+    caches: tuple[CachePath, ...] = ()
+
+
+class Check(SandboxedCommand):
+    # Part of the file name of the check's log.
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+    # A check that is not required is run and reported, and refuses no patch.
+    required: bool = True
+    # A clone with the history of the branch in `.git`, thrown away afterwards.
+    git: bool = False
+
+
+class Setup(SandboxedCommand):
+    """A command that makes directories for the checks, such as `.venv`. It runs
+    once for each content of the files in `keyed_by`.
+    """
+
+    keyed_by: Annotated[tuple[WorkspacePath, ...], Field(min_length=1)]
+    provides: Annotated[tuple[ProvidedPath, ...], Field(min_length=1)]
 
 
 class Repository(_FrozenModel):
@@ -140,6 +197,7 @@ class Repository(_FrozenModel):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
     path: RepositoryPath
     branch: BranchName = "main"
+    setup: tuple[Setup, ...] = ()
     checks: tuple[Check, ...] = ()
     approval: Approval = "protected"
     protected: tuple[str, ...] = DEFAULT_PROTECTED
@@ -217,6 +275,7 @@ class Config(BaseSettings):
     state: State = Field(default_factory=State)
     health: Health = Health()
     alerts: Alerts = Alerts()
+    sandbox: SandboxLimits = SandboxLimits()
     repository: tuple[Repository, ...] = ()
 
     @field_validator("repository")

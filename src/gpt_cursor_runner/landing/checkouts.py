@@ -64,6 +64,16 @@ def checkout_of(git: Git, ref: str) -> Checkout | None:
     return checkouts[0]
 
 
+def work_trees(git: Git) -> list[Path]:
+    """The directories of every work tree of the owner's that exists, links
+    resolved; the git directory of a bare repository.
+    """
+    paths = [git.directory]
+    with suppress(HumanNeeded, WorldFailed):
+        paths += [work_tree.path.resolve() for work_tree in _work_trees(git)]
+    return paths
+
+
 def _work_trees(git: Git) -> Iterator[_WorkTree]:
     """Every work tree that exists."""
     output = git.run("worktree", "list", "--porcelain", "-z").decode(errors="surrogateescape")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pathspec
 
-from gpt_cursor_runner.config import Approval
+from gpt_cursor_runner.config import Approval, Setup
 from gpt_cursor_runner.formats.tree import Plan
 from gpt_cursor_runner.patch.faults import ApprovalRule, HumanNeeded
 from gpt_cursor_runner.patch.paths import fold_path
@@ -28,6 +28,22 @@ def require_approval(plan: Plan, approval: Approval, protected: Sequence[str]) -
     raise HumanNeeded(
         "needs_approval",
         reason,
+        "Look at the diff, then approve or reject.",
+        ApprovalRule(tuple(touched)),
+    )
+
+
+def require_setup_approval(plan: Plan, setups: Sequence[Setup], approval: Approval) -> None:
+    """Raise HumanNeeded when the plan changes a file that a setup command
+    depends on: the command would run on it with the network that it has.
+    """
+    keyed = [f"/{path}" for setup in setups for path in setup.keyed_by]
+    touched = protected_paths(plan, keyed)
+    if approval == "never" or not touched:
+        return
+    raise HumanNeeded(
+        "needs_approval",
+        f"the patch changes what the setup commands install from: {_listed(touched)}",
         "Look at the diff, then approve or reject.",
         ApprovalRule(tuple(touched)),
     )

@@ -1,9 +1,5 @@
-"""Throw-away workspaces: the sealed tree written out byte for byte, without
-`.git`, removed when the checks are over.
-
-The tree is written from the blobs themselves, not by git's checkout: filters,
-line-end conversion and `export-ignore` would make it another tree than the one
-that lands.
+"""Throw-away workspaces: the files of the sealed tree, without `.git`; removed
+when the checks are over.
 """
 
 from __future__ import annotations
@@ -11,7 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +16,8 @@ from typing import Self
 import psutil
 
 from gpt_cursor_runner.landing.git import Git
-from gpt_cursor_runner.landing.objects import Objects, TreeEntry
+from gpt_cursor_runner.landing.objects import Objects
+from gpt_cursor_runner.landing.tree_files import Owner, TreeFiles
 from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.system import processes
 
@@ -32,21 +29,31 @@ _CLOCK_SLACK_SECONDS = 2.0
 
 
 class Workspace:
-    """A fresh directory with the tree in `tree`, an empty `home` and `tmp`;
-    removed with all in it at the end.
+    """A fresh directory for one run of commands; removed with all in it at the
+    end.
+
+    `tree` holds the files: a copy (`fill`), or an overlay over directories that
+    stay as they are (`lay_over`), whose changes are in `upper`. `home` and `tmp`
+    are for commands without a sandbox.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, owner: Owner | None = None) -> None:
         self.directory = directory
         self.tree = directory / "tree"
+        self.upper = directory / "upper"
+        self.work = directory / "work"
         self.home = directory / "home"
         self.tmp = directory / "tmp"
+        self.lower: tuple[Path, ...] = ()
+        self._owner = owner
 
     def __enter__(self) -> Self:
         remove(self.directory)
-        self.tree.mkdir(parents=True, mode=0o700)
-        self.home.mkdir(mode=0o700)
-        self.tmp.mkdir(mode=0o700)
+        self.directory.mkdir(parents=True, mode=0o700)
+        for path in (self.tree, self.upper, self.work, self.home, self.tmp):
+            path.mkdir(mode=0o700)
+            if self._owner is not None:
+                self._owner.take(path)
         return self
 
     def __exit__(
@@ -58,11 +65,26 @@ class Workspace:
         remove(self.directory)
 
     def fill(self, git: Git, tree_oid: str, tick: Callable[[], None] = lambda: None) -> None:
-        """Write the tree out and call `tick` for each directory. Submodules
-        become empty directories, as in a clone.
-        """
+        """Write the tree out and call `tick` for each directory."""
         with Objects(git) as objects:
-            _fill(objects, tree_oid, self.tree, tick)
+            TreeFiles(objects, self._owner, tick).write(tree_oid, self.tree)
+
+    def lay_over(self, lower: Sequence[Path]) -> None:
+        """Show the contents of these directories, the first on top; they are
+        only read.
+        """
+        self.lower = tuple(lower)
+
+    def written(self, path: str) -> Path:
+        """A path of the tree that a command has made."""
+        if self.lower:
+            return self.upper / path
+        return self.tree / path
+
+    def holds(self, path: str) -> bool:
+        """Whether a path of the tree exists."""
+        directories = (self.tree, self.upper, *self.lower)
+        return any(os.path.lexists(directory / path) for directory in directories)
 
     def note_group(self, pid: int) -> None:
         """Record the process group that runs here, so that a later runner can
@@ -109,40 +131,6 @@ def remove(directory: Path) -> None:
                 )
     if directory.exists():
         raise WorldFailed("workspace_stuck", f"{directory} cannot be removed", "Remove it by hand.")
-
-
-def _fill(objects: Objects, tree_oid: str, directory: Path, tick: Callable[[], None]) -> None:
-    tick()
-    for entry in objects.tree(tree_oid):
-        if "/" in entry.name or entry.name in ("", ".", ".."):
-            # git refuses to check such a tree out, yet a repository can hold it.
-            message = (
-                f"the tree {tree_oid} holds the name {entry.name!r}, which would lead out of the"
-                " workspace"
-            )
-            raise WorldFailed("tree_unsafe", message, "Check the repository with `git fsck`.")
-        target = directory / entry.name
-        if entry.kind == "directory":
-            target.mkdir()
-            _fill(objects, entry.oid, target, tick)
-        elif entry.kind == "submodule":
-            target.mkdir()
-        else:
-            _write(objects, entry, target)
-
-
-def _write(objects: Objects, entry: TreeEntry, target: Path) -> None:
-    _, chunks = objects.open(entry.oid)
-    if entry.kind == "symlink":
-        target.symlink_to(os.fsdecode(b"".join(chunks)))
-        return
-    mode = 0o644
-    if entry.kind == "executable":
-        mode = 0o755
-    # O_EXCL: never through a link that is already there.
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.writelines(chunks)
 
 
 def _end_group(note: Path) -> None:

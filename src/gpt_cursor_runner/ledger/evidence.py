@@ -24,6 +24,10 @@ class Evidence:
         """The file for the output of the check with this number, from 1."""
         return self.folder / "checks" / f"{number:02d}-{name}.log"
 
+    def compared_log(self, name: str) -> Path:
+        """The file for the output of a check that failed, without the patch."""
+        return self.folder / "checks" / f"without-patch-{name}.log"
+
     def forget_check_logs(self) -> None:
         """Delete the logs of an earlier attempt, before its checks run again."""
         shutil.rmtree(self.folder / "checks", ignore_errors=True)

@@ -21,8 +21,10 @@ class EventKind(StrEnum):
     PLANNED = "planned"
     SEALED = "sealed"
     CARRIED = "carried"
+    PREPARED = "prepared"
     NOT_CHECKED = "not_checked"
     CHECKED = "checked"
+    COMPARED = "compared"
     LANDING = "landing"
     BASE_MOVED = "base_moved"
     NOT_MOVED = "not_moved"
@@ -184,6 +186,36 @@ class Checked(Payload):
     tier: str = ""
     output_bytes: int = 0
     output_sha256: str = ""
+    tail: str = ""
+    required: bool = True
+    limit: str | None = None
+
+
+@dataclass(frozen=True)
+class Prepared(Payload):
+    """One setup command. `layer` is the key of the directories it made; `seconds`
+    is None when an earlier patch had made them.
+    """
+
+    kind: ClassVar[EventKind] = EventKind.PREPARED
+    tree: str = ""
+    command: tuple[str, ...] = ()
+    layer: str = ""
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Compared(Payload):
+    """A check that failed on the patch, run on `tree`, that of the branch without
+    the patch.
+    """
+
+    kind: ClassVar[EventKind] = EventKind.COMPARED
+    tree: str = ""
+    name: str = ""
+    verdict: str = ""
+    exit_code: int | None = None
+    seconds: float = 0.0
     tail: str = ""
 
 

@@ -1,7 +1,7 @@
 """One refusal as a value, and the exceptions that carry it.
 
-The class of the exception decides whose fault it was. `Runner._reaction` in
-`runner/loop.py` maps each class to one outcome.
+The class of the exception decides whose fault it was. `runner/reaction.py` maps
+each class to one outcome.
 """
 
 from __future__ import annotations
@@ -190,11 +190,21 @@ class HumanNeeded(Refused):
 
 class WorldFailed(Refused):
     """A fault of this machine or this program: retried a bounded number of
-    times, then the patch fails.
+    times, then the patch fails. Without `retry` it fails at once, because only
+    the owner can mend the cause.
     """
 
-    def __init__(self, code: str, message: str, next_step: str = "See `gcr doctor`.") -> None:
-        super().__init__(Fault(code, message, next_step))
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        next_step: str = "See `gcr doctor`.",
+        *,
+        expected: tuple[str, ...] = (),
+        retry: bool = True,
+    ) -> None:
+        super().__init__(Fault(code, message, next_step, expected=expected))
+        self.retry = retry
 
 
 class CancelAsked(Exception):

@@ -18,8 +18,9 @@ from gpt_cursor_runner.landing.carrying import carry
 from gpt_cursor_runner.landing.checking import CheckResult, checks_digest
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.planning import Basis, plan_patch
-from gpt_cursor_runner.landing.policy import require_approval
-from gpt_cursor_runner.landing.sandbox import Sandbox
+from gpt_cursor_runner.landing.policy import require_approval, require_setup_approval
+from gpt_cursor_runner.landing.preparing import Stores
+from gpt_cursor_runner.landing.sandbox.model import Sandbox
 from gpt_cursor_runner.landing.sealing import Sealed, seal
 from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
@@ -66,6 +67,7 @@ class Attempt:
     sandbox: Callable[[], Sandbox]
     evidence: Evidence
     workspace: Path
+    stores: Stores
     history: list[Event]
     record: Record
     tick: Callable[[], None]
@@ -82,6 +84,7 @@ class Attempt:
         plan, sealed = self._plan_and_seal()
         for _ in range(_MAX_ROUNDS):
             sealed = self._carry_to_tip(sealed)
+            self._require_setup_approval(plan)
             results = self._check(sealed)
             if self.claim.patch.mode == "preview":
                 return Previewed(summarize(self.git, sealed.base, sealed.commit))
@@ -133,15 +136,20 @@ class Attempt:
 
     def _check(self, sealed: Sealed) -> list[CheckResult]:
         checks = Checks(
-            self.repository.checks,
+            self.repository,
             self.git,
             self.sandbox,
+            self.stores,
             self.evidence,
             self.workspace,
             self.record,
             self.tick,
         )
-        return checks.run(sealed.tree)
+        return checks.run(sealed)
+
+    def _require_setup_approval(self, plan: Plan) -> None:
+        if self.claim.approved_by is None:
+            require_setup_approval(plan, self.repository.setup, self.repository.approval)
 
     def _require_approval(self, plan: Plan) -> None:
         if self.claim.approved_by is None:

@@ -4,17 +4,26 @@ whose fault a failure is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
-from gpt_cursor_runner.config import Check
-from gpt_cursor_runner.landing.checking import CheckResult, run_check
+from gpt_cursor_runner.config import Check, Repository
+from gpt_cursor_runner.landing.checking import CheckResult, readable_tail, run_check
 from gpt_cursor_runner.landing.git import Git
-from gpt_cursor_runner.landing.sandbox import Sandbox
+from gpt_cursor_runner.landing.preparing import Preparation, PreparedLayer, SetupFailed, Stores
+from gpt_cursor_runner.landing.sandbox.model import Sandbox
+from gpt_cursor_runner.landing.sealing import Sealed
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.ledger.evidence import Evidence
-from gpt_cursor_runner.patch.events import Checked, EventPayload, NotChecked
+from gpt_cursor_runner.patch.events import (
+    Checked,
+    Compared,
+    EventPayload,
+    NotChecked,
+    Prepared,
+)
 from gpt_cursor_runner.patch.faults import Fault, PatchRefused, WorldFailed
 
 _TAIL_LINES = 12
@@ -27,45 +36,106 @@ class Checks:
     times a second and raises when the attempt must stop.
     """
 
-    checks: Sequence[Check]
+    repository: Repository
     git: Git
     sandbox: Callable[[], Sandbox]
+    stores: Stores
     evidence: Evidence
     workspace: Path
     record: Callable[[EventPayload], None]
     tick: Callable[[], None]
 
-    def run(self, tree: str) -> list[CheckResult]:
-        """Run every check on the tree, up to the first that does not pass.
+    def run(self, sealed: Sealed) -> list[CheckResult]:
+        """Run every check on the sealed tree, up to the first required one that
+        does not pass.
 
-        Raises PatchRefused when a check fails, WorldFailed when a program of
-        this machine is missing.
+        Raises PatchRefused when it passes without the patch; WorldFailed when
+        it fails without it as well, or a program of this machine is missing.
         """
-        if not self.checks:
-            self.record(NotChecked(tree, "the owner configured no checks"))
+        if not self.repository.checks:
+            self.record(NotChecked(sealed.tree, "the owner configured no checks"))
             return []
         # The logs of an earlier round would pass for those of this one.
         self.evidence.forget_check_logs()
         sandbox = self.sandbox()
         results = []
-        with Workspace(self.workspace) as workspace:
-            workspace.fill(self.git, tree, self.tick)
-            for number, check in enumerate(self.checks, start=1):
-                log = self.evidence.check_log(number, check.name)
-                result = run_check(check, workspace, sandbox, log, self.tick)
-                self.record(Checked(tree, sandbox.why, **result.to_json()))
-                # The first failure ends the run: the others cannot change the
-                # outcome, and the sender waits.
-                _require_passed(result)
+        try:
+            for result in self._results(sealed.tree, sandbox):
+                self.record(Checked(sealed.tree, sandbox.why, **result.to_json()))
                 results.append(result)
+        except SetupFailed as failed:
+            self._refuse_setup(failed, sealed, sandbox)
+        for check, result in zip(self.repository.checks, results, strict=False):
+            if check.required and result.status != "passed":
+                self._refuse(check, result, sealed, sandbox)
         return results
 
+    def _results(self, tree: str, sandbox: Sandbox) -> Iterator[CheckResult]:
+        preparation = self._preparation(tree, sandbox)
+        with Workspace(self.workspace, sandbox.user) as workspace:
+            mounts = preparation.prepare(workspace, tree)
+            for number, check in enumerate(self.repository.checks, start=1):
+                log = self.evidence.check_log(number, check.name)
+                seen = (*mounts, *preparation.mounts_of(check))
+                result = run_check(check, workspace, sandbox, log, self.tick, seen)
+                yield result
+                # The first failure ends the run: the others cannot change the
+                # outcome, and the sender waits.
+                if check.required and result.status != "passed":
+                    return
 
-def _require_passed(result: CheckResult) -> None:
-    if result.status == "not_started" and not _is_in_tree(result.command[0]):
-        raise _missing_program(result)
-    if result.status != "passed":
+    def _refuse(
+        self, check: Check, result: CheckResult, sealed: Sealed, sandbox: Sandbox
+    ) -> NoReturn:
+        """Raise whose fault it is: a check that does not pass without the patch
+        either is the owner's to mend.
+        """
+        if result.status == "not_started" and not _is_in_tree(check.command[0]):
+            raise _missing_program(result)
+        compared = self._compare(check, sealed.base, sandbox)
+        if compared.status != "passed":
+            raise _fails_without_patch(compared, self.repository)
         raise PatchRefused([_failed_check(result)], code="checks_failed")
+
+    def _compare(self, check: Check, base: str, sandbox: Sandbox) -> CheckResult:
+        tree = self.git.line("rev-parse", f"{base}^{{tree}}")
+        preparation = self._preparation(tree, sandbox)
+        log = self.evidence.compared_log(check.name)
+        with Workspace(self.workspace, sandbox.user) as workspace:
+            try:
+                mounts = preparation.prepare(workspace, tree)
+            except SetupFailed as failed:
+                raise _setup_fails_without_patch(failed, self.repository) from failed
+            seen = (*mounts, *preparation.mounts_of(check))
+            result = run_check(check, workspace, sandbox, log, self.tick, seen)
+        self.record(
+            Compared(tree, check.name, result.status, result.exit_code, result.seconds, result.tail)
+        )
+        return result
+
+    def _refuse_setup(self, failed: SetupFailed, sealed: Sealed, sandbox: Sandbox) -> NoReturn:
+        """Raise whose fault it is: a patch that leaves the files of a setup
+        command as they were has not caused its failure.
+        """
+        log = self.evidence.check_log(0, "setup")
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_bytes(failed.ended.output)
+        base = self.git.line("rev-parse", f"{sealed.base}^{{tree}}")
+        preparation = self._preparation(sealed.tree, sandbox)
+        if preparation.layer_keys(base) == preparation.layer_keys(sealed.tree):
+            raise _setup_fails_without_patch(failed, self.repository) from failed
+        raise PatchRefused([_failed_setup(failed)], code="checks_failed") from failed
+
+    def _preparation(self, tree: str, sandbox: Sandbox) -> Preparation:
+        def report(layer: PreparedLayer) -> None:
+            seconds = None
+            if layer.ended is not None:
+                seconds = layer.ended.seconds
+            self.record(Prepared(tree, layer.setup.command, layer.key, seconds))
+
+        return Preparation(
+            self.repository, self.git, sandbox, self.stores, self.workspace, self.tick, report
+        )
 
 
 def _is_in_tree(program: str) -> bool:
@@ -85,17 +155,65 @@ def _missing_program(result: CheckResult) -> WorldFailed:
     )
 
 
+def _fails_without_patch(compared: CheckResult, repository: Repository) -> WorldFailed:
+    return WorldFailed(
+        "check_fails_on_branch",
+        f"the check '{compared.name}' {_failure(compared)} on {repository.branch} without the patch"
+        " as well, so it says nothing about the patch",
+        f"Mend {repository.branch} or the check (`gcr doctor --checks`), then `gcr retry` the"
+        " patch.",
+        expected=_last_lines(compared.tail),
+        retry=False,
+    )
+
+
+def _setup_fails_without_patch(failed: SetupFailed, repository: Repository) -> WorldFailed:
+    return WorldFailed(
+        "setup_failed",
+        f"{failed}; the patch changes none of the files it depends on",
+        f"Mend the setup of {repository.name} (`gcr doctor --checks`), then `gcr retry` the patch.",
+        expected=_last_lines(readable_tail(failed.ended.output)),
+    )
+
+
+def _failed_setup(failed: SetupFailed) -> Fault:
+    return Fault(
+        code="setup_failed",
+        message=f"{failed}, with the files that the patch changes",
+        next_step="Read its output, correct the patch, and send it under a new id.",
+        expected=_last_lines(readable_tail(failed.ended.output)),
+    )
+
+
 def _failed_check(result: CheckResult) -> Fault:
-    match result.status:
-        case "timed_out":
-            failure = "ran out of time"
-        case "not_started":
-            failure = "could not be started"
-        case _:
-            failure = f"failed with exit code {result.exit_code}"
     return Fault(
         code=f"check_{result.status}",
-        message=f"the check '{result.name}' {failure}",
+        message=f"the check '{result.name}' {_failure(result)}",
         next_step="Read its output, correct the patch, and send it under a new id.",
-        expected=tuple(result.tail.splitlines()[-_TAIL_LINES:]),
+        expected=_last_lines(result.tail),
     )
+
+
+def _failure(result: CheckResult) -> str:
+    match result.status:
+        case "timed_out":
+            return "ran out of time"
+        case "not_started":
+            return "could not be started"
+        case "over_limit":
+            return f"went over its limit of {_LIMIT_NAMES[result.limit or 'memory']}"
+        case _:
+            return f"failed with exit code {result.exit_code}"
+
+
+_LIMIT_NAMES = {
+    "memory": "memory (sandbox.memory_mb)",
+    "processes": "processes (sandbox.processes)",
+    "workspace": "disk space in the workspace (sandbox.workspace_mb)",
+    "tmp": "temporary space (sandbox.tmp_mb)",
+    "file": "file size (sandbox.file_mb)",
+}
+
+
+def _last_lines(tail: str) -> tuple[str, ...]:
+    return tuple(tail.splitlines()[-_TAIL_LINES:])

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gpt_cursor_runner.config import State
 from gpt_cursor_runner.engine.embedded import Engine
 from gpt_cursor_runner.engine.runner_lock import RunnerLock
+from gpt_cursor_runner.landing.preparing import Stores
 from gpt_cursor_runner.landing.workspace import sweep
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
@@ -115,6 +116,7 @@ class Runner:
             sandbox=lambda: self.repositories.sandbox(repository),
             evidence=Evidence(self.state.patches_dir / claim.id),
             workspace=self.state.workspaces_dir / f"{claim.seq}-{claim.token}",
+            stores=Stores.of(self.state, repository),
             history=self.ledger.queries.events(claim.id),
             record=lambda payload: self._record(claim, lock, payload),
             tick=lambda: self._tick(claim, lock),

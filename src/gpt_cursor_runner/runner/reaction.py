@@ -57,6 +57,8 @@ def outcome_of(error: Exception, claim: StoredPatch, ledger: Ledger) -> Outcome:
             return Interrupted()
         case WorldFailed():
             log.warning("attempt_failed", code=error.code, reason=error.message)
+            if not error.retry:
+                return Failed(error.code, error.message, error.next_step)
             return _retry_or_fail(error.fault, claim)
         case _:
             log.exception("attempt_failed", exc_info=error)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
-from gpt_cursor_runner.config import Repository
+from gpt_cursor_runner.config import Repository, SandboxLimits
+from gpt_cursor_runner.landing.checkouts import work_trees
 from gpt_cursor_runner.landing.git import Git, GitFailed
-from gpt_cursor_runner.landing.sandbox import Sandbox, choose_sandbox
+from gpt_cursor_runner.landing.sandbox.choosing import Proof, prove_sandbox, sandbox_for
+from gpt_cursor_runner.landing.sandbox.model import Sandbox
 from gpt_cursor_runner.landing.sealing import sealed_ref
 from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.faults import WorldFailed
@@ -26,8 +29,10 @@ class Repositories:
 
     configured: dict[str, Repository]
     search_path: str
+    limits: SandboxLimits
+    workspaces: Path
     _gits: dict[str, Git] = field(default_factory=dict)
-    _sandboxes: dict[str, Sandbox] = field(default_factory=dict)
+    _proof: Proof | None = None
     # The report of a patch follows its end in the next turn of the loop, so one
     # id is enough to delete no seal twice.
     _deleted_last: str = ""
@@ -56,11 +61,11 @@ class Repositories:
         self._gits.pop(name, None)
 
     def sandbox(self, repository: Repository) -> Sandbox:
-        if repository.name not in self._sandboxes:
-            self._sandboxes[repository.name] = choose_sandbox(
-                repository.sandbox, self.search_path, repository.sandbox_read_only
-            )
-        return self._sandboxes[repository.name]
+        """Raise WorldFailed when the owner requires one and none works."""
+        if self._proof is None or self._proof.state != "works":
+            self._proof = prove_sandbox(self.search_path, self.limits, self.workspaces)
+        trees = work_trees(self.git(repository))
+        return sandbox_for(repository, self._proof, self.search_path, trees)
 
     def delete_seal(self, stored: StoredPatch) -> None:
         """Delete the sealed ref of a patch that has ended. An error is logged

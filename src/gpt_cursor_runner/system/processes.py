@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+# For `stderr`: one stream for both outputs.
+TO_STDOUT = subprocess.STDOUT
 GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.05
 TICK_SECONDS = 0.2
@@ -43,6 +45,7 @@ def start(
     stdin: int = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.PIPE,
     stderr: int | IO[bytes] = subprocess.PIPE,
+    pass_fds: Sequence[int] = (),
 ) -> Child:
     """Start a command in a session and process group of its own; OSError when
     it does not start.
@@ -55,6 +58,7 @@ def start(
         stdout=stdout,
         stderr=stderr,
         start_new_session=True,
+        pass_fds=pass_fds,
     )
 
 

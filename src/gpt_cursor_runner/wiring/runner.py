@@ -24,7 +24,10 @@ def build_runner(config: Config, should_stop: Callable[[], bool]) -> Runner:
         runner_id=runner_id,
         state=config.state,
         repositories=Repositories(
-            {repository.name: repository for repository in config.repository}, search_path()
+            {repository.name: repository for repository in config.repository},
+            search_path(),
+            config.sandbox,
+            config.state.workspaces_dir,
         ),
         ledger=ledger,
         engine=EmbeddedEngine(ledger, runner_id),

@@ -1,0 +1,175 @@
+"""Prepares the workspace in which the checks of a tree run: its files, the
+layers of the setup commands, the caches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gpt_cursor_runner.config import Repository, SandboxedCommand, Setup, State
+from gpt_cursor_runner.landing.git import Git
+from gpt_cursor_runner.landing.layers import Layer, LayerStore, layer_keys
+from gpt_cursor_runner.landing.pristine import PristineTree
+from gpt_cursor_runner.landing.sandbox.model import (
+    INSIDE,
+    INSIDE_HOME,
+    Confined,
+    Mount,
+    Sandbox,
+)
+from gpt_cursor_runner.landing.sandbox.running import Ended, run_command
+from gpt_cursor_runner.landing.workspace import Workspace
+
+
+class SetupFailed(Exception):
+    """A setup command did not succeed."""
+
+    def __init__(self, setup: Setup, ended: Ended) -> None:
+        super().__init__(f"the setup command {' '.join(setup.command)} {ended.status}")
+        self.setup = setup
+        self.ended = ended
+
+
+@dataclass(frozen=True)
+class PreparedLayer:
+    """The layer of one setup command. `ended` is None when an earlier patch had
+    made it; without a sandbox nothing is kept and `key` is empty.
+    """
+
+    setup: Setup
+    key: str
+    ended: Ended | None
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The directories of one repository and branch that outlive a patch."""
+
+    pristine: Path
+    layers: Path
+    caches: Path
+
+    @classmethod
+    def of(cls, state: State, repository: Repository) -> Stores:
+        # Two branches of one repository are worked on side by side.
+        branch = hashlib.sha256(repository.branch.encode()).hexdigest()[:12]
+        return cls(
+            state.trees_dir / f"{repository.name}-{branch}",
+            state.layers_dir / repository.name,
+            state.caches_dir / repository.name,
+        )
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """The means to prepare workspaces of one repository and branch.
+
+    Setup commands run in a workspace beside `workspace`. `tick` is called
+    several times a second and raises when it must stop.
+    """
+
+    repository: Repository
+    git: Git
+    sandbox: Sandbox
+    stores: Stores
+    workspace: Path
+    tick: Callable[[], None]
+    report: Callable[[PreparedLayer], None] = lambda _: None
+
+    def prepare(self, workspace: Workspace, tree: str) -> tuple[Mount, ...]:
+        """Lay the tree out in an entered workspace; return the directories that
+        a sandbox shows beside it.
+
+        Raises SetupFailed, or WorldFailed when git or this machine fails.
+        """
+        if self.sandbox.tier == "none":
+            workspace.fill(self.git, tree, self.tick)
+            self._run_setup_here(workspace)
+            return ()
+        layers = self._layers(tree)
+        return self._lay_out(workspace, tree, layers)
+
+    def layer_keys(self, tree: str) -> list[str]:
+        """The key of each setup command's layer for a tree."""
+        return layer_keys(self.git, tree, self.repository.setup, self._uid())
+
+    def mounts_of(self, command: SandboxedCommand) -> tuple[Mount, ...]:
+        """The caches of a command."""
+        return tuple(self._cache(path) for path in command.caches)
+
+    def _lay_out(
+        self, workspace: Workspace, tree: str, layers: Sequence[Layer]
+    ) -> tuple[Mount, ...]:
+        if self.sandbox.layered:
+            # The last layer on top, as it was made.
+            lower = [layer.files for layer in reversed(layers)]
+            pristine = PristineTree(self.stores.pristine, self.sandbox.user)
+            workspace.lay_over([*lower, pristine.update(self.git, tree, self.tick)])
+            return ()
+        workspace.fill(self.git, tree, self.tick)
+        mounts = []
+        for layer in layers:
+            for provided in layer.provides:
+                mounts.append(Mount(layer.files / provided, f"{INSIDE}/{provided}"))
+        return tuple(mounts)
+
+    def _layers(self, tree: str) -> list[Layer]:
+        setups = self.repository.setup
+        if not setups:
+            return []
+        store = LayerStore(self.stores.layers, self.sandbox.user)
+        layers: list[Layer] = []
+        for setup, key in zip(setups, self.layer_keys(tree), strict=True):
+            ended = None
+            layer = store.find(key, setup)
+            if layer is None:
+                layer, ended = self._make_layer(store, setup, key, tree, layers)
+            self.report(PreparedLayer(setup, key, ended))
+            layers.append(layer)
+        return layers
+
+    def _make_layer(
+        self, store: LayerStore, setup: Setup, key: str, tree: str, before: Sequence[Layer]
+    ) -> tuple[Layer, Ended]:
+        place = self.workspace.with_name(f"{self.workspace.name}-setup")
+        with Workspace(place, self.sandbox.user) as workspace:
+            mounts = self._lay_out(workspace, tree, before)
+            ended = self._run(setup, workspace, mounts)
+            return store.keep(key, setup, workspace), ended
+
+    def _run_setup_here(self, workspace: Workspace) -> None:
+        """Without a sandbox a workspace has no fixed path, at which a virtual
+        environment could be kept; so the commands run for every patch.
+        """
+        for setup in self.repository.setup:
+            ended = self._run(setup, workspace, ())
+            self.report(PreparedLayer(setup, "", ended))
+
+    def _run(self, setup: Setup, workspace: Workspace, mounts: Sequence[Mount]) -> Ended:
+        confined = Confined(setup, (*mounts, *self.mounts_of(setup)))
+        ended = run_command(self.sandbox, confined, workspace, self.tick)
+        if ended.status != "passed":
+            raise SetupFailed(setup, ended)
+        return ended
+
+    def _cache(self, path: str) -> Mount:
+        # A digest, since the path has separators; the name is for people.
+        digest = hashlib.sha256(path.encode()).hexdigest()[:12]
+        source = self.stores.caches / f"{digest}-{Path(path).name}"
+        source.mkdir(parents=True, exist_ok=True)
+        if self.sandbox.user is not None:
+            self.sandbox.user.take(source)
+        if path.startswith("~/"):
+            inside = f"{INSIDE_HOME}/{path.removeprefix('~/')}"
+        else:
+            inside = f"{INSIDE}/{path}"
+        return Mount(source, inside, writable=True)
+
+    def _uid(self) -> int:
+        if self.sandbox.user is not None:
+            return self.sandbox.user.uid
+        return os.geteuid()
