@@ -21,7 +21,15 @@ from gpt_cursor_runner import __version__, cli
 from gpt_cursor_runner.alerts.messages import AlertContext, alert_body
 from gpt_cursor_runner.alerts.probe import AlertsProbe
 from gpt_cursor_runner.alerts.sinks.webhook import WebhookSink
-from gpt_cursor_runner.config import Alerts, Config, Health, Repository, Server, State
+from gpt_cursor_runner.config import (
+    Alerts,
+    Config,
+    Health,
+    Repository,
+    SandboxLimits,
+    Server,
+    State,
+)
 from gpt_cursor_runner.gateway.health import exposition, view
 from gpt_cursor_runner.health.monitor import judging
 from gpt_cursor_runner.health.monitor.codes import COMMON_CODES, CodeTable
@@ -83,6 +91,7 @@ SECTIONS = {
     "state": State,
     "health": Health,
     "alerts": Alerts,
+    "sandbox": SandboxLimits,
     "repository": Repository,
 }
 
@@ -99,7 +108,7 @@ def test_every_setting_is_documented(section: str, model: type[BaseModel]):
         for name in _names(row):
             documented.add(name.removeprefix(f"{section}.").removeprefix("."))
     assert documented == set(model.model_fields)
-    assert set(Config.model_fields) == {"server", "state", "health", "alerts", "repository"}
+    assert set(Config.model_fields) == set(SECTIONS)
 
 
 def test_every_command_is_documented():

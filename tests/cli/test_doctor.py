@@ -152,7 +152,8 @@ def test_the_text_ends_with_the_count(terminal):
 @pytest.mark.parametrize(
     ("program", "result", "fact"),
     [
-        ("print(1)", "PASS", "tests passed on main"),
+        ("import greeting; greeting.greet()", "PASS", "a required check fails without the sources"),
+        ("print(1)", "FAIL", "no required check fails when every source file is empty"),
         ("raise SystemExit('no such module')", "FAIL", "no such module"),
     ],
 )
