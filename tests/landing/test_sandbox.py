@@ -5,6 +5,7 @@ the machine.
 import ctypes
 import json
 import os
+import pwd
 import shutil
 import socket
 import sys
@@ -604,3 +605,17 @@ def test_root_runs_no_command_as_root(tmp_path: Path, user: str) -> None:
     assert proof.state == "missing"
     assert f"there is no user {user} to run checks as" in proof.why
     assert "useradd" in proof.next_step
+
+
+def has_service_user() -> bool:
+    return any(entry.pw_name == SandboxLimits().user for entry in pwd.getpwall())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root drops its privileges")
+@pytest.mark.skipif(not has_service_user(), reason="the service user is not installed")
+def test_root_runs_commands_as_the_service_user(tmp_path: Path) -> None:
+    proof = prove_sandbox(PLAIN_PATH, SandboxLimits(), tmp_path)
+    assert proof.state == "works"
+    assert proof.sandbox is not None
+    assert proof.sandbox.user is not None
+    assert proof.sandbox.user.uid == pwd.getpwnam("gpt-cursor-runner").pw_uid
