@@ -36,8 +36,8 @@ def common_blocks(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[tuple[
     """Yield the blocks that two sequences share, in order: the start in each
     (from 0), and the number of lines. The last block ends both sequences.
     """
-    head = _common_head(old, new)
-    tail = _common_head(old[head:][::-1], new[head:][::-1])
+    head = common_head(old, new)
+    tail = common_head(old[head:][::-1], new[head:][::-1])
     old_end, new_end = len(old) - tail, len(new) - tail
     yield 0, 0, head
     if (old_end - head) * (new_end - head) <= _MOST_PAIRS:
@@ -47,10 +47,10 @@ def common_blocks(old: Sequence[bytes], new: Sequence[bytes]) -> Iterator[tuple[
     yield old_end, new_end, tail
 
 
-def _common_head(left: Sequence[bytes], right: Sequence[bytes]) -> int:
-    """The number of equal lines at the start of two sequences."""
-    for count, (left_line, right_line) in enumerate(zip(left, right, strict=False)):
-        if left_line != right_line:
+def common_head(left: Sequence[object], right: Sequence[object]) -> int:
+    """Return the number of equal items at the start of two sequences."""
+    for count, (left_item, right_item) in enumerate(zip(left, right, strict=False)):
+        if left_item != right_item:
             return count
     return min(len(left), len(right))
 

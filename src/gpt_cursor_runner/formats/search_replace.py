@@ -96,12 +96,16 @@ def _new_file_section(block: Block, path: str, text: Text | None) -> Section:
             " empty contents."
         )
         faults = (TextFault("no_op", message, step, block.patch_line, block.number),)
-    verb: Verb = "create"
-    if text is not None and not text.data:
-        verb = "change"
     lines = tuple(HunkLine("+", line, row) for line, row in block.new)
     hunk = Hunk(block.number, lines, block.patch_line, 0, 1)
-    return Section(block.patch_line, verb, path, path, (hunk,), faults=faults)
+    return Section(block.patch_line, _new_file_verb(text), path, path, (hunk,), faults=faults)
+
+
+def _new_file_verb(text: Text | None) -> Verb:
+    is_empty_file = text is not None and not text.data
+    if is_empty_file:
+        return "change"
+    return "create"
 
 
 def _edit_section(blocks: Sequence[Block], path: str, text: Text | None) -> Section:

@@ -51,6 +51,10 @@ class Edit:
     end: int
     lines: tuple[bytes, ...]
 
+    @property
+    def is_insertion(self) -> bool:
+        return self.start == self.end and len(self.lines) > 0
+
 
 class Text:
     """The lines of one version of a file, with indexes for a fast search.
@@ -252,14 +256,15 @@ class Text:
         """The lines that an edit writes, with the line end moved if the file
         lacks its last one.
         """
-        inserts_lines = edit.start == edit.end and len(edit.lines) > 0
-        is_at_end = edit.start == len(self.lines) > 0
-        if not inserts_lines or not is_at_end or self._ends_its_last_line:
+        if not self._is_appended(edit) or self._ends_its_last_line:
             return edit.lines
         *lines, last = edit.lines
         if follows_open_line:
             lines.insert(0, self._line_end)
         return [*lines, last.removesuffix(b"\n").removesuffix(b"\r")]
+
+    def _is_appended(self, edit: Edit) -> bool:
+        return edit.is_insertion and edit.start == len(self.lines) > 0
 
 
 def _line_end_of(line: bytes) -> bytes:

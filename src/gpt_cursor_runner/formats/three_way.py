@@ -11,7 +11,7 @@ that version, and git merges the outcome into the file.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from itertools import repeat
 
@@ -28,6 +28,7 @@ from gpt_cursor_runner.patch.faults import Fault
 
 RUNG = "three_way"
 
+_ELLIPSIS = "…"
 # Of each side of a conflict, so that with its marks it fits into the 12 lines
 # that a fault shows.
 _SIDE_LINES = 4
@@ -143,25 +144,39 @@ def _add_conflict(merged: Merged, section: Section, now: File, path: str, plan: 
 
 def _conflict_excerpt(text: bytes, section: Section) -> tuple[str, ...]:
     """The first conflict, both its sides cut short."""
-    sent: set[bytes] = set()
-    for hunk in section.hunks:
-        sent.update([line.data.strip() for line in hunk.lines])
+    sent = _sent_lines(section)
     lines = split_lines(text)
     begin = _index_of(b"<<<<<<< the branch", lines)
     middle = _index_of(b"=======", lines, begin + 1)
     end = _index_of(b">>>>>>> the patch", lines, middle + 1)
-    theirs: list[bytes | None] = []
-    for line in lines[middle + 1 : end]:
-        # Only lines that were sent are shown: the rest is from the named
-        # version, which the sender may not be allowed to read.
-        theirs.append(line if line.strip() in sent else None)
+    ours = [_shown(line) for line in lines[begin + 1 : middle]]
+    # Only lines that were sent are shown: the rest is from the named version,
+    # which the sender may not be allowed to read.
+    theirs = [_shown_if_sent(line, sent) for line in lines[middle + 1 : end]]
     return (
         "<<<<<<< the branch",
-        *_shortened(lines[begin + 1 : middle]),
+        *_shortened(ours),
         "=======",
         *_shortened(theirs),
         ">>>>>>> the patch",
     )
+
+
+def _sent_lines(section: Section) -> set[bytes]:
+    sent: set[bytes] = set()
+    for hunk in section.hunks:
+        sent.update([line.data.strip() for line in hunk.lines])
+    return sent
+
+
+def _shown(line: bytes) -> str:
+    return show(line, 160)
+
+
+def _shown_if_sent(line: bytes, sent: Set[bytes]) -> str:
+    if line.strip() in sent:
+        return _shown(line)
+    return _ELLIPSIS
 
 
 def _index_of(mark: bytes, lines: Sequence[bytes], start: int = 0) -> int:
@@ -172,15 +187,14 @@ def _index_of(mark: bytes, lines: Sequence[bytes], start: int = 0) -> int:
     return max(start, len(lines))
 
 
-def _shortened(lines: Sequence[bytes | None]) -> list[str]:
-    """The first lines of one side; None, and lines beyond the limit, become an
-    ellipsis.
+def _shortened(texts: Iterable[str]) -> list[str]:
+    """The first lines of one side. Ellipses in a row become one, and one stands
+    for the lines beyond the limit.
     """
     shown: list[str] = []
-    for line in lines:
-        text = "…" if line is None else show(line, 160)
-        if text != "…" or shown[-1:] != ["…"]:
+    for text in texts:
+        if [text] != shown[-1:] or text != _ELLIPSIS:
             shown.append(text)
     if len(shown) <= _SIDE_LINES:
         return shown
-    return [*shown[: _SIDE_LINES - 1], "…"]
+    return [*shown[: _SIDE_LINES - 1], _ELLIPSIS]

@@ -126,7 +126,7 @@ def _undecorated(line: str) -> tuple[str, bool]:
         shorter = _LABEL.sub("", shorter, count=1)
         shorter = _AFTER.sub("", shorter).strip()
         shorter, has_backticks = _unquoted(shorter)
-        quoted = quoted or has_backticks
+        quoted |= has_backticks
         if shorter == line:
             break
         line = shorter
@@ -142,7 +142,7 @@ def _unquoted(text: str) -> tuple[str, bool]:
     for quote in _QUOTES:
         if _is_quoted(text, quote):
             text = text[len(quote) : -len(quote)].strip()
-            has_backticks = has_backticks or quote == "`"
+            has_backticks |= quote == "`"
     return text, has_backticks
 
 

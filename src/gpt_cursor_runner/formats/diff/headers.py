@@ -60,7 +60,7 @@ def _names_agree(file: FileDiff) -> bool:
 
 def _agree(name: str, other: str) -> bool:
     """Whether two names may be the same with different prefixes."""
-    if name == other or common_strip(name, other) is not None:
+    if common_strip(name, other) is not None:
         return True
     return name.endswith("/" + other) or other.endswith("/" + name)
 

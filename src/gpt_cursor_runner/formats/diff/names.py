@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from itertools import islice
 
+from gpt_cursor_runner.formats.line_diff import common_head
+
 # Of a header line: four times the longest path, if every byte is escaped. The
 # search for a date takes the square of a line's length.
 _MOST_BYTES = 20_000
@@ -159,12 +161,12 @@ def common_strip(old: str, new: str) -> int | None:
     to be equal; None when no number makes them equal.
     """
     old_parts, new_parts = old.split("/"), new.split("/")
-    if len(old_parts) != len(new_parts) or old_parts[-1] != new_parts[-1]:
+    if len(old_parts) != len(new_parts):
         return None
-    count = len(old_parts) - 1
-    while count and old_parts[count - 1] == new_parts[count - 1]:
-        count -= 1
-    return count
+    common = common_head(old_parts[::-1], new_parts[::-1])
+    if common == 0:
+        return None
+    return len(old_parts) - common
 
 
 def has_git_prefixes(old: str | None, new: str | None) -> bool:

@@ -31,6 +31,8 @@ def parse_diff(data: bytes) -> tuple[list[FileDiff], list[TextFault]]:
     """
     parser = _Parser(DiffLines(data))
     parser.parse()
+    for file in parser.files:
+        parser.check_complete(file)
     return parser.files, parser.faults
 
 
@@ -49,8 +51,6 @@ class _Parser:
     def parse(self) -> None:
         while self.at < len(self.lines):
             self._parse_part()
-        for file in self.files:
-            self._check_complete(file)
         if not self.files and not self.faults:
             self.faults.append(_NO_DIFF)
 
@@ -84,10 +84,13 @@ class _Parser:
             self._parse_binary()
         elif self._is_stray_change(line):
             self._refuse_stray_change()
-        elif self.in_git_header and parse_header_line(self.files[-1], line, self.at):
+        elif self._parse_header_line(line):
             self.at += 1
         else:
             self._skip_text(line)
+
+    def _parse_header_line(self, line: bytes) -> bool:
+        return self.in_git_header and parse_header_line(self.files[-1], line, self.at)
 
     def _parse_git_line(self, line: bytes) -> None:
         file = FileDiff(self.at + 1, is_git=True, mail=self.mail)
@@ -111,9 +114,7 @@ class _Parser:
         self.at += 2
 
     def _parse_hunk(self) -> None:
-        if not self.files:
-            self.files.append(FileDiff(self.at + 1, named=False))
-        file = self.files[-1]
+        file = self._file_of_hunk()
         # Refused hunks count too: the numbers are those that the sender sees.
         number = len(file.hunks) + len(file.faults)
         parsed = parse_hunk(self.lines, self.at, number, trust_counts=self.trust_counts)
@@ -125,6 +126,11 @@ class _Parser:
             self.trust_counts = False
         self.in_git_header, self.after_names, self.after_hunk = False, False, True
         self.at = parsed.end
+
+    def _file_of_hunk(self) -> FileDiff:
+        if not self.files:
+            self.files.append(FileDiff(self.at + 1, named=False))
+        return self.files[-1]
 
     def _parse_binary(self) -> None:
         parsed = parse_binary(self.lines.all, self.at)
@@ -170,7 +176,7 @@ class _Parser:
         else:
             self.faults.append(fault)
 
-    def _check_complete(self, file: FileDiff) -> None:
+    def check_complete(self, file: FileDiff) -> None:
         """Refuse a file without the lines that its headers announce: texts are
         often cut off there.
         """

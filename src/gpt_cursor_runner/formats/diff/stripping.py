@@ -30,7 +30,7 @@ class Stripping:
         self._strip = strip
         self._file_exists = file_exists
         self._usual_count = 0
-        if strip is None and any(_has_one_bare_name(file) for file in files):
+        if strip is None and any(map(_has_one_bare_name, files)):
             self._usual_count = self._most_frequent_count(files)
 
     def paths(self, file: FileDiff) -> tuple[str, str]:

@@ -122,12 +122,7 @@ class _Parser:
         start, opening = self.at, self._parse_opening()
         if self.number and not opening.has_lines:
             raise _Refused(start, "a line follows the end of a hunk, but no @@ opens another")
-        body = self._parse_body()
-        ends_file = self._is_at_end_of_file()
-        if ends_file:
-            self.at += 1
-        else:
-            self._drop_gap(body)
+        body, ends_file = self._parse_body()
         if not body:
             raise _Refused(start, f"hunk {self.number + 1} has no lines")
         return Hunk(
@@ -150,7 +145,16 @@ class _Parser:
             at = self._after_blanks(self.at)
         return opening
 
-    def _parse_body(self) -> list[HunkLine]:
+    def _parse_body(self) -> tuple[list[HunkLine], bool]:
+        """The lines of a hunk, and whether `*** End of File` follows them."""
+        body = self._parse_lines()
+        if self._is_at_end_of_file():
+            self.at += 1
+            return body, True
+        self._drop_gap(body)
+        return body, False
+
+    def _parse_lines(self) -> list[HunkLine]:
         body: list[HunkLine] = []
         while self._is_inside_hunk():
             line = self.lines[self.at]
