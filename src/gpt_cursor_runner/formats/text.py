@@ -134,6 +134,14 @@ class Text:
             return ""
         return "".join(characters)
 
+    def count_of(self, sought_core: bytes) -> int:
+        """Return how many lines have this core."""
+        character = self.character_of(sought_core)
+        if not character:
+            return 0
+        string, _ = self.cores
+        return string.count(character)
+
     def rows_of(self, sought_core: bytes) -> Iterator[int]:
         """Yield the rows of the lines with this core, in order."""
         character = self.character_of(sought_core)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from rapidfuzz import fuzz
 
@@ -26,10 +26,11 @@ _SAME_LINE = 0.8  # beside a less similar line, no insertion is placed
 _COMMENT = re.compile(rb"(?:#|//|/\*|\*|--|;|<!--|%|\"\"\"|''')")
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     """The best path to one cell of the alignment: the weight it matched, the
     cost of lines it skipped, and the step before.
+
+    A tuple, because many are made.
     """
 
     gain: float
@@ -45,28 +46,45 @@ class _Step:
     def has_matched(self) -> bool:
         return self.gain > 0 or self.row is not None
 
+    @property
+    def rows(self) -> tuple[int | None, ...]:
+        """The row of each old line on the path."""
+        rows: list[int | None] = []
+        step = self
+        while step.previous is not None:
+            rows.append(step.row)
+            step = step.previous
+        return tuple(reversed(rows))
+
+
+class _Cells(dict[int, _Step]):
+    """The best path to each row."""
+
+    def offer(self, row: int, step: _Step) -> None:
+        """Keep a path if it is better than the one to the same row."""
+        best = self.get(row)
+        if best is None or step.score > best.score:
+            self[row] = step
+
 
 def align(text: Text, hunk: Hunk, pinned: int, pinned_row: int) -> Place | None:
     """Return the best alignment with the old line of number `pinned` at its
     row; None when there is none with one indent shift.
     """
-    old = hunk.old
-    path = _best_path(text, old, pinned, pinned_row)
+    path = _best_path(text, hunk.old, pinned, pinned_row)
     if path is None:
         return None
-    rows = _rows_of_path(path)
+    rows = path.rows
     shift = shift_of_equal_lines(text, hunk, rows)
     if shift is None:
         return None
-    weight = sum(_weight(core(line.data)) for line in old if line.sign == " ")
-    return Place(rows, path.gain / (weight + path.cost), shift)
+    return Place(rows, path.gain / (_context_weight(hunk) + path.cost), shift)
 
 
 def _best_path(text: Text, old: Sequence[HunkLine], pinned: int, pinned_row: int) -> _Step | None:
     start = pinned_row - pinned
-    cells: dict[int, _Step] = {}
-    for row in range(max(0, start - SLACK), start + SLACK + 1):
-        cells[row] = _Step(0.0, 0.0)
+    first_rows = range(max(0, start - SLACK), start + SLACK + 1)
+    cells = _Cells(dict.fromkeys(first_rows, _Step(0.0, 0.0)))
     for number, line in enumerate(old):
         if may_skip_above(old, number):
             cells = _with_skipped_lines(text, cells)
@@ -77,17 +95,14 @@ def _best_path(text: Text, old: Sequence[HunkLine], pinned: int, pinned_row: int
     return max(cells.values(), key=lambda step: step.score, default=None)
 
 
-def _next_cells(
-    text: Text, cells: dict[int, _Step], line: HunkLine, reach: range
-) -> dict[int, _Step]:
+def _next_cells(text: Text, cells: _Cells, line: HunkLine, reach: range) -> _Cells:
     wanted = core(line.data)
-    following: dict[int, _Step] = {}
+    following = _Cells()
     for row, step in cells.items():
         if row not in reach:
             continue
         for next_row, further in _ways_to_take(text, step, row, line.sign, wanted):
-            if next_row not in following or further.score > following[next_row].score:
-                following[next_row] = further
+            following.offer(next_row, further)
     return following
 
 
@@ -98,10 +113,15 @@ def _ways_to_take(
     there, or, if it is context, it is left out.
     """
     in_file = text.core_at(row)
-    if sign == "-":
-        if in_file == wanted:
-            yield row + 1, _Step(step.gain, step.cost, row, step)
-        return
+    if sign == " ":
+        yield from _ways_to_take_context(step, row, wanted, in_file)
+    elif in_file == wanted:
+        yield row + 1, _Step(step.gain, step.cost, row, step)
+
+
+def _ways_to_take_context(
+    step: _Step, row: int, wanted: bytes, in_file: bytes | None
+) -> Iterator[tuple[int, _Step]]:
     similarity = _similarity(wanted, in_file)
     if similarity >= _RELATED:
         gain = step.gain + similarity * _weight(wanted)
@@ -110,39 +130,34 @@ def _ways_to_take(
     yield row, _Step(step.gain, step.cost, None, step)
 
 
-def _with_skipped_lines(text: Text, cells: dict[int, _Step]) -> dict[int, _Step]:
-    """The cells, and those reached by skipping lines of the file.
-
-    Nothing is skipped before the first match: paths start at every row.
-    """
-    reached = dict(cells)
+def _with_skipped_lines(text: Text, cells: _Cells) -> _Cells:
+    """The cells, and those reached by skipping lines of the file."""
+    reached = _Cells(cells)
     for row in range(min(cells, default=0), max(cells, default=-1) + SLACK):
         step = reached.get(row)
-        skipped = text.core_at(row)
-        if step is None or skipped is None or not step.has_matched:
-            continue
-        cost = step.cost + _skip_cost(skipped)
-        further = _Step(step.gain, cost, step.row, step.previous)
-        if row + 1 not in reached or further.score > reached[row + 1].score:
-            reached[row + 1] = further
+        # Nothing is skipped before the first match: paths start at every row.
+        if step is not None and step.has_matched:
+            _offer_skip(text, row, step, reached)
     return reached
 
 
-def _rows_of_path(path: _Step) -> tuple[int | None, ...]:
-    rows: list[int | None] = []
-    step = path
-    while step.previous is not None:
-        rows.append(step.row)
-        step = step.previous
-    return tuple(reversed(rows))
+def _offer_skip(text: Text, row: int, step: _Step, cells: _Cells) -> None:
+    skipped = text.core_at(row)
+    if skipped is not None:
+        cost = step.cost + _skip_cost(skipped)
+        cells.offer(row + 1, _Step(step.gain, cost, step.row, step.previous))
 
 
 def _similarity(wanted: bytes, in_file: bytes | None) -> float:
     if wanted == in_file:
         return 1.0
-    if not wanted or not in_file:
+    if in_file is None:
         return 0.0
-    return fuzz.ratio(wanted[:500].decode("latin-1"), in_file[:500].decode("latin-1")) / 100
+    return fuzz.ratio(wanted[:500], in_file[:500]) / 100
+
+
+def _context_weight(hunk: Hunk) -> float:
+    return sum(_weight(core(line.data)) for line in hunk.old if line.sign == " ")
 
 
 def _weight(line: bytes) -> float:

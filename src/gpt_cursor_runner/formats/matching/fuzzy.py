@@ -21,6 +21,7 @@ from gpt_cursor_runner.formats.line_keys import core
 from gpt_cursor_runner.formats.matching.alignment import SLACK, align
 from gpt_cursor_runner.formats.matching.fuzz_factor import fuzz_factor_places
 from gpt_cursor_runner.formats.matching.places import Place
+from gpt_cursor_runner.formats.matching.rarest_lines import rarest_first
 from gpt_cursor_runner.formats.text import Text
 
 LEAST_SIMILARITY = 0.90
@@ -44,12 +45,11 @@ def _similar_places(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
     old = hunk.old
     if not _LEAST_LINES <= len(old) <= _MOST_LINES:
         return []
-    characters = list(map(text.character_of, map(core, hunk.old_data)))
-    rarest = _rarest_deleted_line(text, old, characters)
+    rarest = _rarest_deleted_line(text, old)
     if rarest is None:
         return []
     rows = list(islice(text.rows_of(core(old[rarest].data)), _MOST_ROWS))
-    aligned_rows = _rows_with_most_context(text, rows, rarest, characters)
+    aligned_rows = _rows_with_most_context(text, hunk, rarest, rows)
     budget.aligned_lines_left -= len(old) * len(aligned_rows)
     if budget.aligned_lines_left < 0 or len(rows) == _MOST_ROWS:
         return []
@@ -65,39 +65,30 @@ def _aligned_places(text: Text, hunk: Hunk, pinned: int, rows: Iterable[int]) ->
     return places.values()
 
 
-def _rarest_deleted_line(
-    text: Text, old: Sequence[HunkLine], characters: Sequence[str]
-) -> int | None:
+def _rarest_deleted_line(text: Text, old: Sequence[HunkLine]) -> int | None:
     """The number of the deleted line that the file has least often; None when
     the file lacks one, or the hunk has no deletion or no context.
     """
-    candidates: list[int] = []
-    has_context = False
-    for number, line in enumerate(old):
-        if line.sign != "-":
-            has_context = True
-        elif core(line.data):
-            if not characters[number]:
-                return None
-            candidates.append(number)
-    if not candidates or not has_context:
+    counts = rarest_first(text, old, "-")
+    rarest = next(iter(counts), None)
+    if rarest is None or counts[rarest] == 0:
         return None
-    string, _ = text.cores
-    return min(candidates, key=lambda number: string.count(characters[number]))
+    if all(line.sign == "-" for line in old):
+        return None
+    return rarest
 
 
-def _rows_with_most_context(
-    text: Text, rows: Sequence[int], pinned: int, characters: Sequence[str]
-) -> list[int]:
+def _rows_with_most_context(text: Text, hunk: Hunk, pinned: int, rows: Sequence[int]) -> list[int]:
     """The few rows around which the file has most different lines of the hunk."""
     string, _ = text.cores
-    context = set(filter(None, characters))
-    size = len(characters)
+    hunk_characters = set(map(text.character_of, map(core, hunk.old_data)))
+    context = hunk_characters - {""}
+    size = len(hunk.old)
 
     def lines_around(row: int) -> int:
         start = row - pinned
         around = string[max(0, start - SLACK) : max(0, start) + size + SLACK]
-        return len(context & set(around))
+        return len(context.intersection(around))
 
     return sorted(rows, key=lines_around, reverse=True)[:_MOST_ALIGNED]
 
