@@ -29,7 +29,7 @@ def proof() -> Proof:
     """
     with tempfile.TemporaryDirectory() as directory:
         proved = prove_sandbox(SEARCH_PATH, LIMITS, Path(directory))
-    assert proved.state == "works", proved.why
+    assert proved.code == "works", proved.why
     return proved
 
 

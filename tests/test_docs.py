@@ -45,6 +45,7 @@ from gpt_cursor_runner.health.probes.queue import QueueProbe
 from gpt_cursor_runner.health.probes.repositories import RepositoriesProbe
 from gpt_cursor_runner.health.probes.resources import ResourcesProbe
 from gpt_cursor_runner.health.probes.runner import RunnerProbe
+from gpt_cursor_runner.health.probes.sandbox import SandboxProbe
 from gpt_cursor_runner.health.probes.tunnel import (
     TunnelEdgeProbe,
     TunnelProcessProbe,
@@ -52,6 +53,7 @@ from gpt_cursor_runner.health.probes.tunnel import (
 )
 from gpt_cursor_runner.health.probes.web import WebProbe
 from gpt_cursor_runner.health.probes.webhook import WebhookProbe
+from gpt_cursor_runner.landing.sandbox import choosing
 from gpt_cursor_runner.ledger.alerts import Alert, Incident
 from gpt_cursor_runner.patch.parsing import CHANGE_MODELS, parse_patch
 from gpt_cursor_runner.patch.status import Status
@@ -140,6 +142,7 @@ PROBES: tuple[Any, ...] = (
     MonitorProbe,
     ResourcesProbe,
     RepositoriesProbe,
+    SandboxProbe,
     ExternalRunnerProbe,
     TunnelProcessProbe,
     TunnelEdgeProbe,
@@ -172,6 +175,8 @@ def test_every_declared_code_is_used(probe: Any):
     module = inspect.getsource(inspect.getmodule(probe))  # type: ignore[arg-type]
     if probe is FilesystemProbe:
         module += inspect.getsource(disk_worker)
+    if probe is SandboxProbe:
+        module += inspect.getsource(choosing)
     for code, _ in probe.codes.items():
         assert f'"{code}"' in module, code
 

@@ -567,7 +567,7 @@ def test_a_sandbox_that_does_not_start_is_no_sandbox(tmp_path: Path, open_direct
         open_directory, "echo 'bwrap: setting up uid map: Permission denied'; exit 1"
     )
     proof = prove_sandbox(search_path, LIMITS, tmp_path)
-    assert proof.state == "missing"
+    assert proof.code == "broken"
     assert "setting up uid map: Permission denied" in proof.why
 
 
@@ -582,7 +582,7 @@ def test_a_sandbox_that_does_not_confine_is_no_sandbox(
         code = subprocess.call(arguments[arguments.index("--") + 1 :])
         os.write(status, json.dumps({"exit-code": code}).encode())"""
     proof = prove_sandbox(a_bwrap(open_directory, script, PYTHON), LIMITS, tmp_path)
-    assert proof.state == "missing"
+    assert proof.code == "broken"
     assert "the network interface" in proof.why
     assert "the process has Seccomp: 0" in proof.why
 
@@ -593,7 +593,7 @@ def test_a_trial_that_does_not_end_proves_nothing(
     """A slow bubblewrap must not make patches run without a sandbox."""
     monkeypatch.setattr("gpt_cursor_runner.landing.sandbox.canary.SECONDS", 0.5)
     proof = prove_sandbox(a_bwrap(open_directory, "exec sleep 60"), LIMITS, tmp_path)
-    assert proof.state == "unknown"
+    assert proof.code == "unknown"
     with pytest.raises(WorldFailed, match="did not end"):
         sandbox_for(a_repository("best"), proof, PLAIN_PATH, [])
 
@@ -602,7 +602,7 @@ def test_a_trial_that_does_not_end_proves_nothing(
 @pytest.mark.parametrize("user", ["root", "no-such-user"])
 def test_root_runs_no_command_as_root(tmp_path: Path, user: str) -> None:
     proof = prove_sandbox(PLAIN_PATH, SandboxLimits(user=user), tmp_path)
-    assert proof.state == "missing"
+    assert proof.code == "no_user"
     assert f"there is no user {user} to run checks as" in proof.why
     assert "useradd" in proof.next_step
 
@@ -615,7 +615,7 @@ def has_service_user() -> bool:
 @pytest.mark.skipif(not has_service_user(), reason="the service user is not installed")
 def test_root_runs_commands_as_the_service_user(tmp_path: Path) -> None:
     proof = prove_sandbox(PLAIN_PATH, SandboxLimits(), tmp_path)
-    assert proof.state == "works"
+    assert proof.code == "works"
     assert proof.sandbox is not None
     assert proof.sandbox.user is not None
     assert proof.sandbox.user.uid == pwd.getpwnam("gpt-cursor-runner").pw_uid

@@ -16,6 +16,7 @@ from gpt_cursor_runner.config import Check, Repository, State
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.preparing import Stores
+from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
@@ -110,8 +111,7 @@ class Ghost:
             repositories=Repositories(
                 {self.repository.name: self.repository},
                 self.search_path,
-                LIMITS,
-                self.state.workspaces_dir,
+                ProvenSandbox(SEARCH_PATH, LIMITS, self.state.workspaces_dir),
             ),
             ledger=self.ledger,
             engine=EmbeddedEngine(self.ledger, runner_id),

@@ -180,7 +180,7 @@ def _repository(repository: Repository) -> Finding:
 
 def _sandbox(config: Config, proof: Proof) -> Finding:
     why = "checks run code that an AI wrote"
-    if proof.state == "works":
+    if proof.code == "works":
         return Finding("sandbox", "PASS", "a command in bubblewrap proved to be confined", why)
     is_required = any(repository.sandbox == "required" for repository in config.repository)
     result: Result = "FAIL" if is_required else "WARN"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import structlog
 
-from gpt_cursor_runner.config import Repository, SandboxLimits
+from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.landing.checkouts import work_trees
 from gpt_cursor_runner.landing.git import Git, GitFailed
-from gpt_cursor_runner.landing.sandbox.choosing import Proof, prove_sandbox, sandbox_for
+from gpt_cursor_runner.landing.sandbox.choosing import sandbox_for
 from gpt_cursor_runner.landing.sandbox.model import Sandbox
+from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 from gpt_cursor_runner.landing.sealing import sealed_ref
 from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.faults import WorldFailed
@@ -29,10 +29,8 @@ class Repositories:
 
     configured: dict[str, Repository]
     search_path: str
-    limits: SandboxLimits
-    workspaces: Path
+    proven: ProvenSandbox
     _gits: dict[str, Git] = field(default_factory=dict)
-    _proof: Proof | None = None
     # The report of a patch follows its end in the next turn of the loop, so one
     # id is enough to delete no seal twice.
     _deleted_last: str = ""
@@ -62,10 +60,8 @@ class Repositories:
 
     def sandbox(self, repository: Repository) -> Sandbox:
         """Raise WorldFailed when the owner requires one and none works."""
-        if self._proof is None or self._proof.state != "works":
-            self._proof = prove_sandbox(self.search_path, self.limits, self.workspaces)
         trees = work_trees(self.git(repository))
-        return sandbox_for(repository, self._proof, self.search_path, trees)
+        return sandbox_for(repository, self.proven.proof(), self.search_path, trees)
 
     def delete_seal(self, stored: StoredPatch) -> None:
         """Delete the sealed ref of a patch that has ended. An error is logged

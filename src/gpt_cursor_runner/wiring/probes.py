@@ -21,6 +21,7 @@ from gpt_cursor_runner.health.probes.port import PortProbe
 from gpt_cursor_runner.health.probes.queue import QueueProbe, WatchedLedger
 from gpt_cursor_runner.health.probes.repositories import RepositoriesProbe
 from gpt_cursor_runner.health.probes.runner import RunnerProbe
+from gpt_cursor_runner.health.probes.sandbox import SandboxProbe
 from gpt_cursor_runner.health.probes.self_call import SelfCall
 from gpt_cursor_runner.health.probes.tunnel import (
     TunnelEdgeProbe,
@@ -29,6 +30,7 @@ from gpt_cursor_runner.health.probes.tunnel import (
 )
 from gpt_cursor_runner.health.probes.web import WebProbe
 from gpt_cursor_runner.health.probes.webhook import WebhookProbe
+from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def watch_surroundings(
     health, public_url = config.health, config.server.public_url
     if config.repository:
         monitor.watch(RepositoriesProbe(config.repository, search_path(), runner.is_working))
+        proven = ProvenSandbox(search_path(), config.sandbox, config.state.workspaces_dir)
+        monitor.watch(SandboxProbe(proven.proof, lambda: config.repository))
     if health.external_runner:
         monitor.watch(ExternalRunnerProbe(health.external_runner))
     if health.tunnel_metrics:

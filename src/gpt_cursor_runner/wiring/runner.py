@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from gpt_cursor_runner.config import Config, search_path
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
+from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 from gpt_cursor_runner.runner.loop import Runner
 from gpt_cursor_runner.runner.repositories import Repositories
 from gpt_cursor_runner.wiring.ledger import build_ledger
@@ -26,8 +27,7 @@ def build_runner(config: Config, should_stop: Callable[[], bool]) -> Runner:
         repositories=Repositories(
             {repository.name: repository for repository in config.repository},
             search_path(),
-            config.sandbox,
-            config.state.workspaces_dir,
+            ProvenSandbox(search_path(), config.sandbox, config.state.workspaces_dir),
         ),
         ledger=ledger,
         engine=EmbeddedEngine(ledger, runner_id),

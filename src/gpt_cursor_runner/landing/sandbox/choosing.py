@@ -20,6 +20,11 @@ from gpt_cursor_runner.landing.tree_files import Owner
 from gpt_cursor_runner.patch.faults import WorldFailed
 
 _INSTALL = 'Install bubblewrap, or set sandbox = "best" for this repository in runner.toml.'
+# Ubuntu 24.04 denies user namespaces to programs without a profile.
+_ALLOW = (
+    "Allow user namespaces to bubblewrap: on Ubuntu install the package apparmor-profiles and"
+    " `sudo ln -s /usr/share/apparmor/extra-profiles/bwrap-userns-restrict /etc/apparmor.d/`."
+)
 
 
 @dataclass(frozen=True)
@@ -28,9 +33,9 @@ class Proof:
     end in time, which is no reason to go without.
     """
 
-    state: Literal["works", "missing", "unknown"]
+    code: Literal["works", "not_installed", "unsupported", "no_user", "broken", "unknown"]
     why: str = ""
-    next_step: str = _INSTALL
+    next_step: str = ""
     sandbox: Sandbox | None = None
 
 
@@ -38,9 +43,10 @@ def prove_sandbox(search_path: str, limits: SandboxLimits, directory: Path) -> P
     """Try the sandbox with workspaces in `directory`. Takes some 50 ms."""
     program = shutil.which("bwrap", path=search_path)
     if program is None:
-        return Proof("missing", "bubblewrap is not installed")
+        return Proof("not_installed", "bubblewrap is not installed", _INSTALL)
     if not seccomp.is_supported():
-        return Proof("missing", f"no filter of system calls for {os.uname().machine}")
+        reason = f"no filter of system calls for {os.uname().machine}"
+        return Proof("unsupported", reason, 'Set sandbox = "none" for this repository.')
     user = None
     if os.geteuid() == 0:
         user = _find_user(limits.user)
@@ -49,7 +55,7 @@ def prove_sandbox(search_path: str, limits: SandboxLimits, directory: Path) -> P
     # Without the tools: the canary needs none.
     plain = Sandbox("bubblewrap", "", Tools("/usr/bin:/bin", ()), program, limits, user=user)
     layered = _try(replace(plain, layered=True), directory)
-    if layered.state == "works":
+    if layered.code == "works":
         return layered
     return _try(plain, directory)
 
@@ -69,7 +75,7 @@ def sandbox_for(
         read_only = repository.sandbox_read_only
         _refuse_work_trees(read_only, work_trees)
         return replace(proof.sandbox, tools=tools, read_only=read_only)
-    if repository.sandbox == "required" or proof.state == "unknown":
+    if repository.sandbox == "required" or proof.code == "unknown":
         raise WorldFailed(
             "sandbox_unavailable",
             f"checks must run in a sandbox and none works here: {proof.why}",
@@ -82,13 +88,14 @@ def _try(sandbox: Sandbox, directory: Path) -> Proof:
     try:
         problems = canary.run_canary(sandbox, directory)
     except TimeoutError:
-        return Proof("unknown", f"bubblewrap did not end within {canary.SECONDS:.0f} s")
+        reason = f"bubblewrap did not end within {canary.SECONDS:.0f} s"
+        return Proof("unknown", reason, "See what keeps this machine busy.")
     except WorldFailed as error:
-        return Proof("missing", f"bubblewrap does not work: {error.message}")
+        return Proof("broken", f"bubblewrap does not work: {error.message}", _ALLOW)
     except OSError as error:
-        return Proof("missing", f"bubblewrap does not start: {error.strerror}")
+        return Proof("broken", f"bubblewrap does not start: {error.strerror}", _ALLOW)
     if problems:
-        return Proof("missing", f"bubblewrap does not confine: {'; '.join(problems)}")
+        return Proof("broken", f"bubblewrap does not confine: {'; '.join(problems)}", _ALLOW)
     return Proof("works", sandbox=sandbox)
 
 
@@ -104,7 +111,7 @@ def _find_user(name: str) -> Owner | None:
 
 def _no_user(name: str) -> Proof:
     return Proof(
-        "missing",
+        "no_user",
         f"root started the runner, and there is no user {name} to run checks as",
         f"Run `useradd --system {name}`, or name another user as sandbox.user in runner.toml.",
     )
