@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, frozenset[str]] = {
     "ledger": _TOOLS,
     "engine": _TOOLS | {"ledger"},
     # floor 5: observes from the side
-    "health": _TOOLS | {"ledger", "engine", "landing.git"},
+    # Health asks the parts that a patch passes about themselves.
+    "health": _TOOLS | {"ledger", "engine", "landing.git", "landing.sandbox", "landing.readiness"},
     "alerts": _TOOLS | {"ledger", "health.monitor"},
     # floor 6: gateway and runner meet in the ledger
     "gateway": _TOOLS | {"formats", "landing", "ledger", "engine", "health"},

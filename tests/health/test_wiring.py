@@ -45,7 +45,7 @@ def test_everything_that_is_configured_is_watched(tmp_path, ledger, repo: Repo):
             check=(OwnCheck(name="disk", command=("true",)),),
         ),
     )
-    assert names == [*GATEWAY, "repositories", "external_runner", *TUNNEL, "own_disk"]
+    assert names == [*GATEWAY, "repositories", "sandbox", "external_runner", *TUNNEL, "own_disk"]
 
 
 def test_alerts_are_watched_when_there_is_a_sink(tmp_path, ledger):
