@@ -2,7 +2,6 @@
 change to the repository.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -209,7 +208,7 @@ def test_the_diff_and_its_counts_describe_the_commit(repo: Repo) -> None:
 
 
 def test_a_commit_is_dated_to_the_second_in_utc(repo: Repo) -> None:
-    sealed = replace(seal_files(repo, {"a": "a\n"}))
+    sealed = seal_files(repo, {"a": "a\n"})
     commit = compose(repo.git, sealed, "Subject", "", {"Patch-Id": "x"}, ACCEPTED_AT)
     assert (
         repo.run("log", "-1", "--format=%at %ct %ad", "--date=raw", commit)

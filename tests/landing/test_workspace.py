@@ -5,7 +5,6 @@ behind.
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -15,7 +14,7 @@ from gpt_cursor_runner.landing.workspace import Workspace, remove, sweep
 from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.building import Repo
 from tests.landing.builders import seal_files, without_root
-from tests.running import is_alive
+from tests.running import is_alive, wait_until
 
 
 @pytest.fixture
@@ -232,15 +231,6 @@ def leave_running(place: Path, script: str) -> subprocess.Popen[bytes]:
     return process
 
 
-def wait_until_gone(pid: int) -> bool:
-    give_up_at = time.monotonic() + 5
-    while time.monotonic() < give_up_at:
-        if not is_alive(pid):
-            return True
-        time.sleep(0.01)
-    return False
-
-
 def child_of(process: subprocess.Popen[bytes]) -> int:
     assert process.stdout is not None
     return int(process.stdout.readline())
@@ -251,7 +241,7 @@ def test_the_processes_and_files_of_a_killed_runner_are_removed(place: Path) -> 
     child = child_of(process)
     assert sweep(place.parent) == ["patch-1"]
     process.wait(5)
-    assert wait_until_gone(child)
+    wait_until(lambda: not is_alive(child), "the child is still alive")
     assert not place.exists()
 
 
@@ -260,7 +250,7 @@ def test_children_of_an_ended_group_leader_are_ended(place: Path) -> None:
     child = child_of(process)
     process.wait(5)
     assert sweep(place.parent) == ["patch-1"]
-    assert wait_until_gone(child)
+    wait_until(lambda: not is_alive(child), "the child is still alive")
 
 
 @pytest.mark.parametrize(
