@@ -19,7 +19,7 @@ from tests.building import SEARCH_PATH
 PLAIN_PATH = "/usr/bin:/bin"
 # A user that every machine has: tests may run as root, and without its service
 # user.
-LIMITS = SandboxLimits(user="nobody")
+LIMITS = SandboxLimits(user="nobody", file_mb=64)
 
 
 @cache

@@ -72,6 +72,7 @@ def test_an_environment_of_the_work_tree_is_not_in_the_sealed_tree(ghost: Ghost)
     assert failed.status is Status.FAILED
     assert failed.outcome is not None
     assert failed.outcome["code"] == "check_fails_on_branch"
+    assert "Without the patch: **tests: not_started**" in ghost.report(failed.id)
 
 
 def test_setup_runs_once_for_the_patches_that_leave_its_files_alone(ghost: Ghost) -> None:
@@ -121,9 +122,7 @@ def test_a_setup_that_fails_on_unchanged_files_is_not_a_fault_of_the_sender(
 
 
 def test_a_check_over_a_limit_is_refused_with_its_name(ghost: Ghost) -> None:
-    hungry = shell_check(
-        "grep -q 'return 1$' src/app.py || exec dd if=/dev/zero of=x bs=1G count=3"
-    )
+    hungry = shell_check("grep -q 'return 1$' src/app.py || exec head -c 99M /dev/zero > x")
     ghost.repository = ghost.repository.model_copy(update={"setup": (), "checks": (hungry,)})
     refused = ghost.finish(ghost.send(changes=MEND))
     assert refused.outcome is not None
@@ -136,7 +135,9 @@ def test_each_report_names_the_sandbox(ghost: Ghost) -> None:
     landed = ghost.finish(ghost.send(changes=MEND))
     (checked,) = ghost.events(landed.id, "checked")
     assert (checked.data["tier"], checked.data["sandbox_missing"]) == ("bubblewrap", "")
-    assert "bubblewrap" in ghost.report(landed.id)
+    report = ghost.report(landed.id)
+    assert "sandbox bubblewrap" in report
+    assert "Setup, made in " in report
 
 
 def test_a_check_reaches_nothing_of_the_owners(ghost: Ghost) -> None:

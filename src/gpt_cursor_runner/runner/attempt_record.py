@@ -12,11 +12,13 @@ from gpt_cursor_runner.patch.events import (
     Accepted,
     Carried,
     Checked,
+    Compared,
     EventKind,
     Landing,
     NotChecked,
     Payload,
     Planned,
+    Prepared,
     Sealed,
 )
 from gpt_cursor_runner.patch.landed import Landed
@@ -94,18 +96,20 @@ class AttemptRecord:
 
     @property
     def checks(self) -> list[Checked]:
-        """The checks of the last round; those of an earlier round ran on
-        another tree.
-        """
-        sealed = False
-        checks: list[Checked] = []
-        for event in self.attempt:
-            if event.kind in _SEALS:
-                sealed = True
-                checks = []
-            elif sealed and event.kind == EventKind.CHECKED:
-                checks.append(Checked.from_json(event.data))
-        return checks
+        """The checks of the last round."""
+        return self._of_last_round(Checked)
+
+    @property
+    def setup(self) -> list[Prepared]:
+        """The setup commands of the last round, on the sealed tree."""
+        sealed = self.sealed
+        prepared = self._of_last_round(Prepared)
+        return [setup for setup in prepared if sealed and setup.tree == sealed.tree]
+
+    @property
+    def compared(self) -> Compared | None:
+        """The check that did not pass, run without the patch."""
+        return self._last(Compared)
 
     @property
     def not_checked(self) -> NotChecked | None:
@@ -118,6 +122,20 @@ class AttemptRecord:
             if event.kind in _LANDING_STEPS:
                 return event.kind == EventKind.LANDING
         return False
+
+    def _of_last_round(self, payload: type[AnyPayload]) -> list[AnyPayload]:
+        """The events since the last commit was sealed; those before belong to
+        another tree.
+        """
+        is_sealed = False
+        payloads: list[AnyPayload] = []
+        for event in self.attempt:
+            if event.kind in _SEALS:
+                is_sealed = True
+                payloads = []
+            elif is_sealed and event.kind == payload.kind:
+                payloads.append(payload.from_json(event.data))
+        return payloads
 
     def _last(self, payload: type[AnyPayload]) -> AnyPayload | None:
         for event in reversed(self.attempt):

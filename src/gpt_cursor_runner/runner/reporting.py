@@ -148,8 +148,11 @@ def _validation(record: AttemptRecord) -> dict[str, Any]:
             del body[name]
         checks.append(body)
     not_checked = record.not_checked
+    compared = record.compared
     return {
+        "setup": [setup.to_json() for setup in record.setup],
         "checks": checks,
+        "without_patch": None if compared is None else compared.to_json(),
         "not_checked": None if not_checked is None else not_checked.reason,
         "sandbox_missing": sandbox_missing,
     }
