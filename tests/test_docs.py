@@ -46,6 +46,7 @@ from gpt_cursor_runner.health.probes.repositories import RepositoriesProbe
 from gpt_cursor_runner.health.probes.resources import ResourcesProbe
 from gpt_cursor_runner.health.probes.runner import RunnerProbe
 from gpt_cursor_runner.health.probes.sandbox import SandboxProbe
+from gpt_cursor_runner.health.probes.settings import SettingsProbe
 from gpt_cursor_runner.health.probes.tunnel import (
     TunnelEdgeProbe,
     TunnelProcessProbe,
@@ -141,6 +142,7 @@ PROBES: tuple[Any, ...] = (
     RunnerProbe,
     MonitorProbe,
     ResourcesProbe,
+    SettingsProbe,
     RepositoriesProbe,
     SandboxProbe,
     ExternalRunnerProbe,

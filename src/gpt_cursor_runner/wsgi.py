@@ -9,7 +9,8 @@ import os
 from multiprocessing.util import Finalize
 from typing import TYPE_CHECKING
 
-from gpt_cursor_runner.config import find_config, load_config
+from gpt_cursor_runner.config import find_config
+from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.system.supervision import call_on_termination, follow_parent
 from gpt_cursor_runner.wiring.gateway import build_gateway
 from gpt_cursor_runner.wiring.logs import configure_logs
@@ -20,13 +21,13 @@ if TYPE_CHECKING:
 
 def application() -> WSGIApplication:
     """The factory named to granian."""
-    config = load_config(find_config())
-    configure_logs(config.state, "gateway")
+    settings = Settings.load(find_config())
+    configure_logs(settings.config.state, "gateway")
     # A worker of granian lives on when its parent is killed, and keeps the port.
     parent = multiprocessing.parent_process()
     if parent is not None and parent.pid is not None:
         follow_parent(parent.pid, lambda: os._exit(1))
-    gateway = build_gateway(config)
+    gateway = build_gateway(settings)
     gateway.start()
     call_on_termination(gateway.leave)
     # A forked worker ends without `atexit` functions; a Finalize runs in a forked

@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from gpt_cursor_runner.config import Config, Repository, Server, State
+from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.wiring.gateway import Gateway, build_gateway
 from tests.building import Repo, make_ledger, patch_body
@@ -85,7 +86,7 @@ def gateway_in(
         state=State(dir=directory / "state"),
         repository=tuple(Repository(name=repo.path.name, path=repo.path) for repo in repos),
     )
-    built = build_gateway(config)
+    built = build_gateway(Settings(config))
     built.parts.writer.start()
     ledger = make_ledger(directory / "state")
     scopes = {

@@ -27,7 +27,9 @@ class Watching:
 
     def __init__(self, *watched: Repository) -> None:
         self.clock, self.at_work = Clock(), False
-        self.probe = RepositoriesProbe(watched, SEARCH_PATH, lambda: self.at_work, self.clock)
+        self.probe = RepositoriesProbe(
+            lambda: watched, SEARCH_PATH, lambda: self.at_work, self.clock
+        )
 
     def after(self, seconds: float) -> Reading:
         self.clock.now += seconds

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gpt_cursor_runner.config import Config, Health, OwnCheck, Repository, Server, State
+from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.gateway.guard import ConcurrencyLimit, InFlight
 from gpt_cursor_runner.gateway.writer import Writer
 from gpt_cursor_runner.health.monitor.model import Identity
@@ -17,13 +18,14 @@ from gpt_cursor_runner.wiring.probes import RequestParts
 from tests.building import Repo
 
 GATEWAY = ["web", "port", "filesystem", "queue", "webhook", "runner", "monitor", "resources"]
+GATEWAY += ["settings", "repositories", "sandbox"]
 TUNNEL = ["tunnel_process", "tunnel_edge", "tunnel_public"]
 
 
 def names_of_checks(directory: Path, ledger: Ledger, **sections: Any) -> list[str]:
     config = Config(state=State(dir=directory), **sections)
     requests = RequestParts(ConcurrencyLimit(), InFlight(), Writer(ledger.intake))
-    health = build_health(config, ledger, Identity("instance-1", 5555), requests)
+    health = build_health(Settings(config), ledger, Identity("instance-1", 5555), requests)
     health.monitor.stop()
     return [check.name for check in health.monitor.snapshot().checks]
 
@@ -45,7 +47,7 @@ def test_everything_that_is_configured_is_watched(tmp_path, ledger, repo: Repo):
             check=(OwnCheck(name="disk", command=("true",)),),
         ),
     )
-    assert names == [*GATEWAY, "repositories", "sandbox", "external_runner", *TUNNEL, "own_disk"]
+    assert names == [*GATEWAY, "external_runner", *TUNNEL, "own_disk"]
 
 
 def test_alerts_are_watched_when_there_is_a_sink(tmp_path, ledger):

@@ -37,12 +37,13 @@ JSON_OF: list[tuple[Payload, dict[str, Any]]] = [
     ),
     (events.Claimed(1, 2), {"attempt": 1, "token": 2}),
     (
-        events.Planned("b", "d", ("a.py",), (HunkPlace("a.py", 7, "exact"),)),
+        events.Planned("b", "d", ("a.py",), (HunkPlace("a.py", 7, "exact"),), "p"),
         {
             "base": "b",
             "plan_digest": "d",
             "files": ["a.py"],
             "hunks": [{"path": "a.py", "line": 7, "rung": "exact"}],
+            "profile_digest": "p",
         },
     ),
     (events.Sealed("b", "c", "t"), SEALED),

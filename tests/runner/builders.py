@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpt_cursor_runner.config import Check, Repository, State
+from gpt_cursor_runner.config import Check, Config, Repository, State
+from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.preparing import Stores
@@ -107,18 +108,24 @@ class Ghost:
         runner_id = f"ghost-{next(_runners)}"
         Runner(
             runner_id=runner_id,
-            state=self.state,
-            repositories=Repositories(
-                {self.repository.name: self.repository},
-                self.search_path,
-                ProvenSandbox(SEARCH_PATH, LIMITS, self.state.workspaces_dir),
-            ),
+            settings=self.settings,
+            open_repositories=self.open_repositories,
             ledger=self.ledger,
             engine=EmbeddedEngine(self.ledger, runner_id),
             ledger_error_seconds=_LEDGER_ERROR_SECONDS,
             should_stop=lambda: is_done() or time.monotonic() > give_up_at,
         ).run()
         assert is_done(), [patch.to_json() for patch in self.ledger.queries.page()]
+
+    @property
+    def settings(self) -> Settings:
+        config = Config(state=self.state)
+        return Settings(config.model_copy(update={"repository": (self.repository,)}))
+
+    def open_repositories(self, config: Config) -> Repositories:
+        configured = {repository.name: repository for repository in config.repository}
+        proven = ProvenSandbox(SEARCH_PATH, LIMITS, self.state.workspaces_dir)
+        return Repositories(configured, self.search_path, proven)
 
     def finish(self, *patch_ids: str) -> StoredPatch:
         """Work until these patches ended, or are held, and are reported; return
@@ -168,6 +175,7 @@ class Ghost:
         return Attempt(
             claim=claim,
             repository=self.repository,
+            profile="profile",
             git=git or self.repo.git,
             sandbox=lambda: make_sandbox(self.repository.sandbox, SEARCH_PATH),
             stores=Stores.of(self.state, self.repository),

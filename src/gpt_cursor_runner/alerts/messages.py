@@ -26,6 +26,8 @@ _NEXT_STEPS = {
     "runner.gone": "The runner died: end the processes it left behind, and run `gcr up`.",
     "runner.stalled": "The runner hangs: see its log, and restart it.",
     "runner.not_claiming": "The runner takes no patches: see its log, and restart it.",
+    "settings.invalid": "Correct runner.toml: `gcr status` names the key and the fix.",
+    "settings.restart_needed": "Restart `gcr up`: a changed key of runner.toml waits for it.",
     "locked": "Find the process that has `ledger.sqlite3` of the state directory open.",
     "thread_dead": "Restart the gateway; its log has the reason.",
     "writer_dead": "Restart the gateway; its log has the reason.",

@@ -20,6 +20,7 @@ import click
 # Every command imports this module, so slow imports stand where they are used.
 if TYPE_CHECKING:
     from gpt_cursor_runner.config import Config
+    from gpt_cursor_runner.config.settings import Settings
     from gpt_cursor_runner.ledger.ledger import Ledger
 
 # A terminal obeys control characters; the output of a check or the title of a
@@ -66,7 +67,12 @@ class Session:
         """Load the settings. Raises CommandFailed when there are none or they
         are invalid.
         """
-        from gpt_cursor_runner.config import ConfigRefused, find_config, load_config
+        return self.settings().config
+
+    def settings(self) -> Settings:
+        """As `config`, for a process that keeps running."""
+        from gpt_cursor_runner.config import ConfigRefused, find_config
+        from gpt_cursor_runner.config.settings import Settings
 
         try:
             path = find_config(self.config_path)
@@ -74,7 +80,7 @@ class Session:
                 raise ConfigRefused(
                     "There is no runner.toml here, nor in your configuration directory."
                 )
-            return load_config(path)
+            return Settings.load(path)
         except ConfigRefused as error:
             raise CommandFailed(Exit.USAGE, str(error), "gcr init") from error
 

@@ -17,8 +17,8 @@ from gpt_cursor_runner.wiring.runner import build_runner
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 def runner(session: Session, parent: int | None) -> None:
     """Claim and land patches, in the foreground."""
-    config = session.config()
-    configure_logs(config.state, "runner")
+    settings = session.settings()
+    configure_logs(settings.config.state, "runner")
     stop_requested = event_at_signals(signal.SIGTERM, signal.SIGINT)
 
     def should_stop() -> bool:
@@ -27,6 +27,6 @@ def runner(session: Session, parent: int | None) -> None:
         return stop_requested.is_set()
 
     try:
-        build_runner(config, should_stop).run()
+        build_runner(settings, should_stop).run()
     except RunnerAlreadyHere as error:
         raise CommandFailed(Exit.FAILED, str(error), "gcr status") from error

@@ -261,7 +261,7 @@ class Alerts(_FrozenModel):
 
 
 class Config(BaseSettings):
-    """Every setting. Read once when a process starts, and never changed after."""
+    """Every setting, as one value; `settings.py` follows the changes of the file."""
 
     model_config = SettingsConfigDict(
         extra="forbid",

@@ -21,7 +21,14 @@ _OTHER_VARIABLES = ("GCR_CONFIG", "GCR_KEY")
 
 
 class ConfigRefused(Exception):
-    """The configuration cannot be used; the message names each key and its fix."""
+    """The configuration cannot be used; the message names each key and its fix,
+    on a line of its own.
+    """
+
+    @property
+    def one_line(self) -> str:
+        """The message without line breaks, for a table or a log."""
+        return str(self).replace(":\n  ", ": ", 1).replace("\n  ", "; ")
 
 
 def find_config(
@@ -46,10 +53,31 @@ def load_config(path: Path | None) -> Config:
     """Read the file, then the environment over it; raise ConfigRefused naming
     every key that is wrong.
     """
+    content = None
+    if path is not None:
+        content = read_config_file(path)
+    return parse_config(content, path)
+
+
+def read_config_file(path: Path) -> bytes:
+    """The content of the file; raise ConfigRefused when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ConfigRefused(
+            f"{path}: cannot be read: {error.strerror}. Name a file with --config."
+        ) from error
+
+
+def parse_config(content: bytes | None, path: Path | None) -> Config:
+    """The settings in the content of the file at `path`, and the environment
+    over them; as `load_config`, without reading the file.
+    """
     source = "the environment"
     settings: dict[str, Any] = {}
-    if path is not None:
-        source, settings = str(path), _read(path)
+    if content is not None:
+        source = str(path)
+        settings = _parse_toml(content, source)
     _refuse_stray_variables(source)
 
     # A class for this one call: pydantic-settings takes its sources from a
@@ -125,15 +153,11 @@ def _named_file(path: Path) -> Path:
     return path
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _parse_toml(content: bytes, source: str) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigRefused(f"{path}: not TOML: {error}. Correct the file.") from error
-    except OSError as error:
-        raise ConfigRefused(
-            f"{path}: cannot be read: {error.strerror}. Name a file with --config."
-        ) from error
+        raise ConfigRefused(f"{source}: not TOML: {error}. Correct the file.") from error
 
 
 def _refuse_stray_variables(source: str) -> None:

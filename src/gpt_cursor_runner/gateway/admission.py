@@ -7,11 +7,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
 
-from gpt_cursor_runner.config import Config, Repository
+from gpt_cursor_runner.config import Repository
+from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.formats.plan import make_plan
 from gpt_cursor_runner.gateway.independent_changes import independent_changes
 from gpt_cursor_runner.gateway.problems import Problem, unprocessable
@@ -36,10 +38,10 @@ class Admission:
     writes nothing.
     """
 
-    config: Config
+    settings: Settings
     queries: Queries
     search_path: str
-    _gits: dict[str, Git] = field(default_factory=dict)
+    _gits: dict[Path, Git] = field(default_factory=dict)
     _failures: RepeatedFailures = field(default_factory=RepeatedFailures)
 
     def admit(self, raw: dict[str, Any], delivery: Delivery, health: str) -> AdmittedPatch:
@@ -84,7 +86,7 @@ class Admission:
     def _find_repository(self, parsed: Parsed) -> tuple[Repository | None, list[Fault]]:
         """The repository that a body names, or the faults of that name."""
         name = parsed.lifted.body.get("repository")
-        repository = self.config.repository_named(name)
+        repository = self.settings.config.repository_named(name)
         if repository is not None:
             return repository, []
         if any(fault.pointer == "/repository" for fault in parsed.faults):
@@ -92,7 +94,7 @@ class Admission:
         return None, [self._unknown_repository(name)]
 
     def _unknown_repository(self, name: object) -> Fault:
-        names = [repository.name for repository in self.config.repository]
+        names = [repository.name for repository in self.settings.config.repository]
         choice = f"one of: {', '.join(names) or 'none'}."
         if name is None:
             return Fault(
@@ -169,11 +171,10 @@ class Admission:
         return True
 
     def _git(self, repository: Repository) -> Git:
-        # Kept for the life of the process: settings never change within it, and
-        # `Git.at` costs a git process.
-        if repository.name not in self._gits:
-            self._gits[repository.name] = Git.at(repository.path, self.search_path)
-        return self._gits[repository.name]
+        # Kept for the life of the process, because `Git.at` costs a git process.
+        if repository.path not in self._gits:
+            self._gits[repository.path] = Git.at(repository.path, self.search_path)
+        return self._gits[repository.path]
 
 
 def _problem(

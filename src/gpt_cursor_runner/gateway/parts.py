@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from flask import Flask, current_app
 
 from gpt_cursor_runner.config import Config
+from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.gateway.admission import Admission
 from gpt_cursor_runner.gateway.key_cache import KeyCache
 from gpt_cursor_runner.gateway.long_poll import LongPoll
@@ -23,7 +24,7 @@ _EXTENSION = "gpt_cursor_runner"
 class GatewayParts:
     """`health_word` returns the overall health at this moment."""
 
-    config: Config
+    settings: Settings
     ledger: Ledger
     instance_id: str
     keys: KeyCache
@@ -31,6 +32,11 @@ class GatewayParts:
     writer: Writer
     long_poll: LongPoll
     health_word: Callable[[], str]
+
+    @property
+    def config(self) -> Config:
+        """The settings in effect; a later request may meet others."""
+        return self.settings.config
 
     def now(self) -> float:
         """The ledger's time, in epoch seconds."""

@@ -131,13 +131,16 @@ class HunkPlace:
 
 @dataclass(frozen=True)
 class Planned(Payload):
-    """`files` and `hunks` may be cut; `plan_digest` covers all of them."""
+    """`files` and `hunks` may be cut; `plan_digest` covers all of them.
+    `profile_digest` is that of the settings which judge this attempt.
+    """
 
     kind: ClassVar[EventKind] = EventKind.PLANNED
     base: str = ""
     plan_digest: str = ""
     files: tuple[str, ...] = ()
     hunks: tuple[HunkPlace, ...] = ()
+    profile_digest: str = ""
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

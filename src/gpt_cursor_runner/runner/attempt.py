@@ -57,12 +57,14 @@ class Record(Protocol):
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt and its parts. `tick` is called several times a second and
+    """One attempt and its parts. `profile` is the digest of the settings that
+    judge it. `tick` is called several times a second and
     raises when the attempt must stop.
     """
 
     claim: StoredPatch
     repository: Repository
+    profile: str
     git: Git
     sandbox: Callable[[], Sandbox]
     evidence: Evidence
@@ -119,7 +121,7 @@ class Attempt:
             lambda tree: make_plan(changes, tree, patch.tolerance),
         )
         self.tick()
-        self.record(_planned(base, plan))
+        self.record(_planned(base, plan, self.profile))
         sealed = seal(self.git, plan, self.claim.id, base, self.claim.accepted_at)
         self.record(events.Sealed(base, sealed.commit, sealed.tree))
         return plan, sealed
@@ -221,10 +223,10 @@ def _too_many_attempts() -> WorldFailed:
     )
 
 
-def _planned(base: str, plan: Plan) -> events.Planned:
+def _planned(base: str, plan: Plan, profile: str) -> events.Planned:
     files = [action.path for action in plan.actions[:MAX_LISTED]]
     places = [HunkPlace(hunk.path, hunk.line, hunk.rung) for hunk in plan.hunks[:MAX_LISTED]]
-    return events.Planned(base, plan.digest(), tuple(files), tuple(places))
+    return events.Planned(base, plan.digest(), tuple(files), tuple(places), profile)
 
 
 def _message_body(text: str) -> str:

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from gpt_cursor_runner.config import State
+from gpt_cursor_runner.config import Config
+from gpt_cursor_runner.config.profile import profile_digest
+from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.engine.embedded import Engine
 from gpt_cursor_runner.engine.runner_lock import RunnerLock
 from gpt_cursor_runner.landing.preparing import Stores
@@ -29,6 +31,7 @@ from gpt_cursor_runner.runner.repositories import Repositories
 log = structlog.get_logger()
 
 _IDLE_SECONDS = 0.5
+_SETTLING_SECONDS = 0.1
 # A request to cancel is noticed when the lease is confirmed. The promise is two
 # seconds, of which a check that is being ended needs the rest.
 CONFIRM_SECONDS = 0.5
@@ -42,24 +45,29 @@ class Runner:
     """
 
     runner_id: str
-    state: State
-    repositories: Repositories
+    settings: Settings
+    open_repositories: Callable[[Config], Repositories]
     ledger: Ledger
     engine: Engine
     should_stop: Callable[[], bool]
     ledger_error_seconds: float = _LEDGER_ERROR_SECONDS
+    _config: Config = field(init=False)
+    _repositories: Repositories = field(init=False)
     _reports: OwedReports = field(init=False)
     _confirmed_at: float = 0.0
     _recovery_owed: bool = True
 
     def __post_init__(self) -> None:
-        self._reports = OwedReports(self.ledger, self.repositories, self.state.patches_dir)
+        self._config = self.settings.config
+        self._repositories = self.open_repositories(self._config)
+        patches_dir = self._config.state.patches_dir
+        self._reports = OwedReports(self.ledger, self._repositories, patches_dir)
 
     def run(self) -> None:
         """Work until asked to stop. Raises RunnerAlreadyHere when another
         runner holds the state directory.
         """
-        with RunnerLock(self.state.dir, self.runner_id) as lock:
+        with RunnerLock(self._config.state.dir, self.runner_id) as lock:
             log.info("runner_started", runner=self.runner_id)
             while not self.should_stop():
                 lock.beat("idle")
@@ -77,6 +85,11 @@ class Runner:
         if self._recovery_owed:
             self._recover()
         self._reports.write_some()
+        if not self._follow_settings():
+            # A patch that is claimed now might be judged by settings that the
+            # owner has just replaced.
+            self.engine.wait(_SETTLING_SECONDS)
+            return
         claim = self.engine.claim()
         if claim is None:
             self.engine.wait(_IDLE_SECONDS)
@@ -89,8 +102,20 @@ class Runner:
             except LeaseLost:
                 log.warning("lease_lost")
 
+    def _follow_settings(self) -> bool:
+        """Apply a change of the settings, between patches; False while a change
+        has not settled.
+        """
+        has_settled = self.settings.refresh()
+        config = self.settings.config
+        if config is not self._config:
+            self._config = config
+            self._repositories = self.open_repositories(config)
+            self._reports.repositories = self._repositories
+        return has_settled
+
     def _recover(self) -> None:
-        for name in sweep(self.state.workspaces_dir):
+        for name in sweep(self._config.state.workspaces_dir):
             log.warning("workspace_swept", workspace=name)
         for patch_id in self.engine.recover():
             log.warning("patch_recovered", patch_id=patch_id)
@@ -104,19 +129,21 @@ class Runner:
         except Exception as error:  # noqa: BLE001  the loop's edge: after any error the next patch gets its turn
             # The repository may be gone or moved: it is found again at the next
             # attempt.
-            self.repositories.forget_git(claim.repository)
+            self._repositories.forget_git(claim.repository)
             return outcome_of(error, claim, self.ledger)
 
     def _prepare(self, claim: StoredPatch, lock: RunnerLock) -> Attempt:
-        repository = self.repositories.get(claim.repository)
+        repositories, state = self._repositories, self._config.state
+        repository = repositories.get(claim.repository)
         return Attempt(
             claim=claim,
             repository=repository,
-            git=self.repositories.git(repository),
-            sandbox=lambda: self.repositories.sandbox(repository),
-            evidence=Evidence(self.state.patches_dir / claim.id),
-            workspace=self.state.workspaces_dir / f"{claim.seq}-{claim.token}",
-            stores=Stores.of(self.state, repository),
+            profile=profile_digest(repository, self._config.sandbox),
+            git=repositories.git(repository),
+            sandbox=lambda: repositories.sandbox(repository),
+            evidence=Evidence(state.patches_dir / claim.id),
+            workspace=state.workspaces_dir / f"{claim.seq}-{claim.token}",
+            stores=Stores.of(state, repository),
             history=self.ledger.queries.events(claim.id),
             record=lambda payload: self._record(claim, lock, payload),
             tick=lambda: self._tick(claim, lock),
@@ -143,6 +170,6 @@ class Runner:
         if outcome.status in FINAL:
             # Before the ledger shows the end, so that a client which reads it
             # finds no sealed ref left.
-            self.repositories.delete_seal(claim)
+            self._repositories.delete_seal(claim)
         status = self.ledger.leases.finish(claim, outcome, now, not_before)
         log.info("patch_ended", status=status, code=outcome.code)

@@ -149,7 +149,11 @@ def _validation(record: AttemptRecord) -> dict[str, Any]:
         checks.append(body)
     not_checked = record.not_checked
     compared = record.compared
+    profile = None
+    if record.planned is not None:
+        profile = record.planned.profile_digest or None
     return {
+        "profile_digest": profile,
         "setup": [setup.to_json() for setup in record.setup],
         "checks": checks,
         "without_patch": None if compared is None else compared.to_json(),

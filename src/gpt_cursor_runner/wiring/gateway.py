@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from flask import Flask
 
 from gpt_cursor_runner.config import Config, search_path
+from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.gateway.admission import Admission
 from gpt_cursor_runner.gateway.app import create_app
 from gpt_cursor_runner.gateway.guard import ConcurrencyLimit, Guard, InFlight
@@ -21,9 +22,13 @@ from gpt_cursor_runner.gateway.writer import Writer
 from gpt_cursor_runner.health.monitor.judging import judge
 from gpt_cursor_runner.health.monitor.model import Identity
 from gpt_cursor_runner.system.clock import boottime
+from gpt_cursor_runner.system.periodic import PeriodicThread
 from gpt_cursor_runner.wiring.health import HealthThreads, build_health
 from gpt_cursor_runner.wiring.ledger import build_ledger
 from gpt_cursor_runner.wiring.probes import RequestParts
+
+_SETTINGS_SECONDS = 0.5
+_JOIN_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -34,8 +39,10 @@ class Gateway:
     parts: GatewayParts
     health: HealthThreads
     ops: OpsListener | None
+    settings_reader: PeriodicThread
 
     def start(self) -> None:
+        self.settings_reader.start()
         self.parts.keys.start()
         self.parts.writer.start()
         self.health.start()
@@ -55,29 +62,32 @@ class Gateway:
             self.ops.close()
         self.health.stop()
         self.parts.keys.stop()
+        self.settings_reader.stop()
 
 
-def build_gateway(config: Config) -> Gateway:
+def build_gateway(settings: Settings) -> Gateway:
     """Everything that one gateway process needs; no thread runs until `start`."""
+    config = settings.config
     ledger = build_ledger(config)
     writer, limit, in_flight = Writer(ledger.intake), ConcurrencyLimit(), InFlight()
     identity = Identity(secrets.token_hex(8), config.server.port)
-    health = build_health(config, ledger, identity, RequestParts(limit, in_flight, writer))
+    health = build_health(settings, ledger, identity, RequestParts(limit, in_flight, writer))
     keys = KeyCache(ledger.keys, ledger.clock, require_key=not config.server.insecure_no_auth)
     history = HealthHistoryApi(ledger.alerts, ledger.uptime, health.clock)
     health_app = HealthApp(health.monitor, identity, keys, history)
     parts = GatewayParts(
-        config=config,
+        settings=settings,
         ledger=ledger,
         instance_id=identity.instance_id,
         keys=keys,
-        admission=Admission(config, ledger.queries, search_path()),
+        admission=Admission(settings, ledger.queries, search_path()),
         writer=writer,
         long_poll=LongPoll(ledger.queries),
         health_word=lambda: judge(health.monitor.snapshot(), boottime()).overall,
     )
     app = create_app(parts, health_app, limit, in_flight)
-    return Gateway(app, parts, health, _build_ops_listener(config, health_app))
+    ops = _build_ops_listener(config, health_app)
+    return Gateway(app, parts, health, ops, _build_settings_reader(settings))
 
 
 def _build_ops_listener(config: Config, health: HealthApp) -> OpsListener | None:
@@ -86,3 +96,11 @@ def _build_ops_listener(config: Config, health: HealthApp) -> OpsListener | None
     # It has threads of its own, so its requests do not count among those of the
     # main port.
     return OpsListener(Guard(health, config.server.accepted_hosts, InFlight()), config.ops_port)
+
+
+def _build_settings_reader(settings: Settings) -> PeriodicThread:
+    def read() -> float:
+        settings.refresh()
+        return _SETTINGS_SECONDS
+
+    return PeriodicThread("settings", read, _JOIN_SECONDS)

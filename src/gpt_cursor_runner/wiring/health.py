@@ -18,12 +18,14 @@ from gpt_cursor_runner.alerts.service_notify import ServiceNotifier
 from gpt_cursor_runner.alerts.sink import Sink
 from gpt_cursor_runner.alerts.sinks import build_sinks
 from gpt_cursor_runner.config import Config, notify_socket, watchdog_seconds
+from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.health.monitor.judging import Verdict, judge
 from gpt_cursor_runner.health.monitor.model import Identity
 from gpt_cursor_runner.health.monitor.monitor import Monitor
 from gpt_cursor_runner.health.monitor.sampler import Sampler
 from gpt_cursor_runner.health.probes.monitor import MonitorProbe
 from gpt_cursor_runner.health.probes.resources import ResourcesProbe
+from gpt_cursor_runner.health.probes.settings import SettingsProbe
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.system.clock import SteadyClock, boottime
 from gpt_cursor_runner.wiring.probes import RequestParts, watch_gateway, watch_surroundings
@@ -66,11 +68,12 @@ class HealthThreads:
 
 
 def build_health(
-    config: Config, ledger: Ledger, identity: Identity, requests: RequestParts
+    settings: Settings, ledger: Ledger, identity: Identity, requests: RequestParts
 ) -> HealthThreads:
     """Nothing runs until `start`. Raises InvalidSink when an alert sink cannot
     work.
     """
+    config = settings.config
     clock, sampler = SteadyClock(), Sampler()
     monitor = Monitor(sampler)
     sinks = alert_sinks(config)
@@ -81,7 +84,8 @@ def build_health(
     runner = watch_gateway(monitor, config, ledger, identity, requests)
     monitor.watch(MonitorProbe(monitor.stats, recorder.unwritten_flips))
     monitor.watch(ResourcesProbe(lambda: sampler.latest))
-    watch_surroundings(monitor, config, identity, runner)
+    monitor.watch(SettingsProbe(lambda: settings.state))
+    watch_surroundings(monitor, settings, identity, runner)
     if sinks:
         monitor.watch(AlertsProbe(dispatcher.sink_states, clock))
 

@@ -5,10 +5,12 @@ The order is the order of the checks in every answer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from gpt_cursor_runner.config import LOOPBACK_HOSTS, Config, environment_of_checks, search_path
+from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.gateway.guard import ConcurrencyLimit, InFlight
 from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
 from gpt_cursor_runner.gateway.writer import Writer
@@ -30,6 +32,7 @@ from gpt_cursor_runner.health.probes.tunnel import (
 )
 from gpt_cursor_runner.health.probes.web import WebProbe
 from gpt_cursor_runner.health.probes.webhook import WebhookProbe
+from gpt_cursor_runner.landing.sandbox.choosing import Proof
 from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 
 
@@ -66,14 +69,15 @@ def watch_gateway(
 
 
 def watch_surroundings(
-    monitor: Monitor, config: Config, identity: Identity, runner: RunnerProbe
+    monitor: Monitor, settings: Settings, identity: Identity, runner: RunnerProbe
 ) -> None:
     """Watch what the owner has configured beside the gateway."""
+    config = settings.config
     health, public_url = config.health, config.server.public_url
-    if config.repository:
-        monitor.watch(RepositoriesProbe(config.repository, search_path(), runner.is_working))
-        proven = ProvenSandbox(search_path(), config.sandbox, config.state.workspaces_dir)
-        monitor.watch(SandboxProbe(proven.proof, lambda: config.repository))
+    monitor.watch(
+        RepositoriesProbe(lambda: settings.config.repository, search_path(), runner.is_working)
+    )
+    monitor.watch(SandboxProbe(_sandbox_proof(settings), lambda: settings.config.repository))
     if health.external_runner:
         monitor.watch(ExternalRunnerProbe(health.external_runner))
     if health.tunnel_metrics:
@@ -83,6 +87,21 @@ def watch_surroundings(
         monitor.watch(TunnelPublicProbe(public_url, identity.instance_id))
     for check in health.check:
         monitor.watch(CommandProbe(check, environment_of_checks()))
+
+
+def _sandbox_proof(settings: Settings) -> Callable[[], Proof]:
+    """The proof of the sandbox with the limits that are in effect."""
+    workspaces = settings.config.state.workspaces_dir
+    proven = ProvenSandbox(search_path(), settings.config.sandbox, workspaces)
+
+    def proof() -> Proof:
+        nonlocal proven
+        limits = settings.config.sandbox
+        if limits != proven.limits:
+            proven = ProvenSandbox(search_path(), limits, workspaces)
+        return proven.proof()
+
+    return proof
 
 
 def _leaves_this_machine(url: str) -> bool:

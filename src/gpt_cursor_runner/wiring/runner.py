@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 
 from gpt_cursor_runner.config import Config, search_path
+from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 from gpt_cursor_runner.runner.loop import Runner
@@ -17,19 +18,24 @@ from gpt_cursor_runner.wiring.ledger import build_ledger
 _BUSY_SECONDS = 30.0
 
 
-def build_runner(config: Config, should_stop: Callable[[], bool]) -> Runner:
+def build_runner(settings: Settings, should_stop: Callable[[], bool]) -> Runner:
     """A runner on the configured state directory, named after this machine."""
-    ledger = build_ledger(config, _BUSY_SECONDS)
+    ledger = build_ledger(settings.config, _BUSY_SECONDS)
     runner_id = f"{socket.gethostname()[:60]}-{secrets.token_hex(4)}"
     return Runner(
         runner_id=runner_id,
-        state=config.state,
-        repositories=Repositories(
-            {repository.name: repository for repository in config.repository},
-            search_path(),
-            ProvenSandbox(search_path(), config.sandbox, config.state.workspaces_dir),
-        ),
+        settings=settings,
+        open_repositories=open_repositories,
         ledger=ledger,
         engine=EmbeddedEngine(ledger, runner_id),
         should_stop=should_stop,
+    )
+
+
+def open_repositories(config: Config) -> Repositories:
+    """The repositories of these settings."""
+    return Repositories(
+        {repository.name: repository for repository in config.repository},
+        search_path(),
+        ProvenSandbox(search_path(), config.sandbox, config.state.workspaces_dir),
     )

@@ -10,7 +10,7 @@ from gpt_cursor_runner.health.monitor.model import SEVERITY, CheckStatus
 # The port in the user's specification of the answer.
 USER_PORT = 5555
 # Checks that are a component of their own where they are configured.
-_OPTIONAL = ("repositories", "alerts")
+_OPTIONAL = ("settings", "repositories", "sandbox", "alerts")
 _TUNNEL = "tunnel_"
 
 

@@ -76,7 +76,7 @@ class RepositoriesProbe:
 
     def __init__(
         self,
-        repositories: Sequence[Repository],
+        repositories: Callable[[], Sequence[Repository]],
         search_path: str,
         runner_works: Callable[[], bool],
         monotonic: Callable[[], float] = boottime,
@@ -90,11 +90,12 @@ class RepositoriesProbe:
 
     def read(self) -> Reading:
         """Judge each repository; the worst of them gives the code."""
+        repositories = self._repositories()
         states = {}
         try:
-            for repository in self._repositories:
+            for repository in repositories:
                 states[repository.name] = self._inspect(repository)
-            locks = self._old_locks(states)
+            locks = self._old_locks(repositories, states)
         except DiskWorkerDied as error:
             return self.codes.reading("helper_died", str(error))
         for name, lock in locks.items():
@@ -145,9 +146,11 @@ class RepositoriesProbe:
             return _State("no_branch", f"branch {repository.branch} does not exist or is empty")
         return _State("ok", directory=directory)
 
-    def _old_locks(self, states: Mapping[str, _State]) -> dict[str, str]:
+    def _old_locks(
+        self, repositories: Sequence[Repository], states: Mapping[str, _State]
+    ) -> dict[str, str]:
         """The file name of an old lock by the name of its repository."""
-        names = self._names_by_lock(states)
+        names = _names_by_lock(repositories, states)
         # The ages are updated also while the runner works: a lock that is older
         # than the patch is reported when the patch is done.
         ages = self._lock_ages(list(names))
@@ -159,15 +162,6 @@ class RepositoriesProbe:
             if seconds > FOREIGN_LOCK_SECONDS
         }
 
-    def _names_by_lock(self, states: Mapping[str, _State]) -> dict[str, str]:
-        names = {}
-        for repository in self._repositories:
-            directory = states[repository.name].directory
-            if directory:
-                for lock in (*_LOCKS, f"refs/heads/{repository.branch}.lock"):
-                    names[f"{directory}/{lock}"] = repository.name
-        return names
-
     def _lock_ages(self, paths: Sequence[str]) -> dict[str, float]:
         """Seconds since each existing file was first observed as it is."""
         existing = self._worker.request("stat_files", paths)
@@ -175,3 +169,15 @@ class RepositoriesProbe:
         timers = {path: self._lock_timers.get(path, UnchangedTimer()) for path in existing}
         self._lock_timers = timers
         return {path: timer.update(existing[path], now) for path, timer in timers.items()}
+
+
+def _names_by_lock(
+    repositories: Sequence[Repository], states: Mapping[str, _State]
+) -> dict[str, str]:
+    names = {}
+    for repository in repositories:
+        directory = states[repository.name].directory
+        if directory:
+            for lock in (*_LOCKS, f"refs/heads/{repository.branch}.lock"):
+                names[f"{directory}/{lock}"] = repository.name
+    return names
