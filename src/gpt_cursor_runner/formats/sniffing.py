@@ -224,11 +224,18 @@ def _inside_fence(text: str) -> str:
     return text
 
 
-def _refuse_two_kinds(markers: Mapping[str, int]) -> None:
-    # An `@@` without numbers may belong to any format.
+def _distinct_kinds(markers: Mapping[str, int]) -> dict[str, int]:
+    """The kinds of patches that do not occur together. An `@@` without numbers
+    may belong to any of them, one with numbers to a diff.
+    """
     kinds = {kind: at for kind, at in markers.items() if kind in _DESCRIPTIONS}
     if "unified_diff" in kinds:
         kinds.pop("numbered", None)
+    return kinds
+
+
+def _refuse_two_kinds(markers: Mapping[str, int]) -> None:
+    kinds = _distinct_kinds(markers)
     if len(kinds) < 2:
         return
     first, second = list(kinds)[:2]

@@ -43,8 +43,8 @@ def merge_section(
     `direct` is the trial that applied the hunks to `now`. Its faults count when
     there is no version to merge from. Raises Refusal.
     """
-    base = _base_of(section, plan)
-    if base is None or base == now.data:
+    base = _older_version(section, now, plan)
+    if base is None:
         plan.accept_trial(direct)
         return None
     trial = plan.start_trial(_block_rungs(plan.rungs))
@@ -64,10 +64,16 @@ def merge_section(
     return merged.text
 
 
-def _base_of(section: Section, plan: ChangePlan) -> bytes | None:
+def _older_version(section: Section, now: File, plan: ChangePlan) -> bytes | None:
+    """The version that the section was made from; None when it is unknown, or
+    the file has not changed since.
+    """
     if not section.old_blob:
         return None
-    return plan.tree.version(section.old_blob)
+    version = plan.tree.version(section.old_blob)
+    if version == now.data:
+        return None
+    return version
 
 
 def _block_rungs(rungs: Sequence[Rung]) -> list[Rung]:

@@ -206,12 +206,13 @@ def _follow(code: int, following: Iterator[int], before: bytes) -> bytes:
     if code == 0:
         raise ValueError("the delta has the undefined instruction 0")
     if code < 0x80:
-        size = code
-        data = bytes(islice(following, size))
-    else:
-        start = _parse_sparse(code, 4, following)
-        size = _parse_sparse(code >> 4, 3, following) or _DEFAULT_COPY_SIZE
-        data = before[start : start + size]
+        return _complete(bytes(islice(following, code)), code)
+    start = _parse_sparse(code, 4, following)
+    size = _parse_sparse(code >> 4, 3, following) or _DEFAULT_COPY_SIZE
+    return _complete(before[start : start + size], size)
+
+
+def _complete(data: bytes, size: int) -> bytes:
     if len(data) < size:
         raise ValueError("the delta copies from beyond the end of its source")
     return data
