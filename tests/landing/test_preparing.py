@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gpt_cursor_runner.config import Repository, Setup
+from gpt_cursor_runner.config import Repository, Setup, State
 from gpt_cursor_runner.landing.preparing import Preparation, PreparedLayer, SetupFailed, Stores
 from gpt_cursor_runner.landing.sandbox.model import Sandbox
 from gpt_cursor_runner.landing.sandbox.running import Ended
@@ -44,11 +44,12 @@ def prepare(repo: Repo, tmp_path: Path, sandbox: Sandbox, made: list[PreparedLay
     repo.commit({"pins.txt": "one\n"})
 
     def prepare(*setups: Setup) -> Preparation:
+        repository = Repository(name="app", path=repo.path, setup=setups)
         return Preparation(
-            repository=Repository(name="app", path=repo.path, setup=setups),
+            repository=repository,
             git=repo.git,
             sandbox=sandbox,
-            stores=Stores(tmp_path / "tree", tmp_path / "layers", tmp_path / "caches"),
+            stores=Stores.of(State(dir=tmp_path / "state"), repository),
             workspace=tmp_path / "workspaces" / "patch-1",
             tick=lambda: None,
             report=made.append,

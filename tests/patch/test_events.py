@@ -22,6 +22,7 @@ CHECKED: dict[str, Any] = {
     "tail": "no\n",
     "required": True,
     "limit": None,
+    "tests": None,
 }
 
 # The members are an interface: they are stored, covered by the digest of the
@@ -62,6 +63,7 @@ JSON_OF: list[tuple[Payload, dict[str, Any]]] = [
             "exit_code": 0,
             "seconds": 2.5,
             "tail": "well\n",
+            "tests": None,
         },
     ),
     (events.Checked(**{**CHECKED, "command": ("make", "test")}), CHECKED),

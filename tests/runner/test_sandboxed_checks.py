@@ -147,3 +147,44 @@ def test_a_check_reaches_nothing_of_the_owners(ghost: Ghost) -> None:
         update={"setup": (), "checks": (shell_check(script),)}
     )
     assert ghost.finish(ghost.send(changes=MEND)).status is Status.LANDED
+
+
+COUNTED = shell_check("echo Ran $(cat tests/* | grep -c assert) tests in 0.1s")
+FEWER = [{"type": "delete", "path": "tests/check.py"}]
+MORE_TESTS = {"tests/more.py": "assert True\n"}
+
+
+@pytest.fixture
+def counted(make_ghost: MakeGhost) -> Ghost:
+    """A repository with two tests, whose check exits with 0 however many run."""
+    ghost = make_ghost(checks=[COUNTED])
+    ghost.repo.commit(SOURCES | MORE_TESTS)
+    ghost.finish(ghost.send(changes=MEND))
+    return ghost
+
+
+def test_a_patch_that_makes_fewer_tests_run_waits_for_a_person(counted: Ghost) -> None:
+    held = counted.finish(counted.send(changes=FEWER))
+    assert held.status is Status.HELD
+    assert held.outcome is not None
+    assert held.outcome["message"] == "the check 'tests' ran 1 tests, and 2 without the patch"
+    counted.ledger.decisions.approve(held.id, "the owner", counted.clock())
+    assert counted.finish(held.id).status is Status.LANDED
+    assert counted.finish(counted.send()).status is Status.LANDED
+
+
+def test_an_owner_who_removed_tests_does_not_hold_a_patch(counted: Ghost) -> None:
+    counted.repo.run("rm", "--quiet", "tests/more.py")
+    counted.repo.run("commit", "--quiet", "-m", "Remove a test")
+    assert counted.finish(counted.send()).status is Status.LANDED
+
+
+def test_a_check_without_any_test_does_not_pass(counted: Ghost) -> None:
+    paths = ("tests/check.py", "tests/more.py")
+    refused = counted.finish(
+        counted.send(changes=[{"type": "delete", "path": path} for path in paths])
+    )
+    assert refused.status is Status.REJECTED
+    assert refused.outcome is not None
+    (fault,) = refused.outcome["errors"]
+    assert (fault["code"], fault["message"]) == ("check_no_tests", "the check 'tests' ran no test")

@@ -8,9 +8,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from gpt_cursor_runner.config import Check
+from gpt_cursor_runner.landing.counting import count_tests
 from gpt_cursor_runner.landing.sandbox.model import Confined, Mount, Sandbox
 from gpt_cursor_runner.landing.sandbox.running import EndStatus, run_command
 from gpt_cursor_runner.landing.sandbox.usage import Limit
@@ -21,16 +22,18 @@ _TAIL_BYTES = 4000
 # models and stored as text.
 _UNPRINTABLE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+CheckStatus = Literal[EndStatus, "no_tests"]
+
 
 @dataclass(frozen=True)
 class CheckResult:
     """The observed end of one check. `output_sha256` is over all of its output,
-    kept or not.
+    kept or not; `tests` is how many tests passed, if a known runner ran them.
     """
 
     name: str
     command: tuple[str, ...]
-    status: EndStatus
+    status: CheckStatus
     exit_code: int | None
     seconds: float
     tier: str
@@ -39,6 +42,7 @@ class CheckResult:
     tail: str
     required: bool = True
     limit: Limit | None = None
+    tests: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -53,6 +57,7 @@ class CheckResult:
             "tail": self.tail,
             "required": self.required,
             "limit": self.limit,
+            "tests": self.tests,
         }
 
 
@@ -70,10 +75,14 @@ def run_check(
     ended = run_command(sandbox, Confined(check, tuple(mounts)), workspace, tick)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_bytes(ended.output)
+    tests = count_tests(ended.output)
+    status: CheckStatus = ended.status
+    if status == "passed" and tests == 0:
+        status = "no_tests"
     return CheckResult(
         name=check.name,
         command=check.command,
-        status=ended.status,
+        status=status,
         exit_code=ended.exit_code,
         seconds=ended.seconds,
         tier=sandbox.tier,
@@ -82,6 +91,7 @@ def run_check(
         tail=readable_tail(ended.output),
         required=check.required,
         limit=ended.limit,
+        tests=tests,
     )
 
 

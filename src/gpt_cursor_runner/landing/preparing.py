@@ -52,6 +52,7 @@ class Stores:
     pristine: Path
     layers: Path
     caches: Path
+    counts: Path
 
     @classmethod
     def of(cls, state: State, repository: Repository) -> Stores:
@@ -61,6 +62,7 @@ class Stores:
             state.trees_dir / f"{repository.name}-{branch}",
             state.layers_dir / repository.name,
             state.caches_dir / repository.name,
+            state.trees_dir / f"{repository.name}-{branch}.json",
         )
 
 

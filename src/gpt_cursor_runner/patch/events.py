@@ -192,6 +192,7 @@ class Checked(Payload):
     tail: str = ""
     required: bool = True
     limit: str | None = None
+    tests: int | None = None
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,7 @@ class Compared(Payload):
     exit_code: int | None = None
     seconds: float = 0.0
     tail: str = ""
+    tests: int | None = None
 
 
 @dataclass(frozen=True)

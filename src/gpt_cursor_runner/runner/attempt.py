@@ -146,6 +146,7 @@ class Attempt:
             self.workspace,
             self.record,
             self.tick,
+            is_approved=self.claim.approved_by is not None,
         )
         return checks.run(sealed)
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from gpt_cursor_runner.config import Check, Repository
 from gpt_cursor_runner.landing.checking import CheckResult, readable_tail, run_check
+from gpt_cursor_runner.landing.counting import KnownCounts
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.preparing import Preparation, PreparedLayer, SetupFailed, Stores
 from gpt_cursor_runner.landing.sandbox.model import Sandbox
@@ -24,7 +25,13 @@ from gpt_cursor_runner.patch.events import (
     NotChecked,
     Prepared,
 )
-from gpt_cursor_runner.patch.faults import Fault, PatchRefused, WorldFailed
+from gpt_cursor_runner.patch.faults import (
+    ApprovalRule,
+    Fault,
+    HumanNeeded,
+    PatchRefused,
+    WorldFailed,
+)
 
 _TAIL_LINES = 12
 _TAIL_CHARS = 200
@@ -44,13 +51,15 @@ class Checks:
     workspace: Path
     record: Callable[[EventPayload], None]
     tick: Callable[[], None]
+    is_approved: bool = False
 
     def run(self, sealed: Sealed) -> list[CheckResult]:
         """Run every check on the sealed tree, up to the first required one that
         does not pass.
 
         Raises PatchRefused when it passes without the patch; WorldFailed when
-        it fails without it as well, or a program of this machine is missing.
+        it fails without it as well, or a program of this machine is missing;
+        HumanNeeded when fewer tests ran than without the patch.
         """
         if not self.repository.checks:
             self.record(NotChecked(sealed.tree, "the owner configured no checks"))
@@ -68,6 +77,7 @@ class Checks:
         for check, result in zip(self.repository.checks, results, strict=False):
             if check.required and result.status != "passed":
                 self._refuse(check, result, sealed, sandbox)
+            self._require_as_many_tests(check, result, sealed, sandbox)
         return results
 
     def _results(self, tree: str, sandbox: Sandbox) -> Iterator[CheckResult]:
@@ -97,6 +107,23 @@ class Checks:
             raise _fails_without_patch(compared, self.repository)
         raise PatchRefused([_failed_check(result)], code="checks_failed")
 
+    def _require_as_many_tests(
+        self, check: Check, result: CheckResult, sealed: Sealed, sandbox: Sandbox
+    ) -> None:
+        """Raise HumanNeeded when the patch makes a check run fewer tests, which
+        would let it pass for less.
+        """
+        counts = KnownCounts(self.stores.counts)
+        last = counts.get(check.name)
+        if result.tests is None:
+            return
+        if check.required and not self.is_approved and last is not None and result.tests < last:
+            # The owner may have removed tests since; the branch itself decides.
+            compared = self._compare(check, sealed.base, sandbox)
+            if compared.tests is not None and result.tests < compared.tests:
+                raise _fewer_tests(result, compared, self.repository)
+        counts.put(check.name, result.tests)
+
     def _compare(self, check: Check, base: str, sandbox: Sandbox) -> CheckResult:
         tree = self.git.line("rev-parse", f"{base}^{{tree}}")
         preparation = self._preparation(tree, sandbox)
@@ -109,7 +136,15 @@ class Checks:
             seen = (*mounts, *preparation.mounts_of(check))
             result = run_check(check, workspace, sandbox, log, self.tick, seen)
         self.record(
-            Compared(tree, check.name, result.status, result.exit_code, result.seconds, result.tail)
+            Compared(
+                tree,
+                check.name,
+                result.status,
+                result.exit_code,
+                result.seconds,
+                result.tail,
+                result.tests,
+            )
         )
         return result
 
@@ -167,6 +202,20 @@ def _fails_without_patch(compared: CheckResult, repository: Repository) -> World
     )
 
 
+def _fewer_tests(
+    result: CheckResult, compared: CheckResult, repository: Repository
+) -> HumanNeeded | PatchRefused:
+    message = (
+        f"the check '{result.name}' ran {result.tests} tests, and {compared.tests} without the"
+        " patch"
+    )
+    if repository.approval == "never":
+        next_step = "Keep the tests, and send the patch under a new id."
+        return PatchRefused([Fault("check_fewer_tests", message, next_step)], code="checks_failed")
+    next_step = "Look at the diff, then approve or reject."
+    return HumanNeeded("needs_approval", message, next_step, ApprovalRule(()))
+
+
 def _setup_fails_without_patch(failed: SetupFailed, repository: Repository) -> WorldFailed:
     return WorldFailed(
         "setup_failed",
@@ -200,6 +249,8 @@ def _failure(result: CheckResult) -> str:
             return "ran out of time"
         case "not_started":
             return "could not be started"
+        case "no_tests":
+            return "ran no test"
         case "over_limit":
             return f"went over its limit of {_LIMIT_NAMES[result.limit or 'memory']}"
         case _:
