@@ -200,6 +200,8 @@ def _program_of(check: Check, repository: Repository) -> Finding:
     """Whether the program of a check is on PATH or in the repository."""
     name, why = f"checks {repository.name}", "every patch must pass it"
     program = check.command[0]
+    if any(program.startswith(f"{path}/") for path in _provided(repository)):
+        return Finding(name, "PASS", f"{check.name}: {program}, which setup makes", why)
     location = shutil.which(program, path=search_path())
     if location is None and (repository.path / program).exists():
         location = program
@@ -207,6 +209,11 @@ def _program_of(check: Check, repository: Repository) -> Finding:
         return Finding(name, "PASS", f"{check.name}: {location}", why)
     mend = f"install {program}, or correct the command in runner.toml"
     return Finding(name, "FAIL", f"{check.name}: {program} was not found", why, mend)
+
+
+def _provided(repository: Repository) -> Iterator[str]:
+    for setup in repository.setup:
+        yield from setup.provides
 
 
 def _runner(config: Config) -> Finding:
