@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from click.testing import Result
 
@@ -121,7 +124,14 @@ def test_a_path_that_is_not_text_is_refused_and_nothing_written(terminal, enter_
 
 def test_checks_are_split_into_words_like_a_shell(terminal, enter_repository):
     repo = enter_repository()
-    init(terminal, "--check", "tests=python3 -m pytest -q", "--check", "odd=sh -c 'echo \"a b\"'")
+    init(
+        terminal,
+        "--no-try",
+        "--check",
+        "tests=python3 -m pytest -q",
+        "--check",
+        "odd=sh -c 'echo \"a b\"'",
+    )
     checks = load_config(repo.path / "runner.toml").repository[0].checks
     assert [check.command for check in checks] == [
         ("python3", "-m", "pytest", "-q"),
@@ -150,3 +160,82 @@ def test_an_exclude_file_in_another_encoding_is_kept(terminal, enter_repository)
     exclude.write_bytes(b"caf\xe9")
     assert init(terminal).exit_code == 0
     assert exclude.read_bytes() == b"caf\xe9\n/runner.toml\n"
+
+
+TEST = "import unittest, greeting\n\nclass Greeting(unittest.TestCase):\n"
+TEST += "    def test_it(self):\n        self.assertEqual(greeting.greet(), 'hi')\n"
+
+
+def test_it_writes_the_checks_that_work(terminal, enter_repository):
+    repo = enter_repository()
+    repo.commit({"test_greeting.py": TEST})
+    result = init(terminal, "--state", "state")
+    assert result.exit_code == 0, result.output
+    repository = load_config(repo.path / "runner.toml").repository[0]
+    assert repository.sandbox == "required"
+    assert [check.command[:3] for check in repository.checks] == [("python3", "-m", "unittest")]
+    for text in ("trying    Python unittest", "passed on main", "failed without the sources"):
+        assert text in result.stderr
+    assert "works     Python unittest" in result.stdout
+    assert repo.run("status", "--porcelain") == ""
+
+
+def test_it_writes_no_check_that_fails_on_the_branch(terminal, enter_repository):
+    repo = enter_repository()
+    repo.commit({"test_greeting.py": TEST.replace("hi", "bye")})
+    body = terminal.json("init", "--state", "state", configured=False)
+    assert load_config(repo.path / "runner.toml").repository[0].checks == ()
+    tried = body["tried"][0]
+    assert (body["worked"], tried["worked"], body["checks"]) == (False, False, [])
+    assert tried["failure"]["reason"] == "tests failed on main"
+    assert "FAILED (failures=1)" in tried["failure"]["tail"][-1]
+    assert "AssertionError" in Path(tried["failure"]["log"]).read_text()
+    assert "gcr doctor --checks" in body["next_command"]
+
+
+def test_it_writes_no_check_that_tests_nothing(terminal, enter_repository):
+    repo = enter_repository()
+    repo.commit(
+        {"test_greeting.py": TEST.replace("greeting.greet()", "'hi'").replace(", greeting", "")}
+    )
+    body = terminal.json("init", "--state", "state", configured=False)
+    assert body["checks"] == []
+    assert "every source file is empty" in body["tried"][0]["failure"]["reason"]
+
+
+def test_a_check_of_the_users_is_tried_and_kept(terminal, enter_repository):
+    repo = enter_repository()
+    result = init(terminal, "--check", "tests=false")
+    assert "tests failed on main" in result.stdout and "no patch can land" in result.stdout
+    assert load_config(repo.path / "runner.toml").repository[0].checks[0].command == ("false",)
+
+
+def test_nothing_runs_with_no_try(terminal, enter_repository):
+    repo = enter_repository()
+    repo.commit({"test_greeting.py": TEST})
+    result = init(terminal, "--no-try")
+    assert result.stderr == "" and "None were tried." in result.stdout
+    assert load_config(repo.path / "runner.toml").repository[0].checks == ()
+
+
+def test_without_a_sandbox_the_demand_stays_and_the_remedy_is_named(
+    terminal, enter_repository, monkeypatch, tmp_path
+):
+    repo = enter_repository()
+    repo.commit({"test_greeting.py": TEST})
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("git", "python3"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    monkeypatch.setenv("PATH", str(programs))
+    body = terminal.json("init", "--state", "state", configured=False)
+    assert body["sandbox"]["code"] == "not_installed" and body["tried"] == []
+    assert body["sandbox"]["next_step"].startswith("Install bubblewrap")
+    assert load_config(repo.path / "runner.toml").repository[0].sandbox == "required"
+
+
+def test_a_weaker_sandbox_is_asked_for_by_name(terminal, enter_repository):
+    repo = enter_repository()
+    result = init(terminal, "--sandbox", "none", "--no-try")
+    assert "checks run unconfined; each report names it" in result.stdout
+    assert load_config(repo.path / "runner.toml").repository[0].sandbox == "none"

@@ -1,62 +1,43 @@
-"""`gcr init`: writes the settings, makes a first key and registers a repository,
-without touching that repository's history.
+"""`gcr init`: finds checks that work, writes the settings, makes a first key and
+registers a repository, without touching that repository's history.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
+from gpt_cursor_runner.cli.ecosystems import proposals_for
+from gpt_cursor_runner.cli.ecosystems.project import Project, Proposal
+from gpt_cursor_runner.cli.init_report import InitReport
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
+from gpt_cursor_runner.cli.settings_text import FirstSettings, settings_text
+from gpt_cursor_runner.cli.trying import Attempt, Trial
 from gpt_cursor_runner.config import (
     CONFIG_NAME,
     DEFAULT_PORT,
+    Check,
+    Config,
     ConfigRefused,
     SandboxDemand,
-    load_config,
+    parse_config,
     search_path,
 )
 from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
+from gpt_cursor_runner.landing.sandbox.choosing import Proof, prove_sandbox
 from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.wiring.ledger import build_ledger
 
 _FIRST_COMMIT = "git commit --allow-empty -m 'Begin', then gcr init"
-_EXAMPLE_CHECKS = (
-    '# checks = [{ name = "tests", command = ["python3", "-m", "pytest", "-q"], '
-    "timeout_seconds = 600 }]"
-)
-_EXAMPLE_PATCH = (
-    '{"id": "hello-1", "title": "Say hello", "changes": '
-    '[{"type": "upsert", "path": "HELLO.md", "contents": "Hello\\n"}]}'
-)
-
-
-@dataclass(frozen=True)
-class _Check:
-    name: str
-    command: list[str]
-
-
-@dataclass(frozen=True)
-class _Settings:
-    """The values that `init` writes; a state directory of None is the user's."""
-
-    port: int
-    state: Path | None
-    repository: Path
-    branch: str
-    checks: list[_Check]
-    sandbox: str
 
 
 @command("init")
@@ -79,8 +60,13 @@ class _Settings:
     "--state", type=click.Path(path_type=Path), help="The state directory. Default: the user's."
 )
 @click.option(
-    "--sandbox", type=click.Choice(get_args(SandboxDemand)), default="best", show_default=True
+    "--sandbox",
+    type=click.Choice(get_args(SandboxDemand)),
+    default="required",
+    show_default=True,
+    help="Weaker than required: checks may run unconfined.",
 )
+@click.option("--no-try", is_flag=True, help="Do not run checks now, and propose none.")
 def init(
     session: Session,
     repository: Path,
@@ -89,8 +75,11 @@ def init(
     port: int,
     state: Path | None,
     sandbox: str,
+    no_try: bool,
 ) -> None:
-    """Write runner.toml, make a key and register a repository."""
+    """Find checks that work, write runner.toml, make a key and register a
+    repository.
+    """
     path = (session.config_path or Path.cwd() / CONFIG_NAME).expanduser().resolve()
     if path.exists():
         facts = {"created": False, "config": str(path)}
@@ -101,42 +90,90 @@ def init(
     if state is not None:
         state = state.expanduser().resolve()
         own_paths.append(state)
-    settings = _Settings(
+    settings = FirstSettings(
         port=port,
         state=state,
+        name=_repository_name(top),
         repository=top,
         branch=_branch(git, repository, branch),
-        checks=list(map(_parse_check, checks)),
         sandbox=sandbox,
+        checks=tuple(map(_parse_check, checks)),
     )
-    key, url = _set_up(path, _toml(settings))
+    config = _load(path, settings)
+    proof = _prove(config)
+    attempts: list[Attempt] = []
+    if not no_try:
+        attempts = _try(config, proof, git, settings)
+    settings = _with_what_worked(settings, attempts)
+    key = _set_up(path, settings)
     _exclude_from_repository(git, top, own_paths)
-    facts = {"created": True, "config": str(path), "key": key, "url": url, "repository": str(top)}
-    session.print(facts, _instructions(path, key, url, bool(checks)))
+    report = InitReport(
+        path, key, config.server.url, settings, proof, attempts, is_tried=not no_try
+    )
+    session.print(report.to_json(), report.lines())
 
 
-def _set_up(path: Path, text: str) -> tuple[str, str]:
-    """Write the settings and make the first key. Returns the key's text and the
-    gateway's URL; on failure no settings file is left behind.
+def _load(path: Path, settings: FirstSettings) -> Config:
+    """The settings before they are written; makes the state directory. Raises
+    CommandFailed for values that cannot be used.
     """
+    text = settings_text(settings)
     try:
         data = text.encode()
     except UnicodeEncodeError:
         message = "the repository's path is not UTF-8, so no settings file can name it"
         next_command = "gcr init, after renaming the directory"
         raise CommandFailed(Exit.FAILED, message, next_command) from None
+    try:
+        config = parse_config(data, path)
+        build_ledger(config).close()
+    except (ConfigRefused, OSError, SQLAlchemyError) as error:
+        raise CommandFailed(Exit.FAILED, str(error), "gcr init, with other values") from error
+    return config
+
+
+def _prove(config: Config) -> Proof:
+    return prove_sandbox(search_path(), config.sandbox, config.state.workspaces_dir)
+
+
+def _try(config: Config, proof: Proof, git: Git, settings: FirstSettings) -> list[Attempt]:
+    """Try the checks that the user gave, or those that fit the project."""
+    if proof.code != "works" and settings.sandbox == "required":
+        return []
+    repository = config.repository[0].model_copy(update={"checks": ()})
+    trial = Trial(config, repository, proof)
+    if settings.checks:
+        given = Proposal("", "the checks of --check", (), settings.checks)
+        return trial.first_that_works([given])
+    project = Project.at(git, git.tip(settings.branch))
+    return trial.first_that_works(proposals_for(project))
+
+
+def _with_what_worked(settings: FirstSettings, attempts: Sequence[Attempt]) -> FirstSettings:
+    for attempt in attempts:
+        if attempt.worked:
+            proposal = attempt.proposal
+            return replace(settings, setup=proposal.setup, checks=proposal.checks)
+    return settings
+
+
+def _set_up(path: Path, settings: FirstSettings) -> str:
+    """Write the settings and make the first key. Returns the key's text; on
+    failure no settings file is left behind.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # The mode is set before the file has content.
     path.touch(mode=0o600)
-    path.write_bytes(data)
     try:
-        config = load_config(path)
+        data = settings_text(settings).encode()
+        path.write_bytes(data)
+        config = parse_config(data, path)
         with closing(build_ledger(config)) as ledger:
             _, key = ledger.keys.create("first", ["submit", "read"], ledger.clock())
     except (ConfigRefused, OSError, SQLAlchemyError) as error:
         path.unlink()
         raise CommandFailed(Exit.FAILED, str(error), "gcr init, with other values") from error
-    return key, config.server.url
+    return key
 
 
 def _open_repository(directory: Path) -> tuple[Git, Path]:
@@ -178,7 +215,7 @@ def _checked_out_branch(git: Git, directory: Path) -> str:
     return run_in(directory.resolve(), git.search_path, "symbolic-ref", "--short", "HEAD")
 
 
-def _parse_check(text: str) -> _Check:
+def _parse_check(text: str) -> Check:
     name, _, command_line = text.partition("=")
     try:
         words = shlex.split(command_line)
@@ -189,51 +226,9 @@ def _parse_check(text: str) -> _Check:
         message = f"--check {text!r} is not NAME=COMMAND"
         example = "gcr init --check 'tests=python3 -m pytest -q'"
         raise CommandFailed(Exit.USAGE, message, example)
-    return _Check(name, words)
-
-
-def _toml(settings: _Settings) -> str:
-    state = '# dir = "…"  # the user\'s state directory'
-    if settings.state is not None:
-        state = f"dir = {_quoted(str(settings.state))}"
-    return f"""\
-# Settings of GPT-Cursor Runner. Every key: docs/operating.md.
-# Each can be overridden from the environment, as in GCR_SERVER__PORT=…
-
-[server]
-host = "127.0.0.1"
-port = {settings.port}
-# public_url = "https://…"  # where a tunnel shows this gateway
-
-[state]
-{state}
-
-[[repository]]
-name = {_quoted(_repository_name(settings.repository))}
-path = {_quoted(str(settings.repository))}
-branch = {_quoted(settings.branch)}
-{_checks_toml(settings.checks)}
-approval = "protected"  # "never" | "protected" | "always"
-sandbox = "{settings.sandbox}"  # "required" | "best" | "none"
-tag = true
-"""
-
-
-def _checks_toml(checks: Sequence[_Check]) -> str:
-    if not checks:
-        return _EXAMPLE_CHECKS
-    lines = ["checks = ["]
-    for check in checks:
-        words = ", ".join(map(_quoted, check.command))
-        lines.append(f"  {{ name = {_quoted(check.name)}, command = [{words}] }},")
-    return "\n".join([*lines, "]"])
-
-
-def _quoted(text: str) -> str:
-    """A TOML basic string."""
-    # JSON's escapes are all legal in TOML. TOML forbids a bare DEL, which JSON
-    # leaves as it is.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # Not validated yet: the name may be wrong, which is reported with its key.
+    members: dict[str, Any] = {"name": name, "command": tuple(words)}
+    return Check.model_construct(**members)
 
 
 def _repository_name(top: Path) -> str:
@@ -276,20 +271,3 @@ def _exclude_pattern(path: Path) -> str:
     """The gitignore pattern that matches this path and no other."""
     escaped = re.sub(r"([\\*?\[\] ])", r"\\\1", str(path))
     return f"/{escaped}"
-
-
-def _instructions(path: Path, key: str, url: str, has_checks: bool) -> list[str]:
-    lines = [
-        f"settings  {path} (readable by you alone)",
-        f"key       {key}",
-        "          shown once; scopes submit and read. Give it to the AI that sends patches:",
-        "",
-        f"  curl -X POST {url}/webhook \\",
-        f"    -H 'Authorization: Bearer {key}' -H 'Content-Type: application/json' \\",
-        f"    -d '{_EXAMPLE_PATCH}'",
-        "",
-    ]
-    if not has_checks:
-        note = f"note      no checks yet: add your test command to {path.name},"
-        lines.append(f"{note} or patches land unchecked")
-    return [*lines, "next      gcr up"]

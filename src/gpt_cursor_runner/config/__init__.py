@@ -31,6 +31,7 @@ from gpt_cursor_runner.config.reading import (
     find_config,
     load_config,
     notify_socket,
+    parse_config,
     search_path,
     watchdog_seconds,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "find_config",
     "load_config",
     "notify_socket",
+    "parse_config",
     "search_path",
     "watchdog_seconds",
 ]
