@@ -56,6 +56,11 @@ def test_a_line_hint_half_way_between_decides_nothing():
     assert only_fault(TWICE, str_replace("f(1)", "f(2)", line_hint=2)).code == "ambiguous"
 
 
+def test_an_occurrence_beyond_any_index_is_refused():
+    fault = only_fault(TWICE, str_replace("f(1)", "f(2)", occurrence=10**30))
+    assert fault.code == "no_match"
+
+
 def test_an_occurrence_beyond_the_last_is_refused_with_those_that_are():
     fault = only_fault(TWICE, str_replace("f(1)", "f(2)", occurrence=3))
     assert (fault.code, fault.pointer, len(fault.candidates)) == (

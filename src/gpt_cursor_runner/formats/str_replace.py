@@ -200,7 +200,8 @@ def _offsets(data: bytes, change: StrReplace) -> list[int]:
     if change.occurrence is None:
         # At `MOST_PLACES` the text is ambiguous anyway, so the search may stop.
         return list(islice(_find_all(old, data, stride=1), MOST_PLACES))
-    most = max(MOST_PLACES, change.occurrence)
+    # An occurrence may be a larger number than `islice` accepts.
+    most = max(MOST_PLACES, min(change.occurrence, len(data)))
     return list(islice(_find_all(old, data, stride=len(old)), most))
 
 
