@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.line_keys import core, indent
-from gpt_cursor_runner.formats.matching.line_hints import preferred_row
-from gpt_cursor_runner.formats.matching.places import Place
+from gpt_cursor_runner.formats.matching.places import Place, preferred_place
 from gpt_cursor_runner.formats.text import Text, show
 
 _CLOSING = b")]}"
@@ -34,16 +33,14 @@ def find_anchors(text: Text, anchors: Sequence[bytes]) -> list[int]:
     """Return the rows of the last anchor wherever the file has all anchors one
     below the other. Raises AnchorMissing when it has them nowhere.
     """
-    outermost, *inner = [_rows_of_anchor(text, anchor) for anchor in anchors]
-    last_rows: set[int] = set()
-    for row in outermost:
-        last_row = _last_of_chain(row, inner)
-        if last_row is not None:
-            last_rows.add(last_row)
-    if not last_rows:
+    outermost, *inner = anchors
+    rows = _rows_of_anchor(text, outermost)
+    for anchor in inner:
+        rows = _first_rows_of_next(rows, _rows_of_anchor(text, anchor))
+    if not rows:
         chain = "' and '".join(map(show, anchors))
         raise AnchorMissing(f"the file does not have the anchors '{chain}' one below the other")
-    return sorted(last_rows)
+    return rows
 
 
 def places_below_anchors(text: Text, hunk: Hunk, places: Sequence[Place]) -> list[Place]:
@@ -60,6 +57,12 @@ def places_below_anchors(text: Text, hunk: Hunk, places: Sequence[Place]) -> lis
         if hunk.anchors_required:
             raise
         return list(places)
+    return _places_below(text, hunk, places, anchor_rows)
+
+
+def _places_below(
+    text: Text, hunk: Hunk, places: Sequence[Place], anchor_rows: Sequence[int]
+) -> list[Place]:
     first_rows = _first_rows_below(hunk, anchor_rows)
     below = _places_from(places, first_rows[0], hunk.anchors[-1])
     if len(below) < 2:
@@ -74,8 +77,10 @@ def _nearest_below(places: list[Place], first_rows: Sequence[int]) -> list[Place
     """
     if len(places) == 1 or len(first_rows) > 1:
         return places
-    nearest = preferred_row([place.start for place in places], first_rows)
-    return [place for place in places if place.start == nearest] or places
+    nearest = preferred_place(places, first_rows)
+    if nearest is None:
+        return places
+    return [nearest]
 
 
 def _rows_of_anchor(text: Text, anchor: bytes) -> list[int]:
@@ -95,14 +100,11 @@ def _rows_that_begin_with(text: Text, start: bytes) -> list[int]:
     return [row for row, line in enumerate(text.lines) if core(line).startswith(start)]
 
 
-def _last_of_chain(row: int, inner: Sequence[Sequence[int]]) -> int | None:
-    """Follow each inner anchor to its first row below the one before."""
-    for rows in inner:
-        index = bisect_left(rows, row + 1)
-        if index == len(rows):
-            return None
-        row = rows[index]
-    return row
+def _first_rows_of_next(rows: Sequence[int], next_rows: Sequence[int]) -> list[int]:
+    """The first row of the next anchor below each row that has one."""
+    indexes = {bisect_right(next_rows, row) for row in rows}
+    indexes.discard(len(next_rows))
+    return [next_rows[index] for index in sorted(indexes)]
 
 
 def _first_rows_below(hunk: Hunk, anchor_rows: Sequence[int]) -> list[int]:

@@ -5,7 +5,7 @@ Covers the rungs that compare line by line: exact, blanks, unicode, indent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 
@@ -32,11 +32,7 @@ def blocks_by_strictness(
     """
     places: dict[str, list[Place]] = {}
     block = _Block(lines)
-    for start in _block_rows(text, lines):
-        in_file = text.lines[start : start + len(lines)]
-        if not line_ends_agree(text, lines, in_file):
-            continue
-        rows = range(start, start + len(lines))
+    for rows, in_file in _blocks_at(text, lines, _block_rows(text, lines)):
         rung = block.strictest_rung(in_file)
         if rung:
             places.setdefault(rung, []).append(Place(rows))
@@ -54,12 +50,24 @@ def blocks_with_collapsed_blanks(
     to any other.
     """
     places: list[Place] = []
-    for start in sorted(_collapsed_block_rows(text, lines)):
-        in_file = text.lines[start : start + len(lines)]
-        if line_ends_agree(text, lines, in_file):
-            shift = uniform_shift(lines, in_file, inserted)
-            places.append(Place(range(start, start + len(lines)), reindent=shift))
+    starts = sorted(_collapsed_block_rows(text, lines))
+    for rows, in_file in _blocks_at(text, lines, starts):
+        shift = uniform_shift(lines, in_file, inserted)
+        places.append(Place(rows, reindent=shift))
     return places
+
+
+def _blocks_at(
+    text: Text, lines: Sequence[bytes], starts: Iterable[int]
+) -> Iterator[tuple[range, list[bytes]]]:
+    """The rows and lines of the file from each start where the line ends agree
+    with those sent.
+    """
+    for start in starts:
+        rows = range(start, start + len(lines))
+        in_file = text.lines[rows.start : rows.stop]
+        if line_ends_agree(text, lines, in_file):
+            yield rows, in_file
 
 
 def line_ends_agree(text: Text, sent: Sequence[bytes], in_file: Sequence[bytes]) -> bool:
@@ -72,10 +80,11 @@ def line_ends_agree(text: Text, sent: Sequence[bytes], in_file: Sequence[bytes])
         return False
     if not text.mixes_line_ends:
         return True
-    return all(
-        sent_line.endswith(b"\r\n") == file_line.endswith(b"\r\n")
-        for sent_line, file_line in zip(sent, in_file, strict=True)
-    )
+    return list(map(_ends_in_crlf, sent)) == list(map(_ends_in_crlf, in_file))
+
+
+def _ends_in_crlf(line: bytes) -> bool:
+    return line.endswith(b"\r\n")
 
 
 class _Block:

@@ -55,11 +55,18 @@ class Rung:
     find_places: Callable[[Text, Hunk, Budget], list[Place]] | None = None
 
 
+def _fuzzy_places_unless_applied(text: Text, hunk: Hunk, budget: Budget) -> list[Place]:
+    # "Already applied" explains more than a place that is only similar.
+    if find_applied_rows(text, hunk):
+        return []
+    return fuzzy_places(text, hunk, budget)
+
+
 LADDER: tuple[Rung, ...] = (
     Rung("exact", "strict"),
     *(Rung(name, "standard") for name in BLOCK_RUNGS[1:]),
     Rung("ellipsis", "standard", lambda text, hunk, _: ellipsis_places(text, hunk)),
-    Rung("fuzzy", "merge", fuzzy_places),
+    Rung("fuzzy", "merge", _fuzzy_places_unless_applied),
 )
 
 
@@ -75,9 +82,6 @@ def search(text: Text, hunk: Hunk, rungs: Sequence[Rung], budget: Budget) -> Sea
     tried: list[str] = []
     for rung in rungs:
         tried.append(rung.name)
-        # "Already applied" explains more than a place that is only similar.
-        if rung.name == "fuzzy" and find_applied_rows(text, hunk):
-            break
         if rung.find_places:
             places = rung.find_places(text, hunk, budget)
         else:

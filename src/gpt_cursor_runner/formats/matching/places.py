@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from gpt_cursor_runner.formats.matching.line_hints import preferred_row
 from gpt_cursor_runner.formats.matching.reindenting import Reindent
 
 
@@ -26,6 +27,15 @@ class Place:
     def end(self) -> int:
         """The row after the last."""
         return 1 + next(row for row in reversed(self.rows) if row is not None)
+
+
+def preferred_place(places: Sequence[Place], hints: Iterable[int]) -> Place | None:
+    """Return the place that every hint prefers, as `preferred_row` does."""
+    row = preferred_row([place.start for place in places], hints)
+    for place in places:
+        if place.start == row:
+            return place
+    return None
 
 
 @dataclass(frozen=True, slots=True)

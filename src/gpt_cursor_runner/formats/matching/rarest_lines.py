@@ -1,4 +1,4 @@
-"""The lines of a hunk that the file has least often: they tell best where the
+"""The lines of a hunk that the file has least often, the best sign of where the
 hunk belongs.
 """
 

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Sequence
 from gpt_cursor_runner.formats.hunks import Hunk
 from gpt_cursor_runner.formats.matching.anchors import places_below_anchors
 from gpt_cursor_runner.formats.matching.block_search import MOST_PLACES
-from gpt_cursor_runner.formats.matching.line_hints import preferred_row
-from gpt_cursor_runner.formats.matching.places import Place
+from gpt_cursor_runner.formats.matching.places import Place, preferred_place
 from gpt_cursor_runner.formats.text import Text
 
 
@@ -49,8 +48,4 @@ def _preferred_place(places: Sequence[Place], hints: Iterable[int]) -> Place | N
     # Among places that are only similar a line number is too weak a sign.
     if min(place.similarity for place in places) < 1:
         return None
-    nearest = preferred_row([place.start for place in places], hints)
-    for place in places:
-        if place.start == nearest:
-            return place
-    return None
+    return preferred_place(places, hints)
