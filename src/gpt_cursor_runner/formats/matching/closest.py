@@ -39,8 +39,9 @@ Scorer = Callable[..., float]
 def find_closest(
     text: Text, sought: Sought, hint: int | None = None, *, inside_line: bool = False
 ) -> Closest:
-    """Return the most similar place; the hinted one, or the beginning of the
-    file, when none is. `hint` counts from 0.
+    """Return the place most similar to the sought lines, of which there is at
+    least one; the hinted one, or the beginning of the file, when none is.
+    `hint` counts from 0.
 
     With `inside_line` the first sought line may start, and the last may end,
     within a line of the file.
@@ -116,36 +117,49 @@ class _Search:
         """Return the most similar row and its similarity; of equally similar
         rows the first.
         """
+        rows = sorted(self._candidate_rows(hint))
+        similarities = list(map(self.similarity, rows))
+        best = max(similarities)
+        return rows[similarities.index(best)], best
+
+    def _candidate_rows(self, hint: int | None) -> set[int]:
         rows = set(self.rows_by_votes() or self.rows_like_longest_line())
         if hint is not None and 0 <= hint < len(self.text.lines):
             rows.add(hint)
-        similarities = {row: self.similarity(row) for row in rows or {0}}
-        start = min(similarities, key=lambda row: (-similarities[row], row))
-        return start, similarities[start]
+        return rows or {0}
 
     def rows_by_votes(self) -> list[int]:
         votes: Counter[int] = Counter()
         for offset, line in enumerate(self.scored_lines):
-            line_core = core(line)
-            if not line_core:
-                continue
-            rows = list(islice(self.text.rows_of(line_core), _TOO_COMMON + 1))
-            if len(rows) <= _TOO_COMMON:
-                votes.update([max(0, row - offset) for row in rows])
+            votes.update([max(0, row - offset) for row in self._identifying_rows(line)])
         return [row for row, _ in votes.most_common(5)]
 
+    def _identifying_rows(self, line: bytes) -> list[int]:
+        """The rows of a line; none when it is blank or too common."""
+        line_core = core(line)
+        if not line_core:
+            return []
+        rows = list(islice(self.text.rows_of(line_core), _TOO_COMMON + 1))
+        if len(rows) > _TOO_COMMON:
+            return []
+        return rows
+
     def rows_like_longest_line(self) -> list[int]:
-        longest = max(self.wanted, key=len, default="")
-        offset = self.wanted.index(longest) if longest else 0
+        longest = max(self.wanted, key=len)
+        offset = self.wanted.index(longest)
+        indexes = self._cores_like(longest)
+        return [max(0, self._first_row_of_core(index) - offset) for index in indexes]
+
+    def _cores_like(self, line: str) -> list[int]:
         # One by one: `process.extract` would hold every line of the file at
         # once.
         scores = process.extract_iter(
-            longest, self.text.readable_cores(), scorer=self.scorer, score_cutoff=60
+            line, self.text.readable_cores(), scorer=self.scorer, score_cutoff=60
         )
         indexes = [index for _, _, index in nlargest(3, scores, key=itemgetter(1))]
-        if self.inside_line and longest:
-            indexes += self._lines_containing(longest)
-        return [max(0, self._first_row_of_core(index) - offset) for index in indexes]
+        if self.inside_line and line:
+            indexes += self._lines_containing(line)
+        return indexes
 
     def _lines_containing(self, part: str) -> list[int]:
         lines = enumerate(self.text.readable_cores())
@@ -163,19 +177,26 @@ class _Search:
             weight = len(line) + 1
             total += weight * self.scorer(line, _comparable(self._line_at(row))) / 100
             weights += weight
-        return total / weights if weights else 0.0
+        return total / weights
 
     def first_difference(self, start: int) -> FirstDifference | None:
-        last = len(self.sought) - 1
         for offset, (line, number) in enumerate(self.sought):
-            row = start + offset
-            actual = self._line_at(row)
-            if line == actual:
-                continue
-            if self.inside_line and _fits_inside(line, actual, offset == 0, offset == last):
-                continue
-            return _difference(line, number, actual, row + 1)
+            actual = self._line_at(start + offset)
+            if not self._fits(offset, line, actual):
+                return _difference(line, number, actual, start + offset + 1)
         return None
+
+    def _fits(self, offset: int, line: bytes, actual: bytes) -> bool:
+        """Whether the sought line of this number fits a line of the file."""
+        if not self.inside_line:
+            return line == actual
+        if len(self.sought) == 1:
+            return line in actual
+        if offset == 0:
+            return actual.endswith(line)
+        if offset == len(self.sought) - 1:
+            return actual.startswith(line)
+        return line == actual
 
     def _line_at(self, row: int) -> bytes:
         if row >= len(self.text.lines):
@@ -191,14 +212,6 @@ def _difference(line: bytes, number: int, actual: bytes, file_line: int) -> Firs
     kind = difference_kind(line.decode("utf-8", "replace"), actual.decode("utf-8", "replace"))
     shown, shown_actual = show(line, _SHOWN_CHARACTERS), show(actual, _SHOWN_CHARACTERS)
     return FirstDifference(number, file_line, shown, shown_actual, kind)
-
-
-def _fits_inside(line: bytes, actual: bytes, first: bool, last: bool) -> bool:
-    if first and last:
-        return line in actual
-    if first:
-        return actual.endswith(line)
-    return last and actual.startswith(line)
 
 
 def _indent(line: str) -> str:

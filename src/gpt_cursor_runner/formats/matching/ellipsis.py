@@ -9,8 +9,8 @@ guessed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
 
 from gpt_cursor_runner.formats.hunks import Hunk, HunkLine
 from gpt_cursor_runner.formats.line_keys import core
@@ -27,34 +27,38 @@ def ellipsis_places(text: Text, hunk: Hunk) -> list[Place]:
     """Return the places of a hunk whose context omits blank lines, or lines
     that an ellipsis stands for.
     """
-    pieces = _split_at_ellipses(hunk.old)
-    if len(pieces) == 1:
-        return _places_of_piece(text, hunk, pieces[0])
-    rows: list[int | None] = []
+    if any(map(_is_ellipsis, hunk.old)):
+        return _places_of_pieces(text, hunk)
+    return _places_of_piece(text, hunk, hunk.old)
+
+
+def _places_of_pieces(text: Text, hunk: Hunk) -> list[Place]:
+    """The place of all pieces together, if each has exactly one."""
+    rows: list[int | None] = [None] * len(hunk.old)
     shifts: set[Reindent | None] = set()
-    for number, piece in enumerate(pieces):
-        if number > 0:
-            rows.append(None)  # the ellipsis line itself
-        if not piece:
-            continue
+    for first, piece in _split_at_ellipses(hunk.old):
         place = _only_place_below(_last_row(rows), text, hunk, piece)
         if place is None:
             return []
-        rows += place.rows
+        rows[first : first + len(piece)] = place.rows
         shifts.add(place.reindent)
     if len(shifts) != 1:
         return []
     return [Place(tuple(rows), reindent=shifts.pop())]
 
 
-def _split_at_ellipses(old: Sequence[HunkLine]) -> list[list[HunkLine]]:
-    pieces: list[list[HunkLine]] = [[]]
-    for line in old:
-        if line.sign == " " and _ELLIPSIS.fullmatch(core(line.data)):
-            pieces.append([])
-        else:
-            pieces[-1].append(line)
-    return pieces
+def _split_at_ellipses(old: Sequence[HunkLine]) -> Iterator[tuple[int, list[HunkLine]]]:
+    """The pieces, each with the number of its first line."""
+    first = 0
+    for is_ellipsis, group in groupby(old, _is_ellipsis):
+        lines = list(group)
+        if not is_ellipsis:
+            yield first, lines
+        first += len(lines)
+
+
+def _is_ellipsis(line: HunkLine) -> bool:
+    return line.sign == " " and _ELLIPSIS.fullmatch(core(line.data)) is not None
 
 
 def _only_place_below(row: int, text: Text, hunk: Hunk, piece: Sequence[HunkLine]) -> Place | None:
@@ -78,16 +82,13 @@ def _places_of_piece(
     if not sought:
         return []
     string, rows = text.solid_cores
-    places: list[Place] = []
     # Each comparison costs as much as the piece is long.
     most_comparisons = max(2, _MOST_LINES // len(piece))
-    for index in islice(occurrences(string, sought), most_comparisons):
-        place = _place_between(text, hunk, piece, rows[index], rows[index + len(sought) - 1] + 1)
-        if place:
-            places.append(place)
-        if len(places) == most:
-            break
-    return places
+    places = (
+        _place_between(text, hunk, piece, rows[index], rows[index + len(sought) - 1] + 1)
+        for index in islice(occurrences(string, sought), most_comparisons)
+    )
+    return list(islice(filter(None, places), most))
 
 
 def _place_between(

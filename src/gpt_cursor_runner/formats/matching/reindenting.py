@@ -127,6 +127,11 @@ def _candidate_shifts(pairs: IndentPairs, inserted: Sequence[bytes]) -> list[Rei
     # no way to decide which side is right.
     if abs(_columns_of(sent, 4) - _columns_of(in_file, 4)) == 1:
         return []
+    return _shifts_by_style(pairs, inserted)
+
+
+def _shifts_by_style(pairs: IndentPairs, inserted: Sequence[bytes]) -> list[Reindent]:
+    sent, in_file = pairs[0]
     context_indents, file_indents = zip(*pairs, strict=True)
     sent_indents = [*context_indents, *inserted]
     file_has_tabs = b"\t" in b"".join(file_indents)
@@ -154,19 +159,20 @@ def _prefix_shifts(sent: bytes, in_file: bytes) -> list[Reindent]:
 def _column_shifts(
     sent: bytes, in_file: bytes, sent_indents: Sequence[bytes], tabs: bool
 ) -> list[Reindent]:
-    indent_step = math.gcd(*[len(blanks) for blanks in sent_indents if b"\t" not in blanks])
-    style_only: list[Reindent] = []
-    style_and_depth: list[Reindent] = []
-    for width in dict.fromkeys((indent_step, 4, 2, 8, 3)):
-        if not 1 < width <= _WIDEST_TAB:
-            continue
+    shifts: list[Columns] = []
+    for width in _tab_widths(sent_indents):
         shift = _columns_of(in_file, width) - _columns_of(sent, width)
-        if shift == 0:
-            style_only.append(Columns(width, shift, tabs))
-        else:
-            style_and_depth.append(Columns(width, shift, tabs))
+        shifts.append(Columns(width, shift, tabs))
     # A change of style alone is likelier than one that moves the block as well.
-    return style_only + style_and_depth
+    shifts.sort(key=lambda columns: columns.shift != 0)
+    return [*shifts]
+
+
+def _tab_widths(sent_indents: Sequence[bytes]) -> list[int]:
+    """The widths a tab may stand for, the likeliest first."""
+    sizes = [len(blanks) for blanks in sent_indents if b"\t" not in blanks]
+    widths = dict.fromkeys((math.gcd(*sizes), 4, 2, 8, 3))
+    return [width for width in widths if 1 < width <= _WIDEST_TAB]
 
 
 def _columns_of(indent: bytes, tab_width: int) -> int:
