@@ -61,13 +61,9 @@ class ChangePlan:
         """Record the place of a hunk; `line` counts from 1."""
         self.placed_hunks.append(PlacedHunk(self.change, hunk, path, line, rung, similarity))
 
-    def remove_placed_hunks(self, path: str, numbers: Collection[int]) -> None:
-        """Forget the places of these hunks in one file."""
-        self.placed_hunks = [
-            placed
-            for placed in self.placed_hunks
-            if placed.path != path or placed.hunk not in numbers
-        ]
+    def remove_placed_hunks(self, numbers: Collection[int]) -> None:
+        """Forget the places of these hunks."""
+        self.placed_hunks = [placed for placed in self.placed_hunks if placed.hunk not in numbers]
 
     def start_trial(self, rungs: Sequence[Rung] | None = None) -> ChangePlan:
         """Return an empty plan for the same change, for placing hunks in a way
@@ -109,11 +105,9 @@ class ChangePlan:
             )
         except Spoiled as spoiled:
             self.skipped_after = spoiled.change
-            for path in paths:
-                self.tree.spoil(path, spoiled.change)
+            self.tree.spoil(paths, spoiled.change)
         if len(self.faults) > faults_before:
-            for path in paths:
-                self.tree.spoil(path, self.change)
+            self.tree.spoil(paths, self.change)
 
 
 C = TypeVar("C", contravariant=True)

@@ -5,7 +5,7 @@ kind, and under which names.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import replace
 from itertools import chain
 
@@ -45,7 +45,7 @@ class Overlay:
     def kind(self, path: str) -> EntryKind | None:
         """The kind of entry at this path now; None when there is none."""
         if file := self._files.get(path):
-            return "executable" if file.mode == "100755" else "file"
+            return file.kind
         if path in self._files:
             return self._directory_kind(path, None)
         kind = self.base.kind(path)
@@ -99,20 +99,14 @@ class Overlay:
         names = self._names_folding_like(parent, name)
         if name in names and self.kind(path):
             return None
-        for sibling in in_directory(parent, sorted(names - {name})):
-            if self.kind(sibling):
-                return sibling
-        return None
+        siblings = in_directory(parent, sorted(names - {name}))
+        return next(filter(self.kind, siblings), None)
 
     def actions(self) -> tuple[FileAction, ...]:
         """The differences from the base tree, sorted by path."""
         actions = self._changed_files()
         deleted = {action.path for action in actions if action.after is None}
-        # A path that was moved away and written again is no source of a move.
-        for index, action in enumerate(actions):
-            if action.moved_from and action.moved_from not in deleted:
-                actions[index] = replace(action, moved_from=None)
-        return tuple(actions)
+        return tuple(_with_real_move(action, deleted) for action in actions)
 
     def _changed_files(self) -> list[FileAction]:
         actions: list[FileAction] = []
@@ -158,6 +152,13 @@ class Overlay:
     def _base_file(self, path: str, kind: EntryKind | None) -> File:
         mode: FileMode = "100755" if kind == "executable" else "100644"
         return File(self.base.read(path), mode)
+
+
+def _with_real_move(action: FileAction, deleted: Set[str]) -> FileAction:
+    # A path that was moved away and written again is no source of a move.
+    if action.moved_from in deleted:
+        return action
+    return replace(action, moved_from=None)
 
 
 def parents(path: str) -> list[str]:

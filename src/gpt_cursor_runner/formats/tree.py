@@ -62,6 +62,12 @@ class File:
     data: bytes
     mode: FileMode = "100644"
 
+    @property
+    def kind(self) -> EntryKind:
+        if self.mode == "100755":
+            return "executable"
+        return "file"
+
     @cached_property
     def sha256(self) -> str:
         return hashlib.sha256(self.data).hexdigest()

@@ -5,6 +5,7 @@ the patch. Every rule about paths that needs a tree is enforced here.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rapidfuzz import process
@@ -184,11 +185,12 @@ class VirtualTree:
             )
         self._write(target, detached.file, origin=detached.origin)
 
-    def spoil(self, path: str, change: int) -> None:
-        """Make every later use of this path raise Spoiled with the first change
-        that failed on it.
+    def spoil(self, paths: Iterable[str], change: int) -> None:
+        """Make every later use of these paths raise Spoiled with the first
+        change that failed on them.
         """
-        self._spoiled.setdefault(path, change)
+        for path in paths:
+            self._spoiled.setdefault(path, change)
 
     def actions(self) -> tuple[FileAction, ...]:
         """The differences from the base tree, sorted by path."""
@@ -225,23 +227,25 @@ class VirtualTree:
         if path in self._spoiled:
             raise Spoiled(path, self._spoiled[path])
         for parent in parents(path):
-            kind = self.kind(parent)
-            # A link may lead out of the repository, to any file of the machine.
-            if kind in ("symlink", "submodule"):
-                raise Refusal(
-                    "path_escape",
-                    path,
-                    f"{parent} is a {kind}, and a patch must not write through it",
-                    "Name the file by its real path inside this repository.",
-                )
-            if kind in FILE_KINDS:
-                raise Refusal(
-                    "not_a_file",
-                    path,
-                    f"{parent} is a file, so {path} cannot be inside it",
-                    f"Choose a path that does not pass through {parent}, or delete that file"
-                    " first.",
-                )
+            self._check_parent(path, parent)
+
+    def _check_parent(self, path: str, parent: str) -> None:
+        kind = self.kind(parent)
+        # A link may lead out of the repository, to any file of the machine.
+        if kind in ("symlink", "submodule"):
+            raise Refusal(
+                "path_escape",
+                path,
+                f"{parent} is a {kind}, and a patch must not write through it",
+                "Name the file by its real path inside this repository.",
+            )
+        if kind in FILE_KINDS:
+            raise Refusal(
+                "not_a_file",
+                path,
+                f"{parent} is a file, so {path} cannot be inside it",
+                f"Choose a path that does not pass through {parent}, or delete that file first.",
+            )
 
     def _check_collisions(self, path: str) -> None:
         """Refuse a new name, at any level of the path, that a case-folding file
@@ -262,11 +266,8 @@ class VirtualTree:
 
     def _missing_file(self, path: str) -> Refusal:
         parent, _, name = path.rpartition("/")
-        similar = tuple(
-            sibling
-            for sibling in in_directory(parent, self._similar_names(name, parent))
-            if self.kind(sibling) in FILE_KINDS
-        )
+        siblings = in_directory(parent, self._similar_names(name, parent))
+        similar = tuple(filter(self._is_file, siblings))
         message = f"there is no file {path}"
         if parent and not self.kind(parent):
             message += f" (nor is there a folder {parent})"
@@ -274,6 +275,9 @@ class VirtualTree:
         if similar:
             step = f"Did you mean {similar[0]}? Correct the path."
         return Refusal("missing_file", path, message, step, similar)
+
+    def _is_file(self, path: str) -> bool:
+        return self.kind(path) in FILE_KINDS
 
     def _similar_names(self, name: str, directory: str) -> list[str]:
         self._left_suggestions -= 1

@@ -10,8 +10,9 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import chain, pairwise
+from operator import attrgetter
 
 from gpt_cursor_runner.formats.change_plan import ChangePlan
 from gpt_cursor_runner.formats.hunks import Hunk
@@ -44,25 +45,36 @@ def apply_hunks(hunks: Sequence[Hunk], file: File, path: str, plan: ChangePlan) 
     Raises Refusal when the hunks exceed the budget of the patch.
     """
     _spend_hunks(len(hunks), path, plan)
-    may_build = all(hunk.line_hint is None for hunk in hunks)
-    data, waiting = file.data, list(hunks)
-    faults_before = len(plan.faults)
-    first_faults: list[Fault] = []
-    for number in range(_MOST_PASSES):
-        may_defer = may_build and number < _MOST_PASSES - 1
-        current = _Pass(waiting, Text(data), path, file, plan)
-        current.run(may_defer=may_defer)
-        if number == 0:
-            first_faults = plan.faults[faults_before:]
-        data, waiting = current.outcome(), current.refused
-        if not waiting:
-            del plan.faults[faults_before:]
-            return data
-        if not may_defer or not current.edits:
-            break
-    all_faults = plan.faults[faults_before:]
-    plan.faults[faults_before:] = _faults_to_report(first_faults, all_faults, waiting)
+    faults: list[Sequence[Fault]] = []
+    for current in _passes(hunks, file, path, plan):
+        plan.placed_hunks += current.plan.placed_hunks
+        if not current.refused:
+            return current.outcome()
+        faults.append(current.plan.faults)
+        refused = current.refused
+    plan.faults += _faults_to_report(faults, refused)
     return None
+
+
+def _passes(hunks: Sequence[Hunk], file: File, path: str, plan: ChangePlan) -> Iterator[_Pass]:
+    """Run passes while one places some of the refused hunks. Each has a trial
+    plan of its own.
+    """
+    data, waiting = file.data, hunks
+    for passes_left in reversed(range(_most_passes(hunks))):
+        current = _Pass(waiting, Text(data), path, file, plan.start_trial())
+        current.run(may_defer=passes_left > 0)
+        yield current
+        if not current.edits:
+            return
+        data, waiting = current.outcome(), current.refused
+
+
+def _most_passes(hunks: Sequence[Hunk]) -> int:
+    for hunk in hunks:
+        if hunk.line_hint is not None:
+            return 1
+    return _MOST_PASSES
 
 
 def _spend_hunks(count: int, path: str, plan: ChangePlan) -> None:
@@ -77,14 +89,16 @@ def _spend_hunks(count: int, path: str, plan: ChangePlan) -> None:
 
 
 def _faults_to_report(
-    first_faults: Sequence[Fault], all_faults: Sequence[Fault], refused: Sequence[Hunk]
+    faults_of_passes: Sequence[Sequence[Fault]], refused: Sequence[Hunk]
 ) -> list[Fault]:
     # A fault in the file as it is explains more than one in the outcome so far.
+    first_faults = faults_of_passes[0]
+    all_faults = list(chain.from_iterable(faults_of_passes))
     refused_numbers = {hunk.number for hunk in refused}
     explained_numbers = {fault.hunk for fault in first_faults}
     later_numbers = {fault.hunk for fault in all_faults} - explained_numbers
     faults = _faults_of(refused_numbers, first_faults) + _faults_of(later_numbers, all_faults)
-    return sorted(faults, key=lambda fault: fault.hunk or 0)
+    return sorted(faults, key=attrgetter("hunk"))
 
 
 def _faults_of(numbers: Collection[int | None], faults: Iterable[Fault]) -> list[Fault]:
@@ -114,11 +128,13 @@ class _Pass:
         results = {hunk.number: self._search(hunk) for hunk in self.hunks if hunk.old}
         self.drifts = self._find_drifts(results)
         for hunk in self.hunks:
-            faults_before = len(self.plan.faults)
             self._place_or_insert(hunk, results.get(hunk.number))
-            if len(self.plan.faults) > faults_before:
-                self.refused.append(hunk)
+        self.refused = self._hunks_with_faults()
         self._remove_overlaps(may_defer=may_defer)
+
+    def _hunks_with_faults(self) -> list[Hunk]:
+        numbers = {fault.hunk for fault in self.plan.faults}
+        return [hunk for hunk in self.hunks if hunk.number in numbers]
 
     def outcome(self) -> bytes:
         return self.text.apply_edits(edit for edit, _ in self.edits)
@@ -189,13 +205,20 @@ class _Pass:
         except Unplaceable:
             add_placement_fault(context)
             return
+        if self._keep_edits(context, edits):
+            similarity = round(place.similarity, 3)
+            self.plan.add_placed_hunk(self.path, place.start + 1, rung, hunk.number, similarity)
+
+    def _keep_edits(self, context: HunkContext, edits: Sequence[Edit]) -> bool:
+        """Keep the edits of a hunk; False, with a fault, when they would mix
+        encodings.
+        """
         written = chain.from_iterable(edit.lines for edit in edits)
         if not self.text.can_hold(written):
             add_encoding_fault(context)
-            return
-        self.edits += [(edit, hunk) for edit in edits]
-        similarity = round(place.similarity, 3)
-        self.plan.add_placed_hunk(self.path, place.start + 1, rung, hunk.number, similarity)
+            return False
+        self.edits += [(edit, context.hunk) for edit in edits]
+        return True
 
     def _insert_without_context(self, hunk: Hunk) -> None:
         if hunk.anchors:
@@ -237,12 +260,15 @@ class _Pass:
         line_count = len(self.text.lines)
         if after_line > line_count:
             return f"it goes after line {after_line}, but the file has {line_count} lines"
+        return self._doubt_within_file(hunk, after_line)
+
+    def _doubt_within_file(self, hunk: Hunk, after_line: int) -> str | None:
         new_line = after_line + 1 + self._lines_added_above(hunk)
         if hunk.new_line_hint != new_line:
             return f"its line numbers do not add up (+{new_line} would follow from -{after_line},0)"
         if any(self.drifts):
             return "the line numbers of the other hunks are not those of the file"
-        if after_line == line_count and not self.text.data.endswith(b"\n"):
+        if after_line == len(self.text.lines) and not self.text.data.endswith(b"\n"):
             return "it follows a last line that has no newline"
         return None
 
@@ -262,11 +288,8 @@ class _Pass:
             applied_row = min(row, len(self.text.lines) - len(lines))
             add_already_applied(self._context(hunk), applied_row)
             return
-        if not self.text.can_hold(lines):
-            add_encoding_fault(self._context(hunk))
-            return
-        self.edits.append((Edit(row, row, tuple(lines)), hunk))
-        self.plan.add_placed_hunk(self.path, row + 1, "exact", hunk.number)
+        if self._keep_edits(self._context(hunk), [Edit(row, row, tuple(lines))]):
+            self.plan.add_placed_hunk(self.path, row + 1, "exact", hunk.number)
 
     def _lines_to_insert(self, hunk: Hunk, row: int, data: bytes) -> list[bytes]:
         lines = list(hunk.inserted)
@@ -295,9 +318,12 @@ class _Pass:
             dropped[later.number] = later
             if not may_defer:
                 self._add_overlap_fault(first, second)
-        self.edits = [(edit, hunk) for edit, hunk in self.edits if hunk.number not in dropped]
-        self.refused = sorted([*self.refused, *dropped.values()], key=lambda hunk: hunk.number)
-        self.plan.remove_placed_hunks(self.path, dropped)
+        self._drop(dropped)
+
+    def _drop(self, hunks: dict[int, Hunk]) -> None:
+        self.edits = [(edit, hunk) for edit, hunk in self.edits if hunk.number not in hunks]
+        self.refused = sorted([*self.refused, *hunks.values()], key=lambda hunk: hunk.number)
+        self.plan.remove_placed_hunks(hunks)
 
     def _overlapping_hunks(self) -> list[tuple[Hunk, Hunk]]:
         overlapping: list[tuple[Hunk, Hunk]] = []
