@@ -88,13 +88,18 @@ class Landed:
             body["checkout"] = self.checkout
         if self.change is not None:
             body |= self.change.to_json()
-        for name in ("change_unknown", "tag", "tag_taken", "tag_failed"):
-            value = getattr(self, name)
-            if value is not None:
-                body[name] = value
+        body |= self._texts()
         if self.push is not None:
             body["push"] = self.push.to_json()
         return body
+
+    def _texts(self) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        for name in ("change_unknown", "tag", "tag_taken", "tag_failed"):
+            value = getattr(self, name)
+            if value is not None:
+                texts[name] = value
+        return texts
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Landed:

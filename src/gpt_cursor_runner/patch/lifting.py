@@ -87,12 +87,15 @@ def lift(raw: dict[str, Any]) -> Lifted:
     """
     if "changes" in raw:
         return _lift_calls(raw)
+    for holder, sent_at in ((raw.get("patch"), "/patch/mutations"), (raw, "/mutations")):
+        mutations = _member(holder, "mutations")
+        if isinstance(mutations, list):
+            return _lift_mutations(raw, mutations, sent_at)
+    return _lift_one_change(raw)
+
+
+def _lift_one_change(raw: dict[str, Any]) -> Lifted:
     patch = raw.get("patch")
-    mutations = _member(patch, "mutations")
-    if isinstance(mutations, list):
-        return _lift_mutations(raw, mutations, "/patch/mutations")
-    if isinstance(raw.get("mutations"), list):
-        return _lift_mutations(raw, raw["mutations"], "/mutations")
     if isinstance(patch, dict) and ("target_file" in raw or "pattern" in patch):
         return _lift_pattern(raw, patch)
     if is_call(raw):
@@ -213,12 +216,14 @@ def _claimed_commands(raw: dict[str, Any]) -> list[str]:
     commands: list[str] = []
     for holder in (raw, raw.get("patch")):
         for member, key in _COMMAND_LISTS:
-            listed = _member(_member(holder, member), key)
-            if isinstance(listed, list):
-                commands += [
-                    str(command)[:_MAX_COMMAND_CHARS] for command in listed[:_MAX_COMMANDS]
-                ]
+            commands += _shortened(_member(_member(holder, member), key))
     return commands
+
+
+def _shortened(commands: Any) -> list[str]:  # noqa: ANN401  any JSON
+    if not isinstance(commands, list):
+        return []
+    return [str(command)[:_MAX_COMMAND_CHARS] for command in commands[:_MAX_COMMANDS]]
 
 
 def _member(holder: Any, name: str) -> Any:  # noqa: ANN401  any JSON

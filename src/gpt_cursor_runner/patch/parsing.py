@@ -20,6 +20,33 @@ CHANGE_MODELS: dict[str, type[BaseModel]] = {
 }
 _MAX_MESSAGE_CHARS = 300
 
+# Code, message and next step for each type of pydantic error.
+_WORDINGS = {
+    "missing": ("missing", "'{name}' is missing", "Add '{name}'."),
+    "extra_forbidden": (
+        "unknown_member",
+        "'{name}' is not a member here",
+        "Remove '{name}', or check its spelling.",
+    ),
+    "union_tag_invalid": (
+        "unknown_type",
+        "'{tag}' is not a type of change",
+        "Use one of: {types}.",
+    ),
+    "union_tag_not_found": (
+        "missing",
+        "the change has no 'type'",
+        "Add 'type', one of: {types}.",
+    ),
+    "path_escape": ("path_escape", "{message}", "{next_step}"),
+}
+_WRONG_TYPE = (
+    "wrong_type",
+    "'{name}' has the wrong type: {lower_message}",
+    "Send '{name}' in the type named here.",
+)
+_OTHER_WORDING = ("{kind}", "'{name}': {message}", "Correct the value as the message says.")
+
 
 class Unreadable(Refused):
     """The body is not one JSON object."""
@@ -139,26 +166,23 @@ def _describe(error: ErrorDetails, name: str) -> tuple[str, str, str]:
     """Code, message and next step for one pydantic error. The value that was
     sent is not repeated.
     """
-    context = error.get("ctx", {})
-    match error["type"]:
-        case "missing":
-            return "missing", f"'{name}' is missing", f"Add '{name}'."
-        case "extra_forbidden":
-            message = f"'{name}' is not a member here"
-            return "unknown_member", message, f"Remove '{name}', or check its spelling."
-        case "union_tag_invalid":
-            message = f"'{context.get('tag', '')}' is not a type of change"
-            return "unknown_type", message, f"Use one of: {', '.join(CHANGE_MODELS)}."
-        case "union_tag_not_found":
-            step = f"Add 'type', one of: {', '.join(CHANGE_MODELS)}."
-            return "missing", "the change has no 'type'", step
-        case "path_escape":
-            return "path_escape", error["msg"], context["next_step"]
-        case kind if kind.endswith("_type"):
-            message = f"'{name}' has the wrong type: {error['msg'].lower()}"
-            return "wrong_type", message, f"Send '{name}' in the type named here."
-        case kind:
-            return kind, f"'{name}': {error['msg']}", "Correct the value as the message says."
+    values = {
+        "tag": "",
+        **error.get("ctx", {}),
+        "name": name,
+        "kind": error["type"],
+        "message": error["msg"],
+        "lower_message": error["msg"].lower(),
+        "types": ", ".join(CHANGE_MODELS),
+    }
+    code, message, next_step = _wording(error["type"])
+    return code.format_map(values), message.format_map(values), next_step.format_map(values)
+
+
+def _wording(kind: str) -> tuple[str, str, str]:
+    if kind.endswith("_type"):
+        return _WRONG_TYPE
+    return _WORDINGS.get(kind, _OTHER_WORDING)
 
 
 def _unreadable(code: str, message: str) -> Unreadable:

@@ -52,10 +52,7 @@ def parse_path(text: str) -> str:
     # First, so that the rules apply to the name that is written.
     path = unicodedata.normalize("NFC", text)
     _check_characters(path)
-    if path.startswith("/"):
-        raise UnsafePath("the path is absolute; name it from the top of the repository")
-    if re.match(r"[A-Za-z]:", path):
-        raise UnsafePath("the path names a drive; name it from the top of the repository")
+    _check_start(path)
     _check_length(path)
     parts = path.split("/")
     if len(parts) > MAX_DEPTH:
@@ -72,6 +69,13 @@ def _check_characters(path: str) -> None:
         raise UnsafePath("the path holds a control character")
     if "\\" in path:
         raise UnsafePath("the path holds a backslash; use / between folders")
+
+
+def _check_start(path: str) -> None:
+    if path.startswith("/"):
+        raise UnsafePath("the path is absolute; name it from the top of the repository")
+    if re.match(r"[A-Za-z]:", path):
+        raise UnsafePath("the path names a drive; name it from the top of the repository")
 
 
 def _check_length(path: str) -> None:
@@ -95,6 +99,11 @@ def _check_part(part: str) -> None:
         raise UnsafePath(f"a part of the path is longer than {MAX_PART_BYTES} bytes")
     if _is_dot_git(part):
         raise UnsafePath("the path goes into .git, which no patch may touch")
+    _check_portability(part)
+
+
+def _check_portability(part: str) -> None:
+    """Refuse a name that a later checkout on some other system cannot hold."""
     if part[-1] in ". ":
         raise UnsafePath(
             "a part of the path ends in a dot or a space, which some file systems drop"

@@ -79,8 +79,7 @@ def lift_call(sent: Any) -> LiftedChange:  # noqa: ANN401  any JSON; validated l
     """
     if not isinstance(sent, dict):
         return LiftedChange(sent)
-    kind = sent.get("type")
-    member = _WRAPPERS.get(kind, "") if isinstance(kind, str) else ""
+    member = _wrapping_member(sent)
     if not isinstance(sent.get(member), dict):
         return _lift_bare(sent)
     # Unwrapped once: no tool wraps a call twice, and depth stays bounded.
@@ -89,6 +88,14 @@ def lift_call(sent: Any) -> LiftedChange:  # noqa: ANN401  any JSON; validated l
     for ours, theirs in inner.names.items():
         names[ours] = f"{member}/{theirs}"
     return LiftedChange(inner.change, names)
+
+
+def _wrapping_member(sent: dict[str, Any]) -> str:
+    """The name of the member that may hold the call; "" when there is none."""
+    kind = sent.get("type")
+    if not isinstance(kind, str):
+        return ""
+    return _WRAPPERS.get(kind, "")
 
 
 def _lift_bare(sent: dict[str, Any]) -> LiftedChange:
@@ -145,14 +152,26 @@ def _lift_edit(sent: dict[str, Any], kind: str | None) -> LiftedChange:
         return LiftedChange(sent)
     if name is None:
         name = _implied_command(sent)
-    command = _COMMANDS.get(name) if isinstance(name, str) else None
     if "command" in sent:
-        if command is None:
-            return _rename(_without(sent, "command"), name, {}, kind_from="command")
-        return _lift_command(sent, command, name, kind_from="command")
+        return _lift_named(sent, name)
+    command = _command_named(name)
     if command is not None and not command.members.keys().isdisjoint(sent):
         return _lift_command(sent, command, name, kind_from="type")
     return LiftedChange(sent)
+
+
+def _lift_named(sent: dict[str, Any], name: Any) -> LiftedChange:  # noqa: ANN401  as sent
+    command = _command_named(name)
+    if command is None:
+        return _rename(_without(sent, "command"), name, {}, kind_from="command")
+    return _lift_command(sent, command, name, kind_from="command")
+
+
+def _command_named(name: Any) -> _Command | None:  # noqa: ANN401  as sent
+    # Any other JSON value may be unhashable.
+    if not isinstance(name, str):
+        return None
+    return _COMMANDS.get(name)
 
 
 def _lift_command(
@@ -179,11 +198,9 @@ def _is_deletion(sent: dict[str, Any]) -> bool:
 
 
 def _unused_members(sent: dict[str, Any], command: _Command) -> list[str]:
-    names = []
-    for name in _OPTIONAL_MEMBERS:
-        if name in sent and sent[name] is None and name not in command.members:
-            names.append(name)
-    return names
+    null_members = {name for name, value in sent.items() if value is None}
+    unused = null_members.intersection(_OPTIONAL_MEMBERS)
+    return list(unused.difference(command.members))
 
 
 def _implied_command(sent: Mapping[str, Any]) -> str | None:
