@@ -138,6 +138,16 @@ def _apply(part: _Part, detached: DetachedFile | None, plan: ChangePlan) -> None
 
 
 def _create(section: Section, path: str, plan: ChangePlan) -> None:
+    _refuse_old_lines(section, path)
+    data = _new_contents(section, path)
+    if section.faults:
+        return
+    plan.tree.create(path, File(data, _MODES[section.mode] or "100644"))
+    for hunk in section.hunks:
+        plan.add_placed_hunk(path, 1, "exact", hunk.number)
+
+
+def _refuse_old_lines(section: Section, path: str) -> None:
     if any(hunk.old for hunk in section.hunks):
         raise Refusal(
             "malformed",
@@ -146,12 +156,6 @@ def _create(section: Section, path: str, plan: ChangePlan) -> None:
             "Put + before every line of a new file; to change an existing file, correct its"
             " header.",
         )
-    data = _new_contents(section, path)
-    if section.faults:
-        return
-    plan.tree.create(path, File(data, _MODES[section.mode] or "100644"))
-    for hunk in section.hunks:
-        plan.add_placed_hunk(path, 1, "exact", hunk.number)
 
 
 def _new_contents(section: Section, path: str) -> bytes:
@@ -170,14 +174,19 @@ def _delete(section: Section, path: str, plan: ChangePlan) -> None:
         return
     # A section without hunks, such as `*** Delete File`, deletes the file with
     # any contents.
-    if after and (section.hunks or section.binary):
+    if section.hunks or section.binary:
+        _refuse_rest(after, path)
+    plan.tree.delete(path)
+
+
+def _refuse_rest(after: bytes, path: str) -> None:
+    if after:
         raise Refusal(
             "conflict",
             path,
             f"the diff deletes {path}, but the file has more lines than the diff deletes",
             "Send a delete change for the file, or a diff that deletes every line of it.",
         )
-    plan.tree.delete(path)
 
 
 def _change(part: _Part, detached: DetachedFile | None, plan: ChangePlan) -> None:
@@ -185,7 +194,7 @@ def _change(part: _Part, detached: DetachedFile | None, plan: ChangePlan) -> Non
     if section.verb == "move":
         _move(part, detached, plan)
     elif section.verb == "copy":
-        plan.tree.create(target, detached.file if detached else plan.tree.file(part.source))
+        _copy(part, detached, plan)
     before = _file_to_edit(section, target, plan)
     after = _edited(section, before, target, plan)
     if after is not None and not section.faults:
@@ -197,6 +206,13 @@ def _move(part: _Part, detached: DetachedFile | None, plan: ChangePlan) -> None:
         plan.tree.attach(part.target, detached)
     else:
         plan.tree.move(part.source, part.target)
+
+
+def _copy(part: _Part, detached: DetachedFile | None, plan: ChangePlan) -> None:
+    if detached:
+        plan.tree.create(part.target, detached.file)
+    else:
+        plan.tree.create(part.target, plan.tree.file(part.source))
 
 
 def _file_to_edit(section: Section, path: str, plan: ChangePlan) -> File:

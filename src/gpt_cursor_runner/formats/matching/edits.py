@@ -110,10 +110,15 @@ def _in_file_style(edit: Edit, reindent: Reindent | None, text: Text) -> list[by
     lines: list[bytes] = []
     for line in edit.lines:
         lines.append(_reindented(line, reindent).rstrip(b"\r\n") + line_end)
-    replaces_last_line = edit.start < edit.end == len(text.lines)
-    if lines and replaces_last_line and not text.data.endswith(b"\n"):
+    if lines and _replaces_open_line(edit, text):
         lines[-1] = lines[-1].removesuffix(line_end)
     return lines
+
+
+def _replaces_open_line(edit: Edit, text: Text) -> bool:
+    """Whether the edit replaces a last line that has no line end."""
+    replaces_last_line = edit.start < edit.end == len(text.lines)
+    return replaces_last_line and not text.data.endswith(b"\n")
 
 
 def _reindented(line: bytes, reindent: Reindent | None) -> bytes:

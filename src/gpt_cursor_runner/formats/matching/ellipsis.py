@@ -97,18 +97,26 @@ def _place_between(
     rows = _rows_between(text, piece, start, end)
     if _guesses_deletion(piece, rows):
         return None
-    sent: list[bytes] = []
-    in_file: list[bytes] = []
-    for line, row in zip(piece, rows, strict=True):
-        if row is not None:
-            sent.append(line.data)
-            in_file.append(text.lines[row])
+    sent, in_file = _lines_with_row(text, piece, rows)
     if not line_ends_agree(text, sent, in_file):
         return None
     shift = uniform_shift(sent, in_file, hunk.inserted)
     if shift is None:
         return None
     return Place(tuple(rows), reindent=shift)
+
+
+def _lines_with_row(
+    text: Text, piece: Sequence[HunkLine], rows: Sequence[int | None]
+) -> tuple[list[bytes], list[bytes]]:
+    """The sent lines that the file has, and the same lines in the file."""
+    sent: list[bytes] = []
+    in_file: list[bytes] = []
+    for line, row in zip(piece, rows, strict=True):
+        if row is not None:
+            sent.append(line.data)
+            in_file.append(text.lines[row])
+    return sent, in_file
 
 
 def _rows_between(text: Text, piece: Sequence[HunkLine], start: int, end: int) -> list[int | None]:
