@@ -182,6 +182,8 @@ class Scratch:
         """The result of `git apply` on `before`: blob id and mode of each path;
         None when git refuses the diff.
         """
+        # git crashes on some damaged diffs, and then leaves its lock behind.
+        Path(self.path, "scratch-index.lock").unlink(missing_ok=True)
         self.git("read-tree", "before")
         if self.git(
             "apply", "--cached", "--whitespace=nowarn", *flags, data=diff, check=False
