@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from gpt_cursor_runner.config import Repository, Setup, State
+from gpt_cursor_runner.config import Check, Repository, Setup, State
 from gpt_cursor_runner.landing.preparing import Preparation, PreparedLayer, SetupFailed, Stores
 from gpt_cursor_runner.landing.sandbox.model import Sandbox
 from gpt_cursor_runner.landing.sandbox.running import Ended
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.faults import WorldFailed
-from tests.building import Repo
+from tests.building import SEARCH_PATH, Repo
 from tests.sandboxes import make_sandbox, run_in, text_of
 
 Prepare = Callable[..., Preparation]
@@ -257,3 +257,48 @@ def test_the_files_belong_to_the_user_of_the_checks(
     assert text_of(ended).split() == ["1000"] * 3
     uid = os.geteuid() if sandbox.user is None else sandbox.user.uid
     assert uid != 0
+
+
+# The history that a check sees.
+
+
+@pytest.mark.parametrize("demand", ["required", "none"])
+def test_a_check_may_have_the_history_of_the_branch(
+    repo: Repo, prepare: Prepare, tmp_path: Path, demand: str
+) -> None:
+    repo.run("tag", "--annotate", "-m", "First", "v1.0")
+    repo.run("tag", "light", "main~1")
+    repo.commit({"new.txt": "new\n"})
+    preparation = prepare()
+    if demand == "none":
+        preparation = replace(preparation, sandbox=make_sandbox("none", SEARCH_PATH))
+    script = """
+        git status --short && git describe --tags && git rev-list --count HEAD && git branch
+        git tag && echo changed >> new.txt && git commit -qam Mine && git log --format=%s -1"""
+    before = repo.state()
+    with preparation.open(tree_of(repo), repo.tip()) as ready:
+        checks = [
+            Check(name="history", command=("sh", "-c", script), git=True),
+            Check(name="plain", command=("git", "status")),
+        ]
+        history, plain = (ready.run(check, tmp_path / "log") for check in checks)
+    assert history.tail.splitlines() == [
+        "v1.0-1-g" + repo.tip()[:7],
+        "3",
+        "* main",
+        "light",
+        "v1.0",
+        "Mine",
+    ]
+    assert plain.status == ("failed" if demand == "required" else "passed")
+    assert repo.state() == before
+
+
+def test_a_history_has_none_of_the_owners_settings(
+    repo: Repo, prepare: Prepare, tmp_path: Path
+) -> None:
+    repo.run("config", "remote.origin.url", "https://token@example.org/app.git")
+    script = "git config --list && ls .git/hooks 2>/dev/null"
+    check = Check(name="settings", command=("sh", "-c", script), git=True)
+    with prepare().open(tree_of(repo), repo.tip()) as ready:
+        assert "token" not in ready.run(check, tmp_path / "log").tail

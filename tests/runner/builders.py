@@ -124,7 +124,7 @@ class Ghost:
 
     def open_repositories(self, config: Config) -> Repositories:
         configured = {repository.name: repository for repository in config.repository}
-        proven = ProvenSandbox(SEARCH_PATH, LIMITS, self.state.workspaces_dir)
+        proven = ProvenSandbox(SEARCH_PATH, LIMITS, self.state.trials_dir)
         return Repositories(configured, self.search_path, proven)
 
     def finish(self, *patch_ids: str) -> StoredPatch:

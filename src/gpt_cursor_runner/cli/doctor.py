@@ -51,7 +51,7 @@ def doctor(session: Session, run_checks: bool) -> None:
         findings.append(Finding("settings", "FAIL", error.message, why, "gcr init"))
     else:
         findings += _installation(session, config)
-        proof = prove_sandbox(search_path(), config.sandbox, config.state.workspaces_dir)
+        proof = prove_sandbox(search_path(), config.sandbox, config.state.trials_dir)
         findings.append(_sandbox(config, proof))
         if run_checks:
             for repository in config.repository:

@@ -106,12 +106,13 @@ def run_rehearsal(
     Raises SetupFailed, and WorldFailed when the checks cannot be run.
     """
     git = Git.at(repository.path, search_path())
-    tree = git.line("rev-parse", f"{git.tip(repository.branch)}^{{tree}}")
+    tip = git.tip(repository.branch)
+    tree = git.line("rev-parse", f"{tip}^{{tree}}")
     sandbox = sandbox_for(repository, proof, search_path(), work_trees(git))
     stores = Stores.of(config.state, repository)
-    config.state.workspaces_dir.mkdir(parents=True, exist_ok=True)
-    # Beside the runner's workspaces, since the layers are moved from there.
-    with tempfile.TemporaryDirectory(prefix="doctor-", dir=config.state.workspaces_dir) as place:
+    config.state.trials_dir.mkdir(parents=True, exist_ok=True)
+    # On the disk of the state directory, since the layers are moved from there.
+    with tempfile.TemporaryDirectory(prefix="doctor-", dir=config.state.trials_dir) as place:
         directory = Path(place)
         preparation = Preparation(
             repository=repository,
@@ -124,7 +125,7 @@ def run_rehearsal(
             report=watcher.setup_ended,
         )
         on_branch = []
-        for result in rehearse(preparation, tree, logs):
+        for result in rehearse(preparation, tree, tip, logs):
             watcher.check_ended(result, is_hollow=False)
             on_branch.append(result)
         rehearsal = Rehearsal(tuple(on_branch))
@@ -133,7 +134,7 @@ def run_rehearsal(
         on_hollow = []
         with hollow_tree(git, tree, repository.setup) as (hollow_git, hollow):
             hollow_preparation = replace(preparation, git=hollow_git)
-            for result in rehearse(hollow_preparation, hollow, logs / "hollow"):
+            for result in rehearse(hollow_preparation, hollow, tip, logs / "hollow"):
                 watcher.check_ended(result, is_hollow=True)
                 on_hollow.append(result)
     return replace(rehearsal, on_hollow=tuple(on_hollow))

@@ -124,6 +124,13 @@ class State(_FrozenModel):
         return self.dir / "workspaces"
 
     @property
+    def trials_dir(self) -> Path:
+        """Workspaces in which the sandbox is tried, and checks by `gcr doctor`.
+        Not beside those of the runner, which removes what it finds there.
+        """
+        return self.dir / "trials"
+
+    @property
     def trees_dir(self) -> Path:
         """One work tree per repository and branch, over which workspaces lie."""
         return self.dir / "trees"

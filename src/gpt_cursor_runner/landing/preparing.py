@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpt_cursor_runner.config import Repository, SandboxedCommand, Setup, State
+from gpt_cursor_runner.config import Check, Repository, SandboxedCommand, Setup, State
+from gpt_cursor_runner.landing.checking import CheckResult, run_check
 from gpt_cursor_runner.landing.git import Git
+from gpt_cursor_runner.landing.history import write_history
 from gpt_cursor_runner.landing.layers import Layer, LayerStore, layer_keys
 from gpt_cursor_runner.landing.pristine import PristineTree
 from gpt_cursor_runner.landing.sandbox.model import (
@@ -67,6 +70,34 @@ class Stores:
 
 
 @dataclass(frozen=True)
+class ReadyWorkspace:
+    """A prepared workspace, in which checks run one after the other."""
+
+    preparation: Preparation
+    workspace: Workspace
+    mounts: tuple[Mount, ...]
+    commit: str
+
+    def run(self, check: Check, log: Path) -> CheckResult:
+        """Run one check and keep its output in `log`; raises as `run_check`."""
+        preparation = self.preparation
+        mounts = (*self.mounts, *preparation.caches_of(check))
+        if check.git:
+            mounts += self._history()
+        return run_check(check, self.workspace, preparation.sandbox, log, preparation.tick, mounts)
+
+    def _history(self) -> tuple[Mount, ...]:
+        sandbox = self.preparation.sandbox
+        directory = self.workspace.directory / "history"
+        if sandbox.tier == "none":
+            directory = self.workspace.tree / ".git"
+        if not directory.exists():
+            git, branch = self.preparation.git, self.preparation.repository.branch
+            write_history(git, self.commit, branch, directory, sandbox.user)
+        return (Mount(directory, f"{INSIDE}/.git", writable=True),)
+
+
+@dataclass(frozen=True)
 class Preparation:
     """The means to prepare workspaces of one repository and branch.
 
@@ -99,8 +130,16 @@ class Preparation:
         """The key of each setup command's layer for a tree."""
         return layer_keys(self.git, tree, self.repository.setup, self._uid())
 
-    def mounts_of(self, command: SandboxedCommand) -> tuple[Mount, ...]:
-        """The caches of a command."""
+    @contextmanager
+    def open(self, tree: str, commit: str) -> Iterator[ReadyWorkspace]:
+        """A workspace with the tree, until the context ends. `commit` is the
+        history that checks see. Raises as `prepare` does.
+        """
+        with Workspace(self.workspace, self.sandbox.user) as workspace:
+            mounts = self.prepare(workspace, tree)
+            yield ReadyWorkspace(self, workspace, mounts, commit)
+
+    def caches_of(self, command: SandboxedCommand) -> tuple[Mount, ...]:
         return tuple(self._cache(path) for path in command.caches)
 
     def _lay_out(
@@ -152,7 +191,7 @@ class Preparation:
             self.report(PreparedLayer(setup, "", ended))
 
     def _run(self, setup: Setup, workspace: Workspace, mounts: Sequence[Mount]) -> Ended:
-        confined = Confined(setup, (*mounts, *self.mounts_of(setup)))
+        confined = Confined(setup, (*mounts, *self.caches_of(setup)))
         ended = run_command(self.sandbox, confined, workspace, self.tick)
         if ended.status != "passed":
             raise SetupFailed(setup, ended)

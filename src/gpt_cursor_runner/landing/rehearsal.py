@@ -7,20 +7,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpt_cursor_runner.landing.checking import CheckResult, run_check
+from gpt_cursor_runner.landing.checking import CheckResult
 from gpt_cursor_runner.landing.preparing import Preparation
-from gpt_cursor_runner.landing.workspace import Workspace
 
 
-def rehearse(preparation: Preparation, tree: str, logs: Path) -> Iterator[CheckResult]:
-    """Run each check on a tree, with its output in `logs`.
+def rehearse(preparation: Preparation, tree: str, commit: str, logs: Path) -> Iterator[CheckResult]:
+    """Run each check on a tree, with the history of a commit and its output in
+    `logs`.
 
     Raises SetupFailed, and WorldFailed when that cannot be done.
     """
-    sandbox = preparation.sandbox
-    with Workspace(preparation.workspace, sandbox.user) as workspace:
-        mounts = preparation.prepare(workspace, tree)
+    with preparation.open(tree, commit) as ready:
         for check in preparation.repository.checks:
-            log = logs / f"{check.name}.log"
-            seen = (*mounts, *preparation.mounts_of(check))
-            yield run_check(check, workspace, sandbox, log, preparation.tick, seen)
+            yield ready.run(check, logs / f"{check.name}.log")

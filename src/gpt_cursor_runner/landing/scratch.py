@@ -13,10 +13,10 @@ from gpt_cursor_runner.landing.git import Git, quoted
 
 # By the length of a full id: SHA-1 and SHA-256.
 _CONFIGS = {
-    40: "[core]\n\trepositoryformatversion = 0\n\tbare = true\n",
+    40: "[core]\n\trepositoryformatversion = 0\n\tbare = {bare}\n",
     64: (
-        "[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectformat ="
-        " sha256\n"
+        "[core]\n\trepositoryformatversion = 1\n\tbare = {bare}\n"
+        "[extensions]\n\tobjectformat = sha256\n"
     ),
 }
 
@@ -31,15 +31,22 @@ def scratch(git: Git, commit: str) -> Iterator[Git]:
     """
     with tempfile.TemporaryDirectory(prefix="gcr-scratch-") as directory:
         bare = Path(directory)
-        # Written by hand, since `git init` would cost a process.
-        for folder in ("objects/info", "objects/pack", "refs/heads"):
-            (bare / folder).mkdir(parents=True)
-        (bare / "HEAD").write_text("ref: refs/heads/none\n")
-        (bare / "config").write_text(_CONFIGS[len(commit)])
+        make_repository(git, commit, bare, is_bare=True)
         alternate = quoted(str(git.directory / "objects"))
         (bare / "objects/info/alternates").write_bytes(alternate + b"\n")
-        if (git.directory / "shallow").exists():
-            # Otherwise the merge would look for the parents that a shallow
-            # clone does not have.
-            shutil.copyfile(git.directory / "shallow", bare / "shallow")
         yield replace(git, directory=bare, work_tree=None, registered_path=None)
+
+
+def make_repository(git: Git, commit: str, directory: Path, *, is_bare: bool) -> None:
+    """Make an empty repository with the object format, and the bounds of a
+    shallow clone, of another.
+    """
+    # Written by hand, since `git init` would cost a process.
+    for folder in ("objects/info", "objects/pack", "refs/heads"):
+        (directory / folder).mkdir(parents=True)
+    (directory / "HEAD").write_text("ref: refs/heads/none\n")
+    (directory / "config").write_text(_CONFIGS[len(commit)].format(bare=str(is_bare).lower()))
+    if (git.directory / "shallow").exists():
+        # Otherwise git would look for the parents that a shallow clone does
+        # not have.
+        shutil.copyfile(git.directory / "shallow", directory / "shallow")

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from gpt_cursor_runner.config import Check, Repository
-from gpt_cursor_runner.landing.checking import CheckResult, readable_tail, run_check
+from gpt_cursor_runner.landing.checking import CheckResult, readable_tail
 from gpt_cursor_runner.landing.counting import KnownCounts
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.preparing import Preparation, PreparedLayer, SetupFailed, Stores
 from gpt_cursor_runner.landing.sandbox.model import Sandbox
 from gpt_cursor_runner.landing.sealing import Sealed
-from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.patch.events import (
     Checked,
@@ -69,7 +68,7 @@ class Checks:
         sandbox = self.sandbox()
         results = []
         try:
-            for result in self._results(sealed.tree, sandbox):
+            for result in self._results(sealed, sandbox):
                 self.record(Checked(sealed.tree, sandbox.why, **result.to_json()))
                 results.append(result)
         except SetupFailed as failed:
@@ -80,14 +79,11 @@ class Checks:
             self._require_as_many_tests(check, result, sealed, sandbox)
         return results
 
-    def _results(self, tree: str, sandbox: Sandbox) -> Iterator[CheckResult]:
-        preparation = self._preparation(tree, sandbox)
-        with Workspace(self.workspace, sandbox.user) as workspace:
-            mounts = preparation.prepare(workspace, tree)
+    def _results(self, sealed: Sealed, sandbox: Sandbox) -> Iterator[CheckResult]:
+        preparation = self._preparation(sealed.tree, sandbox)
+        with preparation.open(sealed.tree, sealed.commit) as ready:
             for number, check in enumerate(self.repository.checks, start=1):
-                log = self.evidence.check_log(number, check.name)
-                seen = (*mounts, *preparation.mounts_of(check))
-                result = run_check(check, workspace, sandbox, log, self.tick, seen)
+                result = ready.run(check, self.evidence.check_log(number, check.name))
                 yield result
                 # The first failure ends the run: the others cannot change the
                 # outcome, and the sender waits.
@@ -127,14 +123,11 @@ class Checks:
     def _compare(self, check: Check, base: str, sandbox: Sandbox) -> CheckResult:
         tree = self.git.line("rev-parse", f"{base}^{{tree}}")
         preparation = self._preparation(tree, sandbox)
-        log = self.evidence.compared_log(check.name)
-        with Workspace(self.workspace, sandbox.user) as workspace:
-            try:
-                mounts = preparation.prepare(workspace, tree)
-            except SetupFailed as failed:
-                raise _setup_fails_without_patch(failed, self.repository) from failed
-            seen = (*mounts, *preparation.mounts_of(check))
-            result = run_check(check, workspace, sandbox, log, self.tick, seen)
+        try:
+            with preparation.open(tree, base) as ready:
+                result = ready.run(check, self.evidence.compared_log(check.name))
+        except SetupFailed as failed:
+            raise _setup_fails_without_patch(failed, self.repository) from failed
         self.record(
             Compared(
                 tree,

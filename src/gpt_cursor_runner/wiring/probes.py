@@ -91,7 +91,7 @@ def watch_surroundings(
 
 def _sandbox_proof(settings: Settings) -> Callable[[], Proof]:
     """The proof of the sandbox with the limits that are in effect."""
-    workspaces = settings.config.state.workspaces_dir
+    workspaces = settings.config.state.trials_dir
     proven = ProvenSandbox(search_path(), settings.config.sandbox, workspaces)
 
     def proof() -> Proof:

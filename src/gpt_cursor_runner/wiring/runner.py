@@ -37,5 +37,5 @@ def open_repositories(config: Config) -> Repositories:
     return Repositories(
         {repository.name: repository for repository in config.repository},
         search_path(),
-        ProvenSandbox(search_path(), config.sandbox, config.state.workspaces_dir),
+        ProvenSandbox(search_path(), config.sandbox, config.state.trials_dir),
     )

@@ -85,43 +85,70 @@ def _run_once(
     except OSError as error:
         output.add(f"{confined.settings.command[0]}: {error.strerror}\n".encode())
         return output.ended("not_started", None, 0.0)
-    try:
-        workspace.note_group(running.child.pid)
-    except OSError:
-        processes.kill_group(running.child)
-        running.exit_code()
-        raise
-    watch = UsageWatch(sandbox.limits, running.child.pid, workspace.written("."))
-    limit: Limit | None = None
-    in_time = True
+    followed = _follow(running, sandbox, confined, workspace, output, tick)
+    seconds = time.monotonic() - began
+    if followed.exit_code is None and followed.status is None:
+        if not _was_not_executed(output.kept()):
+            raise _sandbox_failed(output.kept())
+        return output.ended("not_started", None, seconds)
+    status = followed.status or _status(followed.exit_code)
+    return output.ended(status, followed.exit_code, seconds, followed.limit)
 
-    def check_and_tick() -> None:
+
+@dataclass(frozen=True)
+class _Followed:
+    """The end of a started command. `status` is None when its exit code
+    decides.
+    """
+
+    exit_code: int | None
+    status: EndStatus | None = None
+    limit: Limit | None = None
+
+
+def _follow(
+    running: _Running,
+    sandbox: Sandbox,
+    confined: Confined,
+    workspace: Workspace,
+    output: _Output,
+    tick: Callable[[], None],
+) -> _Followed:
+    """Follow a command to its end, its deadline or one of its limits."""
+    watch = UsageWatch(sandbox.limits, running.child.pid, workspace.written("."))
+
+    def tick_and_watch() -> None:
         tick()
         if sandbox.tier != "none":
             watch.check()
 
     try:
+        _note_group(workspace, running.child)
         timeout = confined.settings.timeout_seconds
-        in_time = processes.follow(running.child, output.add, timeout, check_and_tick)
+        in_time = processes.follow(running.child, output.add, timeout, tick_and_watch)
     except OverLimit as over:
-        limit = over.limit
-    finally:
-        exit_code = running.exit_code()
-    seconds = time.monotonic() - began
-    if limit is None and in_time and exit_code is None:
-        if _was_not_executed(output.kept()):
-            return output.ended("not_started", None, seconds)
-        raise _sandbox_failed(output.kept())
-    if exit_code is not None:
-        limit = limit or limit_of_exit(exit_code)
-    return output.ended(_status(exit_code, in_time, limit), exit_code, seconds, limit)
-
-
-def _status(exit_code: int | None, in_time: bool, limit: Limit | None) -> EndStatus:
-    if limit is not None:
-        return "over_limit"
+        return _Followed(running.exit_code(), "over_limit", over.limit)
+    except BaseException:
+        running.exit_code()
+        raise
+    exit_code = running.exit_code()
     if not in_time:
-        return "timed_out"
+        return _Followed(exit_code, "timed_out")
+    limit = limit_of_exit(exit_code)
+    if limit is not None:
+        return _Followed(exit_code, "over_limit", limit)
+    return _Followed(exit_code)
+
+
+def _note_group(workspace: Workspace, child: processes.Child) -> None:
+    try:
+        workspace.note_group(child.pid)
+    except OSError:
+        processes.kill_group(child)
+        raise
+
+
+def _status(exit_code: int | None) -> EndStatus:
     if exit_code == 0:
         return "passed"
     return "failed"

@@ -102,7 +102,7 @@ class UsageWatch:
                 raise OverLimit("workspace")
 
 
-def limit_of_exit(exit_code: int) -> Limit | None:
+def limit_of_exit(exit_code: int | None) -> Limit | None:
     """The limit that the kernel enforced with a signal, by the exit code of the
     command.
     """
