@@ -59,7 +59,7 @@ def last_lines(output: str) -> list[str]:
 
 
 class Watcher(Protocol):
-    """Is told how a rehearsal proceeds."""
+    """Follows the steps of a rehearsal."""
 
     def setup_ended(self, layer: PreparedLayer) -> None: ...
 

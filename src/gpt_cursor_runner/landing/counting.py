@@ -42,6 +42,7 @@ def count_tests(output: bytes) -> int | None:
     """How many tests passed according to the output; None when it has no
     closing line of a known runner.
     """
+    # Colours split the words that are searched for.
     text = _ANSI.sub("", output.decode(errors="replace")).replace("\r\n", "\n")
     counts = []
     for family in _PATTERNS:

@@ -46,6 +46,7 @@ def hollow_tree(git: Git, tree: str, setups: Sequence[Setup]) -> Iterator[tuple[
         index = {"GIT_INDEX_FILE": str(place.directory / "hollow-index")}
         place.run("read-tree", tree, environment=index)
         empty = place.line("hash-object", "-w", "-t", "blob", "--stdin")
+        # Empty, not deleted: an import should find the module and miss its names.
         entries = place.run("ls-files", "--stage", "-z", environment=index)
         emptied = []
         for entry in entries.decode(errors="surrogateescape").split("\0")[:-1]:

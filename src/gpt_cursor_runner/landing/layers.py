@@ -70,6 +70,7 @@ class LayerStore:
                 )
             target = building / "files" / provided
             self._make_parents(building / "files", PurePosixPath(provided))
+            # On one disk: a copy of node_modules would take minutes.
             made.rename(target)
         self.directory.mkdir(parents=True, exist_ok=True)
         # Another branch may have kept the same layer meanwhile.

@@ -53,6 +53,7 @@ class TreeFiles:
         as the trees differ. Raises as `write` does.
         """
         self.tick()
+        # Old entries go first: a file may take the place of a directory.
         old, new = self._entries(old_oid), self._entries(new_oid)
         for name, entry in old.items():
             if name not in new or new[name].kind != entry.kind:

@@ -52,6 +52,7 @@ class SandboxedProcess:
         """The exit code of the command, after its end; None when there is none:
         bubblewrap was killed, or did not get as far as the command.
         """
+        # It ends when the last process of the sandbox has ended.
         with os.fdopen(self._status, "rb") as pipe:
             lines = pipe.read(_MAX_STATUS_BYTES).splitlines()
         for line in lines:
@@ -65,6 +66,8 @@ def start(
     sandbox: Sandbox, command: Sequence[str], confined: Confined, workspace: Workspace
 ) -> SandboxedProcess:
     """Start a command; raise OSError when a process cannot be started."""
+    # Files that only this process has open, so that no path of the machine is
+    # shown for them.
     filter_reader = _pipe_with(filter_program(confined.settings.network))
     status_reader, status_writer = os.pipe()
     try:
@@ -109,7 +112,7 @@ _LAUNCHER = (sys.executable, "-I", "-S", launcher.__file__)
 
 @dataclass
 class _Order:
-    """What the launcher does before it becomes bubblewrap."""
+    """The steps of the launcher before it becomes bubblewrap."""
 
     sandbox: Sandbox
     workspace: Workspace
@@ -165,6 +168,8 @@ def _limits(limits: SandboxLimits, has_namespace: bool) -> dict[str, int]:
 def _arguments(order: _Order, command: Sequence[str], confined: Confined) -> Iterable[str]:
     yield from _namespaces(confined)
     yield from _system()
+    # A process may write to /proc/sys without any capability where it is root
+    # outside.
     yield from ("--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev")
     size = str(order.sandbox.limits.tmp_mb * _MEGABYTE)
     for path in _TEMPORARY:
@@ -177,6 +182,7 @@ def _arguments(order: _Order, command: Sequence[str], confined: Confined) -> Ite
     for mount in confined.mounts:
         yield from _bind(order, mount)
     yield from ("--chdir", str(PurePosixPath(INSIDE, confined.settings.working_directory)))
+    # Last: the mounts above make directories in the root.
     yield from ("--remount-ro", "/")
 
 
@@ -186,6 +192,7 @@ def _namespaces(confined: Confined) -> Iterable[str]:
     if confined.settings.network != "host":
         yield "--unshare-net"
     yield from ("--hostname", etc.HOST_NAME, "--uid", str(etc.UID), "--gid", str(etc.UID))
+    # A new session: otherwise TIOCSTI could type into the owner's terminal.
     yield from ("--die-with-parent", "--new-session", "--cap-drop", "ALL")
 
 

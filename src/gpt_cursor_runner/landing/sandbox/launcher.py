@@ -89,6 +89,7 @@ def _opened(path: str) -> str:
 
 
 def _become(uid: int, gid: int) -> None:
+    # In this order: once the user is gone, so is the right to change groups.
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
@@ -103,6 +104,8 @@ def _enter_user_namespace(flags: int) -> None:
     """
     uid, gid = os.getuid(), os.getgid()
     _checked("unshare", _libc.unshare(flags))
+    # The kernel accepts a map of groups from an unprivileged user only then
+    # (Linux 3.19).
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{uid} {uid} 1")
     _write("/proc/self/gid_map", f"{gid} {gid} 1")
@@ -120,6 +123,7 @@ def _join_new_keyring() -> None:
 def _set_limits(limits: dict[str, int]) -> None:
     for name, value in limits.items():
         number = getattr(resource, name)
+        # Only root may raise a limit above the one that is inherited.
         _, hard = resource.getrlimit(number)
         allowed = value
         if hard != resource.RLIM_INFINITY:

@@ -94,6 +94,7 @@ class UsageWatch:
 
     def _check_workspace(self) -> None:
         size = 0
+        # A file may vanish between the listing and the look.
         for directory, _, names in os.walk(self._written):
             for name in names:
                 with suppress(OSError):
