@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from gpt_cursor_runner.cli.rehearsing import (
     last_lines,
     run_rehearsal,
 )
-from gpt_cursor_runner.config import Check, Config, Repository
+from gpt_cursor_runner.config import Check, Config, Repository, Setup
 from gpt_cursor_runner.landing.checking import CheckResult, readable_tail
 from gpt_cursor_runner.landing.preparing import PreparedLayer, SetupFailed
 from gpt_cursor_runner.landing.sandbox.choosing import Proof
@@ -52,6 +53,7 @@ class Attempt:
     seconds: float
     failure: Failure | None = None
     left_out: tuple[str, ...] = ()
+    failed_in_setup: bool = False
 
     @property
     def worked(self) -> bool:
@@ -86,7 +88,10 @@ class Trial:
     def first_that_works(self, proposals: Sequence[Proposal]) -> list[Attempt]:
         """The attempts, of which the last worked, or none did."""
         attempts = []
+        failed_setups = []
         for number, proposal in enumerate(proposals, 1):
+            if proposal.setup in failed_setups:
+                continue
             name = f"{proposal.ecosystem} {proposal.title}".strip()
             _show(f"trying    {name} ({number} of {len(proposals)} at most)")
             attempt = self._attempt(proposal, self._logs(number))
@@ -94,6 +99,8 @@ class Trial:
             _show_end(attempt)
             if attempt.worked:
                 break
+            if attempt.failed_in_setup:
+                failed_setups.append(proposal.setup)
         return attempts
 
     def _logs(self, number: int) -> Path:
@@ -138,8 +145,10 @@ class Trial:
             rehearsal = run_rehearsal(self.config, repository, self.proof, logs, progress)
         except SetupFailed as failed:
             tail = readable_tail(failed.ended.output)
-            failure = Failure(str(failed), tail, keep_setup_log(logs, failed))
-            return Attempt(proposal, 0.0, failure)
+            reason = f"the setup command {failed.ended.status}"
+            failure = Failure(reason, tail, keep_setup_log(logs, failed))
+            _show(f"  setup   {failed.ended.status}, {_timed(failed.setup, failed.ended.seconds)}")
+            return Attempt(proposal, 0.0, failure, failed_in_setup=True)
         except WorldFailed as error:
             return Attempt(proposal, 0.0, Failure(error.message))
         return Attempt(proposal, 0.0, _failure(rehearsal, repository, logs))
@@ -165,15 +174,18 @@ class _Progress:
 
     def setup_ended(self, layer: PreparedLayer) -> None:
         if layer.ended is not None:
-            command = " ".join(layer.setup.command)
-            _show(f"  setup   {layer.ended.seconds:.1f} s: {command}")
+            _show(f"  setup   {layer.ended.status}, {_timed(layer.setup, layer.ended.seconds)}")
 
     def check_ended(self, result: CheckResult, is_hollow: bool) -> None:
         place = f"on {self.repository.branch}"
         if is_hollow:
             place = "without the sources"
-        command = " ".join(result.command)
+        command = shlex.join(result.command)
         _show(f"  {result.name:7} {result.status} {place}, {result.seconds:.1f} s: {command}")
+
+
+def _timed(setup: Setup, seconds: float) -> str:
+    return f"{seconds:.1f} s: {shlex.join(setup.command)}"
 
 
 def _show_end(attempt: Attempt) -> None:

@@ -81,7 +81,7 @@ def _environments(project: Project) -> Iterator[tuple[str, Setup]]:
     """The ways to make a `.venv` with the project, its tests' needs and pytest."""
     settings = _toml(project.read("pyproject.toml"))
     if project.has("uv.lock"):
-        yield "uv, from uv.lock", _uv(project)
+        yield "uv, from uv.lock", _uv(project, settings)
     if project.has("poetry.lock") or "poetry" in settings.get("tool", {}):
         yield "Poetry", _poetry(project)
     yield from _groups(project, settings)
@@ -95,10 +95,18 @@ def _environments(project: Project) -> Iterator[tuple[str, Setup]]:
         yield "pytest alone", _pip(project, [])
 
 
-def _uv(project: Project) -> Setup:
+def _uv(project: Project, settings: dict[str, Any]) -> Setup:
     # uv keeps to the Python that is here, and to the versions of the lock.
-    sync = "sync --frozen --all-extras --all-groups --no-python-downloads"
-    steps = [*_tool("uv", sync), f"{_TOOLS}/uv pip install --python .venv pytest"]
+    sync = "sync --frozen --all-extras --no-python-downloads"
+    for name in _first_names(settings.get("dependency-groups", {})):
+        sync += f" --group {name}"
+    steps = [
+        # It would trust the certificates that it brings, and not the machine's.
+        # The second name is that of older releases.
+        "export UV_SYSTEM_CERTS=true UV_NATIVE_TLS=true",
+        *_tool("uv", sync),
+        f"{_TOOLS}/uv pip install --python .venv pytest",
+    ]
     return _setup(project, steps, ("uv.lock",), "~/.cache/uv")
 
 
