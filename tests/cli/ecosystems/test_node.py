@@ -42,8 +42,8 @@ def test_the_named_version_of_the_package_manager_is_used():
 
 
 def test_the_test_script_is_tried_first_and_with_less_around_it():
-    scripts = {"pretest": "eslint .", "test": "tape", "tests-only": "tape test", "build": "tsc"}
-    assert titles({"package.json": manifest(scripts=scripts)})[:4] == [
+    all_scripts = {"pretest": "eslint .", "test": "tape", "tests-only": "tape test", "build": "tsc"}
+    assert titles({"package.json": manifest(scripts=all_scripts)})[:4] == [
         "npm install, npm test",
         "npm install, npm test alone",
         "npm install, npm test after a build",
@@ -58,8 +58,8 @@ def test_a_project_without_dependencies_installs_nothing():
 
 def test_without_a_test_script_node_finds_the_tests():
     placeholder = {"test": 'echo "Error: no test specified" && exit 1'}
-    for members in ({"scripts": {}}, {"scripts": placeholder}, {"scripts": None}):
-        files = {"package.json": manifest(devDependencies={}, **members)}
+    for test_scripts in ({}, placeholder, None):
+        files = {"package.json": manifest(devDependencies={}, scripts=test_scripts)}
         assert proposed_for(files)[0].checks[0].command == ("node", "--test")
 
 
