@@ -165,7 +165,6 @@ def test_a_wrong_setting_is_refused_with_its_key_and_its_fix(tmp_path: Path, cas
 
 
 WRONG_REPOSITORY: dict[str, tuple[dict[str, Any], str, str]] = {
-    "a path that is not there": ({"path": "/nowhere/at/all"}, "path", "correct the path"),
     "an unknown rule": ({"approval": "maybe"}, "approval", "'never', 'protected' or 'always'"),
     "an unknown sandbox": ({"sandbox": "docker"}, "sandbox", "'required', 'best' or 'none'"),
     "a ref for a branch": ({"branch": "refs/heads/main"}, "branch", "plain branch name like main"),
@@ -291,6 +290,11 @@ def test_settings_are_frozen() -> None:
         config.server = config.server  # type: ignore[misc]
     with pytest.raises(ValueError, match="frozen"):
         config.server.port = 1  # type: ignore[misc]
+
+
+def test_a_repository_that_is_not_there_is_accepted(tmp_path: Path) -> None:
+    config = load(tmp_path, repository(tmp_path / "gone"))
+    assert config.repository[0].path == tmp_path / "gone"
 
 
 def test_a_tilde_stands_for_the_home_directory(

@@ -54,6 +54,7 @@ from gpt_cursor_runner.health.probes.tunnel import (
 )
 from gpt_cursor_runner.health.probes.web import WebProbe
 from gpt_cursor_runner.health.probes.webhook import WebhookProbe
+from gpt_cursor_runner.landing import readiness
 from gpt_cursor_runner.landing.sandbox import choosing
 from gpt_cursor_runner.ledger.alerts import Alert, Incident
 from gpt_cursor_runner.patch.parsing import CHANGE_MODELS, parse_patch
@@ -177,6 +178,8 @@ def test_every_declared_code_is_used(probe: Any):
     module = inspect.getsource(inspect.getmodule(probe))  # type: ignore[arg-type]
     if probe is FilesystemProbe:
         module += inspect.getsource(disk_worker)
+    if probe is RepositoriesProbe:
+        module += inspect.getsource(readiness)
     if probe is SandboxProbe:
         module += inspect.getsource(choosing)
     for code, _ in probe.codes.items():

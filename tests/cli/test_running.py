@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 
 from gpt_cursor_runner.cli.client import Client
-from gpt_cursor_runner.cli.output import CommandFailed
+from gpt_cursor_runner.cli.output import CommandFailed, Session
 from gpt_cursor_runner.cli.send import _follow
 from tests.building import patch_body
 from tests.cli.builders import Terminal, refused
@@ -128,7 +128,7 @@ def test_answers_without_a_wait_do_not_cause_rapid_requests(user, running, monke
             return {"status": "queued"}
 
     with pytest.raises(CommandFailed):
-        _follow(cast(Client, HastyClient()), "x", time.monotonic() + 1)
+        _follow(Session(None, as_json=True), cast(Client, HastyClient()), "x", time.monotonic() + 1)
     assert len(requested_at) <= 6
 
 

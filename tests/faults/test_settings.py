@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import pytest
 
 from gpt_cursor_runner.config import load_config
 from gpt_cursor_runner.config.profile import profile_digest
-from tests.building import patch_body
+from tests.building import Repo, patch_body
 from tests.running import PASSING_CHECK, Installation, installed, wait_until
 
 # Fails for the patch "bad" alone: a check that fails without the patch as well is
@@ -114,3 +117,86 @@ def test_an_attempt_keeps_the_settings_that_it_began_with(installation, tmp_path
     digest = report(installation, slow["id"])["validation"]["profile_digest"]
     assert digest == began_with
     assert installation.wait_until_ended(next_one["id"])["status"] == "rejected"
+
+
+def test_a_missing_repository_holds_up_its_own_patches_alone(tmp_path: Path) -> None:
+    installation = Installation.create(tmp_path)
+    gone = tmp_path / "gone"
+    text = installation.config.read_text()
+    section = f'[[repository]]\nname = "gone"\npath = "{gone}"\nsandbox = "none"\n'
+    installation.config.write_text(text + section)
+    try:
+        installation.start("up")
+        installation.wait_for_health("degraded")
+        wait_until(
+            lambda: "repositories.missing" in installation.health()["reasons"],
+            "health does not name the repository",
+        )
+        waiting, other = patch_body(repository="gone"), patch_body(repository="app")
+        for body in (waiting, other):
+            assert installation.call("POST", "/webhook", body).status == 202
+        assert installation.wait_until_ended(other["id"])["status"] == "landed"
+        shown = installation.call("GET", f"/v1/patches/{waiting['id']}").body
+        assert (shown["status"], shown["attempts"]) == ("queued", 0)
+        assert shown["waiting_for"]["code"] == "missing"
+        assert shown["waiting_for"]["next_step"]
+        assert installation.health()["components"]["ghost_runner"] == "up"
+        Repo.create(gone)
+        landed = installation.wait_until_ended(waiting["id"])
+        assert (landed["status"], landed["attempts"]) == ("landed", 1)
+        assert "waiting_for" not in landed
+    finally:
+        installation.stop()
+
+
+def test_a_runner_with_no_repository_left_is_blocked(installation) -> None:
+    aside = installation.repo.path.with_name("aside")
+    installation.repo.path.rename(aside)
+    body = patch_body()
+    assert installation.call("POST", "/webhook", body).status == 202
+    wait_until(
+        lambda: installation.health()["components"]["ghost_runner"] == "blocked",
+        "the runner did not become blocked",
+    )
+    check = installation.call("GET", "/health/checks/runner").body
+    assert check["code"] == "blocked"
+    assert "correct its path in runner.toml" in check["remedy"]
+    aside.rename(installation.repo.path)
+    assert installation.wait_until_ended(body["id"])["status"] == "landed"
+    wait_until(
+        lambda: installation.health()["components"]["ghost_runner"] == "up",
+        "the runner stayed blocked",
+    )
+
+
+def gcr(installation: Installation, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gpt_cursor_runner", *words]
+    command += ["--config", str(installation.config)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_commands_work_while_the_file_is_invalid(installation, tmp_path: Path) -> None:
+    text = installation.config.read_text()
+    installation.config.write_text(text + "[[repository]\n")
+    wait_for_settings(installation, "fail")
+    shown = gcr(installation, "status")
+    assert shown.returncode == 3, shown.stderr
+    assert "invalid: " in shown.stdout
+    assert "Correct runner.toml" in shown.stdout
+    assert "warning: " in shown.stderr
+    assert gcr(installation, "patches").returncode == 0
+    refused = gcr(installation, "up")
+    assert refused.returncode == 2
+    (tmp_path / "patch.json").write_text(json.dumps(patch_body()))
+    sent = gcr(installation, "send", "--wait", str(tmp_path / "patch.json"))
+    assert sent.returncode == 0, sent.stderr
+
+
+def test_a_sender_is_shown_why_its_patch_waits(installation, tmp_path: Path) -> None:
+    aside = installation.repo.path.with_name("aside")
+    installation.repo.path.rename(aside)
+    (tmp_path / "patch.json").write_text(json.dumps(patch_body()))
+    sent = gcr(installation, "send", "--wait", "--timeout", "8", str(tmp_path / "patch.json"))
+    assert sent.returncode == 6
+    assert "waiting: app is blocked: " in sent.stderr
+    assert "next: Restore the repository" in sent.stderr

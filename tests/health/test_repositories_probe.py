@@ -10,7 +10,8 @@ import pytest
 from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.health.monitor.model import CheckStatus, Reading
 from gpt_cursor_runner.health.monitor.sanitizing import sanitize
-from gpt_cursor_runner.health.probes.repositories import GIT_SECONDS, RepositoriesProbe
+from gpt_cursor_runner.health.probes.repositories import RepositoriesProbe
+from gpt_cursor_runner.landing.readiness import GIT_SECONDS, obstacles
 from tests.building import SEARCH_PATH, Repo
 from tests.health.builders import Clock
 
@@ -28,7 +29,11 @@ class Watching:
     def __init__(self, *watched: Repository) -> None:
         self.clock, self.at_work = Clock(), False
         self.probe = RepositoriesProbe(
-            lambda: watched, SEARCH_PATH, lambda: self.at_work, self.clock
+            lambda: watched,
+            lambda repository: obstacles(repository, SEARCH_PATH),
+            SEARCH_PATH,
+            lambda: self.at_work,
+            self.clock,
         )
 
     def after(self, seconds: float) -> Reading:

@@ -102,7 +102,7 @@ def test_a_patch_that_is_queued_again_starts_without_attempts(
     DECISIONS[decision](ledger)
     stored = ledger.queries.get("a")
     assert (stored.attempts, stored.cancel_asked_by, stored.reported_at) == (0, None, None)
-    assert ledger.leases.any_due(300.0)
+    assert ledger.leases.next_repository(300.0) == "app"
 
 
 def test_a_retry_does_not_approve(ledger: Ledger) -> None:
@@ -142,7 +142,7 @@ def test_a_retry_forgets_an_earlier_cancel_and_back_off(ledger: Ledger) -> None:
     with ledger.database.write() as connection:
         connection.execute(text("UPDATE patches SET cancel_asked_by = 'the sender'"))
     ledger.decisions.retry("a", "the owner", 300.0)
-    assert ledger.leases.any_due(300.0)
+    assert ledger.leases.next_repository(300.0) == "app"
     assert ledger.queries.get("a").cancel_asked_by is None
 
 
@@ -151,6 +151,6 @@ def test_a_cancel_ends_the_back_off_of_a_patch_that_may_have_landed(ledger: Ledg
     claim = ledger.queries.get("a")
     ledger.leases.record(claim, Landing("c"), 250.0)
     ledger.leases.finish(claim, an_outcome(Status.QUEUED), 260.0, not_before=1e9)
-    assert not ledger.leases.any_due(300.0)
+    assert ledger.leases.next_repository(300.0) is None
     ledger.decisions.cancel("a", "the sender", 300.0)
-    assert ledger.leases.any_due(300.0)
+    assert ledger.leases.next_repository(300.0) == "app"

@@ -85,8 +85,8 @@ def test_a_patch_is_not_claimed_before_its_time(ledger: Ledger) -> None:
     running = claimed(ledger)
     ledger.leases.finish(running, an_outcome(Status.QUEUED), 210.0, not_before=250.0)
     assert claim(ledger, now=249.9) is None
-    assert not ledger.leases.any_due(249.9)
-    assert ledger.leases.any_due(250.0)
+    assert ledger.leases.next_repository(249.9) is None
+    assert ledger.leases.next_repository(250.0) == "app"
     assert claim(ledger, now=250.0) is not None
 
 

@@ -17,6 +17,7 @@ from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.preparing import Stores
+from gpt_cursor_runner.landing.readiness import obstacles
 from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
@@ -112,6 +113,7 @@ class Ghost:
             open_repositories=self.open_repositories,
             ledger=self.ledger,
             engine=EmbeddedEngine(self.ledger, runner_id),
+            obstacles=lambda repository: obstacles(repository, self.search_path),
             ledger_error_seconds=_LEDGER_ERROR_SECONDS,
             should_stop=lambda: is_done() or time.monotonic() > give_up_at,
         ).run()

@@ -108,13 +108,15 @@ def _wait_out(ghost: Ghost, patch_id: str, attempts: int) -> StoredPatch:
 def test_a_fault_of_the_machine_is_retried_with_back_off_then_fails_until_retried_by_hand(
     ghost: Ghost,
 ) -> None:
+    tree = ghost.repo.tip("main^{tree}")
+    damaged = ghost.repo.path / ".git" / "objects" / tree[:2] / tree[2:]
     hidden = ghost.place / "hidden"
-    ghost.repo.path.rename(hidden)
+    damaged.rename(hidden)
     patch_id = ghost.send(changes=EDIT)
     first = _wait_out(ghost, patch_id, 1)
     assert (first.status, first.outcome and first.outcome["code"]) == (
         Status.QUEUED,
-        "repository_unreachable",
+        "branch_missing",
     )
     assert ghost.ledger.leases.claim("too early", ghost.clock() + 1) is None
     ghost.clock.ahead += 2.1
@@ -125,7 +127,7 @@ def test_a_fault_of_the_machine_is_retried_with_back_off_then_fails_until_retrie
     assert (failed.status, failed.attempts) == (Status.FAILED, 3)
     assert f"gcr retry {patch_id}" in ghost.report(patch_id)
 
-    hidden.rename(ghost.repo.path)
+    hidden.rename(damaged)
     ghost.ledger.decisions.retry(patch_id, "the owner", ghost.clock())
     landed = ghost.finish(patch_id)
     assert (landed.status, landed.attempts) == (Status.LANDED, 1)

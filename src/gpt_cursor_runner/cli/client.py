@@ -114,7 +114,7 @@ def anonymous(session: Session, url: str | None) -> Client:
     if url is not None and not url.startswith(("http://", "https://")):
         message = f"{url} is not the address of a gateway"
         raise CommandFailed(Exit.USAGE, message, "gcr status --url http://127.0.0.1:5555")
-    return Client((url or session.config().server.url).rstrip("/"), client_key())
+    return Client((url or session.running_config().server.url).rstrip("/"), client_key())
 
 
 def _problem_lines(reply: Reply) -> Iterator[str]:

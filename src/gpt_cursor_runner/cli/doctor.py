@@ -24,7 +24,8 @@ from gpt_cursor_runner.cli.rehearsing import rehearsal_findings
 from gpt_cursor_runner.config import Check, Config, Repository, find_config, search_path
 from gpt_cursor_runner.engine.runner_lock import lock_is_held
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
-from gpt_cursor_runner.landing.git import OLDEST_GIT, Git, version
+from gpt_cursor_runner.landing.git import OLDEST_GIT, version
+from gpt_cursor_runner.landing.readiness import obstacles
 from gpt_cursor_runner.landing.sandbox.choosing import Proof, prove_sandbox
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.patch.faults import WorldFailed
@@ -118,7 +119,7 @@ def _installation(session: Session, config: Config) -> Iterator[Finding]:
         why = "patches need a repository to land in"
         yield Finding("repositories", "FAIL", "none registered", why, "gcr init")
     for repository in config.repository:
-        yield _repository(repository)
+        yield from _repository(repository)
         yield from _checks(repository)
     yield _runner(config)
     yield _gateway(session, config)
@@ -169,13 +170,14 @@ def _keys(ledger: Ledger) -> Finding:
     return Finding("keys", "FAIL", "no key is live", why, "gcr key create NAME")
 
 
-def _repository(repository: Repository) -> Finding:
-    name, why = f"repository {repository.name}", "patches land here"
-    try:
-        tip = Git.at(repository.path, search_path()).tip(repository.branch)
-    except WorldFailed as error:
-        return Finding(name, "FAIL", error.message, why, error.next_step)
-    return Finding(name, "PASS", f"{repository.path}, {repository.branch} at {tip[:12]}", why)
+def _repository(repository: Repository) -> Iterator[Finding]:
+    name, why = f"repository {repository.name}", "its patches wait until this is mended"
+    faults = obstacles(repository, search_path())
+    for fault in faults:
+        yield Finding(name, "FAIL", fault.message, why, fault.next_step)
+    if not faults:
+        fact = f"{repository.path}, branch {repository.branch}"
+        yield Finding(name, "PASS", fact, "patches land here")
 
 
 def _sandbox(config: Config, proof: Proof) -> Finding:

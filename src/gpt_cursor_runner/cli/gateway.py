@@ -10,6 +10,7 @@ import click
 from gpt_cursor_runner.alerts.sink import InvalidSink
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.config import Config, export, find_config
+from gpt_cursor_runner.config.last_start import record_start
 from gpt_cursor_runner.gateway.serve import PortTaken, serve
 from gpt_cursor_runner.system.supervision import follow_parent
 from gpt_cursor_runner.wiring.health import alert_sinks
@@ -25,8 +26,10 @@ _TARGET = "gpt_cursor_runner.wsgi:application"
 @click.option("--parent", type=int, hidden=True, help="End when this process ends.")
 def gateway(session: Session, insecure_no_auth: bool, parent: int | None) -> None:
     """Serve the webhook, health and the read API in the foreground."""
-    export(find_config(session.config_path), insecure_no_auth)
+    path = find_config(session.config_path)
+    export(path, insecure_no_auth)
     config = session.config()
+    record_start(path, config)
     configure_logs(config.state, "granian")
     require_key(session)
     require_working_sinks(config)

@@ -62,12 +62,32 @@ class Session:
 
     config_path: Path | None
     as_json: bool
+    _running_config: Config | None = None
 
     def config(self) -> Config:
         """Load the settings. Raises CommandFailed when there are none or they
         are invalid.
         """
         return self.settings().config
+
+    def running_config(self) -> Config:
+        """As `config`. When the file has become invalid, the settings with which
+        the gateway was started, as far as a command needs them to reach it.
+        """
+        from gpt_cursor_runner.config.last_start import last_start
+
+        if self._running_config is not None:
+            return self._running_config
+        try:
+            config = self.config()
+        except CommandFailed as failure:
+            started = last_start(self.config_path)
+            if started is None:
+                raise
+            click.echo(f"warning: {plain(failure.message)}", err=True)
+            config = started
+        self._running_config = config
+        return config
 
     def settings(self) -> Settings:
         """As `config`, for a process that keeps running."""
@@ -93,7 +113,7 @@ class Session:
 
         from gpt_cursor_runner.wiring.ledger import build_ledger
 
-        config = self.config()
+        config = self.running_config()
         try:
             ledger = build_ledger(config)
             try:

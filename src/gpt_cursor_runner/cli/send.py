@@ -25,6 +25,8 @@ from gpt_cursor_runner.patch.status import FINAL, Status
 _JSON = {"Content-Type": "application/json"}
 # Long polling in rounds: a proxy may cut a request that stays open for minutes.
 _ROUND_SECONDS = 20
+# Soon enough to show why a patch waits.
+_FIRST_ROUND_SECONDS = 3
 _SHORTEST_ROUND_SECONDS = 0.25
 # Options that a repeated command needs, with the parameter each stands in.
 _REPEATED_OPTIONS = {
@@ -116,7 +118,8 @@ def _send_and_follow(session: Session, client: Client, body: bytes, timeout: flo
     # With --json the one answer is that of the end.
     if not session.as_json:
         click.echo(_summary(accepted))
-    ended = _follow(client, accepted["patch_id"], time.monotonic() + timeout)
+    deadline = time.monotonic() + timeout
+    ended = _follow(session, client, accepted["patch_id"], deadline)
     _conclude(session, ended)
 
 
@@ -193,19 +196,38 @@ def _require_id_and_title(members: dict[str, str]) -> None:
         raise CommandFailed(Exit.USAGE, message, "gcr send FILE --id ID --title TITLE")
 
 
-def _follow(client: Client, patch_id: str, deadline: float) -> dict[str, Any]:
+def _follow(session: Session, client: Client, patch_id: str, deadline: float) -> dict[str, Any]:
+    longest_seconds = _FIRST_ROUND_SECONDS
+    obstacle = None
     while time.monotonic() < deadline:
         started_at = time.monotonic()
-        round_seconds = max(1, min(_ROUND_SECONDS, int(deadline - started_at)))
+        round_seconds = max(1, min(longest_seconds, int(deadline - started_at)))
         route = f"/v1/patches/{patch_id}?wait={round_seconds}"
         stored = client.expect(client.call("GET", route, seconds=round_seconds + 10))
         if stored["status"] in FINAL | {Status.HELD}:
             return stored
+        if stored.get("waiting_for") != obstacle:
+            obstacle = stored.get("waiting_for")
+            _print_obstacle(session, stored, obstacle)
+        longest_seconds = _ROUND_SECONDS
         # A gateway with too many waiting clients answers at once.
         time.sleep(max(0.0, started_at + _SHORTEST_ROUND_SECONDS - time.monotonic()))
     message = f"{patch_id} has not ended yet"
     next_command = f"gcr show {shlex.quote(patch_id)}"
     raise CommandFailed(Exit.TIMED_OUT, message, next_command, {"patch_id": patch_id})
+
+
+def _print_obstacle(
+    session: Session, stored: dict[str, Any], obstacle: dict[str, str] | None
+) -> None:
+    # With --json the one answer is that of the end.
+    if session.as_json:
+        return
+    text = f"{stored['repository']} is ready again"
+    if obstacle is not None:
+        text = f"waiting: {stored['repository']} is blocked: {obstacle['message']}"
+        text += f"\nnext: {obstacle['next_step']}"
+    click.echo(plain(text), err=True)
 
 
 def _conclude(session: Session, ended: dict[str, Any]) -> None:

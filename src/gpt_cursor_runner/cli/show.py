@@ -27,6 +27,7 @@ from gpt_cursor_runner.ledger.patches import StoredPatch, UnknownPatch
 from gpt_cursor_runner.patch.faults import CheckoutInUse, Fault
 from gpt_cursor_runner.patch.landed import Landed, Previewed
 from gpt_cursor_runner.patch.outcome import (
+    Blocked,
     Cancelled,
     Failed,
     Held,
@@ -83,7 +84,7 @@ def _outcome_facts(outcome: Outcome) -> list[tuple[str, str | None]]:
             ]
         case Held(cause=CheckoutInUse(checkout=checkout)):
             return [("checkout", checkout), *_reason(outcome)]
-        case Held() | Failed() | Requeued():
+        case Held() | Failed() | Requeued() | Blocked():
             return _reason(outcome)
         case Rejected():
             return list(map(_fault_fact, outcome.faults))
@@ -97,7 +98,7 @@ def _fault_fact(fault: Fault) -> tuple[str, str]:
     return fault.path or "error", fault.message
 
 
-def _reason(outcome: Held | Failed | Requeued) -> list[tuple[str, str | None]]:
+def _reason(outcome: Held | Failed | Requeued | Blocked) -> list[tuple[str, str | None]]:
     return [("message", outcome.message), ("next_step", outcome.next_step)]
 
 
@@ -182,4 +183,4 @@ def _find(ledger: Ledger, patch_id: str) -> StoredPatch:
 def _evidence(session: Session, patch_id: str) -> Evidence:
     with session.ledger() as ledger:
         _find(ledger, patch_id)
-    return Evidence(session.config().state.patches_dir / patch_id)
+    return Evidence(session.running_config().state.patches_dir / patch_id)

@@ -41,11 +41,7 @@ def _require_directory_or_absent(path: Path) -> Path:
     return path
 
 
-def _require_repository(path: Path) -> Path:
-    if not path.is_dir():
-        raise ValueError(
-            f"{path} is not a directory; correct the path, or create the repository with `git init`"
-        )
+def _resolve(path: Path) -> Path:
     return path.resolve()
 
 
@@ -140,7 +136,8 @@ def _is_one_word(text: str) -> bool:
 UserPath = Annotated[Path, AfterValidator(_expand_user)]
 ExistingPath = Annotated[UserPath, AfterValidator(_require_existing)]
 StatePath = Annotated[UserPath, AfterValidator(_require_directory_or_absent)]
-RepositoryPath = Annotated[UserPath, AfterValidator(_require_repository)]
+# One that does not exist blocks the patches of this repository alone.
+RepositoryPath = Annotated[UserPath, AfterValidator(_resolve)]
 WebAddress = Annotated[str, AfterValidator(_check_web_address)]
 DatabaseKind = Annotated[str, AfterValidator(_check_database)]
 BranchName = Annotated[str, AfterValidator(_check_branch)]

@@ -21,15 +21,20 @@ from gpt_cursor_runner.ledger.patches import StoredPatch
 _POLL_SECONDS = 0.02
 
 
+def _always(_: str) -> bool:
+    return True
+
+
 class Engine(Protocol):
     """Decides which patch a runner works on, and when it should look again."""
 
     def recover(self) -> list[str]:
         """Queue again the patches of lost runners; their ids."""
 
-    def claim(self) -> StoredPatch | None:
+    def claim(self, is_ready: Callable[[str], bool]) -> StoredPatch | None:
         """The next patch, claimed for this runner, or None when none is
-        claimable.
+        claimable. `is_ready` returns whether patches for the repository of that
+        name may be claimed.
         """
 
     def confirm(self, claim: StoredPatch) -> None:
@@ -59,11 +64,16 @@ class EmbeddedEngine:
         # holds the lock now, so every patch that runs was left by a lost one.
         return self.ledger.leases.reclaim(self.ledger.clock())
 
-    def claim(self) -> StoredPatch | None:
+    def claim(self, is_ready: Callable[[str], bool] = _always) -> StoredPatch | None:
         now = self.ledger.clock()
-        if not self.ledger.leases.any_due(now):
-            return None
-        return self.ledger.leases.claim(self.runner_id, now)
+        blocked: set[str] = set()
+        while True:
+            name = self.ledger.leases.next_repository(now, blocked)
+            if name is None:
+                return None
+            if is_ready(name):
+                return self.ledger.leases.claim(self.runner_id, now, blocked)
+            blocked.add(name)
 
     def confirm(self, claim: StoredPatch) -> None:
         self.ledger.leases.confirm(claim)

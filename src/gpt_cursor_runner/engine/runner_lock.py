@@ -8,20 +8,26 @@ lock, and the beat's file outlives the process that wrote it.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
+from gpt_cursor_runner.patch.faults import Fault
+
 LOCK_NAME = "runner.lock"
 BEAT_NAME = "runner.beat"
+# The size of a beat is a multiple of this.
 _BEAT_BYTES = 1024
+_MAX_BLOCKED = 50
+_MAX_TEXT_CHARS = 300
 _LOCK_TIMEOUT_SECONDS = 1.0
 
 
@@ -31,6 +37,32 @@ class RunnerAlreadyHere(Exception):
     def __init__(self, beat: Beat | None) -> None:
         self.pid = None if beat is None else beat.pid
         super().__init__(f"another runner uses this state directory (pid {self.pid or 'unknown'})")
+
+
+@dataclass(frozen=True)
+class Blockage:
+    """The repositories in which no patch can land now, each with the obstacle.
+    `all` is whether every configured one is blocked.
+    """
+
+    repositories: Mapping[str, Fault] = field(default_factory=dict)
+    all: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        # A beat must stay small: it is written several times a second.
+        shown = {}
+        for name, fault in itertools.islice(self.repositories.items(), _MAX_BLOCKED):
+            texts = (fault.code, fault.message, fault.next_step)
+            shown[name] = [text[:_MAX_TEXT_CHARS] for text in texts]
+        return {"repositories": shown, "all": self.all}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Blockage:
+        repositories = {name: Fault(*texts) for name, texts in data["repositories"].items()}
+        return cls(repositories, data["all"])
+
+
+NOTHING_BLOCKED = Blockage()
 
 
 @dataclass(frozen=True)
@@ -44,6 +76,19 @@ class Beat:
     sequence: int
     activity: str  # starting | idle | working | paused | stopping
     patch_id: str | None = None
+    blocked: Blockage = NOTHING_BLOCKED
+
+    def to_json(self) -> dict[str, Any]:
+        body = {item.name: getattr(self, item.name) for item in fields(self)}
+        return body | {"blocked": self.blocked.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Beat:
+        """Raises ValueError, TypeError or KeyError for any other object."""
+        blocked = NOTHING_BLOCKED
+        if "blocked" in data:
+            blocked = Blockage.from_json(data["blocked"])
+        return cls(**{**data, "blocked": blocked})
 
 
 class RunnerLock:
@@ -56,6 +101,7 @@ class RunnerLock:
         self._directory = directory
         self._identity = (runner_id, os.getpid(), psutil.Process().create_time(), boot_id())
         self._sequence = 0
+        self._beat_bytes = _BEAT_BYTES
         self._lock_file = -1
         self._beat_file = -1
 
@@ -66,7 +112,9 @@ class RunnerLock:
         try:
             self._take_lock()
             self._beat_file = os.open(
-                self._directory / BEAT_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+                self._directory / BEAT_NAME,
+                os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_TRUNC,
+                0o600,
             )
         except BaseException:
             os.close(self._lock_file)
@@ -84,14 +132,19 @@ class RunnerLock:
         os.close(self._beat_file)
         os.close(self._lock_file)
 
-    def beat(self, activity: str, patch_id: str | None = None) -> None:
+    def beat(
+        self, activity: str, patch_id: str | None = None, blocked: Blockage = NOTHING_BLOCKED
+    ) -> None:
         """Record that the work loop turned, and what it does now."""
         self._sequence += 1
-        beat = Beat(*self._identity, self._sequence, activity, patch_id)
-        text = json.dumps(asdict(beat))
-        # One write in place, of one size, so that a reader rarely meets a part.
-        # No sync: the reader is on this machine, and the beat dies with it.
-        os.pwrite(self._beat_file, text.encode().ljust(_BEAT_BYTES), 0)
+        beat = Beat(*self._identity, self._sequence, activity, patch_id, blocked)
+        text = json.dumps(beat.to_json()).encode()
+        # Never shorter than the longest before, of which a part would stay.
+        while self._beat_bytes < len(text):
+            self._beat_bytes += _BEAT_BYTES
+        # One write in place, so that a reader rarely meets a part. No sync: the
+        # reader is on this machine, and the beat dies with it.
+        os.pwrite(self._beat_file, text.ljust(self._beat_bytes), 0)
 
     def _take_lock(self) -> None:
         # `lock_is_held` takes the shared lock for some microseconds. A lock that
@@ -128,10 +181,10 @@ def read_beat(
     """The last beat, or None when there is none or it is not readable."""
     for _ in range(3):
         try:
-            return Beat(**json.loads((directory / BEAT_NAME).read_bytes()))
+            return Beat.from_json(json.loads((directory / BEAT_NAME).read_bytes()))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, KeyError, AttributeError):
             # The runner may be in the middle of a write; it takes microseconds.
             pause()
     return None

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response, jsonify, request
 
+from gpt_cursor_runner.engine.runner_lock import lock_is_held, read_beat
 from gpt_cursor_runner.gateway.auth import request_key, requires
 from gpt_cursor_runner.gateway.bodies import read_body, read_object
 from gpt_cursor_runner.gateway.long_poll import requested_wait_seconds
@@ -19,6 +20,7 @@ from gpt_cursor_runner.gateway.problems import Problem
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.moves import IllegalMove
 from gpt_cursor_runner.ledger.patches import StoredPatch, UnknownPatch
+from gpt_cursor_runner.patch.faults import Fault
 from gpt_cursor_runner.patch.identity import PatchId
 from gpt_cursor_runner.patch.status import FINAL, Status
 
@@ -52,7 +54,15 @@ def show_patch(patch_id: str) -> Response:
         settled = gateway_parts().long_poll.wait_until_settled(patch_id, wait_seconds)
         # A patch that has not settled may still have moved during the wait.
         stored = settled or _stored(patch_id)
-    return jsonify(stored.to_json())
+    body = stored.to_json()
+    obstacle = _obstacle(stored)
+    if obstacle is not None:
+        body["waiting_for"] = {
+            "code": obstacle.code,
+            "message": obstacle.message,
+            "next_step": obstacle.next_step,
+        }
+    return jsonify(body)
 
 
 @patches.get("/<patch_id>/diff")
@@ -141,6 +151,19 @@ def _stored(patch_id: str) -> StoredPatch:
         return gateway_parts().ledger.queries.get(patch_id)
     except (UnknownPatch, ValueError):
         raise Problem(404, "no_such_patch", "There is no patch with this id.") from None
+
+
+def _obstacle(stored: StoredPatch) -> Fault | None:
+    """Why the runner cannot claim a queued patch now; None when it can, and
+    when no runner is there to find out.
+    """
+    directory = gateway_parts().config.state.dir
+    if stored.status is not Status.QUEUED or not lock_is_held(directory):
+        return None
+    beat = read_beat(directory)
+    if beat is None:
+        return None
+    return beat.blocked.repositories.get(stored.repository)
 
 
 def _evidence(patch_id: str) -> Evidence:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy import text
 
@@ -48,9 +48,9 @@ class Ledger:
             connection.execute(keys.insert().values(row))
             connection.rollback()
 
-    def queue_facts(self, now: float | None = None) -> QueueFacts:
+    def queue_facts(self, now: float | None = None, blocked: Collection[str] = ()) -> QueueFacts:
         """The state of the queue at `now`, by default the ledger's clock."""
-        return self.queries.queue_facts(self.clock() if now is None else now)
+        return self.queries.queue_facts(self.clock() if now is None else now, blocked)
 
     def first_broken_link(self) -> events.Event | None:
         """Recompute the chain of events: the first event that does not follow

@@ -7,6 +7,7 @@ move.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +28,14 @@ from gpt_cursor_runner.patch.events import (
     Retried,
 )
 from gpt_cursor_runner.patch.faults import CancelAsked, LeaseLost
-from gpt_cursor_runner.patch.outcome import Cancelled, Held, Interrupted, Outcome, RejectedByOwner
+from gpt_cursor_runner.patch.outcome import (
+    Blocked,
+    Cancelled,
+    Held,
+    Interrupted,
+    Outcome,
+    RejectedByOwner,
+)
 from gpt_cursor_runner.patch.status import Status, may_move
 
 _NO_LEASE: dict[str, Any] = {"leased_by": None}
@@ -55,23 +63,26 @@ class Leases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def any_due(self, now: float) -> bool:
-        """Whether a queued patch is due. A read, because a claim takes the write
-        lock even when it finds nothing.
+    def next_repository(self, now: float, without: Collection[str] = ()) -> str | None:
+        """The repository of the patch that `claim` would claim, or None. A read,
+        because a claim takes the write lock even when it finds nothing.
         """
-        due = select(patches.c.seq).where(
-            patches.c.status == Status.QUEUED, patches.c.not_before <= now
-        )
+        query = select(patches.c.repository).where(patches.c.seq == _next_claimable(now, without))
         with self._database.read() as connection:
-            return connection.execute(due.limit(1)).first() is not None
+            return connection.execute(query).scalar()
 
-    def claim(self, runner_id: str, now: float) -> StoredPatch | None:
+    def claim(
+        self, runner_id: str, now: float, without: Collection[str] = ()
+    ) -> StoredPatch | None:
         """Claim the next due patch, by priority and then by arrival, among the
-        branches on which no patch runs. None when there is none.
+        branches on which no patch runs, and not for the repositories `without`.
+        None when there is none.
         """
         statement = (
             update(patches)
-            .where(patches.c.seq == _next_claimable(now), patches.c.status == Status.QUEUED)
+            .where(
+                patches.c.seq == _next_claimable(now, without), patches.c.status == Status.QUEUED
+            )
             .values(
                 status=Status.RUNNING,
                 token=patches.c.token + 1,
@@ -125,7 +136,8 @@ class Leases:
         until `not_before`. Returns the state the patch is in now.
 
         A patch that would be held is cancelled when a cancel was requested. An
-        interrupted attempt does not bring the patch nearer to failing.
+        attempt that was interrupted or blocked does not bring the patch nearer
+        to failing.
         """
         if not may_move(Status.RUNNING, outcome.status):
             raise IllegalMove(claim.id, Status.RUNNING, outcome.status)
@@ -142,7 +154,7 @@ class Leases:
                 "not_before": not_before,
                 **_NO_LEASE,
             }
-            if isinstance(outcome, Interrupted):
+            if isinstance(outcome, Interrupted | Blocked):
                 values["attempts"] = patches.c.attempts - 1
             if not _move(connection, _is_valid(claim), outcome.status, now, values):
                 raise LeaseLost(claim.id)
@@ -251,7 +263,7 @@ class Decisions:
             _decide(connection, stored, _RETRY, Retried(), actor, now, _FRESH_START)
 
 
-def _next_claimable(now: float) -> ScalarSelect[Any]:
+def _next_claimable(now: float, without: Collection[str]) -> ScalarSelect[Any]:
     running = patches.alias("busy")
     same_branch = (running.c.repository == patches.c.repository) & (
         running.c.branch == patches.c.branch
@@ -261,7 +273,12 @@ def _next_claimable(now: float) -> ScalarSelect[Any]:
     )
     return (
         select(patches.c.seq)
-        .where(patches.c.status == Status.QUEUED, patches.c.not_before <= now, ~branch_is_busy)
+        .where(
+            patches.c.status == Status.QUEUED,
+            patches.c.not_before <= now,
+            patches.c.repository.not_in(without),
+            ~branch_is_busy,
+        )
         .order_by(patches.c.priority.desc(), patches.c.seq)
         .limit(1)
         .scalar_subquery()

@@ -27,7 +27,8 @@ class QueueFacts:
     """Counts of patches by state; times in epoch seconds, and arrival numbers
     (`seq`). None stands for no such patch.
 
-    A *claimable* patch is queued and due, and no patch runs on its branch.
+    A *claimable* patch is queued and due, no patch runs on its branch, and its
+    repository is not blocked.
     `oldest_running_at` is the claim of the attempt that has run longest,
     `last_seq` the number of the last arrival (0 when there was none),
     `failed_lately` the count of patches that failed within 24 hours.
@@ -145,13 +146,15 @@ class Queries:
         with self._database.read() as connection:
             return [stored_patch(row) for row in connection.execute(query)]
 
-    def queue_facts(self, now: float) -> QueueFacts:
-        """The state of the queue at `now`, read in one transaction."""
+    def queue_facts(self, now: float, blocked: Collection[str] = ()) -> QueueFacts:
+        """The state of the queue at `now`, read in one transaction. Patches for
+        the `blocked` repositories are not claimable.
+        """
         with self._database.read() as connection:
-            return _read_queue(connection, now)
+            return _read_queue(connection, now, blocked)
 
 
-def _read_queue(connection: Connection, now: float) -> QueueFacts:
+def _read_queue(connection: Connection, now: float, blocked: Collection[str]) -> QueueFacts:
     counts = _count_by_status(connection)
     oldest = connection.execute(_queued(patches.c.seq, patches.c.accepted_at).limit(1)).first()
     landed = select(func.max(patches.c.updated_at)).where(patches.c.status == Status.LANDED)
@@ -167,7 +170,7 @@ def _read_queue(connection: Connection, now: float) -> QueueFacts:
         last_landed_at=connection.execute(landed).scalar(),
         oldest_queued_seq=oldest.seq if oldest else None,
         last_seq=connection.execute(select(func.max(patches.c.seq))).scalar() or 0,
-        oldest_claimable_seq=_oldest_claimable(connection, now),
+        oldest_claimable_seq=_oldest_claimable(connection, now, blocked),
         oldest_running_at=_oldest_running(connection),
         failed_lately=connection.execute(failed_lately).scalar_one(),
     )
@@ -194,7 +197,7 @@ def _queued(*columns: ColumnElement[Any]) -> Select[Any]:
     )
 
 
-def _oldest_claimable(connection: Connection, now: float) -> int | None:
+def _oldest_claimable(connection: Connection, now: float, blocked: Collection[str]) -> int | None:
     # The busy branches are read first and then named in the query: they are
     # few, and a subquery would run for each of many waiting patches.
     running = select(patches.c.repository, patches.c.branch).where(
@@ -205,6 +208,8 @@ def _oldest_claimable(connection: Connection, now: float) -> int | None:
         for busy in connection.execute(running)
     ]
     claimable = _queued(patches.c.seq).where(patches.c.not_before <= now, *not_busy)
+    if blocked:
+        claimable = claimable.where(patches.c.repository.not_in(blocked))
     return connection.execute(claimable.limit(1)).scalar()
 
 

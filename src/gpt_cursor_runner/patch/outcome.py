@@ -150,6 +150,27 @@ class Interrupted:
 
 
 @dataclass(frozen=True)
+class Blocked:
+    """No patch can land in the repository now; this one waits in the queue. The
+    attempt does not count.
+    """
+
+    status: ClassVar[Status] = Status.QUEUED
+    kind: ClassVar[EventKind] = EventKind.REQUEUED
+
+    code: str
+    message: str
+    next_step: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def by(cls, obstacle: Fault) -> Blocked:
+        return cls(obstacle.code, obstacle.message, obstacle.next_step)
+
+
+@dataclass(frozen=True)
 class Cancelled:
     """The patch was cancelled, before or while it ran."""
 
@@ -183,6 +204,7 @@ Outcome = (
     | RejectedByOwner
     | Failed
     | Requeued
+    | Blocked
     | Interrupted
     | Cancelled
 )
@@ -200,7 +222,7 @@ def read_outcome(status: Status, data: Mapping[str, Any]) -> Outcome:
 def message_of(outcome: Outcome) -> str | None:
     """The message of an outcome that has one; a rejection has one per fault."""
     match outcome:
-        case Held() | Failed() | Requeued() | Cancelled() | RejectedByOwner():
+        case Held() | Failed() | Requeued() | Blocked() | Cancelled() | RejectedByOwner():
             return outcome.message or None
         case Landed() | Previewed() | Rejected() | Interrupted():
             return None

@@ -5,7 +5,7 @@ The order is the order of the checks in every answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -32,6 +32,7 @@ from gpt_cursor_runner.health.probes.tunnel import (
 )
 from gpt_cursor_runner.health.probes.web import WebProbe
 from gpt_cursor_runner.health.probes.webhook import WebhookProbe
+from gpt_cursor_runner.landing.readiness import obstacles
 from gpt_cursor_runner.landing.sandbox.choosing import Proof
 from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 
@@ -60,7 +61,11 @@ def watch_gateway(
     monitor.watch(WebProbe(self_call, requests.in_flight.count, BLOCKING_THREADS))
     monitor.watch(PortProbe(self_call))
     monitor.watch(FilesystemProbe(state.patches_dir))
-    queue = QueueProbe(ledger, requests.writer.recorded_at)
+
+    def blocked_repositories() -> Collection[str]:
+        return runner.blocked_repositories()
+
+    queue = QueueProbe(ledger, requests.writer.recorded_at, blocked_repositories)
     monitor.watch(queue)
     monitor.watch(WebhookProbe(requests.permits.free, requests.writer.is_alive))
     runner = RunnerProbe(state.dir, queue.claimable)
@@ -75,7 +80,12 @@ def watch_surroundings(
     config = settings.config
     health, public_url = config.health, config.server.public_url
     monitor.watch(
-        RepositoriesProbe(lambda: settings.config.repository, search_path(), runner.is_working)
+        RepositoriesProbe(
+            lambda: settings.config.repository,
+            lambda repository: obstacles(repository, search_path()),
+            search_path(),
+            runner.is_working,
+        )
     )
     monitor.watch(SandboxProbe(_sandbox_proof(settings), lambda: settings.config.repository))
     if health.external_runner:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from gpt_cursor_runner.config import Config, search_path
 from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
+from gpt_cursor_runner.landing.readiness import obstacles
 from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 from gpt_cursor_runner.runner.loop import Runner
 from gpt_cursor_runner.runner.repositories import Repositories
@@ -29,6 +30,7 @@ def build_runner(settings: Settings, should_stop: Callable[[], bool]) -> Runner:
         ledger=ledger,
         engine=EmbeddedEngine(ledger, runner_id),
         should_stop=should_stop,
+        obstacles=lambda repository: obstacles(repository, search_path()),
     )
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from hmac import compare_digest
 from pathlib import Path
@@ -513,7 +513,7 @@ class OpenLedger:
         if self.trouble:
             raise self.trouble
 
-    def queue_facts(self) -> QueueFacts:
+    def queue_facts(self, *, blocked: Collection[str] = ()) -> QueueFacts:
         return QueueFacts(
             queued=0, running=0, held=0, failed=0, oldest_queued_at=None, last_landed_at=None
         )

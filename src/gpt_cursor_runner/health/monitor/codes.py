@@ -29,6 +29,9 @@ class CodeTable:
     def __getitem__(self, code: str) -> Code:
         return self._codes[code]
 
+    def __contains__(self, code: object) -> bool:
+        return code in self._codes
+
     def items(self) -> Iterable[tuple[str, Code]]:
         return self._codes.items()
 

@@ -5,7 +5,7 @@ failed recently.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from typing import Protocol
 
@@ -40,14 +40,17 @@ class WatchedLedger(Protocol):
     def probe_write(self) -> None:
         """Write and roll back; raises the errors of the database."""
 
-    def queue_facts(self) -> QueueFacts:
-        """The present state of the queue."""
+    def queue_facts(self, *, blocked: Collection[str] = ()) -> QueueFacts:
+        """The present state of the queue; `blocked` names repositories whose
+        patches are not claimable.
+        """
 
 
 class QueueProbe:
     """Writes to the ledger and rolls back, then reads the state of the queue.
 
-    `recorded_at` returns the moment at which the last patch was recorded.
+    `recorded_at` returns the moment at which the last patch was recorded,
+    `blocked` the names of the repositories whose patches wait.
     """
 
     # The deadline is longer than the ledger waits for another writer, so that
@@ -79,11 +82,13 @@ class QueueProbe:
         self,
         ledger: WatchedLedger,
         recorded_at: Callable[[], float],
+        blocked: Callable[[], Collection[str]] = tuple,
         wall: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = boottime,
     ) -> None:
         self._ledger = ledger
         self._recorded_at = recorded_at
+        self._blocked = blocked
         self._wall = wall
         self._monotonic = monotonic
         self._arrivals = ArrivalLog()
@@ -96,7 +101,7 @@ class QueueProbe:
     def read(self) -> Reading:
         try:
             self._test_write()
-            facts = self._ledger.queue_facts()
+            facts = self._ledger.queue_facts(blocked=self._blocked())
         except Exception as error:  # noqa: BLE001  a probe's edge: every driver has its own family of errors
             return self._failure(error)
         self._logged_code = None

@@ -19,16 +19,15 @@ from gpt_cursor_runner.health.monitor.model import (
 )
 from gpt_cursor_runner.health.probes.ages import UnchangedTimer
 from gpt_cursor_runner.health.probes.disk_worker_client import DiskWorkerClient, DiskWorkerDied
-from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
-from gpt_cursor_runner.patch.faults import WorldFailed
+from gpt_cursor_runner.landing.git import GitFailed, run_in
+from gpt_cursor_runner.landing.readiness import GIT_SECONDS
+from gpt_cursor_runner.patch.faults import Fault, WorldFailed
 from gpt_cursor_runner.system.clock import boottime
 
 # git holds these locks for as long as it writes one file; a minute later the
 # program that made the lock is dead.
 FOREIGN_LOCK_SECONDS = 60.0
 _MAX_SHOWN = 50
-# Half of the deadline, so that one hanging git is no_answer and not late.
-GIT_SECONDS = 5.0
 _LOCKS = ("index.lock", "HEAD.lock", "packed-refs.lock", "shallow.lock")
 
 
@@ -38,11 +37,13 @@ class _State:
 
     code: str
     message: str = ""
+    remedy: str = ""
     directory: str = ""
 
 
 class RepositoriesProbe:
-    """`runner_works` returns whether the runner works on a patch, which makes
+    """`obstacles` returns the reasons why no patch can land in a repository,
+    `runner_works` whether the runner works on a patch, which makes
     locks of its own.
 
     The disk worker reads the paths and git is a process, so that a dead disk
@@ -58,15 +59,11 @@ class RepositoriesProbe:
     )
     codes = CodeTable(
         ok=Code(CheckStatus.OK),
-        missing=Code(
-            CheckStatus.FAIL, "Restore the repository, or correct its path in runner.toml."
-        ),
-        not_a_repository=Code(
-            CheckStatus.FAIL, "Correct the path in runner.toml, or run `git init` there."
-        ),
-        no_branch=Code(
-            CheckStatus.FAIL, "Name an existing branch in runner.toml, or make its first commit."
-        ),
+        # The remedies of these are those of the obstacles.
+        missing=Code(CheckStatus.FAIL),
+        not_a_repository=Code(CheckStatus.FAIL),
+        no_branch=Code(CheckStatus.FAIL),
+        blocked=Code(CheckStatus.FAIL),
         foreign_lock=Code(
             CheckStatus.WARN, "Check that no git process runs there; then remove the lock file."
         ),
@@ -77,11 +74,13 @@ class RepositoriesProbe:
     def __init__(
         self,
         repositories: Callable[[], Sequence[Repository]],
+        obstacles: Callable[[Repository], list[Fault]],
         search_path: str,
         runner_works: Callable[[], bool],
         monotonic: Callable[[], float] = boottime,
     ) -> None:
         self._repositories = repositories
+        self._obstacles = obstacles
         self._search_path = search_path
         self._runner_works = runner_works
         self._monotonic = monotonic
@@ -118,15 +117,22 @@ class RepositoriesProbe:
                 "code": state.code,
             }
         messages = [f"{name}: {state.message}" for name, state in worst_first if state.message]
-        code = "ok"
+        worst = _State("ok")
         if worst_first:
-            code = worst_first[0][1].code
-        return self.codes.reading(code, "; ".join(messages), data)
+            worst = worst_first[0][1]
+        reading = self.codes.reading(worst.code, "; ".join(messages), data)
+        if worst.remedy:
+            return replace(reading, remedy=worst.remedy)
+        return reading
 
     def _inspect(self, repository: Repository) -> _State:
-        path = str(repository.path)
-        if path not in self._worker.request("stat_files", [path]):
-            return _State("missing", f"{path} does not exist")
+        faults = self._obstacles(repository)
+        if faults:
+            fault = faults[0]
+            code = fault.code
+            if code not in self.codes:
+                code = "blocked"
+            return _State(code, fault.message, fault.next_step)
         try:
             directory = run_in(
                 repository.path,
@@ -136,14 +142,8 @@ class RepositoriesProbe:
                 "--git-common-dir",
                 deadline_seconds=GIT_SECONDS,
             )
-            git = Git(Path(directory), self._search_path, deadline_seconds=GIT_SECONDS)
-            commit = git.resolve(f"refs/heads/{repository.branch}")
-        except GitFailed:
-            return _State("not_a_repository", f"{path} is not a git repository")
-        except WorldFailed as failed:
-            return _State("no_answer", failed.message)
-        if commit is None:
-            return _State("no_branch", f"branch {repository.branch} does not exist or is empty")
+        except (GitFailed, WorldFailed) as error:
+            return _State("no_answer", str(error))
         return _State("ok", directory=directory)
 
     def _old_locks(

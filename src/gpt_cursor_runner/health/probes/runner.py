@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
-from gpt_cursor_runner.engine.runner_lock import Beat, lock_is_held, read_beat
+from gpt_cursor_runner.engine.runner_lock import (
+    NOTHING_BLOCKED,
+    Beat,
+    Blockage,
+    lock_is_held,
+    read_beat,
+)
 from gpt_cursor_runner.health.monitor.codes import Code, CodeTable
 from gpt_cursor_runner.health.monitor.model import CheckStatus, Criticality, ProbeSpec, Reading
 from gpt_cursor_runner.health.probes.ages import UnchangedTimer
@@ -37,6 +44,7 @@ _STATE_BY_CODE = {
     "up": "up",
     "starting": "starting",
     "paused": "paused",
+    "blocked": "blocked",
     "stopping": "up",
     "down": "down",
     "gone": "down",
@@ -58,7 +66,7 @@ def _none_claimable() -> object:
 
 
 class RunnerProbe:
-    """`data["state"]` is up, down, stalled, paused or starting.
+    """`data["state"]` is up, down, stalled, paused, blocked or starting.
 
     `claimable` returns an equal value for as long as a claimable patch waits
     unclaimed, and None while none waits.
@@ -76,6 +84,7 @@ class RunnerProbe:
         up=Code(CheckStatus.OK, fact=True),
         starting=Code(CheckStatus.WARN, fact=True),
         paused=Code(CheckStatus.WARN, fact=True),
+        blocked=Code(CheckStatus.FAIL, "See the check `repositories`.", fact=True),
         stopping=Code(CheckStatus.WARN, fact=True),
         down=Code(CheckStatus.FAIL, _START, fact=True),
         gone=Code(CheckStatus.FAIL, _START, fact=True),
@@ -97,6 +106,7 @@ class RunnerProbe:
         self._tracker = BeatTracker(monotonic)
         self._unclaimed = UnchangedTimer()
         self._is_working = False
+        self._blocked = NOTHING_BLOCKED
         self._last_state: str | None = None
 
     def read(self) -> Reading:
@@ -109,11 +119,19 @@ class RunnerProbe:
             self._tracker.update(beat)
             code, message = self._judge(beat)
         self._is_working = beat is not None and beat.activity == "working"
+        self._blocked = NOTHING_BLOCKED if beat is None else beat.blocked
         self._log_change(code)
         data = self._data(_STATE_BY_CODE[code], beat)
         if not held:
             self._tracker.reset()
-        return self.codes.reading(code, message, data)
+        reading = self.codes.reading(code, message, data)
+        if code == "blocked":
+            return replace(reading, remedy=_remedies(self._blocked))
+        return reading
+
+    def blocked_repositories(self) -> Collection[str]:
+        """The names of the repositories whose patches wait, at the last reading."""
+        return self._blocked.repositories.keys()
 
     def is_working(self) -> bool:
         """Whether the runner worked on a patch at the last reading."""
@@ -134,6 +152,8 @@ class RunnerProbe:
             return "starting", _MESSAGE_BY_ACTIVITY["starting"]
         if beat.activity in _MESSAGE_BY_ACTIVITY:
             return beat.activity, _MESSAGE_BY_ACTIVITY[beat.activity]
+        if beat.blocked.all:
+            return "blocked", _messages(beat.blocked)
         if self._not_claiming_seconds(beat) >= NOT_CLAIMING_SECONDS:
             return "not_claiming", "the work loop turns, but does not claim the waiting patch"
         return "up", beat.activity
@@ -161,6 +181,7 @@ class RunnerProbe:
             "runner_id": beat.runner_id,
             "activity": beat.activity,
             "patch_id": beat.patch_id,
+            "blocked": sorted(beat.blocked.repositories),
             "sequence": beat.sequence,
             "runners": [runner],
         }
@@ -172,6 +193,16 @@ class RunnerProbe:
         change = {"from": self._last_state, "to": state, "pid": self._tracker.pid}
         _log.info("runner_state_changed", **change, code=code)
         self._last_state = state
+
+
+def _messages(blocked: Blockage) -> str:
+    named = [f"{name}: {fault.message}" for name, fault in blocked.repositories.items()]
+    return "no patch can land in any repository: " + "; ".join(named)
+
+
+def _remedies(blocked: Blockage) -> str:
+    # Repositories are often blocked by the same obstacle.
+    return " ".join(dict.fromkeys(fault.next_step for fault in blocked.repositories.values()))
 
 
 def _stall_seconds(beat: Beat | None) -> float:

@@ -1,0 +1,145 @@
+"""Blocked repositories: what the runner remembers about them, and their patches
+in the queue.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gpt_cursor_runner.config import Repository
+from gpt_cursor_runner.patch.faults import Fault
+from gpt_cursor_runner.patch.status import Status
+from gpt_cursor_runner.runner.readiness import BAD_SECONDS, GOOD_SECONDS, Readiness
+from tests.runner.builders import Ghost
+
+MISSING = Fault("missing", "it is gone", "Restore it.")
+
+
+class Asked:
+    """Obstacles that a test sets, and the names that were asked about."""
+
+    def __init__(self, *names: str) -> None:
+        self.now = 100.0
+        self.faults: dict[str, Fault] = {}
+        self.names: list[str] = []
+        self.readiness = Readiness(self.obstacles, lambda: self.now)
+        self.repositories = [Repository(name=name, path=Path("/nowhere")) for name in names]
+        self.readiness.configure(self.repositories)
+
+    def obstacles(self, repository: Repository) -> list[Fault]:
+        self.names.append(repository.name)
+        fault = self.faults.get(repository.name)
+        return [] if fault is None else [fault]
+
+    def asked_for(self, name: str) -> bool:
+        """Whether `is_ready` asked; forgets what was asked before."""
+        self.names.clear()
+        self.readiness.is_ready(name)
+        return self.names == [name]
+
+
+def test_a_good_answer_is_used_for_some_seconds() -> None:
+    asked = Asked("app")
+    assert asked.asked_for("app")
+    assert not asked.asked_for("app")
+    asked.now += GOOD_SECONDS + 1
+    assert asked.asked_for("app")
+    assert asked.readiness.is_ready("app")
+
+
+def test_a_bad_answer_is_left_to_the_thread_until_the_obstacle_is_gone() -> None:
+    asked = Asked("app", "site")
+    asked.faults["app"] = MISSING
+    assert not asked.readiness.is_ready("app")
+    assert asked.readiness.is_ready("site")
+    assert asked.readiness.blocked() == {"app": MISSING}
+    assert not asked.readiness.are_all_blocked()
+    asked.faults.clear()
+    asked.now += BAD_SECONDS + 1
+    assert not asked.asked_for("app")
+    asked.readiness.refresh()
+    assert asked.readiness.is_ready("app")
+    assert asked.readiness.blocked() == {}
+
+
+def test_every_repository_is_asked_at_the_start_and_the_bad_ones_soon_again() -> None:
+    asked = Asked("app", "site")
+    asked.faults["app"] = MISSING
+    asked.readiness.refresh()
+    assert asked.names == ["app", "site"]
+    asked.readiness.refresh()
+    assert asked.names == ["app", "site"]
+    asked.now += BAD_SECONDS + 1
+    asked.readiness.refresh()
+    assert asked.names == ["app", "site", "app"]
+
+
+def test_a_changed_repository_is_asked_about_again() -> None:
+    asked = Asked("app")
+    asked.faults["app"] = MISSING
+    assert not asked.readiness.is_ready("app")
+    asked.readiness.configure([Repository(name="app", path=Path("/elsewhere"))])
+    assert asked.readiness.blocked() == {}
+    asked.faults.clear()
+    assert asked.readiness.is_ready("app")
+
+
+def test_a_repository_that_is_not_configured_is_left_to_the_attempt() -> None:
+    asked = Asked("app")
+    assert asked.readiness.is_ready("other")
+    assert asked.names == []
+
+
+def test_nothing_is_blocked_where_nothing_is_configured() -> None:
+    assert not Asked().readiness.are_all_blocked()
+
+
+def test_an_unexpected_error_blocks_its_own_repository() -> None:
+    def raise_error(repository: Repository) -> list[Fault]:
+        if repository.name == "app":
+            raise RuntimeError("no sense")
+        return []
+
+    readiness = Readiness(raise_error)
+    readiness.configure([Repository(name=name, path=Path("/nowhere")) for name in ("app", "b")])
+    readiness.refresh()
+    assert readiness.blocked()["app"].message == "no sense"
+    assert readiness.is_ready("b")
+
+
+def test_a_patch_for_a_missing_repository_waits_and_lands_when_it_is_back(ghost: Ghost) -> None:
+    aside = ghost.repo.path.with_name("aside")
+    ghost.repo.path.rename(aside)
+    patch_id = ghost.send()
+    turns: list[None] = []
+
+    def has_waited() -> bool:
+        turns.append(None)
+        return len(turns) > 20
+
+    ghost.work_until(has_waited)
+    waiting = ghost.get(patch_id)
+    assert (waiting.status, waiting.attempts) == (Status.QUEUED, 0)
+    assert ghost.kinds(patch_id) == ["accepted"]
+    aside.rename(ghost.repo.path)
+    assert ghost.finish(patch_id).status is Status.LANDED
+
+
+def test_a_repository_that_vanishes_during_an_attempt_costs_the_patch_none(
+    ghost: Ghost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch_id = ghost.send()
+    # The obstacle comes after the question of the claim.
+    monkeypatch.setattr(Readiness, "is_ready", lambda *_: True)
+    aside = ghost.repo.path.with_name("aside")
+    ghost.repo.path.rename(aside)
+    ghost.work_until(lambda: "requeued" in ghost.kinds(patch_id))
+    waiting = ghost.get(patch_id)
+    assert (waiting.status, waiting.attempts) == (Status.QUEUED, 0)
+    assert waiting.outcome is not None
+    assert waiting.outcome["code"] == "missing"
+    monkeypatch.undo()
+    aside.rename(ghost.repo.path)
+    assert ghost.finish(patch_id).status is Status.LANDED
