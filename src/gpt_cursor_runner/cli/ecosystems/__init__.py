@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from gpt_cursor_runner.cli.ecosystems import native, node, python
+from gpt_cursor_runner.cli.ecosystems import go, native, node, python, rust
 from gpt_cursor_runner.cli.ecosystems.project import Project, Proposal
 
 
@@ -20,7 +20,7 @@ class Ecosystem(Protocol):
 
 
 # In this order when a project is of several kinds.
-ECOSYSTEMS: tuple[Ecosystem, ...] = (python, node, native)
+ECOSYSTEMS: tuple[Ecosystem, ...] = (python, node, go, rust, native)
 
 
 def proposals_for(project: Project) -> list[Proposal]:
