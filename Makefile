@@ -1,6 +1,6 @@
 # The menu. `make demo` and `make test` are all a fresh machine needs.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint types format bench bench-health bench-planner soak corpus fuzz docs clean
+.PHONY: help setup demo up test check lint types format bench bench-workspace bench-health bench-planner soak corpus fuzz docs clean
 
 bin := .venv/bin
 ready := .venv/ready
@@ -53,6 +53,9 @@ bench: $(ready) ## How quickly the engine wakes, the cost of sealing, the proces
 	@$(bin)/python benchmarks/wake.py
 	@$(bin)/python benchmarks/seal.py
 	@$(bin)/python -m benchmarks.one_patch
+
+bench-workspace: $(ready) ## The time to prepare the workspace of a one-line patch; ARGS="1000 20000"
+	@$(bin)/python -m benchmarks.workspace $(ARGS)
 
 bench-health: $(ready) .venv-bench/ready ## /health beside its peers, under load, under faults; ARGS="--only ratios"
 	@$(bin)/python -m benchmarks.health.run $(ARGS)

@@ -227,7 +227,7 @@ def test_files_of_an_interrupted_update_are_not_used(
         raise Killed
 
     with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setattr("gpt_cursor_runner.landing.tree_files.TreeFiles._write", kill)
+        patched.setattr("gpt_cursor_runner.landing.tree_files._write_blob", kill)
         check(preparation, tree_of(repo), "true")
     (preparation.stores.pristine / "files" / "README.md").write_text("half written")
     assert (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,6 +16,9 @@ from gpt_cursor_runner.system.periodic import PeriodicThread
 from gpt_cursor_runner.system.processes import kill_group
 
 _CHUNK_BYTES = 1 << 20
+# git answers one while the next are on their way. So few fit into a pipe, whose
+# reader may itself be waiting to write.
+_REQUESTS_AT_ONCE = 100
 _KINDS: dict[str, EntryKind] = {
     "100644": "file",
     "100664": "file",  # written by git before 1.0
@@ -82,11 +85,18 @@ class Objects:
         return self._request("info", name)
 
     def _request(self, command: str, name: str) -> Header | None:
-        with self._deadline() as (stdin, stdout):
-            # When git is gone the read below returns nothing.
-            with suppress(BrokenPipeError):
-                stdin.write(f"{command} {name}\n".encode(errors="surrogateescape"))
-                stdin.flush()
+        self._send([f"{command} {name}"])
+        return self._read_header()
+
+    def _send(self, requests: Sequence[str]) -> None:
+        lines = "".join(f"{request}\n" for request in requests)
+        # When git is gone the read of the header returns nothing.
+        with self._deadline() as (stdin, _), suppress(BrokenPipeError):
+            stdin.write(lines.encode(errors="surrogateescape"))
+            stdin.flush()
+
+    def _read_header(self) -> Header | None:
+        with self._deadline() as (_, stdout):
             words = stdout.readline().rstrip(b"\n").rsplit(b" ", 2)
         if len(words) == 3 and words[2].isdigit():
             return Header(words[0].decode(), words[1].decode(), int(words[2]))
@@ -111,10 +121,21 @@ class Objects:
         """Size and contents, in chunks, of an object that must exist."""
         header = self.header(oid)
         if header is None:
-            raise WorldFailed(
-                "object_missing", f"the repository lacks object {oid}", "Check it with `git fsck`."
-            )
+            raise _missing(oid)
         return header.size, self.contents(header.size)
+
+    def open_each(self, oids: Sequence[str]) -> Iterator[Iterator[bytes]]:
+        """The contents of objects that must exist, in chunks. Each must be read
+        to its end before the next.
+        """
+        for start in range(0, len(oids), _REQUESTS_AT_ONCE):
+            batch = oids[start : start + _REQUESTS_AT_ONCE]
+            self._send([f"contents {oid}" for oid in batch])
+            for oid in batch:
+                header = self._read_header()
+                if header is None:
+                    raise _missing(oid)
+                yield self.contents(header.size)
 
     def read(self, oid: str) -> bytes:
         _, chunks = self.open(oid)
@@ -153,6 +174,12 @@ class Objects:
         if since is not None and time.monotonic() - since > deadline:
             kill_group(self._process)
         return deadline / 4
+
+
+def _missing(oid: str) -> WorldFailed:
+    return WorldFailed(
+        "object_missing", f"the repository lacks object {oid}", "Check it with `git fsck`."
+    )
 
 
 def _stopped() -> WorldFailed:

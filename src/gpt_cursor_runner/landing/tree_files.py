@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,8 +45,7 @@ class TreeFiles:
         Raises WorldFailed for a tree whose names lead out of the directory.
         """
         self.tick()
-        for entry in self._entries(tree_oid).values():
-            self._write(entry, directory / entry.name)
+        self._write_all(self._entries(tree_oid).values(), directory)
 
     def change(self, old_oid: str, new_oid: str, directory: Path) -> None:
         """Turn the files of one tree into those of another, which costs as much
@@ -58,17 +57,17 @@ class TreeFiles:
         for name, entry in old.items():
             if name not in new or new[name].kind != entry.kind:
                 _remove(directory / name)
+        added = []
         for name, entry in new.items():
             before = old.get(name)
-            if before == entry:
-                continue
             if before is None or before.kind != entry.kind:
-                self._write(entry, directory / name)
-            elif entry.kind == "directory":
+                added.append(entry)
+            elif before.oid != entry.oid and entry.kind == "directory":
                 self.change(before.oid, entry.oid, directory / name)
-            elif entry.kind != "submodule":
+            elif before.oid != entry.oid and entry.kind != "submodule":
                 _remove(directory / name)
-                self._write(entry, directory / name)
+                added.append(entry)
+        self._write_all(added, directory)
 
     def _entries(self, tree_oid: str) -> dict[str, TreeEntry]:
         entries: dict[str, TreeEntry] = {}
@@ -84,29 +83,39 @@ class TreeFiles:
             entries[entry.name] = entry
         return entries
 
-    def _write(self, entry: TreeEntry, target: Path) -> None:
-        if entry.kind == "directory":
+    def _write_all(self, entries: Iterable[TreeEntry], directory: Path) -> None:
+        blobs = []
+        for entry in entries:
+            if entry.kind not in ("directory", "submodule"):
+                blobs.append(entry)
+                continue
+            target = directory / entry.name
             target.mkdir()
-            self.write(entry.oid, target)
-        elif entry.kind == "submodule":
-            target.mkdir()
-        else:
-            self._write_blob(entry, target)
-        if self.owner is not None:
-            self.owner.take(target)
+            if entry.kind == "directory":
+                self.write(entry.oid, target)
+            self._give_away(target)
+        contents = self.objects.open_each([entry.oid for entry in blobs])
+        for entry, chunks in zip(blobs, contents, strict=True):
+            target = directory / entry.name
+            _write_blob(entry, chunks, target)
+            self._give_away(target)
 
-    def _write_blob(self, entry: TreeEntry, target: Path) -> None:
-        _, chunks = self.objects.open(entry.oid)
-        if entry.kind == "symlink":
-            target.symlink_to(os.fsdecode(b"".join(chunks)))
-            return
-        mode = 0o644
-        if entry.kind == "executable":
-            mode = 0o755
-        # O_EXCL: never through a link that is already there.
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(chunks)
+    def _give_away(self, path: Path) -> None:
+        if self.owner is not None:
+            self.owner.take(path)
+
+
+def _write_blob(entry: TreeEntry, chunks: Iterator[bytes], target: Path) -> None:
+    if entry.kind == "symlink":
+        target.symlink_to(os.fsdecode(b"".join(chunks)))
+        return
+    mode = 0o644
+    if entry.kind == "executable":
+        mode = 0o755
+    # O_EXCL: never through a link that is already there.
+    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(descriptor, "wb", buffering=0) as file:
+        file.writelines(chunks)
 
 
 def _remove(path: Path) -> None:
