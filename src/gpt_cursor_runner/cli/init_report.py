@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpt_cursor_runner.cli.settings_text import FirstSettings
-from gpt_cursor_runner.cli.trying import Attempt
+from gpt_cursor_runner.cli.trying import Attempt, command_line
 from gpt_cursor_runner.landing.sandbox.choosing import Proof
 
 _EXAMPLE_PATCH = (
@@ -77,7 +77,7 @@ class InitReport:
             for test in worked.left_out:
                 yield f"          left out, since it fails on the branch: {test}"
         for check in self.settings.checks:
-            yield f"checks    {check.name}: {shlex.join(check.command)}"
+            yield f"checks    {check.name}: {command_line(check.command)}"
         if not self.settings.checks:
             yield f"note      no checks yet: patches land unchecked. {self._why_no_checks()}"
         elif worked is None and self.attempts:

@@ -180,12 +180,19 @@ class _Progress:
         place = f"on {self.repository.branch}"
         if is_hollow:
             place = "without the sources"
-        command = shlex.join(result.command)
+        command = command_line(result.command)
         _show(f"  {result.name:7} {result.status} {place}, {result.seconds:.1f} s: {command}")
 
 
 def _timed(setup: Setup, seconds: float) -> str:
-    return f"{seconds:.1f} s: {shlex.join(setup.command)}"
+    return f"{seconds:.1f} s: {command_line(setup.command)}"
+
+
+def command_line(command: Sequence[str]) -> str:
+    """A command as a line of shell."""
+    if tuple(command[:2]) == ("sh", "-c") and len(command) == 3:
+        return command[2]
+    return shlex.join(command)
 
 
 def _show_end(attempt: Attempt) -> None:

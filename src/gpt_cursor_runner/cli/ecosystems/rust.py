@@ -30,12 +30,14 @@ def proposals(project: Project) -> list[Proposal]:
     if not any(_DEPENDENCIES.search(project.read(path)) for path in manifests):
         check = Check(name="tests", command=tuple(test.split()))
         return [Proposal(NAME, "cargo test", (), (check,))]
+    steps = [
+        _HOME,
+        "mkdir -p .cargo-home",
+        "cargo fetch",
+        f"cargo test --no-run --offline{whole}",
+    ]
     setup = Setup(
-        command=(
-            "sh",
-            "-c",
-            f"{_HOME} && mkdir -p .cargo-home && cargo fetch && cargo test --no-run --offline{whole}",
-        ),
+        command=("sh", "-c", " && ".join(steps)),
         keyed_by=project.present([_MANIFEST, "Cargo.lock", "rust-toolchain.toml", *manifests]),
         provides=(".cargo-home", "target"),
         timeout_seconds=SETUP_SECONDS,
