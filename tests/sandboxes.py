@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from gpt_cursor_runner.config import Repository, SandboxedCommand, SandboxLimits
+from gpt_cursor_runner.landing.readiness import Machine
 from gpt_cursor_runner.landing.sandbox.choosing import Proof, prove_sandbox, sandbox_for
 from gpt_cursor_runner.landing.sandbox.model import Confined, Mount, Sandbox
 from gpt_cursor_runner.landing.sandbox.running import Ended, run_command
@@ -31,6 +32,12 @@ def proof() -> Proof:
         proved = prove_sandbox(SEARCH_PATH, LIMITS, Path(directory))
     assert proved.code == "works", proved.why
     return proved
+
+
+def a_machine(
+    search_path: str = SEARCH_PATH, state: Path = Path("/"), proof: Callable[[], Proof] = proof
+) -> Machine:
+    return Machine(search_path, state, proof)
 
 
 def a_repository(demand: str, read_only: Sequence[Path] = ()) -> Repository:

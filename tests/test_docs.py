@@ -182,6 +182,8 @@ def test_every_declared_code_is_used(probe: Any):
         module += inspect.getsource(readiness)
     if probe is SandboxProbe:
         module += inspect.getsource(choosing)
+    if probe is RepositoriesProbe:
+        module += inspect.getsource(readiness) + inspect.getsource(choosing)
     for code, _ in probe.codes.items():
         assert f'"{code}"' in module, code
 

@@ -74,9 +74,6 @@ BROKEN: dict[str, Callable[[Installation], object]] = {
     "ledger": break_ledger,
     "settings": lambda installation: installation.config.write_text("[server]\nprot = 1\n"),
     "repository app": lambda installation: shutil.rmtree(installation.repo.path / ".git"),
-    "checks app": lambda installation: installation.configure(
-        checks=[{"name": "tests", "command": ["no-such-program"]}]
-    ),
     "repositories": lambda installation: installation.config.write_text(
         installation.config.read_text().split("[[repository]]")[0]
     ),
@@ -88,6 +85,13 @@ def test_a_broken_precondition_fails_by_name(terminal, name):
     BROKEN[name](terminal.installation)
     results = findings(terminal, 1)
     assert results[name]["result"] == "FAIL"
+
+
+def test_a_check_without_its_program_fails(terminal):
+    terminal.installation.configure(checks=[{"name": "tests", "command": ["no-such-program"]}])
+    finding = findings(terminal, 1)["repository app"]
+    assert finding["result"] == "FAIL"
+    assert "no-such-program" in finding["fact"]
 
 
 def test_a_branch_without_a_commit_fails(terminal):

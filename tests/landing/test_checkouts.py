@@ -312,9 +312,11 @@ def test_a_lock_that_is_released_soon_is_waited_for(repo: Repo) -> None:
 
 def test_a_lock_that_stays_is_named(repo: Repo) -> None:
     (repo.path / ".git" / "index.lock").touch()
-    held = refusal(repo)
-    assert held.code == "checkout_locked"
-    assert "index.lock" in held.next_step
+    old, new = repo.tip(), commit_of(repo, PATCH)
+    with pytest.raises(WorldFailed, match="another git holds the index") as failed:
+        move_branch(repo.git, "main", old, new, SHORT)
+    assert failed.value.code == "checkout_locked"
+    assert "index.lock" in failed.value.next_step
 
 
 @pytest.mark.parametrize("lock", ["HEAD.lock", "refs/heads/main.lock"])

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from gpt_cursor_runner.config import Repository
+from gpt_cursor_runner.config import Check, Repository, Setup
 from gpt_cursor_runner.landing.readiness import obstacles
+from gpt_cursor_runner.landing.sandbox.choosing import Proof
 from gpt_cursor_runner.patch.faults import Fault
 from tests.building import SEARCH_PATH, Repo
+from tests.sandboxes import a_machine
 
 
 def obstacles_at(path: Path, branch: str = "main", search_path: str = SEARCH_PATH) -> list[Fault]:
-    return obstacles(Repository(name="app", path=path, branch=branch), search_path)
+    return obstacles(Repository(name="app", path=path, branch=branch), a_machine(search_path))
 
 
 def test_a_repository_with_a_commit_on_its_branch_has_none(repo: Repo, tmp_path: Path) -> None:
@@ -76,3 +78,91 @@ def test_asking_changes_nothing_in_the_repository(repo: Repo) -> None:
     before = repo.state()
     obstacles_at(repo.path)
     assert repo.state() == before
+
+
+# Obstacles of the owner's work.
+
+
+def test_an_operation_of_the_owner_is_an_obstacle_until_it_ends(repo: Repo) -> None:
+    repo.commit({"b.txt": "one\n"})
+    repo.run("checkout", "--quiet", "-b", "side", "HEAD~1")
+    repo.commit({"b.txt": "two\n"})
+    repo.run("checkout", "--quiet", "main")
+    with pytest.raises(subprocess.CalledProcessError):
+        repo.run("rebase", "side")
+    (fault,) = obstacles_at(repo.path)
+    assert fault.code == "in_use"
+    assert "rebase of main" in fault.message
+    repo.run("rebase", "--abort")
+    assert obstacles_at(repo.path) == []
+
+
+def test_a_rebase_that_will_move_the_branch_is_an_obstacle(repo: Repo) -> None:
+    repo.run("branch", "onto")
+    repo.run("checkout", "--quiet", "onto")
+    repo.commit({"b.txt": "theirs\n"})
+    repo.run("checkout", "--quiet", "main")
+    repo.commit({"a.txt": "one\n"})
+    repo.run("checkout", "--quiet", "-b", "top")
+    repo.commit({"b.txt": "mine\n"})
+    with pytest.raises(subprocess.CalledProcessError):
+        repo.run("rebase", "--update-refs", "onto")
+    (fault,) = obstacles_at(repo.path)
+    assert (fault.code, "will move main" in fault.message) == ("in_use", True)
+
+
+@pytest.mark.parametrize("lock", ["index.lock", "HEAD.lock"])
+def test_a_stale_lock_of_a_linked_worktree_is_an_obstacle(
+    repo: Repo, tmp_path: Path, lock: str
+) -> None:
+    repo.run("worktree", "add", "--quiet", "-b", "side", str(tmp_path / "side"))
+    file = repo.path / ".git/worktrees/side" / lock
+    file.touch()
+    assert obstacles_at(repo.path, "side") == []
+    os.utime(file, (0, 0))
+    (fault,) = obstacles_at(repo.path, "side")
+    assert (fault.code, lock in fault.message) == ("foreign_lock", True)
+
+
+# Obstacles of the machine.
+
+
+def test_a_missing_sandbox_is_an_obstacle_where_one_is_required(repo: Repo) -> None:
+    machine = a_machine(proof=lambda: Proof("not_installed", "no bwrap", "Install it."))
+    checks = (Check(name="tests", command=("true",)),)
+    codes = {}
+    for demand in ("required", "best", "none"):
+        repository = Repository(name="app", path=repo.path, sandbox=demand, checks=checks)
+        codes[demand] = [fault.code for fault in obstacles(repository, machine)]
+    assert codes == {"required": ["sandbox_unavailable"], "best": [], "none": []}
+
+
+@pytest.mark.parametrize(
+    ("command", "is_missing"),
+    [
+        ("true", False),
+        ("no-such-program", True),
+        ("/usr/bin/env", False),
+        ("/no/such/program", True),
+        ("./greeting.py", False),
+        ("bin/missing", True),
+        (".venv/bin/python", False),
+    ],
+)
+def test_a_missing_program_of_a_check_is_an_obstacle(
+    repo: Repo, command: str, is_missing: bool
+) -> None:
+    setup = Setup(command=("true",), keyed_by=("README.md",), provides=(".venv",))
+    check = Check(name="tests", command=(command,))
+    repository = Repository(name="app", path=repo.path, setup=(setup,), checks=(check,))
+    # The first command runs on the tree as it is.
+    if not command.startswith(".venv"):
+        repository = repository.model_copy(update={"setup": ()})
+    codes = [fault.code for fault in obstacles(repository, a_machine())]
+    assert codes == (["program_missing"] if is_missing else [])
+
+
+def test_a_full_disk_is_an_obstacle(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gpt_cursor_runner.landing.readiness.LEAST_FREE_BYTES", 1 << 60)
+    (fault,) = obstacles_at(repo.path)
+    assert fault.code == "no_space"

@@ -17,7 +17,7 @@ from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.preparing import Stores
-from gpt_cursor_runner.landing.readiness import obstacles
+from gpt_cursor_runner.landing.readiness import Machine, obstacles
 from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
@@ -113,11 +113,16 @@ class Ghost:
             open_repositories=self.open_repositories,
             ledger=self.ledger,
             engine=EmbeddedEngine(self.ledger, runner_id),
-            obstacles=lambda repository: obstacles(repository, self.search_path),
+            obstacles=lambda repository: obstacles(repository, self.machine),
             ledger_error_seconds=_LEDGER_ERROR_SECONDS,
             should_stop=lambda: is_done() or time.monotonic() > give_up_at,
         ).run()
         assert is_done(), [patch.to_json() for patch in self.ledger.queries.page()]
+
+    @property
+    def machine(self) -> Machine:
+        proven = ProvenSandbox(self.search_path, LIMITS, self.state.trials_dir)
+        return Machine(self.search_path, self.state.dir, proven.proof)
 
     @property
     def settings(self) -> Settings:
@@ -126,8 +131,7 @@ class Ghost:
 
     def open_repositories(self, config: Config) -> Repositories:
         configured = {repository.name: repository for repository in config.repository}
-        proven = ProvenSandbox(SEARCH_PATH, LIMITS, self.state.trials_dir)
-        return Repositories(configured, self.search_path, proven)
+        return Repositories(configured, self.search_path, self.machine.proof)
 
     def finish(self, *patch_ids: str) -> StoredPatch:
         """Work until these patches ended, or are held, and are reported; return

@@ -4,6 +4,8 @@ in the queue.
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.patch.faults import Fault
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.readiness import BAD_SECONDS, GOOD_SECONDS, Readiness
-from tests.runner.builders import Ghost
+from tests.building import SEARCH_PATH
+from tests.runner.builders import Ghost, shell_check
 
 MISSING = Fault("missing", "it is gone", "Restore it.")
 
@@ -142,4 +145,51 @@ def test_a_repository_that_vanishes_during_an_attempt_costs_the_patch_none(
     assert waiting.outcome["code"] == "missing"
     monkeypatch.undo()
     aside.rename(ghost.repo.path)
+    assert ghost.finish(patch_id).status is Status.LANDED
+
+
+# A patch waits for the owner or for the machine, and then lands by itself.
+
+
+def test_a_patch_waits_for_the_end_of_a_rebase(ghost: Ghost) -> None:
+    ghost.repo.commit({"b.txt": "one\n"})
+    ghost.repo.run("checkout", "--quiet", "-b", "side", "HEAD~1")
+    ghost.repo.commit({"b.txt": "two\n"})
+    ghost.repo.run("checkout", "--quiet", "main")
+    with pytest.raises(subprocess.CalledProcessError):
+        ghost.repo.run("rebase", "side")
+    patch_id = ghost.send()
+    looks = iter(range(200))
+    ghost.work_until(lambda: next(looks) > 100)
+    assert ghost.get(patch_id).status is Status.QUEUED
+    assert ghost.get(patch_id).attempts == 0
+    ghost.repo.run("rebase", "--abort")
+    assert ghost.finish(patch_id).status is Status.LANDED
+
+
+def test_a_lock_of_the_index_holds_a_patch_up_and_needs_nobody(ghost: Ghost) -> None:
+    """As while an editor is open on a commit of the owner's."""
+    lock = ghost.repo.path / ".git/index.lock"
+    patch_id = ghost.send()
+    lock.touch()
+    ghost.work_until(lambda: "requeued" in ghost.kinds(patch_id))
+    assert ghost.get(patch_id).status is Status.QUEUED
+    lock.unlink()
+    ghost.clock.now += 60
+    assert ghost.finish(patch_id).status is Status.LANDED
+
+
+def test_patches_wait_for_a_required_sandbox(ghost: Ghost, tmp_path: Path) -> None:
+    for name in ("git", "sh"):
+        program = shutil.which(name)
+        assert program is not None
+        (tmp_path / name).symlink_to(program)
+    ghost.search_path = str(tmp_path)
+    checks = (shell_check("true"),)
+    ghost.repository = ghost.repository.model_copy(update={"sandbox": "required", "checks": checks})
+    patch_id = ghost.send()
+    looks = iter(range(200))
+    ghost.work_until(lambda: next(looks) > 100)
+    assert ghost.get(patch_id).status is Status.QUEUED
+    ghost.search_path = SEARCH_PATH
     assert ghost.finish(patch_id).status is Status.LANDED

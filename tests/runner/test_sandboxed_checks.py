@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gpt_cursor_runner.config import Check, Setup
+from gpt_cursor_runner.landing.readiness import obstacles
 from gpt_cursor_runner.patch.status import Status
 from tests.runner.builders import Ghost, shell_check
 from tests.runner.conftest import MakeGhost
@@ -68,11 +69,9 @@ def test_a_good_patch_lands_although_the_owners_files_are_broken(ghost: Ghost) -
 def test_an_environment_of_the_work_tree_is_not_in_the_sealed_tree(ghost: Ghost) -> None:
     """Without setup the check has no Python: the owner is told, not the sender."""
     ghost.repository = ghost.repository.model_copy(update={"setup": ()})
-    failed = ghost.finish(ghost.send(changes=MEND))
-    assert failed.status is Status.FAILED
-    assert failed.outcome is not None
-    assert failed.outcome["code"] == "check_fails_on_branch"
-    assert "Without the patch: **tests: not_started**" in ghost.report(failed.id)
+    (fault,) = obstacles(ghost.repository, ghost.machine)
+    assert fault.code == "program_missing"
+    assert ".venv/bin/python is neither" in fault.message
 
 
 def test_setup_runs_once_for_the_patches_that_leave_its_files_alone(ghost: Ghost) -> None:

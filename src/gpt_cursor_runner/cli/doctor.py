@@ -4,7 +4,6 @@ and the next command.
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 import sys
 from collections import Counter
@@ -21,11 +20,11 @@ from gpt_cursor_runner.cli.client import anonymous
 from gpt_cursor_runner.cli.finding import Finding, Result
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
 from gpt_cursor_runner.cli.rehearsing import rehearsal_findings
-from gpt_cursor_runner.config import Check, Config, Repository, find_config, search_path
+from gpt_cursor_runner.config import Config, Repository, find_config, search_path
 from gpt_cursor_runner.engine.runner_lock import lock_is_held
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 from gpt_cursor_runner.landing.git import OLDEST_GIT, version
-from gpt_cursor_runner.landing.readiness import obstacles
+from gpt_cursor_runner.landing.readiness import Machine, obstacles
 from gpt_cursor_runner.landing.sandbox.choosing import Proof, prove_sandbox
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.patch.faults import WorldFailed
@@ -51,8 +50,9 @@ def doctor(session: Session, run_checks: bool) -> None:
         why = "nothing can start without them"
         findings.append(Finding("settings", "FAIL", error.message, why, "gcr init"))
     else:
-        findings += _installation(session, config)
-        proof = prove_sandbox(search_path(), config.sandbox, config.state.trials_dir)
+        proof = _prove(config)
+        machine = Machine(search_path(), config.state.dir, lambda: proof)
+        findings += _installation(session, config, machine)
         findings.append(_sandbox(config, proof))
         if run_checks:
             for repository in config.repository:
@@ -110,7 +110,7 @@ def _sqlite() -> Finding:
     return Finding("sqlite", "WARN", fact, why, "use a Python with SQLite 3.51.3 or newer")
 
 
-def _installation(session: Session, config: Config) -> Iterator[Finding]:
+def _installation(session: Session, config: Config, machine: Machine) -> Iterator[Finding]:
     path = find_config(session.config_path)
     if path is not None:
         yield _settings_file(path)
@@ -119,7 +119,7 @@ def _installation(session: Session, config: Config) -> Iterator[Finding]:
         why = "patches need a repository to land in"
         yield Finding("repositories", "FAIL", "none registered", why, "gcr init")
     for repository in config.repository:
-        yield from _repository(repository)
+        yield from _repository(repository, machine)
         yield from _checks(repository)
     yield _runner(config)
     yield _gateway(session, config)
@@ -170,14 +170,22 @@ def _keys(ledger: Ledger) -> Finding:
     return Finding("keys", "FAIL", "no key is live", why, "gcr key create NAME")
 
 
-def _repository(repository: Repository) -> Iterator[Finding]:
+def _repository(repository: Repository, machine: Machine) -> Iterator[Finding]:
     name, why = f"repository {repository.name}", "its patches wait until this is mended"
-    faults = obstacles(repository, search_path())
+    faults = obstacles(repository, machine)
     for fault in faults:
         yield Finding(name, "FAIL", fault.message, why, fault.next_step)
     if not faults:
         fact = f"{repository.path}, branch {repository.branch}"
         yield Finding(name, "PASS", fact, "patches land here")
+
+
+def _prove(config: Config) -> Proof:
+    try:
+        config.state.trials_dir.mkdir(parents=True, exist_ok=True)
+        return prove_sandbox(search_path(), config.sandbox, config.state.trials_dir)
+    except OSError as error:
+        return Proof("unknown", f"{config.state.dir}: {error.strerror}", "Correct state.dir.")
 
 
 def _sandbox(config: Config, proof: Proof) -> Finding:
@@ -194,28 +202,6 @@ def _checks(repository: Repository) -> Iterator[Finding]:
     if not repository.checks:
         why = "patches land unchecked"
         yield Finding(name, "WARN", "none configured", why, "add checks = [...] to runner.toml")
-    for check in repository.checks:
-        yield _program_of(check, repository)
-
-
-def _program_of(check: Check, repository: Repository) -> Finding:
-    """Whether the program of a check is on PATH or in the repository."""
-    name, why = f"checks {repository.name}", "every patch must pass it"
-    program = check.command[0]
-    if any(program.startswith(f"{path}/") for path in _provided(repository)):
-        return Finding(name, "PASS", f"{check.name}: {program}, which setup makes", why)
-    location = shutil.which(program, path=search_path())
-    if location is None and (repository.path / program).exists():
-        location = program
-    if location is not None:
-        return Finding(name, "PASS", f"{check.name}: {location}", why)
-    mend = f"install {program}, or correct the command in runner.toml"
-    return Finding(name, "FAIL", f"{check.name}: {program} was not found", why, mend)
-
-
-def _provided(repository: Repository) -> Iterator[str]:
-    for setup in repository.setup:
-        yield from setup.provides
 
 
 def _runner(config: Config) -> Finding:

@@ -130,6 +130,10 @@ def _refuse_if_busy(here: Git, work_tree: _WorkTree, ref: str) -> None:
             raise _in_use(
                 f"the owner is in the middle of a {operation} of {branch}", work_tree.path
             )
+    if ref in _refs_to_update(here.directory):
+        raise _in_use(
+            f"the owner is in the middle of a rebase that will move {branch}", work_tree.path
+        )
     if work_tree.ref != ref:
         return
     for name, operation in _COMMIT_EXPECTED_BY.items():
@@ -139,16 +143,23 @@ def _refuse_if_busy(here: Git, work_tree: _WorkTree, ref: str) -> None:
             )
 
 
+def _refs_to_update(directory: Path) -> list[str]:
+    """The other branches that a `git rebase --update-refs` moves at its end
+    (git 2.38): a ref, its old and its new commit, each on a line.
+    """
+    try:
+        lines = (directory / "rebase-merge/update-refs").read_text(errors="surrogateescape")
+    except OSError:
+        return []
+    return lines.splitlines()[::3]
+
+
 def _branch_in(file: Path) -> str | None:
     # A rebase writes the ref, a bisect the short name.
     try:
         return _short(file.read_text(errors="surrogateescape").strip())
     except OSError:
         return None
-
-
-def _busy(operation: str, work_tree: _WorkTree) -> HumanNeeded:
-    return _in_use(f"the owner is in the middle of a {operation}", work_tree.path)
 
 
 def _in_use(message: str, path: Path) -> HumanNeeded:

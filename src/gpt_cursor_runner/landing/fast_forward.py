@@ -67,11 +67,10 @@ def fast_forward(
         return
     cause = CheckoutInUse(str(checkout.path), git_said=refusal[:2000], branch_at=old)
     if _INDEX_LOCKED in refusal:
-        raise HumanNeeded(
+        raise WorldFailed(
             "checkout_locked",
-            "another git holds the index of the checkout",
-            f"If no git runs there, remove the stale index.lock, {STAYS_SEALED}",
-            cause,
+            f"another git holds the index of {checkout.path}",
+            "If no git runs there, remove the stale index.lock; the patch is tried again.",
         )
     raise HumanNeeded(
         "checkout_in_the_way",

@@ -148,7 +148,7 @@ class Runner:
             # attempt.
             self._repositories.forget_git(claim.repository)
             outcome = outcome_of(error, claim, self.ledger)
-            if isinstance(outcome, Requeued | Failed):
+            if isinstance(outcome, Requeued | Failed) or outcome.code == "branch_in_use":
                 return self._blocked_or(outcome, claim)
             return outcome
 

@@ -19,8 +19,8 @@ from gpt_cursor_runner.system.periodic import PeriodicThread
 log = structlog.get_logger()
 
 # An answer costs processes, and a landing must not wait for it: a good one is
-# used for this long.
-GOOD_SECONDS = 10.0
+# used for this long. An attempt that fails asks anew.
+GOOD_SECONDS = 60.0
 # How soon a repository that is ready again is noticed.
 BAD_SECONDS = 2.0
 # Without a patch only the state of the runner depends on the answer.

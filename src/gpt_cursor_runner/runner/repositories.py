@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -9,9 +10,8 @@ import structlog
 from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.landing.checkouts import work_trees
 from gpt_cursor_runner.landing.git import Git, GitFailed
-from gpt_cursor_runner.landing.sandbox.choosing import sandbox_for
+from gpt_cursor_runner.landing.sandbox.choosing import Proof, sandbox_for
 from gpt_cursor_runner.landing.sandbox.model import Sandbox
-from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 from gpt_cursor_runner.landing.sealing import sealed_ref
 from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.faults import WorldFailed
@@ -29,7 +29,7 @@ class Repositories:
 
     configured: dict[str, Repository]
     search_path: str
-    proven: ProvenSandbox
+    proof: Callable[[], Proof]
     _gits: dict[str, Git] = field(default_factory=dict)
     # The report of a patch follows its end in the next turn of the loop, so one
     # id is enough to delete no seal twice.
@@ -61,7 +61,7 @@ class Repositories:
     def sandbox(self, repository: Repository) -> Sandbox:
         """Raise WorldFailed when the owner requires one and none works."""
         trees = work_trees(self.git(repository))
-        return sandbox_for(repository, self.proven.proof(), self.search_path, trees)
+        return sandbox_for(repository, self.proof(), self.search_path, trees)
 
     def delete_seal(self, stored: StoredPatch) -> None:
         """Delete the sealed ref of a patch that has ended. An error is logged

@@ -5,11 +5,11 @@ The order is the order of the checks in every answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gpt_cursor_runner.config import LOOPBACK_HOSTS, Config, environment_of_checks, search_path
+from gpt_cursor_runner.config import LOOPBACK_HOSTS, Config, environment_of_checks
 from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.gateway.guard import ConcurrencyLimit, InFlight
 from gpt_cursor_runner.gateway.serve import BLOCKING_THREADS
@@ -33,8 +33,7 @@ from gpt_cursor_runner.health.probes.tunnel import (
 from gpt_cursor_runner.health.probes.web import WebProbe
 from gpt_cursor_runner.health.probes.webhook import WebhookProbe
 from gpt_cursor_runner.landing.readiness import obstacles
-from gpt_cursor_runner.landing.sandbox.choosing import Proof
-from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
+from gpt_cursor_runner.wiring.machine import build_machine
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,15 @@ def watch_surroundings(
     """Watch what the owner has configured beside the gateway."""
     config = settings.config
     health, public_url = config.health, config.server.public_url
+    machine = build_machine(settings)
     monitor.watch(
         RepositoriesProbe(
             lambda: settings.config.repository,
-            lambda repository: obstacles(repository, search_path()),
-            search_path(),
+            lambda repository: obstacles(repository, machine),
             runner.is_working,
         )
     )
-    monitor.watch(SandboxProbe(_sandbox_proof(settings), lambda: settings.config.repository))
+    monitor.watch(SandboxProbe(machine.proof, lambda: settings.config.repository))
     if health.external_runner:
         monitor.watch(ExternalRunnerProbe(health.external_runner))
     if health.tunnel_metrics:
@@ -97,21 +96,6 @@ def watch_surroundings(
         monitor.watch(TunnelPublicProbe(public_url, identity.instance_id))
     for check in health.check:
         monitor.watch(CommandProbe(check, environment_of_checks()))
-
-
-def _sandbox_proof(settings: Settings) -> Callable[[], Proof]:
-    """The proof of the sandbox with the limits that are in effect."""
-    workspaces = settings.config.state.trials_dir
-    proven = ProvenSandbox(search_path(), settings.config.sandbox, workspaces)
-
-    def proof() -> Proof:
-        nonlocal proven
-        limits = settings.config.sandbox
-        if limits != proven.limits:
-            proven = ProvenSandbox(search_path(), limits, workspaces)
-        return proven.proof()
-
-    return proof
 
 
 def _leaves_this_machine(url: str) -> bool:
