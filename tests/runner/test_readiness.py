@@ -159,8 +159,8 @@ def test_a_patch_waits_for_the_end_of_a_rebase(ghost: Ghost) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         ghost.repo.run("rebase", "side")
     patch_id = ghost.send()
-    looks = iter(range(200))
-    ghost.work_until(lambda: next(looks) > 100)
+    looks = iter(range(50))
+    ghost.work_until(lambda: next(looks) > 5)
     assert ghost.get(patch_id).status is Status.QUEUED
     assert ghost.get(patch_id).attempts == 0
     ghost.repo.run("rebase", "--abort")
@@ -175,7 +175,7 @@ def test_a_lock_of_the_index_holds_a_patch_up_and_needs_nobody(ghost: Ghost) -> 
     ghost.work_until(lambda: "requeued" in ghost.kinds(patch_id))
     assert ghost.get(patch_id).status is Status.QUEUED
     lock.unlink()
-    ghost.clock.now += 60
+    ghost.clock.ahead += 60
     assert ghost.finish(patch_id).status is Status.LANDED
 
 
@@ -188,8 +188,8 @@ def test_patches_wait_for_a_required_sandbox(ghost: Ghost, tmp_path: Path) -> No
     checks = (shell_check("true"),)
     ghost.repository = ghost.repository.model_copy(update={"sandbox": "required", "checks": checks})
     patch_id = ghost.send()
-    looks = iter(range(200))
-    ghost.work_until(lambda: next(looks) > 100)
+    looks = iter(range(50))
+    ghost.work_until(lambda: next(looks) > 5)
     assert ghost.get(patch_id).status is Status.QUEUED
     ghost.search_path = SEARCH_PATH
     assert ghost.finish(patch_id).status is Status.LANDED
