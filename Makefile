@@ -29,6 +29,9 @@ up: $(ready) ## Serve your own repositories (runner.toml; `gcr init` makes it)
 test: $(ready) ## The test suite
 	@$(bin)/python -m pytest -n $(workers) --dist worksteal
 
+recipes: $(ready) ## Every recipe of docs/recipes.md, with packages from the registries
+	@$(bin)/python -m pytest tests/recipes -n 2 -m 'variant or not variant'
+
 corpus: $(ready) ## Apply patches of other projects in real repositories; ARGS="roo-3 codex"
 	@$(bin)/python -m tests.corpus $(ARGS)
 

@@ -239,3 +239,13 @@ def test_a_weaker_sandbox_is_asked_for_by_name(terminal, enter_repository):
     result = init(terminal, "--sandbox", "none", "--no-try")
     assert "checks run unconfined; each report names it" in result.stdout
     assert load_config(repo.path / "runner.toml").repository[0].sandbox == "none"
+
+
+def test_a_variable_with_a_password_is_named_and_not_written(
+    terminal, enter_repository, monkeypatch
+):
+    repo = enter_repository()
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@packages.example.org/simple")
+    result = init(terminal)
+    assert "PIP_INDEX_URL holds a password" in result.stdout
+    assert "secret" not in result.output + (repo.path / "runner.toml").read_text()

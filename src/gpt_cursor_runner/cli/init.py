@@ -20,6 +20,7 @@ from gpt_cursor_runner.cli.ecosystems import proposals_for
 from gpt_cursor_runner.cli.ecosystems.project import Project, Proposal
 from gpt_cursor_runner.cli.init_report import InitReport
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
+from gpt_cursor_runner.cli.registries import Registries
 from gpt_cursor_runner.cli.settings_text import FirstSettings, settings_text
 from gpt_cursor_runner.cli.trying import Attempt, Trial
 from gpt_cursor_runner.config import (
@@ -102,13 +103,22 @@ def init(
     config = _load(path, settings)
     proof = _prove(config)
     attempts: list[Attempt] = []
+    registries = Registries({})
     if not no_try:
-        attempts = _try(config, proof, git, settings)
+        registries = Registries.of_user()
+        attempts = _try(config, proof, git, settings, registries)
     settings = _with_what_worked(settings, attempts)
     key = _set_up(path, settings)
     _exclude_from_repository(git, top, own_paths)
     report = InitReport(
-        path, key, config.server.url, settings, proof, attempts, is_tried=not no_try
+        path=path,
+        key=key,
+        url=config.server.url,
+        settings=settings,
+        proof=proof,
+        attempts=attempts,
+        is_tried=not no_try,
+        refused_variables=registries.refused,
     )
     session.print(report.to_json(), report.lines())
 
@@ -136,7 +146,9 @@ def _prove(config: Config) -> Proof:
     return prove_sandbox(search_path(), config.sandbox, config.state.workspaces_dir)
 
 
-def _try(config: Config, proof: Proof, git: Git, settings: FirstSettings) -> list[Attempt]:
+def _try(
+    config: Config, proof: Proof, git: Git, settings: FirstSettings, registries: Registries
+) -> list[Attempt]:
     """Try the checks that the user gave, or those that fit the project."""
     if proof.code != "works" and settings.sandbox == "required":
         return []
@@ -145,15 +157,20 @@ def _try(config: Config, proof: Proof, git: Git, settings: FirstSettings) -> lis
     if settings.checks:
         given = Proposal("", "the checks of --check", (), settings.checks)
         return trial.first_that_works([given])
-    project = Project.at(git, git.tip(settings.branch))
-    return trial.first_that_works(proposals_for(project))
+    proposals = proposals_for(Project.at(git, git.tip(settings.branch)))
+    return trial.first_that_works(list(map(registries.applied_to, proposals)))
 
 
 def _with_what_worked(settings: FirstSettings, attempts: Sequence[Attempt]) -> FirstSettings:
     for attempt in attempts:
         if attempt.worked:
             proposal = attempt.proposal
-            return replace(settings, setup=proposal.setup, checks=proposal.checks)
+            return replace(
+                settings,
+                setup=proposal.setup,
+                checks=proposal.checks,
+                sandbox_read_only=proposal.shown,
+            )
     return settings
 
 

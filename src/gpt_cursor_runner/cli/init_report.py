@@ -27,6 +27,7 @@ class InitReport:
     proof: Proof
     attempts: Sequence[Attempt]
     is_tried: bool
+    refused_variables: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -44,6 +45,7 @@ class InitReport:
             "checks": [check.name for check in self.settings.checks],
             "tried": [attempt.to_json() for attempt in self.attempts],
             "worked": self._worked() is not None,
+            "refused_variables": list(self.refused_variables),
             "next_command": self._next_command(),
         }
 
@@ -52,6 +54,7 @@ class InitReport:
             f"settings  {self.path} (readable by you alone)",
             *self._checks(),
             *self._sandbox(),
+            *self._refused(),
             f"key       {self.key}",
             "          shown once; scopes submit and read. Give it to the AI that sends patches:",
             "",
@@ -104,6 +107,11 @@ class InitReport:
         else:
             yield f"sandbox   best, and none works here: {self.proof.why}. Checks run unconfined,"
             yield "          and each report names it"
+
+    def _refused(self) -> Iterator[str]:
+        for name in self.refused_variables:
+            yield f"note      {name} holds a password, so it was not copied into the settings;"
+            yield "          setup commands run without it"
 
     def _sandbox_remedy(self) -> str:
         if self.proof.code == "works" or self.settings.sandbox == "none":

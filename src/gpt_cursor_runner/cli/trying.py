@@ -138,7 +138,11 @@ class Trial:
         return Attempt(proposal, 0.0, left_out=tuple(left_out))
 
     def _rehearse(self, proposal: Proposal, logs: Path) -> Attempt:
-        members = {"setup": proposal.setup, "checks": proposal.checks}
+        members = {
+            "setup": proposal.setup,
+            "checks": proposal.checks,
+            "sandbox_read_only": tuple(map(Path, proposal.shown)),
+        }
         repository = self.repository.model_copy(update=members)
         progress = _Progress(repository)
         try:

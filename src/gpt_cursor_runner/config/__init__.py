@@ -32,6 +32,7 @@ from gpt_cursor_runner.config.reading import (
     load_config,
     notify_socket,
     parse_config,
+    registry_variables,
     search_path,
     watchdog_seconds,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "load_config",
     "notify_socket",
     "parse_config",
+    "registry_variables",
     "search_path",
     "watchdog_seconds",
 ]

@@ -17,6 +17,17 @@ from pydantic_settings.exceptions import SettingsError
 
 from gpt_cursor_runner.config.model import APP_NAME, CONFIG_NAME, Config
 
+# Where package managers install from, and whom they trust.
+_REGISTRY_VARIABLES = (
+    *("PIP_INDEX_URL", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX"),
+    *("PIP_TRUSTED_HOST", "PIP_CERT", "PIP_DEFAULT_TIMEOUT"),
+    *("UV_DEFAULT_INDEX", "UV_INDEX", "UV_INDEX_URL", "UV_EXTRA_INDEX_URL"),
+    *("npm_config_registry", "NPM_CONFIG_REGISTRY", "npm_config_cafile", "YARN_REGISTRY"),
+    *("YARN_NPM_REGISTRY_SERVER", "NODE_EXTRA_CA_CERTS"),
+    *("GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "CARGO_HTTP_CAINFO", "CARGO_HTTP_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
 _OTHER_VARIABLES = ("GCR_CONFIG", "GCR_KEY")
 
 
@@ -128,6 +139,11 @@ def client_key() -> str | None:
 def environment_of_checks() -> dict[str, str]:
     """The variables that the owner's health checks get; no key is among them."""
     return {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+
+
+def registry_variables() -> dict[str, str]:
+    """The user's variables for package managers; they may hold passwords."""
+    return {name: os.environ[name] for name in _REGISTRY_VARIABLES if os.environ.get(name)}
 
 
 def notify_socket() -> str | None:

@@ -36,7 +36,7 @@ def test_the_lock_file_chooses_the_package_manager(lock, content, command):
 
 def test_the_named_version_of_the_package_manager_is_used():
     files = {"package.json": manifest(packageManager="pnpm@9.1.0+sha512.00"), "pnpm-lock.yaml": ""}
-    assert "install --prefix" in scripts(files)[0] and " pnpm@9.1.0 " in scripts(files)[0]
+    assert "npm install pnpm@9.1.0)" in scripts(files)[0]
     files = {"package.json": manifest(packageManager="yarn@4.1.0"), "yarn.lock": "__metadata:"}
     assert "@yarnpkg/cli-dist@4.1.0" in scripts(files)[0]
 

@@ -128,8 +128,9 @@ def _with_tool(package: str, arguments: str) -> list[str]:
     name = arguments.split()[0]
     kept = f"../.tools/node_modules/.bin/{name}"
     return [
-        f"npm install --prefix {_TOOLS} {package}",
-        "mkdir -p node_modules/.bin",
+        f"mkdir -p {_TOOLS} node_modules/.bin",
+        # With --prefix npm would not read the settings of the machine.
+        f"(cd {_TOOLS} && npm install {package})",
         f"cp -R {_TOOLS} node_modules/.tools",
         f"ln -s {kept} node_modules/.bin/{name}",
         f"{_TOOLS}/node_modules/.bin/{arguments}",

@@ -77,7 +77,8 @@ def _cannot_narrow(_check: Check, _output: str) -> Narrowed | None:
 @dataclass(frozen=True)
 class Proposal:
     """Setup commands and checks that may work together. `title` describes their
-    difference from the other proposals. `narrow` returns a check without the
+    difference from the other proposals. `shown` are more directories of the
+    machine that the commands read. `narrow` returns a check without the
     tests that its output reports as failed, when they are few.
     """
 
@@ -85,4 +86,5 @@ class Proposal:
     title: str
     setup: tuple[Setup, ...]
     checks: tuple[Check, ...]
+    shown: tuple[str, ...] = ()
     narrow: Callable[[Check, str], Narrowed | None] = _cannot_narrow

@@ -74,7 +74,7 @@ def without_failures(check: Check, output: str) -> Narrowed | None:
 def _with_pytest(project: Project) -> Iterator[Proposal]:
     check = Check(name="tests", command=_PYTEST)
     for title, setup in _environments(project):
-        yield Proposal(NAME, title, (setup,), (check,), without_failures)
+        yield Proposal(NAME, title, (setup,), (check,), narrow=without_failures)
 
 
 def _environments(project: Project) -> Iterator[tuple[str, Setup]]:
