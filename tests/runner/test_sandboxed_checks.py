@@ -187,3 +187,35 @@ def test_a_check_without_any_test_does_not_pass(counted: Ghost) -> None:
     assert refused.outcome is not None
     (fault,) = refused.outcome["errors"]
     assert (fault["code"], fault["message"]) == ("check_no_tests", "the check 'tests' ran no test")
+
+
+def test_a_secret_of_a_check_is_in_no_log_report_or_answer(make_ghost: MakeGhost) -> None:
+    script = """if True:
+        import base64, os, sys, urllib.parse
+        token = os.environ["API_TOKEN"]
+        for text in (token[:5], token[5:], "\\n", urllib.parse.quote(token), "\\n"):
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        print(base64.b64encode(f"user:{token}".encode()).decode())
+        raise SystemExit(os.path.exists("notes"))"""
+    check = Check(
+        name="tests",
+        command=("/usr/bin/python3", "-c", script),
+        environment={"API_TOKEN": "sword/fish-42"},
+    )
+    ghost = make_ghost(sandbox="required", checks=[check])
+    refused = ghost.finish(ghost.send())
+    assert refused.status is Status.REJECTED
+    (log,) = (
+        text for name, text in ghost.evidence(refused.id).check_logs().items() if "01" in name
+    )
+    assert log.splitlines()[:2] == ["***", "***"]
+    texts = [
+        log,
+        ghost.report(refused.id),
+        str(refused.outcome),
+        str(ghost.events(refused.id, "checked")),
+    ]
+    for text in texts:
+        for secret in ("sword/fish-42", "sword%2Ffish", "c3dvcmQvZmlzaC"):
+            assert secret not in text

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import structlog
+
 from gpt_cursor_runner.config import Repository
 from gpt_cursor_runner.landing import landing
 from gpt_cursor_runner.landing.git import Git, GitFailed
+from gpt_cursor_runner.landing.packing import pack_if_many
 from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.patch.landed import DiffSummary, Landed, Push
+
+log = structlog.get_logger()
 
 # The errors of git, the disk and the remote, while and after the branch moves.
 LANDING_ERRORS = (GitFailed, WorldFailed, OSError)
@@ -32,6 +37,7 @@ def follow_up(landed: Landed, git: Git, repository: Repository, claim: StoredPat
         landed = _tag(landed, git, claim)
     if repository.push:
         landed = _push(landed, git, repository.push)
+    _pack(git)
     return landed
 
 
@@ -66,6 +72,13 @@ def _push(landed: Landed, git: Git, remote: str) -> Landed:
     except LANDING_ERRORS as error:
         return replace(landed, push=Push(remote, pushed=False, reason=short_reason(error)))
     return replace(landed, push=Push(remote, pushed=True))
+
+
+def _pack(git: Git) -> None:
+    try:
+        pack_if_many(git)
+    except LANDING_ERRORS as error:
+        log.warning("objects_not_packed", reason=short_reason(error))
 
 
 def short_reason(error: Exception) -> str:

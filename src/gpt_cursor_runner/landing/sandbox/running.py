@@ -10,12 +10,13 @@ import os
 import posixpath
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
 
+from gpt_cursor_runner.landing.redacting import redact
 from gpt_cursor_runner.landing.sandbox import bubblewrap
 from gpt_cursor_runner.landing.sandbox.model import INSIDE, Confined, Sandbox
 from gpt_cursor_runner.landing.sandbox.usage import Limit, OverLimit, UsageWatch, limit_of_exit
@@ -78,7 +79,7 @@ def run_command(
 def _run_once(
     sandbox: Sandbox, confined: Confined, workspace: Workspace, tick: Callable[[], None]
 ) -> Ended:
-    output = _Output()
+    output = _Output(confined.settings.environment)
     began = time.monotonic()
     try:
         running = _start(sandbox, confined, workspace)
@@ -256,10 +257,12 @@ def _out_of_memory_kills() -> int:
 
 class _Output:
     """Keeps the first and the last half of what is kept; the middle of a flood
-    is counted and hashed.
+    is counted and hashed. Secrets of the environment are taken out of what is
+    kept, also those that came in two chunks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
         self._bounded = processes.BoundedOutput(KEPT_BYTES // 2, KEPT_BYTES // 2)
         self._hash = hashlib.sha256()
 
@@ -268,7 +271,7 @@ class _Output:
         self._hash.update(chunk)
 
     def kept(self) -> bytes:
-        return self._bounded.kept()
+        return redact(self._bounded.kept(), self._environment)
 
     def ended(
         self, status: EndStatus, exit_code: int | None, seconds: float, limit: Limit | None = None
