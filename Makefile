@@ -52,10 +52,11 @@ format: $(ready) ## Format the code
 	@$(bin)/ruff format .
 	@$(bin)/ruff check --fix .
 
-bench: $(ready) ## How quickly the engine wakes, the cost of sealing, the processes and transactions of a patch
+bench: $(ready) ## How quickly the engine wakes, the cost of sealing, the processes and transactions of a patch, patches side by side
 	@$(bin)/python benchmarks/wake.py
 	@$(bin)/python benchmarks/seal.py
 	@$(bin)/python -m benchmarks.one_patch
+	@$(bin)/python benchmarks/side_by_side.py
 
 bench-workspace: $(ready) ## The time to prepare the workspace of a one-line patch; ARGS="1000 20000"
 	@$(bin)/python -m benchmarks.workspace $(ARGS)

@@ -78,6 +78,13 @@ class Installation:
         lines += ["[[repository]]", *_toml_lines(repository_settings)]
         self.config.write_text("\n".join(lines) + "\n")
 
+    def configure_also(self, repo: Repo, **repository: Any) -> None:
+        """Add another [[repository]] to runner.toml."""
+        settings = {"path": str(repo.path), "sandbox": "none"} | repository
+        lines = ["[[repository]]", *_toml_lines(settings)]
+        with self.config.open("a") as file:
+            file.write("\n".join(lines) + "\n")
+
     @property
     def config(self) -> Path:
         return self.directory / "runner.toml"

@@ -13,7 +13,7 @@ import pytest
 
 from gpt_cursor_runner.engine.runner_lock import Beat, read_beat
 from gpt_cursor_runner.ledger.database import LEDGER_NAME
-from gpt_cursor_runner.runner.loop import CONFIRM_SECONDS
+from gpt_cursor_runner.runner.work import CONFIRM_SECONDS
 from tests.building import make_admission
 from tests.running import Installation, installed, wait_until
 

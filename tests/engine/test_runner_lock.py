@@ -15,12 +15,14 @@ import pytest
 from gpt_cursor_runner.engine.runner_lock import (
     BEAT_NAME,
     Beat,
+    Blockage,
     RunnerAlreadyHere,
     RunnerLock,
     boot_id,
     lock_is_held,
     read_beat,
 )
+from gpt_cursor_runner.patch.faults import Fault
 
 HOLDER = (
     "import sys, time; from pathlib import Path; from gpt_cursor_runner.engine.runner_lock import"
@@ -116,16 +118,35 @@ def test_a_child_process_does_not_inherit_the_lock(tmp_path: Path) -> None:
 def test_the_sequence_grows_with_every_beat(tmp_path: Path) -> None:
     with RunnerLock(tmp_path, "one") as lock:
         sequences = []
-        for activity, patch_id in (("idle", None), ("working", "a" * 128), ("idle", None)):
-            lock.beat(activity, patch_id)
+        many = {f"{number}{'a' * 128}": number for number in range(64)}
+        for activity, at_work in (("idle", {}), ("working", many), ("idle", {})):
+            lock.beat(activity, at_work)
             beat = read_beat(tmp_path)
             assert beat is not None
-            assert (beat.activity, beat.patch_id) == (activity, patch_id)
+            assert (beat.activity, beat.at_work) == (activity, at_work)
             sequences.append(beat.sequence)
     assert sequences == sorted(set(sequences))
     last = read_beat(tmp_path)
     assert last is not None
     assert last.activity == "stopping"
+
+
+def test_a_beat_names_the_blocked_repositories(tmp_path: Path) -> None:
+    fault = Fault("missing", "/srv/app does not exist", "Restore it.")
+    with RunnerLock(tmp_path, "one") as lock:
+        lock.beat("idle", {}, Blockage({"app": fault}, all=True))
+        beat = read_beat(tmp_path)
+    assert beat is not None
+    assert beat.blocked == Blockage({"app": fault}, all=True)
+
+
+def test_a_beat_stays_small_with_many_blocked_repositories(tmp_path: Path) -> None:
+    fault = Fault("missing", "x" * 5000, "y" * 5000)
+    blocked = Blockage({f"app-{number}": fault for number in range(500)}, all=False)
+    with RunnerLock(tmp_path, "one") as lock:
+        lock.beat("idle", {}, blocked)
+        assert (tmp_path / BEAT_NAME).stat().st_size < 64 * 1024
+        assert read_beat(tmp_path) is not None
 
 
 def test_a_beat_names_its_process_and_boot(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import random
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
-from tests.building import patch_body
+from tests.building import Repo, patch_body
 from tests.running import Installation, installed, wait_until
 
 PATCHES = 50
@@ -47,6 +48,11 @@ def test_fifty_patches_land_exactly_once_while_both_processes_are_killed(tmp_pat
         ledger = installation.ledger()
         assert ledger.first_broken_link() is None
         ledger.close()
+
+
+def _are_accepted(installation: Installation, bodies: list[dict[str, Any]]) -> bool:
+    replies = [installation.call("POST", "/webhook", body) for body in bodies]
+    return all(reply.status in (200, 202) for reply in replies)
 
 
 def _send_all(installation: Installation, accepted: set[str]) -> None:
@@ -94,3 +100,32 @@ def _assert_each_landed_once(installation: Installation, accepted: set[str]) -> 
     assert set(installation.repo.run("tag").split()) == accepted
     assert installation.repo.run("for-each-ref", "refs/gcr") == ""
     assert installation.repo.run("status", "--short") == ""
+
+
+@pytest.mark.timeout(240)
+def test_two_patches_at_work_survive_the_death_of_their_runner(tmp_path: Path):
+    started = tmp_path / "started"
+    started.mkdir()
+    script = f"touch {started}/$$; while ! test -e {tmp_path}/released; do sleep 0.05; done"
+    check = {"name": "slow", "command": ["sh", "-c", script]}
+    with installed(tmp_path, "gateway", "runner", checks=[check]) as installation:
+        second = Repo.create(tmp_path / "site")
+        installation.configure_also(second, name="site", checks=[check])
+        bodies = [patch_body(repository=name) for name in ("app", "site")]
+        # The second repository is accepted once the settings are read again.
+        wait_until(lambda: _are_accepted(installation, bodies), "the patches were not accepted")
+        wait_until(lambda: len(list(started.iterdir())) == 2, "the checks did not overlap")
+        installation.kill("runner")
+        installation.start("runner")
+        wait_until(lambda: len(list(started.iterdir())) == 4, "the checks did not start again")
+        (tmp_path / "released").touch()
+        for body in bodies:
+            ended = installation.wait_until_ended(str(body["id"]))
+            assert (ended["status"], ended["attempts"]) == ("landed", 2)
+        for repo in (installation.repo, second):
+            assert repo.run("rev-list", "--count", "main") == "2"
+            assert repo.run("for-each-ref", "refs/gcr") == ""
+        assert list((tmp_path / "state" / "workspaces").iterdir()) == []
+        ledger = installation.ledger()
+        assert ledger.first_broken_link() is None
+        ledger.close()

@@ -140,7 +140,10 @@ def test_a_missing_repository_holds_up_its_own_patches_alone(tmp_path: Path) -> 
         assert (shown["status"], shown["attempts"]) == ("queued", 0)
         assert shown["waiting_for"]["code"] == "missing"
         assert shown["waiting_for"]["next_step"]
-        assert installation.health()["components"]["ghost_runner"] == "up"
+        wait_until(
+            lambda: installation.health()["components"]["ghost_runner"] == "up",
+            "a runner with another repository is not up",
+        )
         Repo.create(gone)
         landed = installation.wait_until_ended(waiting["id"])
         assert (landed["status"], landed["attempts"]) == ("landed", 1)

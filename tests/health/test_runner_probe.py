@@ -15,7 +15,13 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from gpt_cursor_runner.engine.runner_lock import BEAT_NAME, Beat, RunnerLock, boot_id
+from gpt_cursor_runner.engine.runner_lock import (
+    BEAT_NAME,
+    Beat,
+    Blockage,
+    RunnerLock,
+    boot_id,
+)
 from gpt_cursor_runner.health.monitor.model import CheckStatus, Reading
 from gpt_cursor_runner.health.probes.runner import (
     NOT_CLAIMING_SECONDS,
@@ -24,6 +30,7 @@ from gpt_cursor_runner.health.probes.runner import (
     RunnerProbe,
 )
 from gpt_cursor_runner.landing.git import Git
+from gpt_cursor_runner.patch.faults import Fault
 from tests.health import runner_process
 from tests.health.builders import Clock, until
 
@@ -132,7 +139,7 @@ def test_a_runner_is_up_while_its_loop_turns(tmp_path):
         probe.read()
         for _ in range(5):
             clock.now += 9
-            lock.beat("working", "patch-1")
+            lock.beat("working", {"patch-1": 1})
             assert (state(probe.read()), probe.read().data["patch_id"]) == ("up", "patch-1")
 
 
@@ -142,17 +149,46 @@ def test_the_shipped_limits_of_a_runner():
     assert Git.deadline_seconds == WORKING_STALL_SECONDS - STALL_SECONDS
 
 
-def test_a_runner_that_is_silent_in_work_is_stalled_after_130_seconds(tmp_path):
+def test_work_that_does_not_proceed_is_stalled_after_130_seconds_though_the_loop_turns(tmp_path):
     clock = Clock()
     probe = RunnerProbe(tmp_path, monotonic=clock)
     with RunnerLock(tmp_path, "runner-1") as lock:
+
+        def turn(seconds: float, **at_work: int) -> Reading:
+            clock.now += seconds
+            lock.beat("working", at_work)
+            return probe.read()
+
+        turn(0, hangs=1, works=1)
+        for number in range(13):
+            assert turn(9.9, hangs=1, works=number).code == "up"
+        assert turn(1.2, hangs=1, works=20).code == "up"
+        reading = turn(0.2, hangs=1, works=20)
+        assert (reading.code, state(reading)) == ("stalled", "stalled")
+        assert "hangs" in reading.message
+        assert "works" not in reading.message
+        assert turn(0.2, hangs=2, works=20).code == "up"
+        assert turn(0.2).code == "up"
+
+
+def test_a_blocked_runner_names_each_repository_and_the_remedy(tmp_path):
+    fault = Fault("missing", "/srv/app does not exist", "Restore it.")
+    probe = RunnerProbe(tmp_path)
+    with RunnerLock(tmp_path, "runner-1") as lock:
         probe.read()
-        lock.beat("working", "patch-1")
-        probe.read()
-        clock.now += 129.9
-        assert state(probe.read()) == "up"
-        clock.now += 0.2
-        assert (probe.read().code, state(probe.read())) == ("stalled", "stalled")
+        lock.beat("idle", {}, Blockage({"app": fault}, all=True))
+        reading = probe.read()
+        assert (reading.status, reading.code, state(reading)) == (
+            CheckStatus.FAIL,
+            "blocked",
+            "blocked",
+        )
+        assert "app: /srv/app does not exist" in reading.message
+        assert reading.remedy == "Restore it."
+        assert set(probe.blocked_repositories()) == {"app"}
+        lock.beat("idle", {}, Blockage({"app": fault}, all=False))
+        assert probe.read().code == "up"
+        assert set(probe.blocked_repositories()) == {"app"}
 
 
 def test_a_runner_that_stops_is_a_warning_and_not_down(tmp_path, start):

@@ -15,16 +15,17 @@ from typing import Any
 from gpt_cursor_runner.config import Check, Config, Repository, State
 from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.engine.embedded import EmbeddedEngine
+from gpt_cursor_runner.landing import readiness
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.preparing import Stores
-from gpt_cursor_runner.landing.readiness import Machine, obstacles
+from gpt_cursor_runner.landing.readiness import Machine
 from gpt_cursor_runner.landing.sandbox.proving import ProvenSandbox
 from gpt_cursor_runner.ledger.events import Event
 from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import StoredPatch
 from gpt_cursor_runner.patch.events import EventPayload
-from gpt_cursor_runner.patch.faults import WorldFailed
+from gpt_cursor_runner.patch.faults import Fault, WorldFailed
 from gpt_cursor_runner.patch.outcome import Outcome
 from gpt_cursor_runner.patch.status import FINAL, Status
 from gpt_cursor_runner.runner.attempt import Attempt
@@ -103,21 +104,32 @@ class Ghost:
         self.ledger.intake.accept([admission])
         return admission.patch.id
 
-    def work_until(self, is_done: Callable[[], bool]) -> None:
+    def work_until(self, is_done: Callable[[], bool], settings: Settings | None = None) -> None:
         """Let a runner work until the condition holds; fail at the timeout."""
         give_up_at = time.monotonic() + _TIMEOUT_SECONDS
+        self.runner(lambda: is_done() or time.monotonic() > give_up_at, settings).run()
+        assert is_done(), [patch.to_json() for patch in self.ledger.queries.page()]
+
+    def runner(
+        self,
+        should_stop: Callable[[], bool],
+        settings: Settings | None = None,
+        obstacles: Callable[[Repository], list[Fault]] | None = None,
+    ) -> Runner:
         runner_id = f"ghost-{next(_runners)}"
-        Runner(
+        return Runner(
             runner_id=runner_id,
-            settings=self.settings,
+            settings=settings or self.settings,
             open_repositories=self.open_repositories,
             ledger=self.ledger,
             engine=EmbeddedEngine(self.ledger, runner_id),
-            obstacles=lambda repository: obstacles(repository, self.machine),
+            obstacles=obstacles or self.obstacles,
             ledger_error_seconds=_LEDGER_ERROR_SECONDS,
-            should_stop=lambda: is_done() or time.monotonic() > give_up_at,
-        ).run()
-        assert is_done(), [patch.to_json() for patch in self.ledger.queries.page()]
+            should_stop=should_stop,
+        )
+
+    def obstacles(self, repository: Repository) -> list[Fault]:
+        return readiness.obstacles(repository, self.machine)
 
     @property
     def machine(self) -> Machine:

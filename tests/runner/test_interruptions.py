@@ -19,7 +19,7 @@ from gpt_cursor_runner.patch.events import EventKind, EventPayload
 from gpt_cursor_runner.patch.landed import Landed
 from gpt_cursor_runner.patch.status import Status
 from gpt_cursor_runner.runner.attempt import MAX_ATTEMPTS
-from gpt_cursor_runner.runner.loop import CONFIRM_SECONDS
+from gpt_cursor_runner.runner.work import CONFIRM_SECONDS
 from gpt_cursor_runner.system.processes import TICK_SECONDS
 from tests.runner.builders import Ghost, Killed, KillingGit, LateGit, check_of_patches, shell_check
 from tests.runner.conftest import MakeGhost

@@ -27,9 +27,16 @@ class Asked:
         self.now = 100.0
         self.faults: dict[str, Fault] = {}
         self.names: list[str] = []
-        self.readiness = Readiness(self.obstacles, lambda: self.now)
+        self.answers = 0
+        # Answers come at once, instead of from another thread.
+        self.readiness = Readiness(
+            self.obstacles, self.count_answer, lambda: self.now, lambda answer: answer()
+        )
         self.repositories = [Repository(name=name, path=Path("/nowhere")) for name in names]
         self.readiness.configure(self.repositories)
+
+    def count_answer(self) -> None:
+        self.answers += 1
 
     def obstacles(self, repository: Repository) -> list[Fault]:
         self.names.append(repository.name)
@@ -52,9 +59,27 @@ def test_a_good_answer_is_used_for_some_seconds() -> None:
     assert asked.readiness.is_ready("app")
 
 
-def test_a_bad_answer_is_left_to_the_thread_until_the_obstacle_is_gone() -> None:
+def test_a_claim_waits_for_the_answer() -> None:
+    asked = Asked("app")
+    assert not asked.readiness.is_ready("app")
+    assert asked.answers == 1
+    assert asked.readiness.is_ready("app")
+
+
+def test_a_question_without_an_answer_is_not_repeated() -> None:
+    questions: list[object] = []
+    readiness = Readiness(lambda _: [], lambda: None, start_thread=questions.append)
+    readiness.configure([Repository(name="app", path=Path("/nowhere"))])
+    assert not readiness.is_ready("app")
+    assert not readiness.is_ready("app")
+    readiness.refresh()
+    assert len(questions) == 1
+
+
+def test_a_bad_answer_is_asked_for_again_until_the_obstacle_is_gone() -> None:
     asked = Asked("app", "site")
     asked.faults["app"] = MISSING
+    asked.readiness.refresh()
     assert not asked.readiness.is_ready("app")
     assert asked.readiness.is_ready("site")
     assert asked.readiness.blocked() == {"app": MISSING}
@@ -82,10 +107,12 @@ def test_every_repository_is_asked_at_the_start_and_the_bad_ones_soon_again() ->
 def test_a_changed_repository_is_asked_about_again() -> None:
     asked = Asked("app")
     asked.faults["app"] = MISSING
-    assert not asked.readiness.is_ready("app")
+    asked.readiness.refresh()
+    assert set(asked.readiness.blocked()) == {"app"}
     asked.readiness.configure([Repository(name="app", path=Path("/elsewhere"))])
     assert asked.readiness.blocked() == {}
     asked.faults.clear()
+    asked.readiness.refresh()
     assert asked.readiness.is_ready("app")
 
 
@@ -105,7 +132,7 @@ def test_an_unexpected_error_blocks_its_own_repository() -> None:
             raise RuntimeError("no sense")
         return []
 
-    readiness = Readiness(raise_error)
+    readiness = Readiness(raise_error, lambda: None, start_thread=lambda answer: answer())
     readiness.configure([Repository(name=name, path=Path("/nowhere")) for name in ("app", "b")])
     readiness.refresh()
     assert readiness.blocked()["app"].message == "no sense"

@@ -267,6 +267,13 @@ class Alerts(_FrozenModel):
         return self
 
 
+class RunnerLimits(_FrozenModel):
+    """The section `[runner]`."""
+
+    # Patches at work at the same time; 0 is one for each core.
+    parallel: Annotated[int, Field(ge=0, le=256)] = 0
+
+
 class Config(BaseSettings):
     """Every setting, as one value; `settings.py` follows the changes of the file."""
 
@@ -282,6 +289,7 @@ class Config(BaseSettings):
     state: State = Field(default_factory=State)
     health: Health = Health()
     alerts: Alerts = Alerts()
+    runner: RunnerLimits = RunnerLimits()
     sandbox: SandboxLimits = SandboxLimits()
     repository: tuple[Repository, ...] = ()
 

@@ -22,7 +22,7 @@ SETTLE_SECONDS = 0.3
 # A refused file may name a path that is created later.
 _JUDGE_AGAIN_SECONDS = 2.0
 # All other keys configure parts that are built once, when the process starts.
-_LIVE_SECTIONS = frozenset({"repository", "sandbox"})
+_LIVE_SECTIONS = frozenset({"repository", "runner", "sandbox"})
 _LIVE_SERVER_KEYS = frozenset({"max_body_bytes"})
 
 

@@ -5,9 +5,9 @@ from the SQLite ledger itself.
 from __future__ import annotations
 
 import sqlite3
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sqlalchemy import PoolProxiedConnection
@@ -28,8 +28,10 @@ def _always(_: str) -> bool:
 class Engine(Protocol):
     """Decides which patch a runner works on, and when it should look again."""
 
-    def recover(self) -> list[str]:
-        """Queue again the patches of lost runners; their ids."""
+    def recover(self, at_work: Collection[str] = ()) -> list[str]:
+        """Queue again the patches on which no runner works; their ids. `at_work`
+        are those of this runner.
+        """
 
     def claim(self, is_ready: Callable[[str], bool]) -> StoredPatch | None:
         """The next patch, claimed for this runner, or None when none is
@@ -43,6 +45,9 @@ class Engine(Protocol):
     def wait(self, seconds: float) -> None:
         """Return when a patch may be claimable, after `seconds` at the latest."""
 
+    def wake(self) -> None:
+        """End the wait of another thread, or its next one."""
+
 
 @dataclass
 class EmbeddedEngine:
@@ -55,14 +60,19 @@ class EmbeddedEngine:
 
     ledger: Ledger
     runner_id: str
-    sleep: Callable[[float], None] = time.sleep
+    sleep: Callable[[float], object] = field(init=False)
     _poll_connection: PoolProxiedConnection | None = None
     _data_version: int = -1
+    _woken: threading.Event = field(default_factory=threading.Event)
 
-    def recover(self) -> list[str]:
+    def __post_init__(self) -> None:
+        self.sleep = self._woken.wait
+
+    def recover(self, at_work: Collection[str] = ()) -> list[str]:
         # A runner that claims in this directory holds its lock. This runner
-        # holds the lock now, so every patch that runs was left by a lost one.
-        return self.ledger.leases.reclaim(self.ledger.clock())
+        # holds the lock now, so every other patch that runs was left by a lost
+        # one, or by a write of ours that failed.
+        return self.ledger.leases.reclaim(self.ledger.clock(), at_work)
 
     def claim(self, is_ready: Callable[[str], bool] = _always) -> StoredPatch | None:
         now = self.ledger.clock()
@@ -80,9 +90,13 @@ class EmbeddedEngine:
 
     def wait(self, seconds: float) -> None:
         for _ in range(max(1, round(seconds / _POLL_SECONDS))):
-            if self._has_changed():
-                return
+            if self._has_changed() or self._woken.is_set():
+                break
             self.sleep(_POLL_SECONDS)
+        self._woken.clear()
+
+    def wake(self) -> None:
+        self._woken.set()
 
     def _has_changed(self) -> bool:
         if self._poll_connection is None:

@@ -67,7 +67,9 @@ NOTHING_BLOCKED = Blockage()
 
 @dataclass(frozen=True)
 class Beat:
-    """One heartbeat. `sequence` grows with every turn of the work loop."""
+    """One heartbeat. `sequence` grows with every turn of the work loop;
+    `at_work` has for each patch a number that grows while its attempt proceeds.
+    """
 
     runner_id: str
     pid: int
@@ -75,20 +77,22 @@ class Beat:
     boot_id: str
     sequence: int
     activity: str  # starting | idle | working | paused | stopping
-    patch_id: str | None = None
+    at_work: Mapping[str, int] = field(default_factory=dict)
     blocked: Blockage = NOTHING_BLOCKED
 
     def to_json(self) -> dict[str, Any]:
         body = {item.name: getattr(self, item.name) for item in fields(self)}
-        return body | {"blocked": self.blocked.to_json()}
+        return body | {"at_work": dict(self.at_work), "blocked": self.blocked.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Beat:
-        """Raises ValueError, TypeError or KeyError for any other object."""
-        blocked = NOTHING_BLOCKED
-        if "blocked" in data:
-            blocked = Blockage.from_json(data["blocked"])
-        return cls(**{**data, "blocked": blocked})
+        """Read a beat; members of another version are ignored. Raises TypeError,
+        KeyError or AttributeError for any other value.
+        """
+        values = {item.name: data[item.name] for item in fields(cls) if item.name in data}
+        if "blocked" in values:
+            values["blocked"] = Blockage.from_json(values["blocked"])
+        return cls(**values)
 
 
 class RunnerLock:
@@ -133,11 +137,14 @@ class RunnerLock:
         os.close(self._lock_file)
 
     def beat(
-        self, activity: str, patch_id: str | None = None, blocked: Blockage = NOTHING_BLOCKED
+        self,
+        activity: str,
+        at_work: Mapping[str, int] | None = None,
+        blocked: Blockage = NOTHING_BLOCKED,
     ) -> None:
         """Record that the work loop turned, and what it does now."""
         self._sequence += 1
-        beat = Beat(*self._identity, self._sequence, activity, patch_id, blocked)
+        beat = Beat(*self._identity, self._sequence, activity, at_work or {}, blocked)
         text = json.dumps(beat.to_json()).encode()
         # Never shorter than the longest before, of which a part would stay.
         while self._beat_bytes < len(text):

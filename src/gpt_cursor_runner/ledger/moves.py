@@ -161,11 +161,14 @@ class Leases:
             events.append(connection, claim.id, outcome, claim.leased_by or "runner", now)
         return outcome.status
 
-    def reclaim(self, now: float) -> list[str]:
-        """Queue every running patch again; their ids. Only for the holder of the
-        runner lock, which proves that no other runner is alive.
+    def reclaim(self, now: float, at_work: Collection[str] = ()) -> list[str]:
+        """Queue every running patch again, except those at work; their ids. Only
+        for the holder of the runner lock, which proves that no other runner is
+        alive.
         """
-        running = select(patches).where(patches.c.status == Status.RUNNING)
+        running = select(patches).where(
+            patches.c.status == Status.RUNNING, patches.c.id.not_in(at_work)
+        )
         reclaimed = []
         with self._database.write() as connection:
             for claim in [stored_patch(row) for row in connection.execute(running)]:

@@ -1,7 +1,10 @@
-"""The runner's work loop: claim a patch, attempt it, report it."""
+"""The runner's work loop: claim patches, have each worked on in a thread of its
+own, beat.
+"""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,40 +13,39 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from gpt_cursor_runner.config import Config, Repository
-from gpt_cursor_runner.config.profile import profile_digest
 from gpt_cursor_runner.config.settings import Settings
 from gpt_cursor_runner.engine.embedded import Engine
 from gpt_cursor_runner.engine.runner_lock import Blockage, RunnerLock
-from gpt_cursor_runner.landing.preparing import Stores
 from gpt_cursor_runner.landing.workspace import sweep
-from gpt_cursor_runner.ledger.evidence import Evidence
 from gpt_cursor_runner.ledger.ledger import Ledger
 from gpt_cursor_runner.ledger.patches import StoredPatch
-from gpt_cursor_runner.patch.events import EventPayload
-from gpt_cursor_runner.patch.faults import Fault, LeaseLost
-from gpt_cursor_runner.patch.outcome import Blocked, Failed, Outcome, Requeued
-from gpt_cursor_runner.patch.status import FINAL
-from gpt_cursor_runner.runner.attempt import Attempt
+from gpt_cursor_runner.patch.events import EventKind
+from gpt_cursor_runner.patch.faults import Fault
 from gpt_cursor_runner.runner.owed_reports import OwedReports
-from gpt_cursor_runner.runner.reaction import StopAsked, outcome_of
 from gpt_cursor_runner.runner.readiness import Readiness
 from gpt_cursor_runner.runner.repositories import Repositories
+from gpt_cursor_runner.runner.work import Surroundings, Work
+from gpt_cursor_runner.system.periodic import PeriodicThread
 
 log = structlog.get_logger()
 
 _IDLE_SECONDS = 0.5
 _SETTLING_SECONDS = 0.1
-# A request to cancel is noticed when the lease is confirmed. The promise is two
-# seconds, of which a check that is being ended needs the rest.
-CONFIRM_SECONDS = 0.5
+_STOPPING_SECONDS = 0.05
+_REPORTS_SECONDS = 1.0
 _LEDGER_ERROR_SECONDS = 1.0
+_JOIN_SECONDS = 10.0
+# A patch that was at work at the death of so many runners may be the cause: the
+# next death must not count against others.
+_SUSPECT_LOSSES = 2
 
 
 @dataclass
 class Runner:
-    """Works on one patch at a time. `should_stop` is called several times a
-    second; once it returns True, the patch at work goes back to the queue.
-    `obstacles` returns the reasons why no patch can land in a repository now.
+    """Works on patches side by side, one for each branch. `should_stop` is
+    called several times a second, by many threads; once it returns True, the
+    patches at work go back to the queue. `obstacles` returns the reasons why no
+    patch can land in a repository now.
     """
 
     runner_id: str
@@ -57,67 +59,114 @@ class Runner:
     _config: Config = field(init=False)
     _repositories: Repositories = field(init=False)
     _reports: OwedReports = field(init=False)
+    _reporter: PeriodicThread = field(init=False)
     _readiness: Readiness = field(init=False)
-    _confirmed_at: float = 0.0
-    _recovery_owed: bool = True
+    _at_work: list[Work] = field(default_factory=list)
+    _has_recovered: bool = False
+    # When patches that a failed write left running are queued again.
+    _reclaim_at: float | None = None
 
     def __post_init__(self) -> None:
         self._config = self.settings.config
         self._repositories = self.open_repositories(self._config)
-        self._readiness = Readiness(self.obstacles)
         patches_dir = self._config.state.patches_dir
         self._reports = OwedReports(self.ledger, self._repositories, patches_dir)
+        self._reporter = PeriodicThread("reports", self._write_reports, _JOIN_SECONDS)
+        self._readiness = Readiness(self.obstacles, self.engine.wake)
+        self._readiness.configure(self._config.repository)
 
     def run(self) -> None:
         """Work until asked to stop. Raises RunnerAlreadyHere when another
         runner holds the state directory.
         """
-        self._readiness.configure(self._config.repository)
-        self._readiness.start()
-        try:
-            self._run()
-        finally:
-            self._readiness.stop()
-
-    def _run(self) -> None:
         with RunnerLock(self._config.state.dir, self.runner_id) as lock:
             log.info("runner_started", runner=self.runner_id)
+            self._readiness.start()
+            self._reporter.start()
             while not self.should_stop():
-                lock.beat("idle", blocked=self._blocked())
+                self._beat(lock)
                 try:
-                    self._turn(lock)
+                    self._turn()
                 except SQLAlchemyError:
                     log.exception("ledger_unavailable")
-                    # The end of an attempt may not have been written: a patch
-                    # that the ledger still leases to us is reclaimed later.
-                    self._recovery_owed = True
+                    # The ledger may have stored a claim whose answer was lost.
+                    self._reclaim_at = time.monotonic()
                     time.sleep(self.ledger_error_seconds)
+            self._await_ends(lock)
+            self._readiness.stop()
+            self._reporter.stop()
             log.info("runner_stopped", runner=self.runner_id)
 
-    def _turn(self, lock: RunnerLock) -> None:
-        if self._recovery_owed:
+    def _turn(self) -> None:
+        if not self._has_recovered:
             self._recover()
-        self._reports.write_some()
+        self._dismiss_ended()
+        self._reclaim_lost()
+        self._reporter.wake()
         if not self._follow_settings():
             # A patch that is claimed now might be judged by settings that the
             # owner has just replaced.
             self.engine.wait(_SETTLING_SECONDS)
             return
-        claim = self.engine.claim(self._readiness.is_ready)
+        claim = None
+        if self._has_room():
+            claim = self.engine.claim(self._readiness.is_ready)
         if claim is None:
             self.engine.wait(_IDLE_SECONDS)
             return
-        # Every line that is logged below names the patch.
-        with structlog.contextvars.bound_contextvars(patch_id=claim.id, attempt=claim.attempts):
-            lock.beat("working", claim.id, self._blocked())
-            try:
-                self._finish(claim, self._attempt(claim, lock))
-            except LeaseLost:
-                log.warning("lease_lost")
+        work = Work(claim, self._surroundings(), self._is_suspect(claim))
+        self._at_work.append(work)
+        work.start()
+
+    def _recover(self) -> None:
+        """Take over from a runner that was lost."""
+        for name in sweep(self._config.state.workspaces_dir):
+            log.warning("workspace_swept", workspace=name)
+        self._reclaim()
+        self._has_recovered = True
+
+    def _dismiss_ended(self) -> None:
+        ended = [work for work in self._at_work if work.has_ended]
+        self._at_work = [work for work in self._at_work if not work.has_ended]
+        if any(not work.was_written for work in ended):
+            # Not at once: the ledger or the disk needs a moment.
+            self._reclaim_at = time.monotonic() + self.ledger_error_seconds
+
+    def _reclaim_lost(self) -> None:
+        if self._reclaim_at is not None and time.monotonic() >= self._reclaim_at:
+            self._reclaim()
+            self._reclaim_at = None
+
+    def _reclaim(self) -> None:
+        at_work = [work.claim.id for work in self._at_work]
+        for patch_id in self.engine.recover(at_work):
+            log.warning("patch_recovered", patch_id=patch_id)
+
+    def _has_room(self) -> bool:
+        if any(work.is_alone for work in self._at_work):
+            return False
+        return len(self._at_work) < (self._config.runner.parallel or _cores())
+
+    def _is_suspect(self, claim: StoredPatch) -> bool:
+        if claim.attempts <= _SUSPECT_LOSSES:
+            return False
+        events = self.ledger.queries.events(claim.id)
+        losses = [event for event in events if event.kind == EventKind.LEASE_LOST]
+        return len(losses) >= _SUSPECT_LOSSES
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            self._config,
+            self._repositories,
+            self._readiness,
+            self.ledger,
+            self.engine,
+            self.should_stop,
+        )
 
     def _follow_settings(self) -> bool:
-        """Apply a change of the settings, between patches; False while a change
-        has not settled.
+        """Apply a change of the settings to the patches that are claimed from
+        now on; False while a change has not settled.
         """
         has_settled = self.settings.refresh()
         config = self.settings.config
@@ -128,80 +177,30 @@ class Runner:
             self._readiness.configure(config.repository)
         return has_settled
 
-    def _blocked(self) -> Blockage:
-        return Blockage(self._readiness.blocked(), self._readiness.are_all_blocked())
+    def _write_reports(self) -> float:
+        self._reports.write_some()
+        return _REPORTS_SECONDS
 
-    def _recover(self) -> None:
-        for name in sweep(self._config.state.workspaces_dir):
-            log.warning("workspace_swept", workspace=name)
-        for patch_id in self.engine.recover():
-            log.warning("patch_recovered", patch_id=patch_id)
-        self._recovery_owed = False
+    def _await_ends(self, lock: RunnerLock) -> None:
+        while True:
+            self._dismiss_ended()
+            if not self._at_work:
+                return
+            self._beat(lock, "stopping")
+            time.sleep(_STOPPING_SECONDS)
 
-    def _attempt(self, claim: StoredPatch, lock: RunnerLock) -> Outcome:
-        try:
-            return self._prepare(claim, lock).run()
-        except (LeaseLost, SQLAlchemyError):
-            raise  # a fault of the lease or the ledger, not of this attempt
-        except Exception as error:  # noqa: BLE001  the loop's edge: after any error the next patch gets its turn
-            # The repository may be gone or moved: it is found again at the next
-            # attempt.
-            self._repositories.forget_git(claim.repository)
-            outcome = outcome_of(error, claim, self.ledger)
-            if isinstance(outcome, Requeued | Failed) or outcome.code == "branch_in_use":
-                return self._blocked_or(outcome, claim)
-            return outcome
+    def _beat(self, lock: RunnerLock, activity: str | None = None) -> None:
+        if activity is None:
+            activity = "working" if self._at_work else "idle"
+        at_work = {work.claim.id: work.sequence for work in self._at_work}
+        blocked = Blockage(self._readiness.blocked(), self._readiness.are_all_blocked())
+        lock.beat(activity, at_work, blocked)
 
-    def _blocked_or(self, outcome: Outcome, claim: StoredPatch) -> Outcome:
-        """A patch does not fail by an obstacle that holds up every patch of its
-        repository.
-        """
-        repository = self._config.repository_named(claim.repository)
-        if repository is None:
-            return outcome
-        obstacle = self._readiness.ask(repository)
-        if obstacle is None:
-            return outcome
-        return Blocked.by(obstacle)
 
-    def _prepare(self, claim: StoredPatch, lock: RunnerLock) -> Attempt:
-        repositories, state = self._repositories, self._config.state
-        repository = repositories.get(claim.repository)
-        return Attempt(
-            claim=claim,
-            repository=repository,
-            profile=profile_digest(repository, self._config.sandbox),
-            git=repositories.git(repository),
-            sandbox=lambda: repositories.sandbox(repository),
-            evidence=Evidence(state.patches_dir / claim.id),
-            workspace=state.workspaces_dir / f"{claim.seq}-{claim.token}",
-            stores=Stores.of(state, repository),
-            history=self.ledger.queries.events(claim.id),
-            record=lambda payload: self._record(claim, lock, payload),
-            tick=lambda: self._tick(claim, lock),
-        )
-
-    def _record(self, claim: StoredPatch, lock: RunnerLock, payload: EventPayload) -> None:
-        lock.beat("working", claim.id, self._blocked())
-        self.ledger.leases.record(claim, payload, self.ledger.clock())
-
-    def _tick(self, claim: StoredPatch, lock: RunnerLock) -> None:
-        lock.beat("working", claim.id, self._blocked())
-        if self.should_stop():
-            raise StopAsked
-        if time.monotonic() - self._confirmed_at > CONFIRM_SECONDS:
-            self.engine.confirm(claim)
-            self._confirmed_at = time.monotonic()
-
-    def _finish(self, claim: StoredPatch, outcome: Outcome) -> None:
-        now = self.ledger.clock()
-        not_before = 0.0
-        # A fault of this machine may pass: wait 2, then 4 seconds.
-        if isinstance(outcome, Requeued):
-            not_before = now + 2.0**claim.attempts
-        if outcome.status in FINAL:
-            # Before the ledger shows the end, so that a client which reads it
-            # finds no sealed ref left.
-            self._repositories.delete_seal(claim)
-        status = self.ledger.leases.finish(claim, outcome, now, not_before)
-        log.info("patch_ended", status=status, code=outcome.code)
+def _cores() -> int:
+    """The processors that this process may use: a container may have fewer than
+    the machine.
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

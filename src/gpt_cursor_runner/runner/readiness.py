@@ -18,8 +18,8 @@ from gpt_cursor_runner.system.periodic import PeriodicThread
 
 log = structlog.get_logger()
 
-# An answer costs processes, and a landing must not wait for it: a good one is
-# used for this long. An attempt that fails asks anew.
+# An answer costs processes, so that a good one is used for this long. An attempt
+# that fails asks anew.
 GOOD_SECONDS = 60.0
 # How soon a repository that is ready again is noticed.
 BAD_SECONDS = 2.0
@@ -37,22 +37,33 @@ class _Answer:
     at: float
 
 
+def _start_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="readiness", daemon=True).start()
+
+
 class Readiness:
-    """Asks `obstacles` about each repository: in a thread of its own, because
-    one on a dead disk takes seconds, and at a claim when the last good answer is
-    old.
+    """Asks `obstacles` about each repository now and then, and before a claim
+    when the last good answer is old. `answered` is called after each answer.
+
+    Each question has a thread of its own: the answer about a
+    repository on a dead disk takes seconds, which hold up no other.
     """
 
     def __init__(
         self,
         obstacles: Callable[[Repository], list[Fault]],
+        answered: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
+        start_thread: Callable[[Callable[[], None]], None] = _start_thread,
     ) -> None:
         self._obstacles = obstacles
+        self._answered = answered
+        self._start_thread = start_thread
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._repositories: dict[str, Repository] = {}
         self._answers: dict[str, _Answer] = {}
+        self._asked: set[str] = set()
         self._thread = PeriodicThread("readiness", self._turn, _JOIN_SECONDS)
 
     def start(self) -> None:
@@ -71,8 +82,9 @@ class Readiness:
         self._thread.wake()
 
     def is_ready(self, name: str) -> bool:
-        """Whether patches for the repository may be claimed. One that is not
-        configured is left to the attempt, which reports it.
+        """Whether patches for the repository may be claimed; False until the
+        first answer. One that is not configured is left to the attempt, which
+        reports it.
         """
         with self._lock:
             repository, answer = self._repositories.get(name), self._answers.get(name)
@@ -80,7 +92,8 @@ class Readiness:
             return True
         if answer is not None and (answer.fault or self._age(answer) < GOOD_SECONDS):
             return answer.fault is None
-        return self.ask(repository) is None
+        self._request(repository)
+        return False
 
     def ask(self, repository: Repository) -> Fault | None:
         """Ask now: the first obstacle, or None."""
@@ -110,7 +123,22 @@ class Readiness:
         with self._lock:
             due = [each for each in self._repositories.values() if self._is_due(each.name)]
         for repository in due:
+            self._request(repository)
+
+    def _request(self, repository: Repository) -> None:
+        with self._lock:
+            if repository.name in self._asked:
+                return
+            self._asked.add(repository.name)
+        self._start_thread(lambda: self._answer(repository))
+
+    def _answer(self, repository: Repository) -> None:
+        try:
             self.ask(repository)
+        finally:
+            with self._lock:
+                self._asked.discard(repository.name)
+            self._answered()
 
     def _first_obstacle(self, repository: Repository) -> Fault | None:
         try:

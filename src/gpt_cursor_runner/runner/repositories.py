@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -24,16 +25,16 @@ _MAX_REASON_CHARS = 300
 @dataclass
 class Repositories:
     """Finds the git directory and the sandbox of a repository once, since each
-    costs processes.
+    costs processes. Threads may share one.
     """
 
     configured: dict[str, Repository]
     search_path: str
     proof: Callable[[], Proof]
     _gits: dict[str, Git] = field(default_factory=dict)
-    # The report of a patch follows its end in the next turn of the loop, so one
-    # id is enough to delete no seal twice.
-    _deleted_last: str = ""
+    # The report of a patch follows its end soon: so many claims are enough to
+    # delete no seal twice.
+    _deleted: deque[tuple[str, int]] = field(default_factory=lambda: deque(maxlen=64))
 
     def get(self, name: str) -> Repository:
         """Raise WorldFailed when runner.toml has no repository of that name."""
@@ -68,7 +69,7 @@ class Repositories:
         only: the ref does little harm.
         """
         was_never_claimed = stored.token == 0
-        if was_never_claimed or stored.id == self._deleted_last:
+        if was_never_claimed or _claim_of(stored) in self._deleted:
             return
         if stored.repository not in self.configured:
             return
@@ -80,4 +81,8 @@ class Repositories:
             reason = str(error)[:_MAX_REASON_CHARS]
             log.warning("seal_not_deleted", patch_id=stored.id, reason=reason)
             return
-        self._deleted_last = stored.id
+        self._deleted.append(_claim_of(stored))
+
+
+def _claim_of(stored: StoredPatch) -> tuple[str, int]:
+    return stored.id, stored.token

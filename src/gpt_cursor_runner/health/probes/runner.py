@@ -31,12 +31,13 @@ from gpt_cursor_runner.landing.git import Git
 _log = structlog.get_logger(__name__)
 
 STALL_SECONDS = 10.0
-# During a patch one git call on a large repository may keep the loop from
-# beating, until the deadline of git ends it.
+# One git call on a large repository may keep the work on a patch from
+# proceeding, until the deadline of git ends it.
 WORKING_STALL_SECONDS = Git.deadline_seconds + STALL_SECONDS
 # A patch is claimed within half a second of its arrival; the rest is margin for
 # a machine under load.
 NOT_CLAIMING_SECONDS = 15.0
+_MAX_SHOWN = 50
 _START = "Start the runner with `gcr up` or `gcr runner`."
 _RESTART = "See the runner's log; restart it if it does not recover."
 
@@ -105,6 +106,7 @@ class RunnerProbe:
         self._monotonic = monotonic
         self._tracker = BeatTracker(monotonic)
         self._unclaimed = UnchangedTimer()
+        self._timers: dict[str, UnchangedTimer] = {}
         self._is_working = False
         self._blocked = NOTHING_BLOCKED
         self._last_state: str | None = None
@@ -146,8 +148,13 @@ class RunnerProbe:
         if process == "stopped":
             return "stopped", "the runner's process is stopped (SIGSTOP or a debugger)"
         still_seconds = self._tracker.still_seconds()
-        if still_seconds > _stall_seconds(beat):
+        if still_seconds > STALL_SECONDS:
             return "stalled", f"the runner's work loop has not turned for {still_seconds:.0f} s"
+        stalled = self._stalled_patches(beat)
+        if stalled:
+            names = ", ".join(stalled)
+            seconds = f"{WORKING_STALL_SECONDS:.0f} s"
+            return "stalled", f"the work on {names} has not proceeded for {seconds}"
         if beat is None or not self._tracker.has_moved:
             return "starting", _MESSAGE_BY_ACTIVITY["starting"]
         if beat.activity in _MESSAGE_BY_ACTIVITY:
@@ -157,6 +164,15 @@ class RunnerProbe:
         if self._not_claiming_seconds(beat) >= NOT_CLAIMING_SECONDS:
             return "not_claiming", "the work loop turns, but does not claim the waiting patch"
         return "up", beat.activity
+
+    def _stalled_patches(self, beat: Beat | None) -> list[str]:
+        at_work = {} if beat is None else beat.at_work
+        self._timers = {name: self._timers.get(name, UnchangedTimer()) for name in at_work}
+        now = self._monotonic()
+        still_seconds = {
+            name: self._timers[name].update(number, now) for name, number in at_work.items()
+        }
+        return [name for name, seconds in still_seconds.items() if seconds > WORKING_STALL_SECONDS]
 
     def _not_claiming_seconds(self, beat: Beat) -> float:
         claimable = None
@@ -180,7 +196,8 @@ class RunnerProbe:
             "pid": beat.pid,
             "runner_id": beat.runner_id,
             "activity": beat.activity,
-            "patch_id": beat.patch_id,
+            "patch_id": next(iter(beat.at_work), None),
+            "patch_ids": list(beat.at_work)[:_MAX_SHOWN],
             "blocked": sorted(beat.blocked.repositories),
             "sequence": beat.sequence,
             "runners": [runner],
@@ -203,9 +220,3 @@ def _messages(blocked: Blockage) -> str:
 def _remedies(blocked: Blockage) -> str:
     # Repositories are often blocked by the same obstacle.
     return " ".join(dict.fromkeys(fault.next_step for fault in blocked.repositories.values()))
-
-
-def _stall_seconds(beat: Beat | None) -> float:
-    if beat is not None and beat.activity == "working":
-        return WORKING_STALL_SECONDS
-    return STALL_SECONDS
