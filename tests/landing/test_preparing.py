@@ -104,6 +104,32 @@ def test_a_directory_below_one_of_the_tree_can_be_provided(repo: Repo, prepare: 
     assert (text_of(ended).split(), ended.status) == (["deps", "index.js"], "passed")
 
 
+def test_a_generated_file_can_be_provided(
+    repo: Repo, prepare: Prepare, made: list[PreparedLayer]
+) -> None:
+    repo.commit({"src/app.py": "from version import *\n"})
+    script = "mkdir -p .deps; echo 'VERSION = 7' > src/version.py"
+    check(prepare(a_setup(script)), tree_of(repo), "true")
+    if make_sandbox().layered and made[0].generated:
+        assert made[0].generated == ("src/version.py",)
+    provides = (".deps", "src/version.py")
+    ended = check(
+        prepare(a_setup(script, provides=provides)), tree_of(repo), "cat", "src/version.py"
+    )
+    assert text_of(ended) == "VERSION = 7\n"
+
+
+@pytest.mark.parametrize("path", [".deps", ".deps/deep/file", "src/version.py"])
+def test_nothing_that_setup_provides_hides_a_file_of_the_tree(
+    repo: Repo, prepare: Prepare, path: str
+) -> None:
+    """The checks would not test the patch."""
+    repo.commit({path: "of the patch\n"})
+    with pytest.raises(WorldFailed, match="in its place") as failed:
+        check(prepare(a_setup(provides=(".deps", "src/version.py"))), tree_of(repo), "true")
+    assert failed.value.code == "setup_hides_tree"
+
+
 def test_a_check_cannot_change_a_layer_for_later_checks(repo: Repo, prepare: Prepare) -> None:
     preparation = prepare(a_setup())
     check(preparation, tree_of(repo), "sh", "-c", "echo poisoned > .deps/installed")
@@ -119,9 +145,9 @@ def test_a_failed_setup_command_keeps_nothing(repo: Repo, prepare: Prepare) -> N
         assert failed.value.ended.output == b"broken\n"
 
 
-@pytest.mark.parametrize("script", ["true", "touch .deps", "ln -s /usr .deps"])
-def test_a_directory_that_was_not_made_is_named(repo: Repo, prepare: Prepare, script: str) -> None:
-    with pytest.raises(WorldFailed, match=r"did not make the directory \.deps") as failed:
+@pytest.mark.parametrize("script", ["true", "ln -s /usr .deps"])
+def test_a_path_that_was_not_made_is_named(repo: Repo, prepare: Prepare, script: str) -> None:
+    with pytest.raises(WorldFailed, match=r"did not make \.deps") as failed:
         check(prepare(a_setup(script)), tree_of(repo), "true")
     assert failed.value.code == "setup_provides_missing"
 

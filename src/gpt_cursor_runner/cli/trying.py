@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ class Failure:
 @dataclass(frozen=True)
 class Attempt:
     """One try of a proposal. `left_out` are tests that fail on the branch as it
-    is, which its check does not run.
+    is, which its check does not run; `generated` are sources that setup made and
+    did not keep.
     """
 
     proposal: Proposal
@@ -54,6 +55,7 @@ class Attempt:
     failure: Failure | None = None
     left_out: tuple[str, ...] = ()
     failed_in_setup: bool = False
+    generated: tuple[str, ...] = ()
 
     @property
     def worked(self) -> bool:
@@ -109,6 +111,9 @@ class Trial:
     def _attempt(self, proposal: Proposal, logs: Path) -> Attempt:
         began = time.monotonic()
         attempt = self._rehearse(proposal, logs)
+        if attempt.failure is not None and attempt.generated:
+            _show(f"          setup generates {', '.join(attempt.generated)}; trying with them")
+            attempt = self._rehearse(_providing(proposal, attempt.generated), logs / "generated")
         narrowed = self._narrow(attempt, logs)
         if narrowed is not None:
             left_out = narrowed.left_out
@@ -155,7 +160,18 @@ class Trial:
             return Attempt(proposal, 0.0, failure, failed_in_setup=True)
         except WorldFailed as error:
             return Attempt(proposal, 0.0, Failure(error.message))
-        return Attempt(proposal, 0.0, _failure(rehearsal, repository, logs))
+        problem = _failure(rehearsal, repository, logs)
+        return Attempt(proposal, 0.0, problem, generated=tuple(progress.generated))
+
+
+def _providing(proposal: Proposal, generated: Sequence[str]) -> Proposal:
+    """The proposal with generated sources among what its setup provides."""
+    setups = []
+    for setup in proposal.setup:
+        setups.append(setup.model_copy(update={"provides": (*setup.provides, *generated)}))
+        # One command makes each of them.
+        generated = ()
+    return replace(proposal, setup=tuple(setups))
 
 
 def _failure(rehearsal: Rehearsal, repository: Repository, logs: Path) -> Failure | None:
@@ -175,8 +191,10 @@ class _Progress:
     """Shows each step of a rehearsal when it has ended."""
 
     repository: Repository
+    generated: list[str] = field(default_factory=list)
 
     def setup_ended(self, layer: PreparedLayer) -> None:
+        self.generated.extend(layer.generated)
         if layer.ended is not None:
             _show(f"  setup   {layer.ended.status}, {_timed(layer.setup, layer.ended.seconds)}")
 

@@ -1,5 +1,5 @@
-"""Keeps the directories that setup commands make (`.venv`, `node_modules`), one
-layer for each content of the files that a command depends on.
+"""Keeps what setup commands make (`.venv`, `node_modules`, generated sources),
+one layer for each content of the files that a command depends on.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KEPT_SECONDS = 14 * 24 * 3600.0
 
 @dataclass(frozen=True)
 class Layer:
-    """`files` holds the directories of `provides` at their paths."""
+    """`files` holds what `provides` names, at its paths."""
 
     key: str
     files: Path
@@ -54,18 +54,18 @@ class LayerStore:
     def keep(self, key: str, setup: Setup, workspace: Workspace) -> Layer:
         """Keep what the command of a layer has made in a workspace.
 
-        Raises WorldFailed when it did not make a directory that it provides.
+        Raises WorldFailed when it did not make a path that it provides.
         """
         layer = self._layer(key, setup)
         building = workspace.directory / "layer"
         for provided in setup.provides:
             made = workspace.written(provided)
             # A link would show a directory of the machine in its place.
-            if made.is_symlink() or not made.is_dir():
+            if made.is_symlink() or not made.exists():
                 raise WorldFailed(
                     "setup_provides_missing",
-                    f"the setup command {' '.join(setup.command)} ended well and did not make the"
-                    f" directory {provided}",
+                    f"the setup command {' '.join(setup.command)} ended well and did not make"
+                    f" {provided}",
                     "Correct `provides`, or the command, in runner.toml.",
                 )
             target = building / "files" / provided

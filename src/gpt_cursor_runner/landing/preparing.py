@@ -26,6 +26,10 @@ from gpt_cursor_runner.landing.sandbox.model import (
 )
 from gpt_cursor_runner.landing.sandbox.running import Ended, run_command
 from gpt_cursor_runner.landing.workspace import Workspace
+from gpt_cursor_runner.patch.faults import WorldFailed
+
+_MAX_GENERATED = 20
+_BUILD_DIRECTORIES = frozenset({"build", "dist", "node_modules"})
 
 
 class SetupFailed(Exception):
@@ -40,12 +44,14 @@ class SetupFailed(Exception):
 @dataclass(frozen=True)
 class PreparedLayer:
     """The layer of one setup command. `ended` is None when an earlier patch had
-    made it; without a sandbox nothing is kept and `key` is empty.
+    made it; without a sandbox nothing is kept and `key` is empty. `generated`
+    are sources that it made and does not provide, so that they are lost.
     """
 
     setup: Setup
     key: str
     ended: Ended | None
+    generated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,23 +170,43 @@ class Preparation:
             return []
         store = LayerStore(self.stores.layers, self.sandbox.user)
         layers: list[Layer] = []
+        self._refuse_hidden(tree)
         for setup, key in zip(setups, self.layer_keys(tree), strict=True):
-            ended = None
             layer = store.find(key, setup)
+            prepared = PreparedLayer(setup, key, None)
             if layer is None:
-                layer, ended = self._make_layer(store, setup, key, tree, layers)
-            self.report(PreparedLayer(setup, key, ended))
+                layer, prepared = self._make_layer(store, setup, key, tree, layers)
+            self.report(prepared)
             layers.append(layer)
         return layers
 
     def _make_layer(
         self, store: LayerStore, setup: Setup, key: str, tree: str, before: Sequence[Layer]
-    ) -> tuple[Layer, Ended]:
+    ) -> tuple[Layer, PreparedLayer]:
         place = self.workspace.with_name(f"{self.workspace.name}-setup")
         with Workspace(place, self.sandbox.user) as workspace:
             mounts = self._lay_out(workspace, tree, before)
             ended = self._run(setup, workspace, mounts)
-            return store.keep(key, setup, workspace), ended
+            generated = _generated(workspace, setup)
+            layer = store.keep(key, setup, workspace)
+            return layer, PreparedLayer(setup, key, ended, generated)
+
+    def _refuse_hidden(self, tree: str) -> None:
+        """A file of the tree below a path that setup provides would be hidden
+        from the checks: they would not test the patch.
+        """
+        for setup in self.repository.setup:
+            for provided in setup.provides:
+                # `Git` takes paths literally, not as patterns.
+                hidden = self.git.run("ls-tree", "-r", "--name-only", "-z", tree, "--", provided)
+                if hidden:
+                    path = hidden.split(b"\0")[0].decode(errors="replace")
+                    raise WorldFailed(
+                        "setup_hides_tree",
+                        f"the tree has {path}, and setup provides {provided} in its place",
+                        "Take it out of the repository, or out of `provides` in runner.toml.",
+                        retry=False,
+                    )
 
     def _run_setup_here(self, workspace: Workspace) -> None:
         """Without a sandbox a workspace has no fixed path, at which a virtual
@@ -214,3 +240,18 @@ class Preparation:
         if self.sandbox.user is not None:
             return self.sandbox.user.uid
         return os.geteuid()
+
+
+def _generated(workspace: Workspace, setup: Setup) -> tuple[str, ...]:
+    """Python sources that a setup command wrote into the tree beside what it
+    provides, such as the version of a package. Only an overlay tells them apart.
+    """
+    if not workspace.lower:
+        return ()
+    paths = []
+    for file in sorted(workspace.upper.rglob("*.py")):
+        path = file.relative_to(workspace.upper)
+        is_provided = any(path.is_relative_to(provided) for provided in setup.provides)
+        if not is_provided and not _BUILD_DIRECTORIES.intersection(path.parts):
+            paths.append(str(path))
+    return tuple(paths[:_MAX_GENERATED])
