@@ -32,6 +32,9 @@ test: $(ready) ## The test suite
 recipes: $(ready) ## Every recipe of docs/recipes.md, with packages from the registries
 	@$(bin)/python -m pytest tests/recipes -n 2 -m 'variant or not variant'
 
+try-projects: $(ready) ## Set real projects of the registries up with `gcr init`, and land patches; ARGS="click"
+	@$(bin)/python -m tests.projects $(ARGS)
+
 corpus: $(ready) ## Apply patches of other projects in real repositories; ARGS="roo-3 codex"
 	@$(bin)/python -m tests.corpus $(ARGS)
 

@@ -19,7 +19,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,9 @@ def run(place: Path) -> None:
     port = free_port()
     say(f"gcr init (port {port}: the demo takes a free one, to avoid a gateway of yours)")
     key = init(repository, place, port)
-    with gateway_and_runner(repository, place):
+    url = f"http://127.0.0.1:{port}"
+    with gateway_and_runner(repository, place, url):
         say("gateway and runner are up, and healthy")
-        url = f"http://127.0.0.1:{port}"
         patch = json.loads((HERE / "patch.json").read_bytes())
         accepted = call(url + "/webhook", key, (HERE / "patch.json").read_bytes())
         say(f"POST /webhook answered 202: {json.dumps(accepted)}")
@@ -97,24 +97,16 @@ def init(repository: Path, place: Path, port: int) -> str:
 
 
 @contextmanager
-def gateway_and_runner(repository: Path, place: Path) -> Iterator[None]:
+def gateway_and_runner(repository: Path, place: Path, url: str) -> Iterator[None]:
     with (place / "up.log").open("w+") as log:
         up = subprocess.Popen(
             [*GCR, "up"], cwd=repository, env=ENVIRONMENT, stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            waited = subprocess.run(
-                [*GCR, "health", "--wait", "30", "--quiet"],
-                cwd=repository,
-                env=ENVIRONMENT,
-                check=False,
-            )
-            if waited.returncode != 0:
+            health = wait_until_up(url)
+            if not is_well(health):
                 log.seek(0)
-                raise StepFailed(
-                    "not healthy within 30 s (exit code"
-                    f" {waited.returncode})\n{log.read()}{logs(place)}"
-                )
+                raise StepFailed(f"not healthy within 30 s: {health}\n{log.read()}{logs(place)}")
             yield
         finally:
             up.send_signal(signal.SIGTERM)
@@ -122,6 +114,27 @@ def gateway_and_runner(repository: Path, place: Path) -> Iterator[None]:
     if ended != 0:
         raise StepFailed(f"gcr up ended with exit code {ended}")
     say("gateway and runner have stopped")
+
+
+def wait_until_up(url: str) -> dict[str, Any]:
+    """The last answer about health, once it is well or 30 seconds have passed."""
+    health: dict[str, Any] = {}
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not is_well(health):
+        time.sleep(0.2)
+        # Nothing listens yet, or a component is not ready.
+        with suppress(StepFailed, OSError):
+            health = call(url + "/health", None)
+    return health
+
+
+def is_well(health: Mapping[str, Any]) -> bool:
+    """Healthy; or degraded because no sandbox works on this machine, which
+    `--sandbox best` allows.
+    """
+    if health.get("overall_status") == "healthy":
+        return True
+    return bool(health.get("reasons") == ["sandbox.weaker"])
 
 
 def follow(url: str, key: str) -> dict[str, Any]:
@@ -157,7 +170,7 @@ def show_result(
     say("GET /health")
     health = call(url + "/health", None)
     print(json.dumps(health, indent=2))
-    if health["overall_status"] != "healthy":
+    if not is_well(health):
         raise StepFailed(f"health is {health['overall_status']}")
 
 
@@ -205,7 +218,7 @@ def command(*words: str, cwd: Path) -> str:
 
 def logs(place: Path) -> str:
     text = ""
-    for log in sorted((place / "state/logs").glob("*")):
+    for log in sorted((place / "state/logs").glob("*.log")):
         text += f"\n== {log.name}\n{log.read_text()[-3000:]}"
     return text
 

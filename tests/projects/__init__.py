@@ -1,0 +1,1 @@
+"""Real projects that `gcr init` must set up by itself: `make try-projects`."""
