@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from gpt_cursor_runner.config import Check, Config, ConfigRefused, Repository, SandboxLimits
+from gpt_cursor_runner.config import (
+    Check,
+    Config,
+    ConfigRefused,
+    Repository,
+    SandboxLimits,
+    export_last_valid,
+)
 from gpt_cursor_runner.config.profile import profile_digest
 from gpt_cursor_runner.config.settings import SETTLE_SECONDS, Settings
 from gpt_cursor_runner.health.monitor.model import CheckStatus
@@ -237,6 +244,30 @@ def test_the_check_of_the_settings_has_a_code_for_each_state(file: SettingsFile)
     assert (reading.status, reading.code, reading.fact) == (CheckStatus.FAIL, "invalid", True)
     assert "server.port" in reading.message
     assert reading.remedy
+
+
+def test_a_restart_under_an_invalid_file_uses_the_last_valid_one(
+    tmp_path: Path, file: SettingsFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "last-valid.toml"
+    monkeypatch.setenv("GCR_LAST_VALID", "")
+    export_last_valid(copy)
+    file.write(OTHER)
+    file.settle()
+    assert copy.stat().st_mode & 0o077 == 0
+    for broken in ("[server\n", None):
+        file.path.unlink()
+        if broken is not None:
+            file.write(broken)
+        restarted = Settings.load(file.path)
+        assert restarted.config.server.max_body_bytes == 3000
+        assert restarted.state.invalid
+        assert restarted.refresh()
+        file.write(OTHER)
+    export_last_valid(copy)
+    file.write("[server\n")
+    with pytest.raises(ConfigRefused):
+        Settings.load(file.path)
 
 
 def a_repository(path: Path, **members: Any) -> Repository:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import pytest
 
 from gpt_cursor_runner.config import load_config
 from gpt_cursor_runner.config.profile import profile_digest
+from gpt_cursor_runner.engine.runner_lock import read_beat
 from tests.building import Repo, patch_body
 from tests.running import PASSING_CHECK, Installation, installed, wait_until
 
@@ -83,6 +86,19 @@ def test_a_wrong_edit_is_refused_and_visible_until_it_is_mended(installation) ->
     wait_for_settings(installation, "ok")
     installation.wait_for_health("healthy")
     assert land(installation, id="bad")["status"] == "rejected"
+
+
+def test_a_killed_runner_starts_again_with_the_last_valid_settings(installation) -> None:
+    text = installation.config.read_text()
+    installation.config.write_text("[server\n")
+    wait_for_settings(installation, "fail")
+    beat = read_beat(installation.directory / "state")
+    assert beat is not None
+    os.kill(beat.pid, signal.SIGKILL)
+    assert land(installation)["status"] == "landed"
+    assert installation.health()["components"]["settings"] == "fail"
+    installation.config.write_text(text)
+    installation.wait_for_health("healthy")
 
 
 def test_a_file_that_vanishes_leaves_the_old_settings(installation) -> None:

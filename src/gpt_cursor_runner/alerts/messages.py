@@ -24,6 +24,7 @@ _NEXT_STEPS = {
     "denied": "Give the gateway's user the right to write into the state directory.",
     "runner.down": "Start the runner: `gcr up`, or `gcr runner`.",
     "runner.gone": "The runner died: end the processes it left behind, and run `gcr up`.",
+    "runner.blocked": "No patch can land: `gcr status` names the obstacle of each repository.",
     "runner.stalled": "The runner hangs: see its log, and restart it.",
     "runner.not_claiming": "The runner takes no patches: see its log, and restart it.",
     "settings.invalid": "Correct runner.toml: `gcr status` names the key and the fix.",

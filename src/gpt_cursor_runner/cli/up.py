@@ -16,7 +16,7 @@ import click
 from gpt_cursor_runner.cli.client import Client
 from gpt_cursor_runner.cli.gateway import require_key, require_working_sinks
 from gpt_cursor_runner.cli.output import CommandFailed, Exit, Session, command
-from gpt_cursor_runner.config import Config, export, find_config
+from gpt_cursor_runner.config import Config, export, export_last_valid, find_config
 from gpt_cursor_runner.gateway.serve import PortTaken, refuse_taken_port
 from gpt_cursor_runner.system import processes
 from gpt_cursor_runner.system.supervision import event_at_signals
@@ -97,6 +97,7 @@ def up(session: Session, insecure_no_auth: bool) -> None:
     """Run gateway and runner in the foreground, and restart one that dies."""
     export(find_config(session.config_path), insecure_no_auth, log_to_file=True)
     config = session.config()
+    export_last_valid(config.state.last_valid_settings)
     require_key(session)
     require_working_sinks(config)
     try:

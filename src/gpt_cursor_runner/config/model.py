@@ -145,6 +145,13 @@ class State(_FrozenModel):
         return self.dir / "caches"
 
     @property
+    def last_valid_settings(self) -> Path:
+        """A copy of the settings file, for a process that `gcr up` restarts while
+        the file is invalid.
+        """
+        return self.dir / "last-valid.toml"
+
+    @property
     def logs_dir(self) -> Path:
         return self.dir / "logs"
 

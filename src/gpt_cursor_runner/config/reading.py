@@ -28,7 +28,8 @@ _REGISTRY_VARIABLES = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
-_OTHER_VARIABLES = ("GCR_CONFIG", "GCR_KEY")
+_LAST_VALID = "GCR_LAST_VALID"
+_OTHER_VARIABLES = ("GCR_CONFIG", "GCR_KEY", _LAST_VALID)
 
 
 class ConfigRefused(Exception):
@@ -124,6 +125,23 @@ def export(
         os.environ["GCR_SERVER__INSECURE_NO_AUTH"] = "true"
     if log_to_file:
         os.environ["GCR_STATE__LOG_TO_FILE"] = "true"
+
+
+def export_last_valid(path: Path) -> None:
+    """Let the processes that this one starts keep a copy of the last valid
+    settings file at `path`, and start with it while the file itself is invalid.
+    """
+    # A copy of an earlier run may be of another file.
+    path.unlink(missing_ok=True)
+    os.environ[_LAST_VALID] = str(path)
+
+
+def last_valid_path() -> Path | None:
+    """Where the last valid settings file is kept; None outside `gcr up`."""
+    path = os.environ.get(_LAST_VALID)
+    if not path:
+        return None
+    return Path(path)
 
 
 def search_path() -> str:

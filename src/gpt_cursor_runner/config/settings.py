@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -12,7 +14,12 @@ from typing import Self
 import structlog
 
 from gpt_cursor_runner.config.model import Config
-from gpt_cursor_runner.config.reading import ConfigRefused, parse_config, read_config_file
+from gpt_cursor_runner.config.reading import (
+    ConfigRefused,
+    last_valid_path,
+    parse_config,
+    read_config_file,
+)
 
 log = structlog.get_logger()
 
@@ -62,23 +69,32 @@ class Settings:
         path: Path | None = None,
         content: bytes | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        invalid: str = "",
     ) -> None:
         self._path = path
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        self._state = SettingsState(config)
+        self._state = SettingsState(config, invalid)
         self._judged = _Change(content, monotonic())
         self._pending: _Change | None = None
 
     @classmethod
     def load(cls, path: Path | None, monotonic: Callable[[], float] = time.monotonic) -> Self:
         """Read the file for the first time; raise ConfigRefused when it is
-        invalid.
+        invalid and `gcr up` has no earlier content of it.
         """
-        content = None
-        if path is not None:
+        if path is None:
+            return cls(parse_config(None, None))
+        try:
             content = read_config_file(path)
-        return cls(parse_config(content, path), path, content, monotonic)
+            config = parse_config(content, path)
+        except ConfigRefused as refused:
+            last_valid = _last_valid(path)
+            if last_valid is None:
+                raise
+            return cls(last_valid, path, _content(path), monotonic, refused.one_line)
+        _keep_valid(content)
+        return cls(config, path, content, monotonic)
 
     @property
     def state(self) -> SettingsState:
@@ -121,6 +137,7 @@ class Settings:
             if change.content is None:
                 raise ConfigRefused(f"{path}: cannot be read. Restore the file.")
             self._state = _adopted(previous.config, parse_config(change.content, path))
+            _keep_valid(change.content)
         except ConfigRefused as refused:
             self._state = replace(previous, invalid=refused.one_line)
         if self._state != previous:
@@ -132,6 +149,27 @@ def _content(path: Path) -> bytes | None:
         return path.read_bytes()
     except OSError:
         return None
+
+
+def _last_valid(path: Path) -> Config | None:
+    copy = last_valid_path()
+    content = None if copy is None else _content(copy)
+    if content is None:
+        return None
+    return parse_config(content, path)
+
+
+def _keep_valid(content: bytes) -> None:
+    copy = last_valid_path()
+    if copy is None:
+        return
+    unfinished = copy.with_name(f"{copy.name}.{os.getpid()}")
+    # Without the copy a process that dies now starts again once the file is valid.
+    with suppress(OSError):
+        # The file may hold secrets.
+        unfinished.touch(mode=0o600)
+        unfinished.write_bytes(content)
+        unfinished.replace(copy)
 
 
 def _adopted(present: Config, read: Config) -> SettingsState:
