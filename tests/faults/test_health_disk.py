@@ -154,7 +154,7 @@ def test_a_frozen_disk_blocks_no_answer_and_no_port(tmp_path: Path):
                 pollers.wait_for(200)
             assert not pollers.troubles and pollers.codes == {503}
             (hanging,) = _hanging(installation)
-            assert len(_workers(installation)) == 2  # the other one checks the repositories
+            assert len(_workers(installation)) == 1
             installation.kill("gateway")
             installation.start(
                 "gateway"
