@@ -245,6 +245,7 @@ def test_a_variable_with_a_password_is_named_and_not_written(
     terminal, enter_repository, monkeypatch
 ):
     repo = enter_repository()
+    repo.commit({"test_greeting.py": TEST})
     monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@packages.example.org/simple")
     result = init(terminal)
     assert "PIP_INDEX_URL holds a password" in result.stdout

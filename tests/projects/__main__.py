@@ -108,7 +108,7 @@ def run(name: str, source: Path, broken: tuple[str, ...], place: Path) -> Result
         ended = gateway.send("broken", change)
         result.broken = ended["status"]
         if ended["status"] == "rejected":
-            result.broken = ended["outcome"]["code"]
+            result.broken = ended["outcome"]["errors"][0]["code"]
         send_changes(gateway, repository, place, result)
     result.seconds = time.monotonic() - began
     return result

@@ -42,11 +42,11 @@ PROJECTS = (
         ("src/requests/hooks.py", '= ["response"]', '= ["request"]'),
     ),
     RealProject(
-        "qs",
+        "object-inspect",
         "npm",
-        "qs@6.13.0",
+        "object-inspect@1.13.2",
         ".",
-        ("lib/formats.js", "var percentTwenties = /%20/g;", "var percentTwenties = /%21/g;"),
+        ("index.js", "return 'null';", "return 'nil';"),
     ),
     RealProject(
         "c-blosc",

@@ -103,10 +103,9 @@ def init(
     config = _load(path, settings)
     proof = _prove(config)
     attempts: list[Attempt] = []
-    registries = Registries({})
+    refused: tuple[str, ...] = ()
     if not no_try:
-        registries = Registries.of_user()
-        attempts = _try(config, proof, git, settings, registries)
+        attempts, refused = _try(config, proof, git, settings)
     settings = _with_what_worked(settings, attempts)
     key = _set_up(path, settings)
     _exclude_from_repository(git, top, own_paths)
@@ -118,7 +117,7 @@ def init(
         proof=proof,
         attempts=attempts,
         is_tried=not no_try,
-        refused_variables=registries.refused,
+        refused_variables=refused,
     )
     session.print(report.to_json(), report.lines())
 
@@ -147,18 +146,24 @@ def _prove(config: Config) -> Proof:
 
 
 def _try(
-    config: Config, proof: Proof, git: Git, settings: FirstSettings, registries: Registries
-) -> list[Attempt]:
-    """Try the checks that the user gave, or those that fit the project."""
+    config: Config, proof: Proof, git: Git, settings: FirstSettings
+) -> tuple[list[Attempt], tuple[str, ...]]:
+    """Try the checks that the user gave, or those that fit the project. Returns
+    the attempts, and the variables that hold a password.
+    """
     if proof.code != "works" and settings.sandbox == "required":
-        return []
+        return [], ()
     repository = config.repository[0].model_copy(update={"checks": ()})
     trial = Trial(config, repository, proof)
     if settings.checks:
         given = Proposal("", "the checks of --check", (), settings.checks)
-        return trial.first_that_works([given])
+        return trial.first_that_works([given]), ()
     proposals = proposals_for(Project.at(git, git.tip(settings.branch)))
-    return trial.first_that_works(list(map(registries.applied_to, proposals)))
+    if not proposals:
+        return [], ()
+    registries = Registries.of_user()
+    applied = [registries.applied_to(proposal) for proposal in proposals]
+    return trial.first_that_works(applied), registries.refused
 
 
 def _with_what_worked(settings: FirstSettings, attempts: Sequence[Attempt]) -> FirstSettings:
