@@ -191,7 +191,10 @@ def _prove(config: Config) -> Proof:
 def _sandbox(config: Config, proof: Proof) -> Finding:
     why = "checks run code that an AI wrote"
     if proof.code == "works":
-        return Finding("sandbox", "PASS", "a command in bubblewrap proved to be confined", why)
+        fact = "a command in bubblewrap proved to be confined"
+        if proof.sandbox is not None and proof.sandbox.cgroups is not None:
+            fact += f"; a cgroup bounds {' and '.join(proof.sandbox.cgroups.bounded)}"
+        return Finding("sandbox", "PASS", fact, why)
     is_required = any(repository.sandbox == "required" for repository in config.repository)
     result: Result = "FAIL" if is_required else "WARN"
     return Finding("sandbox", result, proof.why, why, proof.next_step)

@@ -14,6 +14,7 @@ from typing import Any
 
 from gpt_cursor_runner.config import SandboxLimits
 from gpt_cursor_runner.landing.sandbox import etc, launcher
+from gpt_cursor_runner.landing.sandbox.cgroup import Cgroup
 from gpt_cursor_runner.landing.sandbox.model import (
     INSIDE,
     INSIDE_HOME,
@@ -63,7 +64,11 @@ class SandboxedProcess:
 
 
 def start(
-    sandbox: Sandbox, command: Sequence[str], confined: Confined, workspace: Workspace
+    sandbox: Sandbox,
+    command: Sequence[str],
+    confined: Confined,
+    workspace: Workspace,
+    cgroup: Cgroup | None,
 ) -> SandboxedProcess:
     """Start a command; raise OSError when a process cannot be started."""
     # Files that only this process has open, so that no path of the machine is
@@ -71,7 +76,7 @@ def start(
     filter_reader = _pipe_with(filter_program(confined.settings.network))
     status_reader, status_writer = os.pipe()
     try:
-        order = _Order(sandbox, workspace)
+        order = _Order(sandbox, workspace, cgroup)
         arguments = [sandbox.program]
         arguments += _arguments(order, command, confined)
         arguments += ["--seccomp", str(filter_reader), "--json-status-fd", str(status_writer)]
@@ -116,6 +121,7 @@ class _Order:
 
     sandbox: Sandbox
     workspace: Workspace
+    cgroup: Cgroup | None = None
     staged: list[str] = field(default_factory=list)
 
     def reachable(self, source: Path) -> str:
@@ -143,8 +149,23 @@ class _Order:
             "staged": self.staged,
             "namespace": self.sandbox.layered,
             "overlay": self._overlay(),
-            "limits": _limits(self.sandbox.limits, self.sandbox.layered),
+            "cgroups": self._cgroups(),
+            "limits": _limits(self.sandbox.limits, self._counts_by_user()),
         }
+
+    def _cgroups(self) -> list[str]:
+        if self.cgroup is None:
+            return []
+        return self.cgroup.joined_through()
+
+    def _counts_by_user(self) -> bool:
+        """Whether the limit of processes is that of the user: it would be reached
+        before that of a cgroup, which counts how often it was.
+        """
+        if self.cgroup is not None and self.cgroup.pids is not None:
+            return False
+        # Elsewhere it would count every process of the owner's.
+        return self.sandbox.layered
 
     def _overlay(self) -> dict[str, Any] | None:
         if not self.workspace.lower:
@@ -157,10 +178,9 @@ class _Order:
         }
 
 
-def _limits(limits: SandboxLimits, has_namespace: bool) -> dict[str, int]:
+def _limits(limits: SandboxLimits, counts_by_user: bool) -> dict[str, int]:
     numbers = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": limits.file_mb * _MEGABYTE}
-    # Elsewhere it would count every process of the owner's.
-    if has_namespace:
+    if counts_by_user:
         numbers["RLIMIT_NPROC"] = limits.processes
     return numbers
 

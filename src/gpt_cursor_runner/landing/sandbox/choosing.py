@@ -14,6 +14,7 @@ from typing import Literal
 
 from gpt_cursor_runner.config import Repository, SandboxLimits
 from gpt_cursor_runner.landing.sandbox import canary, seccomp
+from gpt_cursor_runner.landing.sandbox.cgroup import find_cgroups
 from gpt_cursor_runner.landing.sandbox.model import Sandbox
 from gpt_cursor_runner.landing.sandbox.tools import Tools, find_tools, overlaps
 from gpt_cursor_runner.landing.tree_files import Owner
@@ -53,7 +54,15 @@ def prove_sandbox(search_path: str, limits: SandboxLimits, directory: Path) -> P
         if user is None:
             return _no_user(limits.user)
     # Without the tools: the canary needs none.
-    plain = Sandbox("bubblewrap", "", Tools("/usr/bin:/bin", ()), program, limits, user=user)
+    plain = Sandbox(
+        "bubblewrap",
+        "",
+        Tools("/usr/bin:/bin", ()),
+        program,
+        limits,
+        user=user,
+        cgroups=find_cgroups(limits),
+    )
     layered = _try(replace(plain, layered=True), directory)
     if layered.code == "works":
         return layered

@@ -34,6 +34,7 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     command = sys.argv[2:]
     user = order["user"]
+    _join_cgroups(order["cgroups"])
     if user is not None:
         _checked("unshare", _libc.unshare(_CLONE_NEWNS))
         _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
@@ -54,6 +55,11 @@ def main() -> None:
         os.execvp(command[0], command)
     except OSError as error:
         raise OSError(error.errno, f"{command[0]}: {error.strerror}") from error
+
+
+def _join_cgroups(files: list[str]) -> None:
+    for path in files:
+        _write(path, "0")
 
 
 def _stage(directory: str, sources: list[str]) -> None:

@@ -18,6 +18,7 @@ from typing import Literal, Protocol
 
 from gpt_cursor_runner.landing.redacting import redact
 from gpt_cursor_runner.landing.sandbox import bubblewrap
+from gpt_cursor_runner.landing.sandbox.cgroup import Cgroup
 from gpt_cursor_runner.landing.sandbox.model import INSIDE, Confined, Sandbox
 from gpt_cursor_runner.landing.sandbox.usage import Limit, OverLimit, UsageWatch, limit_of_exit
 from gpt_cursor_runner.landing.workspace import Workspace
@@ -79,14 +80,30 @@ def run_command(
 def _run_once(
     sandbox: Sandbox, confined: Confined, workspace: Workspace, tick: Callable[[], None]
 ) -> Ended:
+    if sandbox.cgroups is None:
+        return _run_in(None, sandbox, confined, workspace, tick)
+    cgroup = sandbox.cgroups.create(sandbox.limits)
+    try:
+        return _run_in(cgroup, sandbox, confined, workspace, tick)
+    finally:
+        cgroup.remove()
+
+
+def _run_in(
+    cgroup: Cgroup | None,
+    sandbox: Sandbox,
+    confined: Confined,
+    workspace: Workspace,
+    tick: Callable[[], None],
+) -> Ended:
     output = _Output(confined.settings.environment)
     began = time.monotonic()
     try:
-        running = _start(sandbox, confined, workspace)
+        running = _start(sandbox, confined, workspace, cgroup)
     except OSError as error:
         output.add(f"{confined.settings.command[0]}: {error.strerror}\n".encode())
         return output.ended("not_started", None, 0.0)
-    followed = _follow(running, sandbox, confined, workspace, output, tick)
+    followed = _follow(running, cgroup, sandbox, confined, workspace, output, tick)
     seconds = time.monotonic() - began
     if followed.exit_code is None and followed.status is None:
         if not _was_not_executed(output.kept()):
@@ -109,6 +126,7 @@ class _Followed:
 
 def _follow(
     running: _Running,
+    cgroup: Cgroup | None,
     sandbox: Sandbox,
     confined: Confined,
     workspace: Workspace,
@@ -122,6 +140,9 @@ def _follow(
         tick()
         if sandbox.tier != "none":
             watch.check()
+        limit = _exceeded(cgroup)
+        if limit is not None:
+            raise OverLimit(limit)
 
     try:
         _note_group(workspace, running.child)
@@ -133,12 +154,20 @@ def _follow(
         running.exit_code()
         raise
     exit_code = running.exit_code()
-    if not in_time:
+    limit = _exceeded(cgroup)
+    if not in_time and limit is None:
         return _Followed(exit_code, "timed_out")
-    limit = limit_of_exit(exit_code)
+    if limit is None:
+        limit = limit_of_exit(exit_code)
     if limit is not None:
         return _Followed(exit_code, "over_limit", limit)
     return _Followed(exit_code)
+
+
+def _exceeded(cgroup: Cgroup | None) -> Limit | None:
+    if cgroup is None:
+        return None
+    return cgroup.exceeded()
 
 
 def _note_group(workspace: Workspace, child: processes.Child) -> None:
@@ -172,11 +201,13 @@ class _Unconfined:
         return self.child.returncode
 
 
-def _start(sandbox: Sandbox, confined: Confined, workspace: Workspace) -> _Running:
+def _start(
+    sandbox: Sandbox, confined: Confined, workspace: Workspace, cgroup: Cgroup | None
+) -> _Running:
     command = confined.settings.command
     executable = _find(command[0], sandbox, confined, workspace)
     if sandbox.tier != "none":
-        return bubblewrap.start(sandbox, (executable, *command[1:]), confined, workspace)
+        return bubblewrap.start(sandbox, (executable, *command[1:]), confined, workspace, cgroup)
     child = processes.start(
         [executable, *command[1:]],
         environment=_plain_environment(sandbox, confined, workspace),
