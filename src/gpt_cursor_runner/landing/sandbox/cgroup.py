@@ -8,8 +8,10 @@ cgroups in the hierarchies at whose root this process is.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ _OWN = Path("/proc/self/cgroup")
 _CONTROLLERS = ("memory", "pids")
 _PREFIX = "gcr-"
 _MEGABYTE = 1 << 20
+_REMOVE_TRIES = 200
+_REMOVE_PAUSE_SECONDS = 0.01
 # The kernel stores the delegation of systemd as an attribute of the directory:
 # that for unprivileged readers since systemd 251.
 _DELEGATE_ATTRIBUTES = ("user.delegate", "trusted.delegate")
@@ -118,10 +122,11 @@ class Cgroup:
         return None
 
     def remove(self) -> None:
-        """One that still has a process stays, until `remove_abandoned`."""
+        """Remove it. One that still has a process after a moment stays, until
+        `remove_abandoned`.
+        """
         for directory in _distinct((self.memory, self.pids)):
-            with suppress(OSError):
-                directory.rmdir()
+            _remove(directory)
 
 
 def find_cgroups(limits: SandboxLimits) -> CgroupParents | None:
@@ -207,6 +212,21 @@ def _below(parent: Path | None, name: str) -> Path | None:
 
 def _distinct(directories: Iterable[Path | None]) -> list[Path]:
     return list(dict.fromkeys(path for path in directories if path is not None))
+
+
+def _remove(directory: Path) -> None:
+    # Killed processes of the sandbox may end after bubblewrap.
+    for _ in range(_REMOVE_TRIES):
+        try:
+            directory.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                return
+            time.sleep(_REMOVE_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _words(path: Path) -> set[str]:
