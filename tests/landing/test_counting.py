@@ -51,9 +51,9 @@ def test_a_runner_inside_another_is_counted_once() -> None:
 
 def test_known_counts_are_kept_and_a_broken_file_is_none(tmp_path: Path) -> None:
     counts = KnownCounts(tmp_path / "trees" / "app.json")
-    assert counts.get("tests") is None
+    assert counts.get("tests", -1) == -1
     counts.put("tests", 5)
     counts.put("lint", 0)
-    assert (KnownCounts(counts.file).get("tests"), counts.get("lint")) == (5, 0)
+    assert (KnownCounts(counts.file).get("tests", -1), counts.get("lint", -1)) == (5, 0)
     counts.file.write_text("[")
-    assert counts.get("tests") is None
+    assert counts.get("tests", -1) == -1

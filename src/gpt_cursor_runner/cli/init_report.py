@@ -71,6 +71,15 @@ class InitReport:
         return None
 
     def _checks(self) -> Iterator[str]:
+        yield from self._tried()
+        for check in self.settings.checks:
+            yield f"checks    {check.name}: {command_line(check.command)}"
+        if not self.settings.checks:
+            yield f"note      no checks yet: patches land unchecked. {self._why_no_checks()}"
+        elif self.attempts and self._worked() is None:
+            yield "note      the checks fail on the branch as it is, so that no patch can land"
+
+    def _tried(self) -> Iterator[str]:
         for attempt in self.attempts:
             if attempt.failure is not None:
                 yield f"tried     {_name(attempt)}: {attempt.failure.reason}"
@@ -79,12 +88,6 @@ class InitReport:
             yield f"works     {_name(worked)}, in {worked.seconds:.0f} s"
             for test in worked.left_out:
                 yield f"          left out, since it fails on the branch: {test}"
-        for check in self.settings.checks:
-            yield f"checks    {check.name}: {command_line(check.command)}"
-        if not self.settings.checks:
-            yield f"note      no checks yet: patches land unchecked. {self._why_no_checks()}"
-        elif worked is None and self.attempts:
-            yield "note      the checks fail on the branch as it is, so that no patch can land"
 
     def _why_no_checks(self) -> str:
         if not self.is_tried:

@@ -69,8 +69,8 @@ class KnownCounts:
 
     file: Path
 
-    def get(self, check: str) -> int | None:
-        return self._read().get(check)
+    def get(self, check: str, default: int) -> int:
+        return self._read().get(check, default)
 
     def put(self, check: str, tests: int) -> None:
         counts = self._read()

@@ -52,8 +52,8 @@ class TreeFiles:
         as the trees differ. Raises as `write` does.
         """
         self.tick()
-        # Old entries go first: a file may take the place of a directory.
         old, new = self._entries(old_oid), self._entries(new_oid)
+        # Old entries go first: a file may take the place of a directory.
         for name, entry in old.items():
             if name not in new or new[name].kind != entry.kind:
                 _remove(directory / name)
@@ -62,12 +62,19 @@ class TreeFiles:
             before = old.get(name)
             if before is None or before.kind != entry.kind:
                 added.append(entry)
-            elif before.oid != entry.oid and entry.kind == "directory":
-                self.change(before.oid, entry.oid, directory / name)
-            elif before.oid != entry.oid and entry.kind != "submodule":
-                _remove(directory / name)
-                added.append(entry)
+            elif before.oid != entry.oid:
+                added += self._change_entry(before, entry, directory / name)
         self._write_all(added, directory)
+
+    def _change_entry(self, before: TreeEntry, entry: TreeEntry, path: Path) -> list[TreeEntry]:
+        """Change a directory in place; return a file, which is written anew."""
+        if entry.kind == "directory":
+            self.change(before.oid, entry.oid, path)
+            return []
+        if entry.kind == "submodule":
+            return []
+        _remove(path)
+        return [entry]
 
     def _entries(self, tree_oid: str) -> dict[str, TreeEntry]:
         entries: dict[str, TreeEntry] = {}

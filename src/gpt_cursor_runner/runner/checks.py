@@ -109,14 +109,14 @@ class Checks:
         """Raise HumanNeeded when the patch makes a check run fewer tests, which
         would let it pass for less.
         """
-        counts = KnownCounts(self.stores.counts)
-        last = counts.get(check.name)
         if result.tests is None:
             return
-        if check.required and not self.is_approved and last is not None and result.tests < last:
+        counts = KnownCounts(self.stores.counts)
+        fewer = result.tests < counts.get(check.name, 0)
+        if fewer and check.required and not self.is_approved:
             # The owner may have removed tests since; the branch itself decides.
             compared = self._compare(check, sealed.base, sandbox)
-            if compared.tests is not None and result.tests < compared.tests:
+            if result.tests < (compared.tests or 0):
                 raise _fewer_tests(result, compared, self.repository)
         counts.put(check.name, result.tests)
 
@@ -237,19 +237,17 @@ def _failed_check(result: CheckResult) -> Fault:
 
 
 def _failure(result: CheckResult) -> str:
-    match result.status:
-        case "timed_out":
-            return "ran out of time"
-        case "not_started":
-            return "could not be started"
-        case "no_tests":
-            return "ran no test"
-        case "over_limit":
-            return f"went over its limit of {_LIMIT_NAMES[result.limit or 'memory']}"
-        case _:
-            return f"failed with exit code {result.exit_code}"
+    if result.status == "over_limit":
+        return f"went over its limit of {_LIMIT_NAMES[result.limit or 'memory']}"
+    failed = f"failed with exit code {result.exit_code}"
+    return _FAILURES.get(result.status, failed)
 
 
+_FAILURES = {
+    "timed_out": "ran out of time",
+    "not_started": "could not be started",
+    "no_tests": "ran no test",
+}
 _LIMIT_NAMES = {
     "memory": "memory (sandbox.memory_mb)",
     "processes": "processes (sandbox.processes)",

@@ -35,7 +35,7 @@ CONFIRM_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What every patch is worked on with. The settings are those at the claim:
+    """The parts that every patch is worked on with. The settings are those at the claim:
     later ones are for later patches.
     """
 

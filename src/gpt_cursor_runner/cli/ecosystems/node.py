@@ -14,7 +14,7 @@ from gpt_cursor_runner.config import Check, Setup
 
 NAME = "Node"
 _MANIFEST = "package.json"
-# What `npm init` writes.
+# The script that `npm init` writes.
 _NO_TEST = "no test specified"
 # Scripts that run the tests alone, where `test` also runs linters or a browser.
 _OTHER_SCRIPTS = ("tests-only", "test-only", "test:unit", "test-unit", "unit", "mocha", "jest")

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 # Directories that every command sees, and everything below them.
@@ -37,17 +38,21 @@ def find_tools(search_path: str, hidden: Sequence[Path]) -> Tools:
     of the owner's imports the owner's files in place of the sealed tree. The
     shims of a version manager are replaced by the programs they stand for.
     """
-    directories: list[Path] = []
+    usable = _outside(_program_directories(search_path), hidden)
+    parts = chain.from_iterable(map(_parts_beside, usable))
+    return Tools(os.pathsep.join(map(str, usable)), tuple(_outside(parts, hidden)))
+
+
+def _program_directories(search_path: str) -> Iterator[Path]:
     for entry in search_path.split(os.pathsep):
         directory = Path(entry)
         if directory.is_absolute() and directory.is_dir():
-            directories += _behind_shims(directory)
-    usable = [path for path in dict.fromkeys(directories) if not overlaps(path, hidden)]
-    shown: list[Path] = []
-    for directory in usable:
-        shown += _parts_beside(directory)
-    visible = [path for path in dict.fromkeys(shown) if not overlaps(path, hidden)]
-    return Tools(os.pathsep.join(map(str, usable)), tuple(visible))
+            yield from _behind_shims(directory)
+
+
+def _outside(paths: Iterable[Path], hidden: Sequence[Path]) -> list[Path]:
+    """The paths that overlap no hidden directory, each once."""
+    return [path for path in dict.fromkeys(paths) if not overlaps(path, hidden)]
 
 
 def toolchain(executable: Path) -> list[Path]:
