@@ -170,10 +170,14 @@ class Installation:
             return False
 
     def wait_for_health(self, overall_status: str) -> None:
-        wait_until(
-            lambda: self._has_overall_status(overall_status),
-            f"health never became {overall_status}",
-        )
+        try:
+            wait_until(
+                lambda: self._has_overall_status(overall_status),
+                f"health never became {overall_status}",
+            )
+        except AssertionError as failed:
+            body = self.health() if self.answers() else "no answer"
+            raise AssertionError(f"{failed}: {body}") from failed
 
     def wait_until_ended(self, patch_id: str) -> dict[str, Any]:
         ledger = self.ledger()

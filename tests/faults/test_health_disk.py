@@ -5,6 +5,7 @@ frozen, locked, corrupt.
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ needs_mounts = pytest.mark.skipif(
     or subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode != 0,
     reason="mounting needs root",
 )
+
+# A user's search path may lack the directories of these programs.
+ADMINISTRATOR = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
 
 
 def reports(installation: Installation, *reasons: str) -> bool:
@@ -132,8 +136,9 @@ def test_a_frozen_disk_blocks_no_answer_and_no_port(tmp_path: Path):
     patches.mkdir(parents=True)
     with image.open("wb") as file:
         file.truncate(16 * 1024 * 1024)
-    if subprocess.run(["mkfs.ext4", "-q", str(image)], capture_output=True).returncode != 0:
+    if shutil.which("mkfs.ext4", path=ADMINISTRATOR["PATH"]) is None:
         pytest.skip("no mkfs.ext4 here")
+    subprocess.run(["mkfs.ext4", "-q", str(image)], env=ADMINISTRATOR, check=True)
     if (
         subprocess.run(
             ["mount", "-o", "loop", str(image), str(patches)], capture_output=True
@@ -145,10 +150,11 @@ def test_a_frozen_disk_blocks_no_answer_and_no_port(tmp_path: Path):
     try:
         with started(tmp_path, "gateway", "runner") as installation:
             installation.wait_for_health("healthy")
-            subprocess.run(["fsfreeze", "-f", str(patches)], check=True)
+            subprocess.run(["fsfreeze", "-f", str(patches)], env=ADMINISTRATOR, check=True)
             # Also when this test is killed: a disk that stays frozen blocks
             # every process that syncs.
-            thaw = subprocess.Popen(["sh", "-c", 'sleep 25; fsfreeze -u "$0"', str(patches)])
+            command = ["sh", "-c", 'sleep 25; fsfreeze -u "$0"', str(patches)]
+            thaw = subprocess.Popen(command, env=ADMINISTRATOR)
             expect(installation, "filesystem.late")
             with polled(installation.port, 20, pause_seconds=0.1) as pollers:
                 pollers.wait_for(200)
@@ -161,11 +167,11 @@ def test_a_frozen_disk_blocks_no_answer_and_no_port(tmp_path: Path):
             )  # on the same port, though the worker still hangs in the kernel
             wait_until(installation.answers, "the port was never free again")
             expect(installation, "filesystem.late")
-            subprocess.run(["fsfreeze", "-u", str(patches)], check=True)
+            subprocess.run(["fsfreeze", "-u", str(patches)], env=ADMINISTRATOR, check=True)
             expect_healthy(installation)
             wait_until(lambda: not is_alive(hanging), "a disk worker was left behind")
     finally:
-        subprocess.run(["fsfreeze", "-u", str(patches)], capture_output=True)
+        subprocess.run(["fsfreeze", "-u", str(patches)], env=ADMINISTRATOR, capture_output=True)
         thaw.kill()
         thaw.wait()
         subprocess.run(["umount", "-l", str(patches)], capture_output=True)
