@@ -14,6 +14,7 @@ from gpt_cursor_runner.landing.readiness import Machine
 from gpt_cursor_runner.landing.sandbox.choosing import Proof, prove_sandbox, sandbox_for
 from gpt_cursor_runner.landing.sandbox.model import Confined, Mount, Sandbox
 from gpt_cursor_runner.landing.sandbox.running import Ended, run_command
+from gpt_cursor_runner.landing.tree_files import give
 from gpt_cursor_runner.landing.workspace import Workspace
 from tests.building import SEARCH_PATH
 
@@ -84,6 +85,4 @@ def lay_out(workspace: Workspace, sandbox: Sandbox, files: Mapping[str, str]) ->
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o755 if text.startswith("#!") else 0o644)
-    if sandbox.user is not None:
-        for path in (directory, *directory.rglob("*")):
-            sandbox.user.take(path)
+    give(sandbox.user, directory, *directory.rglob("*"))

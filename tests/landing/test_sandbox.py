@@ -21,6 +21,7 @@ import pytest
 from gpt_cursor_runner.config import SandboxLimits
 from gpt_cursor_runner.landing.sandbox.choosing import prove_sandbox, sandbox_for
 from gpt_cursor_runner.landing.sandbox.model import Mount, Sandbox
+from gpt_cursor_runner.landing.tree_files import give
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.sandboxes import (
@@ -395,8 +396,7 @@ def test_a_mount_keeps_what_is_written_when_it_is_writable(
     cache, layer = tmp_path / "cache", tmp_path / "layer"
     for directory in (cache, layer):
         directory.mkdir()
-        if sandbox.user is not None:
-            sandbox.user.take(directory)
+        give(sandbox.user, directory)
     mounts = [
         Mount(cache, "/home/check/.cache/tool", writable=True),
         Mount(layer, "/workspace/.venv"),

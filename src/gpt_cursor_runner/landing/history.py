@@ -11,7 +11,7 @@ from pathlib import Path
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.git_isolation import AUTHOR_EMAIL, AUTHOR_NAME
 from gpt_cursor_runner.landing.scratch import make_repository
-from gpt_cursor_runner.landing.tree_files import Owner
+from gpt_cursor_runner.landing.tree_files import Owner, give
 
 _CONFIG = f"[user]\n\tname = {AUTHOR_NAME}\n\temail = {AUTHOR_EMAIL}\n"
 
@@ -39,9 +39,7 @@ def write_history(
     clone = Git(directory, git.search_path)
     index = {"GIT_INDEX_FILE": str(directory / "index")}
     clone.run("read-tree", commit, environment=index)
-    if owner is not None:
-        for path in (directory, *directory.rglob("*")):
-            owner.take(path)
+    give(owner, directory, *directory.rglob("*"))
 
 
 def _name(ref: str) -> str:

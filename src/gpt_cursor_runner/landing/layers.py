@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from gpt_cursor_runner.config import Setup
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.objects import Objects
-from gpt_cursor_runner.landing.tree_files import Owner
+from gpt_cursor_runner.landing.tree_files import Owner, give
 from gpt_cursor_runner.landing.workspace import Workspace, remove
 from gpt_cursor_runner.patch.faults import WorldFailed
 
@@ -85,8 +85,7 @@ class LayerStore:
         """
         for parent in reversed([files / name for name in provided.parents]):
             parent.mkdir(parents=True, exist_ok=True)
-            if self.owner is not None:
-                self.owner.take(parent)
+            give(self.owner, parent)
 
     def _layer(self, key: str, setup: Setup) -> Layer:
         return Layer(key, self.directory / key / "files", setup.provides)

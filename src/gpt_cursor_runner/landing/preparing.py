@@ -5,7 +5,6 @@ layers of the setup commands, the caches.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from gpt_cursor_runner.landing.sandbox.model import (
     Sandbox,
 )
 from gpt_cursor_runner.landing.sandbox.running import Ended, run_command
+from gpt_cursor_runner.landing.tree_files import give, uid_of
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.faults import WorldFailed
 
@@ -134,7 +134,7 @@ class Preparation:
 
     def layer_keys(self, tree: str) -> list[str]:
         """The key of each setup command's layer for a tree."""
-        return layer_keys(self.git, tree, self.repository.setup, self._uid())
+        return layer_keys(self.git, tree, self.repository.setup, uid_of(self.sandbox.user))
 
     @contextmanager
     def open(self, tree: str, commit: str) -> Iterator[ReadyWorkspace]:
@@ -228,18 +228,12 @@ class Preparation:
         digest = hashlib.sha256(path.encode()).hexdigest()[:12]
         source = self.stores.caches / f"{digest}-{Path(path).name}"
         source.mkdir(parents=True, exist_ok=True)
-        if self.sandbox.user is not None:
-            self.sandbox.user.take(source)
+        give(self.sandbox.user, source)
         if path.startswith("~/"):
             inside = f"{INSIDE_HOME}/{path.removeprefix('~/')}"
         else:
             inside = f"{INSIDE}/{path}"
         return Mount(source, inside, writable=True)
-
-    def _uid(self) -> int:
-        if self.sandbox.user is not None:
-            return self.sandbox.user.uid
-        return os.geteuid()
 
 
 def _generated(workspace: Workspace, setup: Setup) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ costs as much as the patch changes.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.objects import Objects
-from gpt_cursor_runner.landing.tree_files import Owner, TreeFiles
+from gpt_cursor_runner.landing.tree_files import Owner, TreeFiles, give, uid_of
 from gpt_cursor_runner.landing.workspace import remove
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -53,8 +52,7 @@ class PristineTree:
     def _begin(self) -> None:
         remove(self._directory)
         self.files.mkdir(parents=True)
-        if self._owner is not None:
-            self._owner.take(self.files)
+        give(self._owner, self.files)
 
     def _read_state(self) -> dict[str, Any] | None:
         """The state, or None when the files cannot be used."""
@@ -68,10 +66,7 @@ class PristineTree:
         self._state.write_text(json.dumps(self._state_of(tree_oid)))
 
     def _state_of(self, tree_oid: str) -> dict[str, Any]:
-        uid = os.geteuid()
-        if self._owner is not None:
-            uid = self._owner.uid
-        return {"tree": tree_oid, "uid": uid, "boot": _boot_id()}
+        return {"tree": tree_oid, "uid": uid_of(self._owner), "boot": _boot_id()}
 
 
 def _boot_id() -> str:

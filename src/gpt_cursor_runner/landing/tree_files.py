@@ -19,13 +19,25 @@ from gpt_cursor_runner.patch.faults import WorldFailed
 
 @dataclass(frozen=True)
 class Owner:
-    """The user and group that files are given to."""
+    """The user and group that files are given to. In place of an owner, None
+    stands for the user of this process, who has them already.
+    """
 
     uid: int
     gid: int
 
-    def take(self, path: Path) -> None:
-        os.chown(path, self.uid, self.gid, follow_symlinks=False)
+
+def give(owner: Owner | None, *paths: Path) -> None:
+    if owner is None:
+        return
+    for path in paths:
+        os.chown(path, owner.uid, owner.gid, follow_symlinks=False)
+
+
+def uid_of(owner: Owner | None) -> int:
+    if owner is None:
+        return os.geteuid()
+    return owner.uid
 
 
 @dataclass(frozen=True)
@@ -100,16 +112,12 @@ class TreeFiles:
             target.mkdir()
             if entry.kind == "directory":
                 self.write(entry.oid, target)
-            self._give_away(target)
+            give(self.owner, target)
         contents = self.objects.open_each([entry.oid for entry in blobs])
         for entry, chunks in zip(blobs, contents, strict=True):
             target = directory / entry.name
             _write_blob(entry, chunks, target)
-            self._give_away(target)
-
-    def _give_away(self, path: Path) -> None:
-        if self.owner is not None:
-            self.owner.take(path)
+            give(self.owner, target)
 
 
 def _write_blob(entry: TreeEntry, chunks: Iterator[bytes], target: Path) -> None:

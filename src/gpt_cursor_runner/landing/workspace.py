@@ -17,7 +17,7 @@ import psutil
 
 from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.objects import Objects
-from gpt_cursor_runner.landing.tree_files import Owner, TreeFiles
+from gpt_cursor_runner.landing.tree_files import Owner, TreeFiles, give
 from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.system import processes
 
@@ -52,8 +52,7 @@ class Workspace:
         self.directory.mkdir(parents=True, mode=0o700)
         for path in (self.tree, self.upper, self.work, self.home, self.tmp):
             path.mkdir(mode=0o700)
-            if self._owner is not None:
-                self._owner.take(path)
+            give(self._owner, path)
         return self
 
     def __exit__(

@@ -10,6 +10,7 @@ from pathlib import Path
 from gpt_cursor_runner.config import SandboxedCommand
 from gpt_cursor_runner.landing.sandbox.model import Confined, Sandbox
 from gpt_cursor_runner.landing.sandbox.running import Ended, run_command
+from gpt_cursor_runner.landing.tree_files import give
 from gpt_cursor_runner.landing.workspace import Workspace
 
 SECONDS = 20.0
@@ -82,9 +83,7 @@ def _lay_out(workspace: Workspace, sandbox: Sandbox, lower: Path) -> Path:
         workspace.lay_over([lower])
     given = directory / "given"
     given.write_text("given\n")
-    if sandbox.user is not None:
-        sandbox.user.take(directory)
-        sandbox.user.take(given)
+    give(sandbox.user, directory, given)
     return given
 
 
