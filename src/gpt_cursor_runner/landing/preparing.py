@@ -195,18 +195,17 @@ class Preparation:
         """A file of the tree below a path that setup provides would be hidden
         from the checks: they would not test the patch.
         """
-        for setup in self.repository.setup:
-            for provided in setup.provides:
-                # `Git` takes paths literally, not as patterns.
-                hidden = self.git.run("ls-tree", "-r", "--name-only", "-z", tree, "--", provided)
-                if hidden:
-                    path = hidden.split(b"\0")[0].decode(errors="replace")
-                    raise WorldFailed(
-                        "setup_hides_tree",
-                        f"the tree has {path}, and setup provides {provided} in its place",
-                        "Take it out of the repository, or out of `provides` in runner.toml.",
-                        retry=False,
-                    )
+        provided = [path for setup in self.repository.setup for path in setup.provides]
+        # `Git` takes paths literally, not as patterns.
+        hidden = self.git.run("ls-tree", "-r", "--name-only", "-z", tree, "--", *provided)
+        if hidden:
+            path = hidden.split(b"\0")[0].decode(errors="replace")
+            raise WorldFailed(
+                "setup_hides_tree",
+                f"the tree has {path}, and setup provides something in its place",
+                "Take it out of the repository, or out of `provides` in runner.toml.",
+                retry=False,
+            )
 
     def _run_setup_here(self, workspace: Workspace) -> None:
         """Without a sandbox a workspace has no fixed path, at which a virtual

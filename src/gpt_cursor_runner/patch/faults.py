@@ -200,10 +200,9 @@ class WorldFailed(Refused):
         message: str,
         next_step: str = "See `gcr doctor`.",
         *,
-        expected: tuple[str, ...] = (),
         retry: bool = True,
     ) -> None:
-        super().__init__(Fault(code, message, next_step, expected=expected))
+        super().__init__(Fault(code, message, next_step))
         self.retry = retry
 
 

@@ -190,7 +190,6 @@ def _fails_without_patch(compared: CheckResult, repository: Repository) -> World
         " as well, so it says nothing about the patch",
         f"Mend {repository.branch} or the check (`gcr doctor --checks`), then `gcr retry` the"
         " patch.",
-        expected=_last_lines(compared.tail),
         retry=False,
     )
 
@@ -214,7 +213,6 @@ def _setup_fails_without_patch(failed: SetupFailed, repository: Repository) -> W
         "setup_failed",
         f"{failed}; the patch changes none of the files it depends on",
         f"Mend the setup of {repository.name} (`gcr doctor --checks`), then `gcr retry` the patch.",
-        expected=_last_lines(readable_tail(failed.ended.output)),
     )
 
 

@@ -35,8 +35,8 @@ CONFIRM_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The parts that every patch is worked on with. The settings are those at the claim:
-    later ones are for later patches.
+    """The parts that every patch is worked on with. The settings are those at
+    the claim: later ones are for later patches.
     """
 
     config: Config

@@ -20,7 +20,8 @@ _SECRET = "a file of the machine"  # noqa: S105  planted, to be looked for
 # machine, `$2` a process of the machine.
 _SCRIPT = r"""
 problem() { echo "$*"; }
-writable() { (echo x > "$1/gcr-canary") 2>/dev/null; }
+# Leaves nothing behind where it was not confined.
+writable() { (echo x > "$1/gcr-canary" && rm "$1/gcr-canary") 2>/dev/null; }
 
 [ "$(pwd)" = /workspace ] || problem "the working directory is $(pwd)"
 [ "$(cat given)" = given ] || problem "the files of the tree are not shown"
