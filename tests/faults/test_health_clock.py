@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +20,10 @@ _FAKETIME = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), N
 @pytest.mark.skipif(_FAKETIME is None, reason="libfaketime is not installed")
 def test_a_wall_clock_set_by_an_hour_or_a_day_changes_no_age_and_no_status(tmp_path: Path):
     installation = Installation.create(tmp_path)
+    # No repository, and so no git: with libfaketime 0.9.10 below it, a thread
+    # that waits for a child sometimes gets EINVAL from clock_nanosleep.
+    settings = installation.config.read_text().split("[[repository]]")[0]
+    installation.config.write_text(settings)
     clock = tmp_path / "clock"
     clock.write_text("+0")
     faked = {
@@ -40,21 +43,10 @@ def test_a_wall_clock_set_by_an_hour_or_a_day_changes_no_age_and_no_status(tmp_p
     log = (tmp_path / "gateway.log").open("ab")
     try:
         installation.start("runner")
-
-        def start_gateway() -> None:
-            installation.processes["gateway"] = subprocess.Popen(
-                command, env=os.environ | faked, stdout=log, stderr=log, start_new_session=True
-            )
-
-        start_gateway()
-        try:
-            installation.wait_for_health("healthy")
-        except AssertionError:
-            # A process with libfaketime below it sometimes hangs at its start.
-            os.killpg(installation.processes["gateway"].pid, signal.SIGKILL)
-            installation.processes["gateway"].wait()
-            start_gateway()
-            installation.wait_for_health("healthy")
+        installation.processes["gateway"] = subprocess.Popen(
+            command, env=os.environ | faked, stdout=log, stderr=log, start_new_session=True
+        )
+        installation.wait_for_health("healthy")
         began = time.monotonic()
         for offset, seconds in (("-3600", -3600.0), ("+86400", 86_400.0)):
             clock.write_text(offset)
@@ -72,7 +64,8 @@ def test_a_wall_clock_set_by_an_hour_or_a_day_changes_no_age_and_no_status(tmp_p
         watched_seconds = time.monotonic() - began
         installation.processes["gateway"].terminate()
         # The worker writes the end of the history. Its parent is not waited
-        # for: with libfaketime below it, it sometimes hangs at its exit.
+        # for: now and then granian 2.8.7 misses the signal while it accepts a
+        # connection, and ends its worker 15 s later.
         wait_until(
             lambda: _recorded_seconds(installation) > watched_seconds / 2, "no history was written"
         )
