@@ -143,7 +143,7 @@ def test_cgroups_of_ended_runners_are_removed(tmp_path: Path) -> None:
 def test_a_reached_limit_is_named_over_the_exit_code(tmp_path: Path, is_layered: bool) -> None:
     sandbox = make_sandbox(is_layered=is_layered)
     parents = sandbox.cgroups
-    if parents is None or parents.pids is None:
+    if parents.pids is None:
         pytest.skip("no cgroup can be made here")
     with_limit = replace(sandbox, limits=LIMITS.model_copy(update={"processes": 40}))
     with Workspace(tmp_path / "workspace", sandbox.user) as workspace:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from gpt_cursor_runner.config import SandboxLimits
+from gpt_cursor_runner.landing.sandbox.cgroup import NO_CGROUPS
 from gpt_cursor_runner.landing.sandbox.choosing import prove_sandbox, sandbox_for
 from gpt_cursor_runner.landing.sandbox.model import Mount, Sandbox
 from gpt_cursor_runner.landing.tree_files import give
@@ -357,7 +358,7 @@ def test_a_command_over_a_limit_is_ended_and_the_limit_is_named(
 @pytest.mark.parametrize("sandbox", ["layered"], indirect=True)
 def test_the_kernel_bounds_the_processes(workspace: Workspace, sandbox: Sandbox) -> None:
     script = "i=0; while [ $i -lt 90 ]; do sleep 9 & i=$((i + 1)); done; echo all"
-    alone = replace(limited(sandbox, processes=50), cgroups=None)
+    alone = replace(limited(sandbox, processes=50), cgroups=NO_CGROUPS)
     ended = run_in(alone, workspace, "sh", "-c", script)
     assert ended.status == "failed"
     assert "all" not in text_of(ended)

@@ -192,7 +192,7 @@ def _sandbox(config: Config, proof: Proof) -> Finding:
     why = "checks run code that an AI wrote"
     if proof.code == "works":
         fact = "a command in bubblewrap proved to be confined"
-        if proof.sandbox is not None and proof.sandbox.cgroups is not None:
+        if proof.sandbox is not None and proof.sandbox.cgroups.bounded:
             fact += f"; a cgroup bounds {' and '.join(proof.sandbox.cgroups.bounded)}"
         return Finding("sandbox", "PASS", fact, why)
     is_required = any(repository.sandbox == "required" for repository in config.repository)

@@ -68,7 +68,7 @@ def start(
     command: Sequence[str],
     confined: Confined,
     workspace: Workspace,
-    cgroup: Cgroup | None,
+    cgroup: Cgroup,
 ) -> SandboxedProcess:
     """Start a command; raise OSError when a process cannot be started."""
     # Files that only this process has open, so that no path of the machine is
@@ -121,7 +121,7 @@ class _Order:
 
     sandbox: Sandbox
     workspace: Workspace
-    cgroup: Cgroup | None = None
+    cgroup: Cgroup
     staged: list[str] = field(default_factory=list)
 
     def reachable(self, source: Path) -> str:
@@ -149,20 +149,15 @@ class _Order:
             "staged": self.staged,
             "namespace": self.sandbox.layered,
             "overlay": self._overlay(),
-            "cgroups": self._cgroups(),
+            "cgroups": self.cgroup.joined_through(),
             "limits": _limits(self.sandbox.limits, self._counts_by_user()),
         }
-
-    def _cgroups(self) -> list[str]:
-        if self.cgroup is None:
-            return []
-        return self.cgroup.joined_through()
 
     def _counts_by_user(self) -> bool:
         """Whether the limit of processes is that of the user: it would be reached
         before that of a cgroup, which counts how often it was.
         """
-        if self.cgroup is not None and self.cgroup.pids is not None:
+        if self.cgroup.pids is not None:
             return False
         # Elsewhere it would count every process of the owner's.
         return self.sandbox.layered

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from gpt_cursor_runner.config import SandboxLimits
-from gpt_cursor_runner.landing.sandbox.usage import Limit
+from gpt_cursor_runner.landing.sandbox.usage import Limit, kernel_counter
 from gpt_cursor_runner.patch.faults import WorldFailed
 
 _ROOT = Path("/sys/fs/cgroup")
@@ -85,6 +85,10 @@ class CgroupParents:
                         directory.rmdir()
 
 
+# Where no cgroup can be made: those of commands then bound nothing.
+NO_CGROUPS = CgroupParents(0, None, None)
+
+
 @dataclass(frozen=True)
 class Cgroup:
     """The cgroup of one command."""
@@ -113,11 +117,11 @@ class Cgroup:
     def exceeded(self) -> Limit | None:
         """The limit that the kernel enforced."""
         if self.memory is not None:
-            kills = _counter(self.memory / "memory.events", "oom_kill")
-            kills += _counter(self.memory / "memory.oom_control", "oom_kill")
+            kills = kernel_counter(self.memory / "memory.events", "oom_kill")
+            kills += kernel_counter(self.memory / "memory.oom_control", "oom_kill")
             if kills:
                 return "memory"
-        if self.pids is not None and _counter(self.pids / "pids.events", "max"):
+        if self.pids is not None and kernel_counter(self.pids / "pids.events", "max"):
             return "processes"
         return None
 
@@ -129,24 +133,24 @@ class Cgroup:
             _remove(directory)
 
 
-def find_cgroups(limits: SandboxLimits) -> CgroupParents | None:
-    """Where this process may make cgroups; None where it may not. It makes one
-    to try.
+def find_cgroups(limits: SandboxLimits) -> CgroupParents:
+    """Where this process may make cgroups; NO_CGROUPS where it may not. It makes
+    one to try.
     """
     try:
         own = _OWN.read_text()
     except OSError:
-        return None
+        return NO_CGROUPS
     parents = parents_version_2(own, _ROOT)
     if parents is None and os.geteuid() == 0:
         parents = parents_version_1(own, _ROOT)
     if parents is None:
-        return None
+        return NO_CGROUPS
     parents.remove_abandoned()
     try:
         parents.create(limits).remove()
     except WorldFailed:
-        return None
+        return NO_CGROUPS
     return parents
 
 
@@ -236,12 +240,3 @@ def _words(path: Path) -> set[str]:
 def _write_if_present(path: Path, text: str) -> None:
     if path.exists():
         path.write_text(text)
-
-
-def _counter(path: Path, name: str) -> int:
-    with suppress(OSError, ValueError):
-        for line in path.read_text().splitlines():
-            key, _, value = line.partition(" ")
-            if key == name:
-                return int(value)
-    return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from gpt_cursor_runner.config import SandboxedCommand, SandboxLimits
-from gpt_cursor_runner.landing.sandbox.cgroup import CgroupParents
+from gpt_cursor_runner.landing.sandbox.cgroup import NO_CGROUPS, CgroupParents
 from gpt_cursor_runner.landing.sandbox.tools import Tools
 from gpt_cursor_runner.landing.tree_files import Owner
 
@@ -33,8 +33,7 @@ class Sandbox:
     reason when it is none.
 
     With `layered` a workspace is an overlay; otherwise it is a copy. `user` is
-    None when commands run as the user of the runner, `cgroups` where no cgroup
-    bounds a command.
+    None when commands run as the user of the runner.
     """
 
     tier: Tier
@@ -45,7 +44,7 @@ class Sandbox:
     read_only: tuple[Path, ...] = ()
     user: Owner | None = None
     layered: bool = False
-    cgroups: CgroupParents | None = None
+    cgroups: CgroupParents = NO_CGROUPS
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import posixpath
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol
@@ -20,7 +19,13 @@ from gpt_cursor_runner.landing.redacting import redact
 from gpt_cursor_runner.landing.sandbox import bubblewrap
 from gpt_cursor_runner.landing.sandbox.cgroup import Cgroup
 from gpt_cursor_runner.landing.sandbox.model import INSIDE, Confined, Sandbox
-from gpt_cursor_runner.landing.sandbox.usage import Limit, OverLimit, UsageWatch, limit_of_exit
+from gpt_cursor_runner.landing.sandbox.usage import (
+    Limit,
+    OverLimit,
+    UsageWatch,
+    kernel_counter,
+    limit_of_exit,
+)
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.faults import WorldFailed
 from gpt_cursor_runner.system import processes
@@ -80,8 +85,6 @@ def run_command(
 def _run_once(
     sandbox: Sandbox, confined: Confined, workspace: Workspace, tick: Callable[[], None]
 ) -> Ended:
-    if sandbox.cgroups is None:
-        return _run_in(None, sandbox, confined, workspace, tick)
     cgroup = sandbox.cgroups.create(sandbox.limits)
     try:
         return _run_in(cgroup, sandbox, confined, workspace, tick)
@@ -90,7 +93,7 @@ def _run_once(
 
 
 def _run_in(
-    cgroup: Cgroup | None,
+    cgroup: Cgroup,
     sandbox: Sandbox,
     confined: Confined,
     workspace: Workspace,
@@ -126,7 +129,7 @@ class _Followed:
 
 def _follow(
     running: _Running,
-    cgroup: Cgroup | None,
+    cgroup: Cgroup,
     sandbox: Sandbox,
     confined: Confined,
     workspace: Workspace,
@@ -140,7 +143,7 @@ def _follow(
         tick()
         if sandbox.tier != "none":
             watch.check()
-        limit = _exceeded(cgroup)
+        limit = cgroup.exceeded()
         if limit is not None:
             raise OverLimit(limit)
 
@@ -154,7 +157,7 @@ def _follow(
         running.exit_code()
         raise
     exit_code = running.exit_code()
-    limit = _exceeded(cgroup)
+    limit = cgroup.exceeded()
     if not in_time and limit is None:
         return _Followed(exit_code, "timed_out")
     if limit is None:
@@ -162,12 +165,6 @@ def _follow(
     if limit is not None:
         return _Followed(exit_code, "over_limit", limit)
     return _Followed(exit_code)
-
-
-def _exceeded(cgroup: Cgroup | None) -> Limit | None:
-    if cgroup is None:
-        return None
-    return cgroup.exceeded()
 
 
 def _note_group(workspace: Workspace, child: processes.Child) -> None:
@@ -201,9 +198,7 @@ class _Unconfined:
         return self.child.returncode
 
 
-def _start(
-    sandbox: Sandbox, confined: Confined, workspace: Workspace, cgroup: Cgroup | None
-) -> _Running:
+def _start(sandbox: Sandbox, confined: Confined, workspace: Workspace, cgroup: Cgroup) -> _Running:
     command = confined.settings.command
     executable = _find(command[0], sandbox, confined, workspace)
     if sandbox.tier != "none":
@@ -276,14 +271,9 @@ def _sandbox_failed(output: bytes) -> WorldFailed:
 
 def _out_of_memory_kills() -> int:
     """How many processes of this machine the kernel has killed for want of
-    memory; 0 where it does not count them.
+    memory.
     """
-    with suppress(OSError, ValueError):
-        for line in _VMSTAT.read_text().splitlines():
-            name, _, value = line.partition(" ")
-            if name == "oom_kill":
-                return int(value)
-    return 0
+    return kernel_counter(_VMSTAT, "oom_kill")
 
 
 class _Output:

@@ -110,3 +110,15 @@ def limit_of_exit(exit_code: int | None) -> Limit | None:
     if exit_code == _SIGXFSZ_EXIT:
         return "file"
     return None
+
+
+def kernel_counter(file: Path, name: str) -> int:
+    """The value of a counter in a file of the kernel with a name and a number
+    on each line; 0 where the kernel does not count it.
+    """
+    with suppress(OSError, ValueError):
+        for line in file.read_text().splitlines():
+            key, _, value = line.partition(" ")
+            if key == name:
+                return int(value)
+    return 0
