@@ -4,7 +4,7 @@ of an operation with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +33,13 @@ _COMMIT_EXPECTED_BY = {
 
 @dataclass(frozen=True)
 class Checkout:
-    """A work tree of the owner's that has the branch checked out."""
+    """A work tree of the owner's, and the git in it. `ref` is that of the branch
+    it has checked out, empty while HEAD is detached.
+    """
 
     path: Path
     git: Git
+    ref: str
 
 
 @dataclass(frozen=True)
@@ -51,17 +54,29 @@ def checkout_of(git: Git, ref: str) -> Checkout | None:
     """The work tree on a branch, if any; raise HumanNeeded while the owner is
     in the middle of an operation with it.
     """
-    checkouts: list[Checkout] = []
-    for work_tree in _work_trees(git):
-        here = git.worktree(work_tree.path)
-        if work_tree.ref == ref:
-            checkouts.append(Checkout(work_tree.path, here))
-        _refuse_if_busy(here, work_tree, ref)
-    if not checkouts:
+    return checkout_among(list_checkouts(git), ref)
+
+
+def checkout_among(checkouts: Sequence[Checkout], ref: str) -> Checkout | None:
+    """As `checkout_of`, of the checkouts that were listed."""
+    for checkout in checkouts:
+        _refuse_if_busy(checkout, ref)
+    on_branch = [checkout for checkout in checkouts if checkout.ref == ref]
+    if not on_branch:
         return None
-    if len(checkouts) > 1:
-        raise _in_use(f"{_short(ref)} is checked out in two places", checkouts[1].path)
-    return checkouts[0]
+    if len(on_branch) > 1:
+        raise _in_use(f"{_short(ref)} is checked out in two places", on_branch[1].path)
+    return on_branch[0]
+
+
+def list_checkouts(git: Git) -> list[Checkout]:
+    """Every work tree that exists. Raises HumanNeeded for one that is locked and
+    not there.
+    """
+    checkouts = []
+    for work_tree in _work_trees(git):
+        checkouts.append(Checkout(work_tree.path, git.worktree(work_tree.path), work_tree.ref))
+    return checkouts
 
 
 def work_trees(git: Git) -> list[Path]:
@@ -123,24 +138,20 @@ def _main_work_tree(git: Git) -> Path:
     )
 
 
-def _refuse_if_busy(here: Git, work_tree: _WorkTree, ref: str) -> None:
+def _refuse_if_busy(checkout: Checkout, ref: str) -> None:
     branch = _short(ref)
     for name, operation in _HEAD_DETACHED_BY.items():
-        if _branch_in(here.directory / name) == branch:
-            raise _in_use(
-                f"the owner is in the middle of a {operation} of {branch}", work_tree.path
-            )
-    if ref in _refs_to_update(here.directory):
+        if _branch_in(checkout.git.directory / name) == branch:
+            raise _in_use(f"the owner is in the middle of a {operation} of {branch}", checkout.path)
+    if ref in _refs_to_update(checkout.git.directory):
         raise _in_use(
-            f"the owner is in the middle of a rebase that will move {branch}", work_tree.path
+            f"the owner is in the middle of a rebase that will move {branch}", checkout.path
         )
-    if work_tree.ref != ref:
+    if checkout.ref != ref:
         return
     for name, operation in _COMMIT_EXPECTED_BY.items():
-        if (here.directory / name).exists():
-            raise _in_use(
-                f"the owner is in the middle of a {operation} on {branch}", work_tree.path
-            )
+        if (checkout.git.directory / name).exists():
+            raise _in_use(f"the owner is in the middle of a {operation} on {branch}", checkout.path)
 
 
 def _refs_to_update(directory: Path) -> list[str]:

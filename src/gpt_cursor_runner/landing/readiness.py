@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gpt_cursor_runner.config import Repository, SandboxedCommand
-from gpt_cursor_runner.landing.checkouts import checkout_of, work_trees
+from gpt_cursor_runner.landing.checkouts import Checkout, checkout_among, list_checkouts
 from gpt_cursor_runner.landing.git import Git, GitFailed, run_in
 from gpt_cursor_runner.landing.sandbox.choosing import Proof, sandbox_for
 from gpt_cursor_runner.landing.sandbox.model import Sandbox
@@ -53,14 +53,16 @@ def obstacles(repository: Repository, machine: Machine) -> list[Fault]:
     try:
         git = Git.at(repository.path, machine.search_path)
         git = replace(git, deadline_seconds=GIT_SECONDS)
-        trees = work_trees(git)
+        checkouts = list_checkouts(git)
         return [
             *_of_directory(git),
-            *_of_checkouts(git, repository),
-            *_of_locks(git, repository, trees),
+            *_of_checkouts(git, repository, checkouts),
+            *_of_locks(git, repository, checkouts),
             *_of_disk(machine.state),
-            *_of_commands(git, repository, machine, trees),
+            *_of_commands(git, repository, machine, checkouts),
         ]
+    except HumanNeeded as held:
+        return [_in_use(held)]
     except (GitFailed, WorldFailed, OSError) as error:
         return [Fault("no_answer", str(error), "See `gcr doctor`.")]
 
@@ -121,20 +123,25 @@ def _of_directory(git: Git) -> Iterator[Fault]:
             return
 
 
-def _of_checkouts(git: Git, repository: Repository) -> Iterator[Fault]:
+def _of_checkouts(
+    git: Git, repository: Repository, checkouts: Sequence[Checkout]
+) -> Iterator[Fault]:
     try:
-        checkout_of(git, git.branch_head(repository.branch).ref)
+        checkout_among(checkouts, git.branch_head(repository.branch).ref)
     except HumanNeeded as held:
-        yield Fault("in_use", held.message, f"Finish it or abort it. {_RETRY}")
+        yield _in_use(held)
 
 
-def _of_locks(git: Git, repository: Repository, trees: Sequence[Path]) -> Iterator[Fault]:
+def _in_use(held: HumanNeeded) -> Fault:
+    return Fault("in_use", held.message, f"Finish it or abort it. {_RETRY}")
+
+
+def _of_locks(git: Git, repository: Repository, checkouts: Sequence[Checkout]) -> Iterator[Fault]:
     locks = [git.directory / name for name in _LOCKS]
     locks.append(git.directory / f"refs/heads/{repository.branch}.lock")
-    for work_tree in trees:
-        if work_tree != git.directory:
-            directory = git.worktree(work_tree).directory
-            locks += [directory / "index.lock", directory / "HEAD.lock"]
+    for checkout in checkouts:
+        directory = checkout.git.directory
+        locks += [directory / "index.lock", directory / "HEAD.lock"]
     for lock in dict.fromkeys(locks):
         try:
             age = time.time() - lock.lstat().st_mtime
@@ -159,12 +166,13 @@ def _of_disk(state: Path) -> Iterator[Fault]:
 
 
 def _of_commands(
-    git: Git, repository: Repository, machine: Machine, trees: Sequence[Path]
+    git: Git, repository: Repository, machine: Machine, checkouts: Sequence[Checkout]
 ) -> Iterator[Fault]:
     """Whether the sandbox and the programs of the owner's commands are there."""
     if not repository.checks:
         return
     try:
+        trees = [git.directory, *(checkout.path.resolve() for checkout in checkouts)]
         sandbox = sandbox_for(repository, machine.proof(), machine.search_path, trees)
     except WorldFailed as failed:
         yield failed.fault
