@@ -8,6 +8,7 @@ import os
 import pwd
 import shutil
 import socket
+import subprocess
 import sys
 import time
 import venv
@@ -19,6 +20,7 @@ import psutil
 import pytest
 
 from gpt_cursor_runner.config import SandboxLimits
+from gpt_cursor_runner.landing.sandbox import launcher
 from gpt_cursor_runner.landing.sandbox.cgroup import NO_CGROUPS
 from gpt_cursor_runner.landing.sandbox.choosing import prove_sandbox, sandbox_for
 from gpt_cursor_runner.landing.sandbox.model import Mount, Sandbox
@@ -284,6 +286,21 @@ def test_the_keyring_of_the_runner_is_not_reached(
         ]
         print(results, {session_key.decode()!r} in open("/proc/keys").read())"""
     assert text_of(run_in(sandbox, workspace, PYTHON, "-c", look)) == "[-1, -1, -1] False\n"
+
+
+def test_the_launcher_leaves_the_session_keyring(session_key: bytes) -> None:
+    """Without the filter, and as the same user, the key would be found."""
+    look = f"""if True:
+        import ctypes
+        libc = ctypes.CDLL(None)
+        print(libc.syscall({ADD_KEY + 1}, b"user", {session_key!r}, None, {SESSION_KEYRING}))"""
+    order: dict[str, object] = {"user": None, "namespace": False, "cgroups": [], "limits": {}}
+    command = [PYTHON, "-c", look]
+    here = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(here.stdout) > 0
+    launched = [sys.executable, "-I", "-S", launcher.__file__, json.dumps(order), *command]
+    there = subprocess.run(launched, capture_output=True, text=True, check=True)
+    assert (there.stdout, there.stderr) == ("-1\n", "")
 
 
 # Processes.
