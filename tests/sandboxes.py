@@ -12,8 +12,9 @@ from typing import Any
 from gpt_cursor_runner.config import Repository, SandboxedCommand, SandboxLimits
 from gpt_cursor_runner.landing.readiness import Machine
 from gpt_cursor_runner.landing.sandbox.choosing import Proof, prove_sandbox, sandbox_for
+from gpt_cursor_runner.landing.sandbox.ended import Ended
 from gpt_cursor_runner.landing.sandbox.model import Confined, Mount, Sandbox
-from gpt_cursor_runner.landing.sandbox.running import Ended, run_command
+from gpt_cursor_runner.landing.sandbox.running import run_command
 from gpt_cursor_runner.landing.tree_files import give
 from gpt_cursor_runner.landing.workspace import Workspace
 from tests.building import SEARCH_PATH

@@ -18,8 +18,8 @@ from gpt_cursor_runner.landing.checking import (
     checks_digest,
     run_check,
 )
+from gpt_cursor_runner.landing.sandbox.ended import KEPT_BYTES
 from gpt_cursor_runner.landing.sandbox.model import Sandbox
-from gpt_cursor_runner.landing.sandbox.running import KEPT_BYTES
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.building import SEARCH_PATH

@@ -12,8 +12,8 @@ import pytest
 
 from gpt_cursor_runner.config import Check, Repository, Setup, State
 from gpt_cursor_runner.landing.preparing import Preparation, PreparedLayer, SetupFailed, Stores
+from gpt_cursor_runner.landing.sandbox.ended import Ended
 from gpt_cursor_runner.landing.sandbox.model import Sandbox
-from gpt_cursor_runner.landing.sandbox.running import Ended
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.faults import WorldFailed
 from tests.building import SEARCH_PATH, Repo

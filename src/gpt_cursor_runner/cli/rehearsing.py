@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -108,22 +109,7 @@ def run_rehearsal(
     git = Git.at(repository.path, search_path())
     tip = git.tip(repository.branch)
     tree = git.line("rev-parse", f"{tip}^{{tree}}")
-    sandbox = sandbox_for(repository, proof, search_path(), work_trees(git))
-    stores = Stores.of(config.state, repository)
-    config.state.trials_dir.mkdir(parents=True, exist_ok=True)
-    # On the disk of the state directory, since the layers are moved from there.
-    with tempfile.TemporaryDirectory(prefix="doctor-", dir=config.state.trials_dir) as place:
-        directory = Path(place)
-        preparation = Preparation(
-            repository=repository,
-            git=git,
-            sandbox=sandbox,
-            # The runner may work over its own files of the branch meanwhile.
-            stores=replace(stores, pristine=directory / "pristine"),
-            workspace=directory / "workspace",
-            tick=lambda: None,
-            report=watcher.setup_ended,
-        )
+    with _preparation(config, repository, git, proof, watcher) as preparation:
         on_branch = []
         for result in rehearse(preparation, tree, tip, logs):
             watcher.check_ended(result, is_hollow=False)
@@ -138,6 +124,29 @@ def run_rehearsal(
                 watcher.check_ended(result, is_hollow=True)
                 on_hollow.append(result)
     return replace(rehearsal, on_hollow=tuple(on_hollow))
+
+
+@contextmanager
+def _preparation(
+    config: Config, repository: Repository, git: Git, proof: Proof, watcher: Watcher
+) -> Iterator[Preparation]:
+    """The means to prepare workspaces apart from those of the runner."""
+    sandbox = sandbox_for(repository, proof, search_path(), work_trees(git))
+    config.state.trials_dir.mkdir(parents=True, exist_ok=True)
+    # On the disk of the state directory, since the layers are moved from there.
+    with tempfile.TemporaryDirectory(prefix="doctor-", dir=config.state.trials_dir) as place:
+        directory = Path(place)
+        # The runner may work over its own files of the branch meanwhile.
+        stores = replace(Stores.of(config.state, repository), pristine=directory / "pristine")
+        yield Preparation(
+            repository=repository,
+            git=git,
+            sandbox=sandbox,
+            stores=stores,
+            workspace=directory / "workspace",
+            tick=lambda: None,
+            report=watcher.setup_ended,
+        )
 
 
 def _branch_finding(repository: Repository, result: CheckResult, logs: Path) -> Finding:

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from gpt_cursor_runner.config import Check
 from gpt_cursor_runner.landing.counting import count_tests
+from gpt_cursor_runner.landing.sandbox.ended import EndStatus
 from gpt_cursor_runner.landing.sandbox.model import Confined, Mount, Sandbox
-from gpt_cursor_runner.landing.sandbox.running import EndStatus, run_command
+from gpt_cursor_runner.landing.sandbox.running import run_command
 from gpt_cursor_runner.landing.sandbox.usage import Limit
 from gpt_cursor_runner.landing.workspace import Workspace
 

@@ -16,6 +16,7 @@ from gpt_cursor_runner.landing.git import Git
 from gpt_cursor_runner.landing.history import write_history
 from gpt_cursor_runner.landing.layers import Layer, LayerStore, layer_keys
 from gpt_cursor_runner.landing.pristine import PristineTree
+from gpt_cursor_runner.landing.sandbox.ended import Ended
 from gpt_cursor_runner.landing.sandbox.model import (
     INSIDE,
     INSIDE_HOME,
@@ -23,7 +24,7 @@ from gpt_cursor_runner.landing.sandbox.model import (
     Mount,
     Sandbox,
 )
-from gpt_cursor_runner.landing.sandbox.running import Ended, run_command
+from gpt_cursor_runner.landing.sandbox.running import run_command
 from gpt_cursor_runner.landing.tree_files import give, uid_of
 from gpt_cursor_runner.landing.workspace import Workspace
 from gpt_cursor_runner.patch.faults import WorldFailed

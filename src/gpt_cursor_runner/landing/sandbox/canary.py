@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 from gpt_cursor_runner.config import SandboxedCommand
+from gpt_cursor_runner.landing.sandbox.ended import Ended
 from gpt_cursor_runner.landing.sandbox.model import Confined, Sandbox
-from gpt_cursor_runner.landing.sandbox.running import Ended, run_command
+from gpt_cursor_runner.landing.sandbox.running import run_command
 from gpt_cursor_runner.landing.tree_files import give
 from gpt_cursor_runner.landing.workspace import Workspace
 
